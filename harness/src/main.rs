@@ -1,0 +1,2 @@
+//! dubench.
+fn main() {}
