@@ -1,1 +1,23 @@
-//! dubench.
+//! `dubench` measures whether a diffusion model knows where it is wrong.
+//!
+//! Data flows one way: [`config`] -> [`plan`] -> generate -> features -> evaluate ([`stage`]) -> [`report`].
+//! Each heavy package has one door: `ort` is called in [`model::onnx`], `serde_yaml` in [`config`],
+//! `arrow` and `parquet` in [`store`], `polars` and `plotters` in [`report`], `clap` and `indicatif`
+//! in [`cli`], `prost` in [`graph`].
+
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod graph;
+pub mod guidance;
+pub mod model;
+pub mod noise;
+pub mod plan;
+pub mod protocol;
+pub mod report;
+pub mod sampler;
+pub mod schedule;
+pub mod stage;
+pub mod store;
+pub mod uncertainty;
+pub mod units;

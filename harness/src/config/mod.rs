@@ -1,0 +1,1 @@
+//! Experiment files. The only door to `serde_yaml`.

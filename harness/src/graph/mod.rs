@@ -1,0 +1,1 @@
+//! ONNX graphs made from ONNX graphs. The only door to `prost`.

@@ -1,0 +1,1 @@
+//! Guidance rules: each rewrites `epsilon_hat` before a sampler steps with it.

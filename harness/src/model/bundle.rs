@@ -1,0 +1,1 @@
+//! Model bundles: `model.yaml` and its graphs.

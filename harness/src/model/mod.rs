@@ -1,0 +1,181 @@
+//! What the harness knows of a network: three traits, and the bundles that implement them.
+//!
+//! Everything above this module sees a noise prediction `epsilon_hat` in training units, whatever
+//! the network itself predicts, at whatever time offset, with or without variance channels.
+
+pub mod analytic;
+pub mod bundle;
+pub mod network;
+pub mod onnx;
+
+pub use network::Network;
+
+use ndarray::{Array2, Array4, ArrayView4};
+
+use crate::units::{ClassLabel, Timestep};
+
+/// What a network asks of its caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DenoiserSpec {
+    /// Name of the bundle.
+    pub name: String,
+    /// `[c, h, w]` of the state `x_t` (latent shape for latent models).
+    pub shape: [usize; 3],
+    /// Number of classes; `None` for an unconditional network.
+    pub n_classes: Option<u32>,
+    /// Number of training timesteps `T`.
+    pub n_train_steps: u32,
+    /// Whether `x0_hat` is clipped to [-1, 1] by samplers (pixel models) or not (latent models).
+    pub clip_x0: bool,
+    /// Elements of one image's flat dropout mask, where the bundle can drop out; else `None`.
+    pub dropout_mask_len: Option<usize>,
+    /// Dropout probability of training, where known.
+    pub dropout_p: Option<f32>,
+}
+
+/// One batch of network inputs. All rows share nothing: row `b` of the answer depends on row `b` alone.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkInput<'a> {
+    /// States `[b, c, h, w]`, f32.
+    pub x: ArrayView4<'a, f32>,
+    /// One training time a row.
+    pub t: &'a [Timestep],
+    /// One class a row; `None` for unconditional networks.
+    pub y: Option<&'a [ClassLabel]>,
+}
+
+/// A noise-prediction network: `epsilon_hat = epsilon_theta(x_t, t, y)`.
+pub trait Denoiser: Send {
+    /// What the network asks of its caller.
+    fn spec(&self) -> &DenoiserSpec;
+
+    /// Predicts the noise: `[b, c, h, w]` f32, unit variance in training.
+    ///
+    /// # Errors
+    /// [`ModelError`] when shapes disagree with [`DenoiserSpec`], or the runtime fails. Values are
+    /// not checked for NaN here: [`Network`] does that for all implementations.
+    fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError>;
+
+    /// Predicts the noise under explicit dropout masks `[b, dropout_mask_len]` (1 = keep) with
+    /// keep-scale `1 / (1 - p)`.
+    ///
+    /// # Errors
+    /// [`ModelError::NotApplicable`] where the bundle has no dropout.
+    fn epsilon_dropout(
+        &mut self,
+        input: NetworkInput<'_>,
+        masks: &Array2<u8>,
+        p: f32,
+    ) -> Result<Array4<f32>, ModelError>;
+
+    /// Vector-Jacobian product with respect to `x`: returns `(epsilon_hat, J^T v)`, both `[b, c, h, w]`.
+    ///
+    /// # Errors
+    /// [`ModelError::NotApplicable`] where no gradient graph can be made of the bundle.
+    fn epsilon_vjp(
+        &mut self,
+        input: NetworkInput<'_>,
+        cotangent: ArrayView4<'_, f32>,
+    ) -> Result<(Array4<f32>, Array4<f32>), ModelError>;
+}
+
+/// Maps the final state of a trajectory to images: the identity for pixel models, a decoder for latents.
+pub trait Decoder: Send {
+    /// `[b, c, h, w]` states to u8 images `[b, 3, H, W]`, clamped, rounded to nearest.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the runtime fails or a value is not finite.
+    fn decode(&mut self, x0: ArrayView4<'_, f32>) -> Result<Array4<u8>, ModelError>;
+}
+
+/// A feature network: u8 images in, one feature vector an image out.
+pub trait FeatureExtractor: Send {
+    /// Name and preprocessing, for the provenance of every number.
+    fn id(&self) -> &ExtractorId;
+
+    /// Features `[b, dim]` f32 of u8 images `[b, 3, H, W]`.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the runtime fails or a feature is not finite.
+    fn extract(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError>;
+}
+
+/// What makes two features comparable: network, weights, preprocessing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ExtractorId {
+    /// Extractor name, `fid-inception` by default.
+    pub name: String,
+    /// SHA-256 of the network file.
+    pub sha256: String,
+    /// Resize and scaling convention: `pytorch-fid`, `torch-fidelity` or `clean-fid`.
+    pub preprocess: String,
+    /// Feature dimension.
+    pub dim: usize,
+}
+
+/// Why a network could not be opened or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The bundle cannot serve a method, and this is why. Becomes the paper's dash in a table.
+    #[error("{method} is not applicable to {model}: {reason}")]
+    NotApplicable {
+        /// The method that was asked for.
+        method: &'static str,
+        /// The bundle.
+        model: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The caller's array has the wrong shape.
+    #[error("{model}: input {input} has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// The bundle.
+        model: String,
+        /// Name of the input.
+        input: &'static str,
+        /// Shape that came.
+        got: Vec<usize>,
+        /// Shape that was expected.
+        expected: Vec<usize>,
+    },
+    /// The network answered with NaN or infinity.
+    #[error("{model}: {n} of {total} outputs are not finite at {t} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it")]
+    NotFinite {
+        /// The bundle.
+        model: String,
+        /// Number of values that are not finite.
+        n: usize,
+        /// Number of values.
+        total: usize,
+        /// Training time of the call.
+        t: Timestep,
+        /// Rows of the batch that hold such values.
+        rows: Vec<usize>,
+    },
+    /// A bundle is broken: missing file, wrong hash, wrong field. The text says what to do.
+    #[error("{path}: {message}")]
+    Bundle {
+        /// File or folder.
+        path: String,
+        /// What is wrong, what was expected, the remedy.
+        message: String,
+    },
+    /// An artefact does not have the bytes that its manifest promises.
+    #[error("{path}: sha256 is {got}, {expected} was promised: the file is damaged or was replaced; fetch or export it again")]
+    Integrity {
+        /// The file.
+        path: String,
+        /// Hash found.
+        got: String,
+        /// Hash promised.
+        expected: String,
+    },
+    /// The runtime library, a device or a session failed.
+    #[error("{context}: {message}")]
+    Runtime {
+        /// What was being done.
+        context: String,
+        /// The runtime's own words, and the remedy where one is known.
+        message: String,
+    },
+}

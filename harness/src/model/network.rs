@@ -1,0 +1,113 @@
+//! The one place where networks are called: counts evaluations and refuses values that are not finite.
+
+use std::time::{Duration, Instant};
+
+use ndarray::{Array2, Array4, ArrayView4};
+
+use super::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
+use crate::units::{Nfe, NfeKind, Timestep};
+
+/// A denoiser, its evaluation counts and the time spent inside it.
+///
+/// `nfe` counts evaluations *of rows*: divide by the number of images for the NFE of a table.
+pub struct Network<'a> {
+    denoiser: &'a mut dyn Denoiser,
+    nfe: Nfe,
+    busy: Duration,
+}
+
+impl std::fmt::Debug for Network<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("spec", self.denoiser.spec()).field("nfe", &self.nfe).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Network<'a> {
+    /// Wraps a denoiser; all counts start at zero.
+    pub fn new(denoiser: &'a mut dyn Denoiser) -> Self {
+        Self { denoiser, nfe: Nfe::default(), busy: Duration::ZERO }
+    }
+
+    /// What the network asks of its caller.
+    pub fn spec(&self) -> &DenoiserSpec {
+        self.denoiser.spec()
+    }
+
+    /// Row evaluations so far.
+    pub fn nfe(&self) -> Nfe {
+        self.nfe
+    }
+
+    /// Wall time spent inside the denoiser so far.
+    pub fn busy(&self) -> Duration {
+        self.busy
+    }
+
+    /// `epsilon_hat` of a batch.
+    ///
+    /// # Errors
+    /// As [`Denoiser::epsilon`], and [`ModelError::NotFinite`].
+    pub fn epsilon(&mut self, kind: NfeKind, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
+        let out = self.timed(|d| d.epsilon(input))?;
+        self.account(kind, &out, input.t)?;
+        Ok(out)
+    }
+
+    /// `epsilon_hat` under dropout masks, counted as estimator evaluations.
+    ///
+    /// # Errors
+    /// As [`Denoiser::epsilon_dropout`], and [`ModelError::NotFinite`].
+    pub fn epsilon_dropout(
+        &mut self,
+        input: NetworkInput<'_>,
+        masks: &Array2<u8>,
+        p: f32,
+    ) -> Result<Array4<f32>, ModelError> {
+        let out = self.timed(|d| d.epsilon_dropout(input, masks, p))?;
+        self.account(NfeKind::Estimator, &out, input.t)?;
+        Ok(out)
+    }
+
+    /// `(epsilon_hat, J^T v)`; one forward of `kind` and one reverse pass a row.
+    ///
+    /// # Errors
+    /// As [`Denoiser::epsilon_vjp`], and [`ModelError::NotFinite`].
+    pub fn epsilon_vjp(
+        &mut self,
+        kind: NfeKind,
+        input: NetworkInput<'_>,
+        cotangent: ArrayView4<'_, f32>,
+    ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
+        let (epsilon, jtv) = self.timed(|d| d.epsilon_vjp(input, cotangent))?;
+        self.account(kind, &epsilon, input.t)?;
+        self.account(NfeKind::Gradient, &jtv, input.t)?;
+        Ok((epsilon, jtv))
+    }
+
+    fn timed<T>(&mut self, call: impl FnOnce(&mut dyn Denoiser) -> T) -> T {
+        let start = Instant::now();
+        let out = call(self.denoiser);
+        self.busy += start.elapsed();
+        out
+    }
+
+    fn account(&mut self, kind: NfeKind, out: &Array4<f32>, t: &[Timestep]) -> Result<(), ModelError> {
+        self.nfe.add(kind, out.shape()[0] as u64);
+        let rows: Vec<usize> = out
+            .outer_iter()
+            .enumerate()
+            .filter(|(_, row)| row.iter().any(|v| !v.is_finite()))
+            .map(|(index, _)| index)
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        Err(ModelError::NotFinite {
+            model: self.denoiser.spec().name.clone(),
+            n: out.iter().filter(|v| !v.is_finite()).count(),
+            total: out.len(),
+            t: t.get(rows[0]).copied().unwrap_or(Timestep(0)),
+            rows,
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! Noise keyed by (seed, purpose, sample, step, draw).

@@ -1,0 +1,1 @@
+//! Published protocols, one a file. Pure.

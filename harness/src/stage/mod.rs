@@ -1,0 +1,1 @@
+//! generate, features, evaluate: parts in, parts out.

@@ -1,0 +1,3 @@
+//! Parts, manifests, sidecars: the only writer of data files and the only door to `arrow` and `parquet`.
+
+pub mod records;
