@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from weights import Weights
+from weights import Tensor, Weights, WeightsError
 
 OPSET = 17
 
@@ -53,14 +53,21 @@ class Graph:
         """A constant target shape for Reshape."""
         return self.constant("shape_" + "_".join(str(s).replace("-", "m") for s in sizes), np.array(sizes, np.int64))
 
-    def weight(self, name: str, shape: tuple[int, ...] | None = None) -> str:
-        """Initializer for tensor `name` of the weights file, seen as `shape` (same bytes, for broadcasting)."""
+    def tensor(self, name: str, rank: int | None = None) -> Tensor:
+        """Header entry of tensor `name`: WeightsError if it is missing or not of `rank` dimensions."""
         tensor = self.weights.tensors.get(name)
         if tensor is None:
-            raise KeyError(f"{self.weights.path}: no tensor {name}: the weights are of another architecture")
+            raise WeightsError(f"{self.weights.path}: no tensor {name}: the weights are of another architecture")
+        if rank is not None and len(tensor.shape) != rank:
+            raise WeightsError(f"{self.weights.path}: {name} is {list(tensor.shape)}, expected {rank} dimensions")
+        return tensor
+
+    def weight(self, name: str, shape: tuple[int, ...] | None = None) -> str:
+        """Initializer for tensor `name` of the weights file, seen as `shape` (same bytes, for broadcasting)."""
+        tensor = self.tensor(name)
         shape = shape or tensor.shape
         if math.prod(shape) != math.prod(tensor.shape):
-            raise ValueError(f"{self.weights.path}: {name} is {list(tensor.shape)}, expected {list(shape)}")
+            raise WeightsError(f"{self.weights.path}: {name} is {list(tensor.shape)}, expected {list(shape)}")
         if name not in self.initializers:
             proto = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
             proto.data_location = TensorProto.EXTERNAL
@@ -74,9 +81,9 @@ class Graph:
 
 def conv(g: Graph, x: Value, name: str, *, stride: int = 1) -> Value:
     """k x k convolution with bias, padded by k // 2. Weight [c_out, c_in, k, k]."""
-    n_out, n_in, kernel, _ = g.weights.tensors[f"{name}.weight"].shape
+    n_out, n_in, kernel, _ = g.tensor(f"{name}.weight", rank=4).shape
     if n_in != x.shape[0]:
-        raise ValueError(f"{name}: weight takes {n_in} channels, got {x.shape[0]}")
+        raise WeightsError(f"{name}: weight takes {n_in} channels, got {x.shape[0]}")
     inputs = [x.name, g.weight(f"{name}.weight"), g.weight(f"{name}.bias")]
     pad = kernel // 2
     out = g.node("Conv", inputs, name, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4)
@@ -85,7 +92,7 @@ def conv(g: Graph, x: Value, name: str, *, stride: int = 1) -> Value:
 
 def linear(g: Graph, x: Value, name: str) -> Value:
     """Linear layer on [n, c_in, 1, 1]; weight [c_out, c_in], used as a 1x1 convolution."""
-    n_out, n_in = g.weights.tensors[f"{name}.weight"].shape
+    n_out, n_in = g.tensor(f"{name}.weight", rank=2).shape
     inputs = [x.name, g.weight(f"{name}.weight", (n_out, n_in, 1, 1)), g.weight(f"{name}.bias")]
     return Value(g.node("Conv", inputs, name, kernel_shape=[1, 1]), (n_out, 1, 1))
 

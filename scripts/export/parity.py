@@ -4,10 +4,11 @@
 
 Needs torch (scripts/train/requirements.txt) and onnxruntime. Prints the largest absolute difference of epsilon and
 exits with 1 if it is above 1e-5. Also checks, within ONNX Runtime, that an image's result is bit-equal whatever the
-batch it is in and however many threads there are.
+batch it is in and however many threads there are. `--record` writes parity.json into the bundle for the model card.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -85,17 +86,32 @@ def batch_matters(folder: Path) -> list[str]:
     return changed
 
 
+def record(folder: Path, difference: float, scale: float) -> None:
+    """Write parity.json."""
+    content = {
+        "weights_sha256": hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
+        "largest_difference": difference,
+        "scale": scale,
+        "torch": torch.__version__,
+        "onnxruntime": ort.__version__,
+    }
+    (folder / "parity.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="bundle folder")
-    folder = parser.parse_args().folder
-    difference, scale = largest_difference(folder)
+    parser.add_argument("--record", action="store_true", help="write parity.json into the bundle")
+    arguments = parser.parse_args()
+    difference, scale = largest_difference(arguments.folder)
     print(f"epsilon: largest difference {difference:.2e} at a scale of {scale:.2f}, tolerance {TOLERANCE:.0e}")
-    changed = batch_matters(folder)
+    changed = batch_matters(arguments.folder)
     print("bits depend on the batch or the threads:", ", ".join(changed) or "never")
     if difference > TOLERANCE or changed:
         sys.exit(1)
+    if arguments.record:
+        record(arguments.folder, difference, scale)
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ def read_header(path: Path) -> Weights:
             if size < 8 or n_header > min(size - 8, HEADER_LIMIT):
                 raise WeightsError(f"{path}: not a safetensors file: header of {n_header} bytes in {size}")
             header = json.loads(file.read(n_header))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors: {error}") from error
-    metadata = header.pop("__metadata__", {})
-    tensors = {name: read_entry(path, name, entry, 8 + n_header, size) for name, entry in header.items()}
+        metadata = header.pop("__metadata__", {})
+        tensors = {name: read_entry(path, name, entry, 8 + n_header, size) for name, entry in header.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors: {error!r}") from error
     return Weights(path, metadata, tensors)
 
 

@@ -6,7 +6,8 @@ Everything is kept in FOLDER: `last.pt` (resumed from when it exists), `ema-<ima
 `log.csv`. Two files there steer a run that is going on:
 
     threads      number of threads, read every 10 steps
-    finish_at    images at which to stop: the learning rate is brought down linearly from now to there
+    finish_at    images at which to stop, for a run that must end earlier or later than planned: the learning rate
+                 comes down over the last 20 %, or from now on if that has begun
 
 Loss: v-prediction with min-SNR weights (Hang et al. 2023, arXiv:2303.09556), gamma = 5. In terms of v the weight is
 min(SNR, gamma) / (SNR + 1), with SNR = alpha_bar / (1 - alpha_bar).
@@ -61,23 +62,37 @@ class Diffusion:
 
 
 class Schedule:
-    """Learning rate by images seen: warm-up, constant, then linear to zero over the last part."""
+    """Learning rate by images seen: warm-up, constant, then linear to zero over the last 20 %."""
 
-    def __init__(self, peak: float, warmup: int, total: int, decay_share: float) -> None:
-        self.peak, self.warmup, self.total = peak, warmup, total
-        self.decay_from = round(total * (1.0 - decay_share))
+    def __init__(self, peak: float, warmup: int, total: int) -> None:
+        self.peak, self.warmup = peak, warmup
+        self.planned = self.total = total
+        self.decay_from, self.level = round(0.8 * total), 1.0
+
+    def share(self, images: int) -> float:
+        """Share of the peak rate, warm-up apart."""
+        if images <= self.decay_from:
+            return self.level
+        return self.level * max(0.02, (self.total - images) / max(1, self.total - self.decay_from))
 
     def finish_at(self, total: int, images: int) -> None:
-        """End at `total`; the decay starts where it was planned, or now if that is later."""
+        """End at `total`: the decay starts at 80 % of it, or now, from the present rate, if that is later."""
         if total != self.total:
-            self.total = total
-            self.decay_from = min(max(images, round(0.8 * total)), total)
+            self.level = self.share(images)
+            self.total, self.decay_from = total, max(images, round(0.8 * total))
 
     def __call__(self, images: int) -> float:
-        rate = self.peak * min(1.0, (images + 1) / self.warmup)
-        if images > self.decay_from:
-            rate *= max(0.02, (self.total - images) / max(1, self.total - self.decay_from))
-        return rate
+        """Learning rate after `images` images."""
+        return self.peak * min(1.0, (images + 1) / self.warmup) * self.share(images)
+
+    def state(self) -> dict[str, float]:
+        """What a resumed run needs to go on with the same plan."""
+        return {"planned": self.planned, "total": self.total, "decay_from": self.decay_from, "level": self.level}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Go on with a stored plan, unless the command line now asks for another number of images."""
+        if state["planned"] == self.planned:
+            self.total, self.decay_from, self.level = state["total"], state["decay_from"], state["level"]
 
 
 class Ema:
@@ -119,7 +134,7 @@ class Trainer:
         self.model = UNet(self.config)
         self.ema = Ema(self.model, arguments.ema_decay)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.01)
-        self.schedule = Schedule(arguments.learning_rate, 20_000, arguments.total_images, 0.2)
+        self.schedule = Schedule(arguments.learning_rate, 20_000, arguments.total_images)
         self.images, self.seconds, self.generator = 0, 0.0, torch.Generator().manual_seed(arguments.seed)
         self.order, self.position = torch.empty(0, dtype=torch.long), 0
         self.resume()
@@ -204,6 +219,8 @@ class Trainer:
         self.images, self.seconds = state["images"], state["seconds"]
         self.generator.set_state(state["generator"])
         self.order, self.position = state["order"], state["position"]
+        if "schedule" in state:
+            self.schedule.restore(state["schedule"])
         print(f"resumed at {self.images} images", flush=True)
 
     def save(self, epsilon_mse: list[float]) -> None:
@@ -218,16 +235,18 @@ class Trainer:
             "generator": self.generator.get_state(),
             "order": self.order,
             "position": self.position,
+            "schedule": self.schedule.state(),
         }
         partial = self.folder / "partial"
         torch.save(state, partial)
         partial.replace(self.folder / "last.pt")
+        errors = zip(EVALUATION_TIMESTEPS, epsilon_mse, strict=True)
         metadata = {
             "format": "dubench-ddpm-small 1",
             "config": json.dumps(self.config.as_dict()),
             "images_seen": str(self.images),
             "train_seconds": str(round(self.seconds)),
-            "epsilon_mse": json.dumps({str(t): round(e, 6) for t, e in zip(EVALUATION_TIMESTEPS, epsilon_mse)}),
+            "epsilon_mse": json.dumps({str(t): round(error, 6) for t, error in errors}),
         }
         save_file(self.ema.weights, partial, metadata)
         partial.replace(self.folder / f"ema-{self.images:08d}.safetensors")
