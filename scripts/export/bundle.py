@@ -8,13 +8,20 @@ card.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import card
 import sample_sheet
-from export import export, mean_epsilon_mse, write_atomically
-from weights import WeightsError, read_header
+from export import WEIGHTS, export, write_atomically
+from weights import Weights, WeightsError, read_header
+
+
+def mean_epsilon_mse(weights: Weights) -> float:
+    """Mean over timesteps of the epsilon error that the trainer stored with the weights."""
+    errors = json.loads(weights.metadata["epsilon_mse"])
+    return sum(errors.values()) / len(errors)
 
 
 def best_checkpoint(folder: Path) -> Path:
@@ -40,7 +47,7 @@ def main() -> None:
     try:
         checkpoint = arguments.checkpoint or best_checkpoint(arguments.source)
         print(f"taking {checkpoint.name}")
-        write_atomically(folder / "weights.safetensors", checkpoint.read_bytes())
+        write_atomically(folder / WEIGHTS, checkpoint.read_bytes())
         export(folder, fid="null")
     except (WeightsError, OSError) as error:
         sys.exit(f"bundle: {error}")

@@ -10,15 +10,15 @@ weights.safetensors, so the three files must stay together.
 
 import argparse
 import hashlib
-import json
 import os
 import sys
 from pathlib import Path
 
 import ddpm_small
 import onnx
-from weights import Weights, WeightsError, read_header
+from weights import WeightsError, read_header
 
+WEIGHTS = "weights.safetensors"
 GRAPHS = {"denoiser.onnx": False, "denoiser_train.onnx": True}
 MODEL_YAML = """\
 format: 1
@@ -35,9 +35,6 @@ files:
 provenance:
   training_data: CIFAR-10 train split, 50000 images, horizontal flip
   recipe: scripts/train/train.py
-  images_seen: {images_seen}
-  train_seconds: {train_seconds}
-  epsilon_mse: {epsilon_mse}
   licence: MIT OR Apache-2.0
   fid: {fid}
 """
@@ -56,33 +53,24 @@ def file_entry(path: Path) -> str:
     return f"  {path.name}: {{sha256: {hashlib.sha256(content).hexdigest()}, bytes: {len(content)}}}"
 
 
-def mean_epsilon_mse(weights: Weights) -> float:
-    """Mean over timesteps of the epsilon error that the trainer stored with the weights."""
-    errors = json.loads(weights.metadata["epsilon_mse"])
-    return sum(errors.values()) / len(errors)
-
-
-def model_yaml(weights: Weights, folder: Path, fid: str) -> str:
+def model_yaml(folder: Path, fid: str) -> str:
     """Text of model.yaml for the files in `folder`."""
-    names = [weights.path.name, *GRAPHS]
+    names = [WEIGHTS, *GRAPHS]
     return MODEL_YAML.format(
         files="\n".join(file_entry(folder / name) for name in names),
-        images_seen=weights.metadata["images_seen"],
-        train_seconds=weights.metadata["train_seconds"],
-        epsilon_mse=round(mean_epsilon_mse(weights), 5),
         fid=fid,
     )
 
 
 def export(folder: Path, fid: str) -> None:
     """Write both graphs and model.yaml into `folder`."""
-    weights = read_header(folder / "weights.safetensors")
+    weights = read_header(folder / WEIGHTS)
     for name, train in GRAPHS.items():
         model = ddpm_small.build(weights, train=train)
         write_atomically(folder / name, model.SerializeToString(deterministic=True))
         onnx.checker.check_model(str(folder / name), full_check=True)
         print(f"{folder / name}: {len(model.graph.node)} nodes")
-    write_atomically(folder / "model.yaml", model_yaml(weights, folder, fid).encode())
+    write_atomically(folder / "model.yaml", model_yaml(folder, fid).encode())
 
 
 def main() -> None:
