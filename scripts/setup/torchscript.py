@@ -1,15 +1,18 @@
 """Reads the tensors of a TorchScript archive without torch, and without ever running what a pickle asks for.
 
 A TorchScript file is a zip holding `<root>/data.pkl` (the module tree) and `<root>/data/<key>` (raw tensor bytes).
-A pickle is a program; the reader below gives it six inert names to call and refuses every other one, so that a
+A pickle is a program. The reader below admits only the opcodes that TorchScript writes and gives the program four inert
+names to call, besides the archive's own classes, which become empty bags; everything else ends the reading. A
 manipulated archive can at worst be refused.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,22 @@ import numpy as np
 
 from .errors import integrity
 
+_OPCODES = frozenset(
+    "APPENDS BINGET BININT BININT1 BININT2 BINPERSID BINPUT BINUNICODE BUILD EMPTY_DICT EMPTY_LIST EMPTY_TUPLE GLOBAL "
+    "LONG_BINGET LONG_BINPUT MARK NEWFALSE NEWOBJ NEWTRUE NONE PROTO REDUCE SETITEMS STOP TUPLE TUPLE1 TUPLE2 TUPLE3".split()
+)
+_MAX_MEMO = 1 << 20
+# What a broken pickle can make the standard reader raise, apart from its own error.
+_PICKLE_ERRORS = (
+    pickle.UnpicklingError,
+    EOFError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+)
 _MAX_PICKLE_BYTES = 4 << 20
 _MAX_TENSOR_BYTES = 512 << 20
 _REMEDY = "use the pinned archive: delete the file and run setup again"
@@ -45,7 +64,10 @@ class _TensorRef:
     strides: tuple[int, ...]
 
 
-def _rebuild_tensor(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Any:
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _TensorRef:
+    sizes = (offset, *shape, *strides)
+    if not isinstance(storage, _Storage) or not all(type(size) is int and size >= 0 for size in sizes):
+        raise integrity("the pickle describes a tensor without buffer or shape", _REMEDY)
     return _TensorRef(storage, offset, tuple(shape), tuple(strides))
 
 
@@ -85,6 +107,15 @@ class _RestrictedUnpickler(pickle.Unpickler):
         raise integrity(f"the pickle refers to the unexpected storage {pid!r}", _REMEDY)
 
 
+def _check_opcodes(program: bytes) -> None:
+    """Reads the program without running it: no opcode but the admitted ones, no memo slot that would fill memory."""
+    for opcode, argument, _ in pickletools.genops(program):
+        if opcode.name not in _OPCODES:
+            raise integrity(f"the pickle uses the opcode {opcode.name}, which no weight file needs", _REMEDY)
+        if opcode.name == "LONG_BINPUT" and argument > _MAX_MEMO:
+            raise integrity(f"the pickle remembers object number {argument}", _REMEDY)
+
+
 def _load_tree(archive: zipfile.ZipFile, path: Path) -> tuple[Module, str]:
     pickles = [entry for entry in archive.infolist() if entry.filename.count("/") == 1 and entry.filename.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -92,11 +123,12 @@ def _load_tree(archive: zipfile.ZipFile, path: Path) -> tuple[Module, str]:
     entry = pickles[0]
     if entry.file_size > _MAX_PICKLE_BYTES:
         raise integrity(f"{path}: {entry.filename} has {entry.file_size} bytes, at most {_MAX_PICKLE_BYTES} expected", _REMEDY)
-    with archive.open(entry) as stream:
-        try:
-            tree = _RestrictedUnpickler(stream).load()
-        except (pickle.UnpicklingError, EOFError, TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
-            raise integrity(f"{path}: {entry.filename} is no readable pickle ({error})", _REMEDY) from None
+    program = archive.read(entry)
+    try:
+        _check_opcodes(program)
+        tree = _RestrictedUnpickler(io.BytesIO(program)).load()
+    except _PICKLE_ERRORS as error:
+        raise integrity(f"{path}: {entry.filename} is no readable pickle ({error})", _REMEDY) from None
     if not isinstance(tree, Module):
         raise integrity(f"{path}: {entry.filename} holds a {type(tree).__name__}, expected a module", _REMEDY)
     return tree, entry.filename.split("/")[0]
@@ -119,6 +151,22 @@ def _read_tensor(archive: zipfile.ZipFile, root: str, ref: _TensorRef) -> np.nda
     return np.frombuffer(archive.read(entry), dtype="<f4").reshape(ref.shape)
 
 
+def _walk(tree: Module) -> Iterator[tuple[str, _TensorRef]]:
+    """Every tensor of the tree with its dotted path. A module that holds itself is refused."""
+    pending: list[tuple[str, Module]] = [("", tree)]
+    seen: set[int] = set()
+    while pending:
+        prefix, module = pending.pop()
+        if id(module) in seen:
+            raise integrity(f"the module {prefix or 'root'} occurs twice in the tree", _REMEDY)
+        seen.add(id(module))
+        for name, value in vars(module).items():
+            if isinstance(value, Module):
+                pending.append((f"{prefix}{name}.", value))
+            elif isinstance(value, _TensorRef):
+                yield f"{prefix}{name}", value
+
+
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """All tensors of the TorchScript archive `path`, f32, keyed by their dotted attribute path in the module tree.
 
@@ -127,15 +175,6 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             tree, root = _load_tree(archive, path)
-            found: dict[str, np.ndarray] = {}
-            pending: list[tuple[str, Module]] = [("", tree)]
-            while pending:
-                prefix, module = pending.pop()
-                for name, value in vars(module).items():
-                    if isinstance(value, Module):
-                        pending.append((f"{prefix}{name}.", value))
-                    elif isinstance(value, _TensorRef):
-                        found[prefix + name] = _read_tensor(archive, root, value)
-            return dict(sorted(found.items()))
+            return {name: _read_tensor(archive, root, ref) for name, ref in sorted(_walk(tree), key=lambda pair: pair[0])}
     except (zipfile.BadZipFile, KeyError) as error:
         raise integrity(f"{path} is no whole TorchScript archive ({error})", _REMEDY) from None
