@@ -31,7 +31,7 @@ def cache_root() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "dubench"
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base and os.path.isabs(base) else Path.home() / ".cache") / "dubench"
+    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "dubench"
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

@@ -64,7 +64,9 @@ def _pixels(path: Path) -> np.ndarray:
     try:
         with Image.open(path, formats=["PNG"]) as sheet:
             if sheet.size != (N_PIXELS, N_PER_FILE) or sheet.mode != "RGB":
-                raise integrity(f"{path.name} is {sheet.mode} {sheet.size}, expected RGB {(N_PIXELS, N_PER_FILE)}", _REMEDY)
+                raise integrity(
+                    f"{path.name} is {sheet.mode} {sheet.size}, expected RGB {(N_PIXELS, N_PER_FILE)}", _REMEDY
+                )
             return np.asarray(sheet, dtype=np.uint8)
     except (OSError, SyntaxError) as error:
         raise integrity(f"{path.name} is no readable PNG ({error})", _REMEDY) from None

@@ -15,12 +15,16 @@ _ASSETS = Path(__file__).resolve().parents[2] / "experiments" / "assets.yaml"
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/setup.sh",
-        description="Puts data, feature network and ONNX Runtime, as pinned in experiments/assets.yaml, into the cache.",
+        description="Puts the data, networks and libraries pinned in experiments/assets.yaml into the cache.",
         epilog="Cache folder: $DUBENCH_CACHE, else the platform's. Exit codes: 0 ready, 2 usage, 3 malformed list of "
         "pins, 5 wrong hash, 7 network, disk or a tool is missing.",
     )
-    parser.add_argument("device", nargs="?", choices=pins.DEVICES, default="cpu", help="which ONNX Runtime (default: cpu)")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="prepare only this asset; repeatable")
+    parser.add_argument(
+        "device", nargs="?", choices=pins.DEVICES, default="cpu", help="which ONNX Runtime (default: cpu)"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="prepare only this asset; repeatable"
+    )
     parser.add_argument("--verify", action="store_true", help="hash the finished files again, build nothing")
     parser.add_argument("--list", action="store_true", help="print every asset with version and licence, do nothing")
     parser.add_argument("--assets", type=Path, default=_ASSETS, help=argparse.SUPPRESS)
@@ -31,7 +35,8 @@ def _check_builders(assets: list[pins.Asset]) -> None:
     for asset in assets:
         if asset.build not in install.BUILDERS:
             raise bad_input(
-                f"asset {asset.name} asks for the build rule {asset.build!r}", f"use one of {', '.join(install.BUILDERS)}"
+                f"asset {asset.name} asks for the build rule {asset.build!r}",
+                f"use one of {', '.join(install.BUILDERS)}",
             )
 
 

@@ -38,7 +38,7 @@ pinned_venv() { # name requirements-file; prints the folder, building it on the 
     mkdir -p "$root" 2>/dev/null || fail 7 "$root cannot be created: point DUBENCH_CACHE at a folder that you may write to"
     log=$(mktemp "$root/.venv-$1.XXXXXX") || fail 7 "$root is not writable or full: point DUBENCH_CACHE at another folder"
     echo "setup: preparing the Python environment $venv" >&2
-    build_venv "$python" "$venv" "$2" >"$log" 2>&1 || explain "$log" "$2"
+    build_venv "$python" "$venv" "$2" >"$log" 2>&1 || explain "$log" "$2" "$venv"
     rm -f "$log"
   fi
   echo "$venv"
@@ -57,16 +57,19 @@ build_venv() { # python venv requirements-file
     touch "$2/.complete"
 }
 
-explain() { # log requirements-file; turns the failure of build_venv into one line
-  local reason
+explain() { # log requirements-file venv; removes what is broken and turns the failure of build_venv into one line
+  local root reason free_kib
+  root=$(dirname "$1")
+  free_kib=$(df -Pk "$root" | awk 'NR == 2 { print $4 }')
   reason=$(grep -iE 'error|no space|not available' "$1" | tail -n 1 | cut -c1-200) || true
-  if grep -q 'DO NOT MATCH THE HASHES' "$1"; then
-    rm -f "$1"
-    fail 5 "a package of $2 has another hash than pinned: check for a proxy that rewrites downloads"
-  elif grep -q 'ensurepip' "$1"; then
-    rm -f "$1"
-    fail 7 "this Python has no working venv module: install it (on Debian: apt-get install python3-venv)"
-  fi
-  rm -f "$1"
-  fail 7 "the Python environment could not be built (${reason:-no reason given}): check network and disk space, run again"
+  grep -q 'DO NOT MATCH THE HASHES' "$1" && reason=hash
+  grep -q 'ensurepip' "$1" && reason=ensurepip
+  ((free_kib > 20480)) || reason="no space"
+  rm -rf "$1" "$3"
+  case $reason in
+    hash) fail 5 "a package of $2 has another hash than pinned: check for a proxy that rewrites downloads" ;;
+    ensurepip) fail 7 "this Python has no working venv module: install it (on Debian: apt-get install python3-venv)" ;;
+    *[Nn]o\ space*) fail 7 "no space left on the disk of $root: free some, or point DUBENCH_CACHE at a larger disk" ;;
+  esac
+  fail 7 "the Python environment could not be built (${reason:-no reason given}): check the network and run again"
 }

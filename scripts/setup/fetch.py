@@ -102,7 +102,9 @@ def _from_registry(source: Source, target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as name:
         folder = Path(name)
         command = _registry_command(source, folder)
-        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise Unreachable(_last_line(done.stderr) or f"{Path(command[0]).name} ended with {done.returncode}")
         fetched = folder / source.file
@@ -139,7 +141,7 @@ def _append(url: str, part: Path, n_total: int) -> None:
     if n_present >= n_total:
         return
     request = urllib.request.Request(url, headers={"Range": f"bytes={n_present}-"} if n_present else {})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 (pinned https address)
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
         continues = response.status == http.client.PARTIAL_CONTENT
         with part.open("ab" if continues else "wb") as out:
             n_written = n_present if continues else 0
@@ -148,5 +150,3 @@ def _append(url: str, part: Path, n_total: int) -> None:
                 n_written += len(block)
             out.flush()
             os.fsync(out.fileno())
-
-

