@@ -34,7 +34,7 @@ pinned_venv() { # name requirements-file; prints the folder, building it on the 
   root=$(cache_root)
   venv=$root/venv-$1-$(hash_of "$2")
   if [[ ! -e $venv/.complete ]]; then
-    python=$(find_python)
+    python=$(find_python) || exit
     mkdir -p "$root" 2>/dev/null || fail 7 "$root cannot be created: point DUBENCH_CACHE at a folder that you may write to"
     log=$(mktemp "$root/.venv-$1.XXXXXX") || fail 7 "$root is not writable or full: point DUBENCH_CACHE at another folder"
     echo "setup: preparing the Python environment $venv" >&2
