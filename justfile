@@ -9,7 +9,11 @@ device := "cpu"
 
 # cargo profile: dev (numerics are optimised there too) or release
 profile := "dev"
-dubench := "cargo run --quiet --locked --profile " + profile + " --package dubench --"
+run := "cargo run --quiet --locked --profile " + profile + " --package dubench --"
+
+# The CUDA build of ONNX Runtime is a library of its own.
+cuda_library := '"${ORT_DYLIB_PATH:-$(scripts/setup.sh --where onnxruntime-cuda)}"'
+dubench := if device =~ '^cuda' { "ORT_DYLIB_PATH=" + cuda_library + " " + run } else { run }
 python := "scripts/setup/python.sh"
 
 # List the recipes
@@ -39,15 +43,20 @@ smoke: (reproduce-table1 "smoke")
 report experiment="table1-cifar10" scale=scale: build
     {{ dubench }} report experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }}
 
-# Regression gate: is every row of B inside the error band of A?
+# Two results folders side by side
 [group('run')]
 compare A B: build
-    {{ dubench }} check {{ quote(A) }} {{ quote(B) }}
+    {{ dubench }} compare {{ quote(A) }} {{ quote(B) }}
+
+# Regression gate: is every number of RESULT inside its band around BASELINE?
+[group('run')]
+gate BASELINE RESULT: build
+    {{ dubench }} check {{ quote(BASELINE) }} {{ quote(RESULT) }}
 
 # What this machine has: library, devices, cache, disk
 [group('run')]
 doctor: build
-    {{ dubench }} doctor
+    {{ dubench }} doctor --device {{ device }}
 
 # Everything that must hold
 [group('check')]
@@ -93,12 +102,12 @@ layers:
 # Data, feature network and ONNX Runtime into the cache (cpu or cuda)
 [group('data')]
 setup device=device:
-    @scripts/setup.sh {{ device }}
+    @scripts/setup.sh {{ replace_regex(device, ":.*", "") }}
 
 # The finished assets, hashed again
 [group('data')]
 verify-assets:
-    @scripts/setup.sh {{ device }} --verify
+    @scripts/setup.sh {{ replace_regex(device, ":.*", "") }} --verify
 
 # The binary
 [group('data')]

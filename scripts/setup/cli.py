@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--verify", action="store_true", help="hash the finished files again, build nothing")
     parser.add_argument("--list", action="store_true", help="print every asset with version and licence, do nothing")
+    parser.add_argument("--where", metavar="NAME", help="print the path of an asset's first file, do nothing")
     parser.add_argument("--assets", type=Path, default=_ASSETS, help=argparse.SUPPRESS)
     return parser
 
@@ -48,6 +49,10 @@ def _run(arguments: argparse.Namespace) -> None:
             print("\t".join((asset.name, asset.version, asset.platform or "any", asset.licence)))
         return
     root = cache.cache_root()
+    if arguments.where is not None:
+        (asset,) = pins.select(assets, arguments.device, [arguments.where], pins.this_platform())
+        print(root / asset.outputs[0].path)
+        return
     root.mkdir(parents=True, exist_ok=True)
     chosen = pins.select(assets, arguments.device, arguments.only, pins.this_platform())
     for asset in chosen:
