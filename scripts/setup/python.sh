@@ -8,5 +8,5 @@ scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$scripts/setup/environment.sh"
 
 venv=$(pinned_venv setup "$scripts/setup/requirements.txt")
-export PYTHONPATH=$scripts PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+export PYTHONPATH=$scripts OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 exec "$venv/bin/python3" "$@"
