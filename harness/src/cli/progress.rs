@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::stage::progress::Progress;
+use crate::stage::Progress;
 
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -20,8 +20,9 @@ pub(crate) struct TerminalProgress {
 #[derive(Debug)]
 struct Running {
     stage: String,
-    unit: &'static str,
     total: u64,
+    /// Images that were there before this process.
+    found: u64,
     done: u64,
     started: Instant,
     last_line: Instant,
@@ -42,17 +43,18 @@ impl TerminalProgress {
 }
 
 impl Progress for TerminalProgress {
-    fn begin(&self, stage: &str, unit: &'static str, total: u64) {
+    fn begin(&self, stage: &str, total: u64, done: u64) {
         if self.quiet {
             return;
         }
-        let bar = std::io::stderr().is_terminal().then(|| bar(stage, unit, total));
+        let bar = std::io::stderr().is_terminal().then(|| bar(stage, total, done));
         if bar.is_none() {
-            plain(&format!("{stage}: 0 of {total} {unit}"));
+            plain(&format!("{stage}: {done} of {total} images are there"));
         }
         let now = Instant::now();
+        let stage = stage.to_owned();
         let running =
-            Running { stage: stage.to_owned(), unit, total, done: 0, started: now, last_line: now, bar };
+            Running { stage, total, found: done, done, started: now, last_line: now, bar };
         self.with_state(|state| *state = Some(running));
     }
 
@@ -76,22 +78,12 @@ impl Progress for TerminalProgress {
                 bar.finish_and_clear();
             }
             plain(&format!(
-                "{}: {} {} in {:.1} s",
+                "{}: {} of {} images in {:.1} s",
                 running.stage,
                 running.done,
-                running.unit,
+                running.total,
                 running.started.elapsed().as_secs_f64()
             ));
-        });
-    }
-
-    fn note(&self, text: &str) {
-        if self.quiet {
-            return;
-        }
-        self.with_state(|state| match state.as_ref().and_then(|running| running.bar.as_ref()) {
-            Some(bar) => bar.println(text),
-            None => plain(text),
         });
     }
 }
@@ -99,19 +91,22 @@ impl Progress for TerminalProgress {
 impl Running {
     fn line(&self) -> String {
         let elapsed = self.started.elapsed().as_secs_f64();
-        let rate = self.done as f64 / elapsed.max(1e-9);
+        let rate = (self.done - self.found) as f64 / elapsed.max(1e-9);
         let left = self.total.saturating_sub(self.done) as f64 / rate.max(1e-9);
         format!(
-            "{}: {} of {} {}, {rate:.1} {}/s, {left:.0} s left",
-            self.stage, self.done, self.total, self.unit, self.unit
+            "{}: {} of {} images, {rate:.2} images/s, {left:.0} s left",
+            self.stage, self.done, self.total
         )
     }
 }
 
-fn bar(stage: &str, unit: &str, total: u64) -> ProgressBar {
-    let template = format!("{{prefix:>10}} {{wide_bar}} {{pos}}/{{len}} {unit}  {{per_sec}}  ETA {{eta}}");
-    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+fn bar(stage: &str, total: u64, done: u64) -> ProgressBar {
+    let template = "{prefix:>9} {wide_bar} {pos}/{len} images  {per_sec}  ETA {eta}";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(total).with_style(style).with_prefix(stage.to_owned());
+    bar.set_position(done);
+    bar.reset_eta();
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }

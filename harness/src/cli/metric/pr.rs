@@ -1,0 +1,56 @@
+//! `dubench metric pr`.
+
+use dubench_metrics::manifold::{Convention, OverlapOptions, overlap};
+use serde::Serialize;
+
+use super::input::Input;
+use crate::cli::answer::Context;
+use crate::cli::arguments::PrOptions;
+use crate::cli::error::CliError;
+
+#[derive(Serialize)]
+struct Answer {
+    precision: f64,
+    precision_se: f64,
+    recall: f64,
+    recall_se: f64,
+    density: f64,
+    density_se: f64,
+    coverage: f64,
+    coverage_se: f64,
+    k: usize,
+}
+
+pub(super) fn run(options: &PrOptions, context: &Context) -> Result<(), CliError> {
+    let convention = match options.convention.as_str() {
+        "adm" => Convention::Adm,
+        "torch-fidelity" => Convention::TorchFidelity,
+        "prdc" => Convention::Prdc,
+        other => {
+            return Err(CliError::option("--convention", other, "adm, torch-fidelity or prdc"));
+        }
+    };
+    let mut input = Input::new(&options.pair.features, context);
+    let real = input.open(&options.pair.real)?;
+    let fake = input.open(&options.pair.fake)?;
+    real.check_comparable(&fake)?;
+    let rules = OverlapOptions { convention, k: options.k };
+    let found = overlap(fake.features()?, real.features()?, &rules)?;
+    let answer = Answer {
+        precision: found.precision,
+        precision_se: found.precision_se,
+        recall: found.recall,
+        recall_se: found.recall_se,
+        density: found.density,
+        density_se: found.density_se,
+        coverage: found.coverage,
+        coverage_se: found.coverage_se,
+        k: found.k,
+    };
+    let text = format!(
+        "precision  {:.4} ± {:.4}\nrecall     {:.4} ± {:.4}\ndensity    {:.4} ± {:.4}\ncoverage   {:.4} ± {:.4}\nk = {}, rules of {}",
+        found.precision, found.precision_se, found.recall, found.recall_se, found.density,
+        found.density_se, found.coverage, found.coverage_se, found.k, options.convention
+    );
+    context.answer(&answer, &text)
+}
