@@ -103,9 +103,10 @@ impl Sampler for DpmSolverPp2m {
     ) -> Array4<f32> {
         let m = self.x0_hat(index, x, epsilon);
         let (keep, gain) = self.coefficients(index);
-        let history = self.previous.take().filter(|(at, earlier)| {
-            at.0 + 1 == index.0 && earlier.shape() == m.shape()
-        });
+        let history = self
+            .previous
+            .take()
+            .filter(|(at, earlier)| at.0 + 1 == index.0 && earlier.shape() == m.shape());
         let moved = match history {
             Some((_, earlier)) => {
                 let weight = self.difference_weight(index);

@@ -6,7 +6,7 @@ use super::error::check_draws;
 use super::perturb::estimate_alone;
 use super::variance::sum_of_squares_about;
 use super::{
-    CleanEstimate, Estimator, EstimatorError, PerturbedStatistic, Perturbation, StepContext, Window,
+    CleanEstimate, Estimator, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window,
 };
 use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;

@@ -175,8 +175,7 @@ fn second_order_code_measures_the_energy_of_the_image() {
     }
     for (element, (got, (x, x0))) in map.iter().zip(place.x.iter().zip(&place.x0_hat)).enumerate() {
         let (x, x0) = (f64::from(*x), f64::from(*x0));
-        let prediction =
-            |n: f32| j * (x - s * x0 + s * f64::from(n) - a * f64::from(0.2_f32));
+        let prediction = |n: f32| j * (x - s * x0 + s * f64::from(n) - a * f64::from(0.2_f32));
         let expected =
             draws.iter().map(|n| (prediction(n[element]) - x0).powi(2)).sum::<f64>() / 2.0;
         assert!((f64::from(*got) - expected).abs() < 1e-5 * (1.0 + expected));

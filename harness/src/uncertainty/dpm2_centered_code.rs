@@ -6,7 +6,7 @@ use super::centered::mean_square_about;
 use super::error::check_draws;
 use super::perturb::estimate_alone;
 use super::{
-    CleanEstimate, Estimator, EstimatorError, PerturbedStatistic, Perturbation, StepContext, Window,
+    CleanEstimate, Estimator, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window,
 };
 use crate::model::{ModelError, Network};
 

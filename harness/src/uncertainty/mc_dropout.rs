@@ -109,10 +109,7 @@ impl Estimator for McDropout {
 }
 
 /// Rows `x[row % b]` of a range.
-fn repeated_rows(
-    context: &StepContext<'_>,
-    rows: Range<usize>,
-) -> Result<Array4<f32>, ModelError> {
+fn repeated_rows(context: &StepContext<'_>, rows: Range<usize>) -> Result<Array4<f32>, ModelError> {
     let b = context.x.shape()[0];
     let views: Vec<_> =
         rows.map(|row| context.x.slice(s![row % b..=row % b, .., .., ..])).collect();

@@ -72,11 +72,16 @@ mod tests {
             let mut sizes = Vec::new();
             let joined = in_batches(rows, NonZeroUsize::new(max).unwrap(), |range| {
                 sizes.push(range.len());
-                Ok(Array4::from_shape_fn((range.len(), 1, 1, 1), |(i, ..)| (range.start + i) as f32))
+                Ok(Array4::from_shape_fn((range.len(), 1, 1, 1), |(i, ..)| {
+                    (range.start + i) as f32
+                }))
             })
             .unwrap();
             assert!(sizes.iter().all(|n| *n <= max));
-            assert_eq!(joined.into_raw_vec_and_offset().0, (0..rows).map(|i| i as f32).collect::<Vec<_>>());
+            assert_eq!(
+                joined.into_raw_vec_and_offset().0,
+                (0..rows).map(|i| i as f32).collect::<Vec<_>>()
+            );
         }
     }
 

@@ -14,11 +14,14 @@ mod variance;
 pub use centered::CenteredVariance;
 pub use dpm2_centered_code::Dpm2CenteredCode;
 pub use error::EstimatorError;
+pub(crate) use group::per_image;
 pub use group::{GroupEstimate, estimate_group};
 pub use mc_dropout::McDropout;
 pub use mean_squared_epsilon::MeanSquaredEpsilon;
 pub use micro_batch::{epsilon_in_batches, in_batches};
-pub use perturb::{CleanEstimate, PerturbedStatistic, Perturbation, perturbed_predictions, perturbed_states};
+pub use perturb::{
+    CleanEstimate, Perturbation, PerturbedStatistic, perturbed_predictions, perturbed_states,
+};
 pub use sample_var::SampleVariance;
 pub use variance::{mean_over_draws, variance_over_draws};
 
@@ -107,7 +110,11 @@ pub trait Estimator: Send {
     ///
     /// # Errors
     /// [`ModelError`] of the network, or [`ModelError::NotApplicable`].
-    fn estimate(&mut self, context: &StepContext<'_>, network: &mut Network<'_>) -> Result<Array4<f32>, ModelError>;
+    fn estimate(
+        &mut self,
+        context: &StepContext<'_>,
+        network: &mut Network<'_>,
+    ) -> Result<Array4<f32>, ModelError>;
 
     /// The estimator as a statistic over perturbed predictions, where it is one: such estimators
     /// share their network calls in [`estimate_group`].

@@ -9,7 +9,9 @@ use crate::sampler::{ClipX0, x0_from_epsilon};
 use crate::units::NfeKind;
 
 /// The clean image that is noised again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum CleanEstimate {
     /// `x0_hat` as the sampler forms it: clipped for pixel models under DDIM. The default (D2).
@@ -49,7 +51,8 @@ pub fn perturbed_states(context: &StepContext<'_>, perturbation: Perturbation) -
     let mut states = Array4::zeros((b * perturbation.n_draws as usize, c, h, w));
     let mut rows = states.axis_iter_mut(Axis(0));
     for draw in 0..perturbation.n_draws {
-        for ((x0, sample), row) in clean.axis_iter(Axis(0)).zip(context.samples).zip(rows.by_ref()) {
+        for ((x0, sample), row) in clean.axis_iter(Axis(0)).zip(context.samples).zip(rows.by_ref())
+        {
             let (seed, step) = (context.seed, context.point.index.0);
             let key = NoiseKey { seed, purpose: Purpose::Perturb, sample: *sample, step, draw };
             standard_normal(key, &mut noise);

@@ -5,8 +5,8 @@ use ndarray::{Array4, ArrayView4};
 use super::error::check_draws;
 use super::perturb::estimate_alone;
 use super::{
-    CleanEstimate, Estimator, EstimatorError, PerturbedStatistic, Perturbation, StepContext, Window,
-    variance_over_draws,
+    CleanEstimate, Estimator, EstimatorError, Perturbation, PerturbedStatistic, StepContext,
+    Window, variance_over_draws,
 };
 use crate::model::{ModelError, Network};
 

@@ -171,8 +171,8 @@ mod tests {
         let x = Array4::from_elem((1, 1, 1, 2), 0.9);
         let t = Timestep(100);
         let (a2, t2) = (schedule().alpha_bar(t), 0.3_f64 * 0.3);
-        let expected = (1.0 - a2).sqrt() * (f64::from(0.9_f32) - 0.5 * a2.sqrt())
-            / (a2 * t2 + 1.0 - a2);
+        let expected =
+            (1.0 - a2).sqrt() * (f64::from(0.9_f32) - 0.5 * a2.sqrt()) / (a2 * t2 + 1.0 - a2);
         let got = model.epsilon(NetworkInput { x: x.view(), t: &[t], y: None }).unwrap();
         assert!((f64::from(got[[0, 0, 0, 1]]) - expected).abs() < 1e-6);
     }

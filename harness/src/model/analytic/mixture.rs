@@ -90,9 +90,9 @@ impl MixtureDenoiser {
         let v = posterior.variance;
         let mut out = cotangent.mapv(f64::from);
         for (r, mu) in posterior.responsibilities.iter().zip(&self.means) {
-            let deviation = Zip::from(mu).and(&posterior.mean).map_collect(|mu, m| f64::from(*mu) - m);
-            let dot: f64 =
-                deviation.iter().zip(cotangent).map(|(d, u)| d * f64::from(*u)).sum();
+            let deviation =
+                Zip::from(mu).and(&posterior.mean).map_collect(|mu, m| f64::from(*mu) - m);
+            let dot: f64 = deviation.iter().zip(cotangent).map(|(d, u)| d * f64::from(*u)).sum();
             let factor = a * a / v * r * dot;
             out.zip_mut_with(&deviation, |out, d| *out -= factor * d);
         }

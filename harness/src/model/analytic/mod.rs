@@ -27,7 +27,10 @@ fn checked_levels(
     let n_labels = input.y.map_or(0, <[_]>::len);
     expect_shape(spec, "y", &[n_labels], &[spec.n_classes.map_or(0, |_| rows)])?;
     if let Some(t) = input.t.iter().find(|t| **t > schedule.last()) {
-        return Err(refused(spec, format!("{t} is past the last training time {}", schedule.last())));
+        return Err(refused(
+            spec,
+            format!("{t} is past the last training time {}", schedule.last()),
+        ));
     }
     let n_classes = spec.n_classes.unwrap_or(0);
     if let Some(y) = input.y.and_then(|labels| labels.iter().find(|y| y.0 >= n_classes)) {
