@@ -119,7 +119,7 @@ impl Sampler for Ddim {
         x: ArrayView4<'_, f32>,
         epsilon: ArrayView4<'_, f32>,
     ) -> Array4<f32> {
-        x0_from_epsilon(&self.point(index), x, epsilon, self.clip)
+        x0_from_epsilon(&self.point(index), &x, &epsilon, self.clip)
     }
 
     /// # Panics

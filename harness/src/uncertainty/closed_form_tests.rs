@@ -56,7 +56,7 @@ impl Place {
         }
         let times = vec![point().t; samples.len()];
         let epsilon = model.epsilon(NetworkInput { x: x.view(), t: &times, y: None }).unwrap();
-        let x0_hat = x0_from_epsilon(&point(), x.view(), epsilon.view(), clip);
+        let x0_hat = x0_from_epsilon(&point(), &x, &epsilon, clip);
         Self { x, epsilon, x0_hat, samples, max_batch: NonZeroUsize::MAX }
     }
 

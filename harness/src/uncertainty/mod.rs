@@ -12,13 +12,16 @@ mod sample_var;
 mod variance;
 
 pub use centered::CenteredVariance;
+pub(crate) use centered::mean_square_about;
 pub use dpm2_centered_code::Dpm2CenteredCode;
 pub use error::EstimatorError;
 pub(crate) use group::per_image;
 pub use group::{GroupEstimate, estimate_group};
 pub use mc_dropout::McDropout;
 pub use mean_squared_epsilon::MeanSquaredEpsilon;
+pub(crate) use micro_batch::labels_of;
 pub use micro_batch::{epsilon_in_batches, in_batches};
+pub(crate) use perturb::draws_of;
 pub use perturb::{
     CleanEstimate, Perturbation, PerturbedStatistic, perturbed_predictions, perturbed_states,
 };

@@ -75,7 +75,7 @@ pub fn perturbed_predictions(
 ) -> Result<Array4<f32>, ModelError> {
     let states = perturbed_states(context, perturbation);
     let batching = (context.labels, context.max_batch);
-    epsilon_in_batches(network, NfeKind::Estimator, states.view(), context.point.t, batching)
+    epsilon_in_batches(network, NfeKind::Estimator, &states, context.point.t, batching)
 }
 
 /// One view a draw of an array that holds draw after draw of a batch of `b` rows.
@@ -98,7 +98,7 @@ fn clean_estimate(context: &StepContext<'_>, clean: CleanEstimate) -> Array4<f32
     match clean {
         CleanEstimate::FollowSampler => context.x0_hat.to_owned(),
         CleanEstimate::Unclipped => {
-            x0_from_epsilon(&context.point, context.x, context.epsilon, ClipX0::Never)
+            x0_from_epsilon(&context.point, &context.x, &context.epsilon, ClipX0::Never)
         }
         CleanEstimate::Dpm2Code => {
             let (a, s) = (context.point.a(), context.point.s());
