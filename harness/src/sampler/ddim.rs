@@ -89,7 +89,7 @@ impl Ddim {
     }
 
     /// `alpha_bar` of the state that step `index` ends at.
-    fn next_alpha_bar(&self, index: StepIndex) -> f64 {
+    pub fn next_alpha_bar(&self, index: StepIndex) -> f64 {
         self.points.get(index.0 as usize + 1).map_or(self.final_alpha_bar, |point| point.alpha_bar)
     }
 }
