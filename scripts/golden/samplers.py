@@ -56,7 +56,7 @@ def cases() -> list[dict]:
     """All runs."""
     out = []
     for name, betas in SCHEDULES.items():
-        for n_steps in (7, 20, 50):
+        for n_steps in (7, 26, 50):
             for clip in (True, False):
                 pixel = name == "linear"
                 ddim = DDIMScheduler(

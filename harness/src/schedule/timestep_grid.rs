@@ -41,17 +41,20 @@ impl TimestepGrid {
         Ok(Self { timesteps: (0..n_steps).map(at).collect() })
     }
 
-    /// `t_i = round((T - 1) (N - i) / N)`, half to even: the grid of DPM-Solver++.
+    /// `t_i = round((N - i) ((T - 1) / N))`, half to even: the grid of DPM-Solver++.
+    ///
+    /// # Why is the quotient rounded to f64 before it is multiplied?
+    /// The reference grid is `numpy.linspace`, which does so. In exact arithmetic some values are
+    /// halves (N = 26 of 1000) and would fall on the other neighbour.
     ///
     /// # Errors
     /// [`ScheduleError::Steps`] unless `1 <= n_steps < n_train_steps`: with more steps two of them
     /// would fall on the same training time.
     pub fn linspace(n_train_steps: u32, n_steps: u32) -> Result<Self, ScheduleError> {
         check_steps("linspace", n_steps, n_train_steps.saturating_sub(1), n_train_steps)?;
-        let last = u64::from(n_train_steps - 1);
-        let at =
-            |index: u32| half_even_ratio(last * u64::from(n_steps - index), u64::from(n_steps));
-        Ok(Self { timesteps: (0..n_steps).map(|index| Timestep(at(index))).collect() })
+        let stride = f64::from(n_train_steps - 1) / f64::from(n_steps);
+        let at = |index: u32| nearest_time(f64::from(n_steps - index) * stride);
+        Ok(Self { timesteps: (0..n_steps).map(at).collect() })
     }
 
     /// Number of sampling steps `N`.
@@ -97,15 +100,14 @@ fn check_steps(
     Err(ScheduleError::Steps { spacing, got, max, n_train_steps })
 }
 
-/// `numerator / denominator` rounded to the nearest integer, halves to the even one, exactly.
-fn half_even_ratio(numerator: u64, denominator: u64) -> u32 {
-    let (quotient, remainder) = (numerator / denominator, numerator % denominator);
-    let up = match (2 * remainder).cmp(&denominator) {
-        std::cmp::Ordering::Greater => true,
-        std::cmp::Ordering::Equal => quotient % 2 == 1,
-        std::cmp::Ordering::Less => false,
-    };
-    u32::try_from(quotient + u64::from(up)).unwrap_or(u32::MAX)
+/// Nearest training time, halves to the even one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value lies between 0 and the last training time, which is a u32"
+)]
+fn nearest_time(value: f64) -> Timestep {
+    Timestep(value.round_ties_even() as u32)
 }
 
 #[cfg(test)]
@@ -136,6 +138,8 @@ mod tests {
         assert_eq!(fifty[44..], [120, 100, 80, 60, 40, 20]);
         // 999 / 2 = 499.5 is the one half on this grid: it goes to the even neighbour.
         assert_eq!(fifty[25], 500);
+        // 999 * 13 / 26 = 499.5 too, but 13 * (999 / 26) is a little less in f64: NumPy 2.4.6 says 499.
+        assert_eq!(times(&TimestepGrid::linspace(1000, 26).unwrap())[13], 499);
         assert_eq!(times(&TimestepGrid::linspace(1000, 999).unwrap())[998], 1);
     }
 
