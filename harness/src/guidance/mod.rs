@@ -1,1 +1,52 @@
 //! Guidance rules: each rewrites `epsilon_hat` before a sampler steps with it.
+//!
+//! [`GradientGuidance`] is the paper's (Eq. 10, arXiv:2412.00205). [`PosteriorGuidance`] and [`SecondOrderGuidance`] exist in
+//! the released code only; [`authors_code`] holds what that code does differently from the paper.
+
+pub mod authors_code;
+mod error;
+mod gradient;
+mod mask;
+mod posterior;
+mod quantile;
+mod second_order;
+mod thresholds;
+mod variance_gradient;
+
+pub use error::GuidanceError;
+pub use gradient::{Direction, GradientGuidance};
+pub use mask::{MaskRule, Side};
+pub use posterior::PosteriorGuidance;
+pub use quantile::quantile_linear;
+pub use second_order::SecondOrderGuidance;
+pub use thresholds::{StepThresholds, dataset_pixel, dataset_scalar};
+pub use variance_gradient::{GuidedStatistic, VarianceGradient, variance_gradient};
+
+use ndarray::Array4;
+
+use crate::model::{ModelError, Network};
+use crate::uncertainty::{StepContext, Window};
+
+/// One guidance rule.
+///
+/// A row of the answer depends on that row and on keyed draws alone: never on the batch.
+pub trait Guidance: Send {
+    /// Name in tables: `gradient`, `posterior`, ...
+    fn name(&self) -> &str;
+
+    /// The loop indices it guides; `None` for all of them.
+    fn window(&self) -> Option<Window>;
+
+    /// The prediction that the sampler steps with, `[b, c, h, w]`.
+    ///
+    /// # Errors
+    /// [`ModelError`] of the network, or [`ModelError::NotApplicable`].
+    fn rewrite(
+        &mut self,
+        context: &StepContext<'_>,
+        network: &mut Network<'_>,
+    ) -> Result<Array4<f32>, ModelError>;
+}
+
+#[cfg(test)]
+mod closed_form_tests;

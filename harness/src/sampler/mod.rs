@@ -1,5 +1,17 @@
 //! Samplers: one update rule a file. A sampler moves `x_t` given `epsilon_hat`; it never calls a network.
 
+mod clip_x0;
+mod ddim;
+mod dpm_solver_pp_2m;
+mod error;
+#[cfg(test)]
+mod golden_tests;
+
+pub use clip_x0::{ClipX0, x0_from_epsilon};
+pub use ddim::{AncestralNoise, Ddim, FinalAlphaBar};
+pub use dpm_solver_pp_2m::DpmSolverPp2m;
+pub use error::SamplerError;
+
 use ndarray::{Array4, ArrayView4};
 
 use crate::units::{StepIndex, Timestep};
@@ -40,9 +52,19 @@ pub trait Sampler: Send {
 
     /// `x0_hat = (x_t - s_t epsilon_hat) / a_t`, clipped to [-1, 1] where the model is a pixel model
     /// and the rule clips. `[b, c, h, w]`.
-    fn x0_hat(&self, index: StepIndex, x: ArrayView4<'_, f32>, epsilon: ArrayView4<'_, f32>) -> Array4<f32>;
+    fn x0_hat(
+        &self,
+        index: StepIndex,
+        x: ArrayView4<'_, f32>,
+        epsilon: ArrayView4<'_, f32>,
+    ) -> Array4<f32>;
 
     /// Moves `x` from loop index `index` to the next one. After the last index the result is the
     /// final state. Steps are taken in order 0, 1, .., N-1, each once.
-    fn step(&mut self, index: StepIndex, x: ArrayView4<'_, f32>, epsilon: ArrayView4<'_, f32>) -> Array4<f32>;
+    fn step(
+        &mut self,
+        index: StepIndex,
+        x: ArrayView4<'_, f32>,
+        epsilon: ArrayView4<'_, f32>,
+    ) -> Array4<f32>;
 }
