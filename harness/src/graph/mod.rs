@@ -5,6 +5,7 @@
 //!
 //! | pass | adds | for |
 //! |---|---|---|
+//! | [`vjp::vjp`] | input `cotangent`, output `jtv` | gradients through the network |
 //! | [`dropout::to_mask_input`] | input `masks` in place of `Dropout` | MC-Dropout |
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
@@ -19,17 +20,21 @@ mod external;
 mod fold;
 mod model;
 mod proto;
+mod reverse;
+mod rules;
 mod runner;
 mod shapes;
 mod tensor;
 #[cfg(test)]
 mod testing;
 mod types;
+pub mod vjp;
 mod write;
 
 pub use checks::{Interface, Names};
 pub use error::GraphError;
 pub use model::{DeclaredDim, Model, Port};
+pub use reverse::ConvGradient;
 pub use runner::{Feeds, Runner, Source};
 pub use shapes::Dim;
 pub use tensor::{ElementType, Tensor, TensorData};

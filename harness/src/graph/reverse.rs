@@ -1,0 +1,349 @@
+//! Reverse-mode differentiation over the nodes of a graph.
+//!
+//! Walks the nodes backwards and asks each for the gradients of its inputs (`rules`). Only values
+//! that depend on `x` get one: weights, times and labels cost nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use super::checks::Interface;
+use super::edit::{Editor, int, ints};
+use super::error::GraphError;
+use super::model::Model;
+use super::proto::{AttributeProto, NodeProto};
+use super::rules;
+use super::runner::Runner;
+use super::shapes::{Dim, Shapes};
+use super::tensor::{ElementType, Tensor};
+use super::types::element_types;
+
+/// How the gradient of a convolution is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConvGradient {
+    /// `ConvTranspose` with the weights of the forward pass: the file does not grow.
+    #[default]
+    ConvTranspose,
+    /// `Conv` with flipped copies of the weights where the stride is 1: faster on CPUs, the file doubles.
+    FlippedConv,
+}
+
+/// One node on its way back, with the gradients of its outputs.
+pub(crate) struct Call<'a> {
+    pub(crate) node: &'a NodeProto,
+    pub(crate) grads: &'a [Option<String>],
+}
+
+impl Call<'_> {
+    /// Gradient of the first output.
+    pub(crate) fn g(&self) -> &str {
+        self.grads.first().and_then(Option::as_deref).unwrap_or_default()
+    }
+
+    /// Input `index`, empty where it is left out.
+    pub(crate) fn input(&self, index: usize) -> &str {
+        self.node.input_at(index).unwrap_or_default()
+    }
+
+    /// First output.
+    pub(crate) fn y(&self) -> &str {
+        self.node.output.first().map_or("", String::as_str)
+    }
+}
+
+/// Gradients by input index.
+pub(crate) type Gradients = Vec<(usize, String)>;
+
+/// A graph while its gradient is being written.
+#[derive(Debug)]
+pub(crate) struct Reverse {
+    pub(crate) editor: Editor,
+    pub(crate) conv: ConvGradient,
+    shapes: Shapes,
+    active: HashSet<String>,
+    opset: i64,
+}
+
+impl Reverse {
+    /// Checks a folded model and probes its shapes.
+    pub(crate) fn prepare(
+        model: Model,
+        interface: &Interface,
+        conv: ConvGradient,
+        runner: &dyn Runner,
+    ) -> Result<Self, GraphError> {
+        let active = active_values(&model, &interface.x);
+        check_rules(&model, &active, &interface.output)?;
+        let shapes = Shapes::probe(&model, &interface.x, runner)?;
+        let opset = model.opset();
+        Ok(Self { editor: Editor::new(model, "vjp"), conv, shapes, active, opset })
+    }
+
+    /// Writes the nodes from `cotangent` (the gradient of `y`) to the gradient of `x`; its name.
+    pub(crate) fn pull_back(
+        &mut self,
+        y: &str,
+        cotangent: &str,
+        x: &str,
+    ) -> Result<String, GraphError> {
+        let nodes = self.editor.model().graph().node.clone();
+        let mut pending: HashMap<String, Vec<String>> = HashMap::new();
+        pending.insert(y.to_owned(), vec![cotangent.to_owned()]);
+        for node in nodes.iter().rev() {
+            let grads: Vec<Option<String>> = node
+                .output
+                .iter()
+                .map(|output| pending.remove(output).map(|parts| self.sum(parts)))
+                .collect();
+            if grads.iter().all(Option::is_none) {
+                continue;
+            }
+            let Some(rule) = rules::rule(&node.op_type) else {
+                return Err(self.editor.model().node_error(node, "it has no gradient rule"));
+            };
+            for (index, gradient) in rule(self, &Call { node, grads: &grads })? {
+                let input = node.input.get(index).map_or("", String::as_str);
+                if self.active.contains(input) {
+                    pending.entry(input.to_owned()).or_default().push(gradient);
+                }
+            }
+        }
+        match pending.remove(x) {
+            Some(parts) => Ok(self.sum(parts)),
+            None => Err(self.editor.model().interface_error(format!(
+                "output {y} does not depend on input {x}: name another input or output"
+            ))),
+        }
+    }
+
+    fn sum(&mut self, parts: Vec<String>) -> String {
+        let mut parts = parts.into_iter();
+        let first = parts.next().unwrap_or_default();
+        parts.fold(first, |sum, part| self.op("Add", &[&sum, &part]))
+    }
+
+    /// Whether a value depends on `x`.
+    pub(crate) fn is_active(&self, name: &str) -> bool {
+        self.active.contains(name)
+    }
+
+    /// Axes of a value that probing has seen.
+    pub(crate) fn shape(&self, call: &Call<'_>, name: &str) -> Result<Vec<Dim>, GraphError> {
+        let known = self.shapes.of(name).map(<[Dim]>::to_vec);
+        known.ok_or_else(|| self.error(call, format!("the shape of {name} is unknown")))
+    }
+
+    /// Axes of an input or output.
+    pub(crate) fn dims(&self, name: &str) -> Result<Vec<Dim>, GraphError> {
+        self.shapes.of(name).map(<[Dim]>::to_vec).ok_or_else(|| {
+            self.editor.model().interface_error(format!("the shape of {name} is unknown"))
+        })
+    }
+
+    /// Axes of a value, all of which must have fixed lengths.
+    pub(crate) fn fixed_shape(&self, call: &Call<'_>, name: &str) -> Result<Vec<i64>, GraphError> {
+        let dims = self.shape(call, name)?;
+        let lengths: Option<Vec<i64>> = dims.iter().map(|&d| length(d)).collect();
+        lengths.ok_or_else(|| {
+            self.error(call, format!("{name} has axes {dims:?}, expected fixed lengths"))
+        })
+    }
+
+    /// Elements of an integer constant.
+    pub(crate) fn integers(&self, call: &Call<'_>, name: &str) -> Result<Vec<i64>, GraphError> {
+        self.shapes.constant(name).ok_or_else(|| {
+            self.error(call, format!("{name} depends on the inputs, expected constant integers"))
+        })
+    }
+
+    /// Number of axes of an integer constant.
+    pub(crate) fn constant_rank(&self, name: &str) -> Option<usize> {
+        self.shapes.constant_rank(name)
+    }
+
+    /// Elements of a weight; `None` for values that are computed.
+    pub(crate) fn weight(&self, name: &str) -> Result<Option<Tensor>, GraphError> {
+        self.editor.model().initializer(name)
+    }
+
+    /// Version of the operator set.
+    pub(crate) fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// An error about the node that is being differentiated.
+    pub(crate) fn error(&self, call: &Call<'_>, what: impl Into<String>) -> GraphError {
+        self.editor.model().node_error(call.node, what)
+    }
+
+    /// Notes a value that a pass adds outside the rules.
+    pub(crate) fn declare(&mut self, name: &str, dims: Vec<Dim>) {
+        self.shapes.insert(name, dims);
+    }
+
+    /// A node without attributes.
+    pub(crate) fn op(&mut self, op: &str, inputs: &[&str]) -> String {
+        self.editor.node(op, inputs, Vec::new())
+    }
+
+    /// A node with attributes.
+    pub(crate) fn op_with(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
+        self.editor.node(op, inputs, attributes)
+    }
+
+    /// `a * b`.
+    pub(crate) fn mul(&mut self, a: &str, b: &str) -> String {
+        self.op("Mul", &[a, b])
+    }
+
+    /// `a * factor`.
+    pub(crate) fn scaled(&mut self, a: &str, factor: f32) -> String {
+        let factor = self.editor.scalar(factor);
+        self.mul(a, &factor)
+    }
+
+    /// `a + summand`.
+    pub(crate) fn shifted(&mut self, a: &str, summand: f32) -> String {
+        let summand = self.editor.scalar(summand);
+        self.op("Add", &[a, &summand])
+    }
+
+    /// `1 - a`.
+    pub(crate) fn one_minus(&mut self, a: &str) -> String {
+        let one = self.editor.scalar(1.0);
+        self.op("Sub", &[&one, a])
+    }
+
+    /// `g` where `condition` holds, else 0.
+    pub(crate) fn masked(&mut self, condition: &str, g: &str) -> String {
+        let zero = self.editor.scalar(0.0);
+        self.op("Where", &[condition, g, &zero])
+    }
+
+    /// `g` with the given lengths (-1 for the batch).
+    pub(crate) fn reshaped(&mut self, g: &str, lengths: &[i64]) -> String {
+        let lengths = self.editor.vector(lengths);
+        self.op("Reshape", &[g, &lengths])
+    }
+
+    /// `g` in the shape of `name`: by constants where at most one axis moves, else at run time.
+    pub(crate) fn like(
+        &mut self,
+        call: &Call<'_>,
+        g: &str,
+        name: &str,
+    ) -> Result<String, GraphError> {
+        let dims = self.shape(call, name)?;
+        if let Some(lengths) = lengths(&dims) {
+            return Ok(self.reshaped(g, &lengths));
+        }
+        let shape = self.op("Shape", &[name]);
+        Ok(self.op("Reshape", &[g, &shape]))
+    }
+
+    /// `g` repeated to the shape of `name`.
+    pub(crate) fn expanded(&mut self, g: &str, name: &str) -> String {
+        let shape = self.op("Shape", &[name]);
+        self.op("Expand", &[g, &shape])
+    }
+
+    /// Sum over axes, which stay with length 1.
+    pub(crate) fn sum_over(&mut self, g: &str, axes: &[i64]) -> String {
+        let axes = self.editor.vector(axes);
+        self.op_with("ReduceSum", &[g, &axes], vec![int("keepdims", 1)])
+    }
+
+    /// Mean over axes, which stay with length 1. Axes became an input in operator set 18.
+    pub(crate) fn mean_over(&mut self, g: &str, axes: &[i64]) -> String {
+        if self.opset < 18 {
+            let attributes = vec![ints("axes", axes), int("keepdims", 1)];
+            return self.op_with("ReduceMean", &[g], attributes);
+        }
+        let axes = self.editor.vector(axes);
+        self.op_with("ReduceMean", &[g, &axes], vec![int("keepdims", 1)])
+    }
+
+    /// Sums `g`, which has the shape of `from`, over the axes along which `to` was repeated.
+    pub(crate) fn unbroadcast(
+        &mut self,
+        call: &Call<'_>,
+        g: String,
+        from: &[Dim],
+        to: &str,
+    ) -> Result<String, GraphError> {
+        let dims = self.shape(call, to)?;
+        let Some(missing) = from.len().checked_sub(dims.len()) else {
+            return Err(self.error(call, format!("{to} has more axes than the result")));
+        };
+        let repeated = |(k, d): (usize, &Dim)| {
+            (*d == Dim::Fixed(1) && from[k + missing] != Dim::Fixed(1)).then_some(k + missing)
+        };
+        let axes: Vec<i64> = (0..missing)
+            .chain(dims.iter().enumerate().filter_map(repeated))
+            .map(|axis| i64::try_from(axis).unwrap_or(0))
+            .collect();
+        if axes.is_empty() {
+            return Ok(g);
+        }
+        let sum = self.sum_over(&g, &axes);
+        if missing == 0 { Ok(sum) } else { self.like(call, &sum, to) }
+    }
+}
+
+/// Length of a fixed axis.
+pub(crate) fn length(dim: Dim) -> Option<i64> {
+    match dim {
+        Dim::Fixed(n) => i64::try_from(n).ok(),
+        Dim::Batch(_) | Dim::Other => None,
+    }
+}
+
+/// Lengths for a reshape: -1 for the one axis that moves; `None` where several do.
+pub(crate) fn lengths(dims: &[Dim]) -> Option<Vec<i64>> {
+    let moving = dims.iter().filter(|&&d| length(d).is_none()).count();
+    (moving <= 1).then(|| dims.iter().map(|&d| length(d).unwrap_or(-1)).collect())
+}
+
+/// Float values that depend on `x`.
+fn active_values(model: &Model, x: &str) -> HashSet<String> {
+    let types = element_types(model);
+    let mut active = HashSet::from([x.to_owned()]);
+    for node in &model.graph().node {
+        if node.input.iter().any(|input| active.contains(input)) {
+            let floats = node.output.iter().filter(|o| types.get(*o).is_some_and(|t| t.is_float()));
+            active.extend(floats.cloned());
+        }
+    }
+    active
+}
+
+/// Refuses, before any work, operators without a rule and half precision between `x` and `y`.
+fn check_rules(model: &Model, active: &HashSet<String>, y: &str) -> Result<(), GraphError> {
+    let types = element_types(model);
+    let mut needed = HashSet::from([y.to_owned()]);
+    for node in model.graph().node.iter().rev() {
+        let on_path = node.output.iter().any(|o| needed.contains(o) && active.contains(o));
+        if !on_path {
+            continue;
+        }
+        needed.extend(node.input.iter().cloned());
+        let odd = node.output.iter().chain(&node.input).find_map(|name| {
+            types.get(name).copied().filter(|t| t.is_float() && *t != ElementType::F32)
+        });
+        if let Some(element) = odd {
+            return Err(model.node_error(node, format!(
+                "it works in {element:?} between input and output, gradients are made of float32 graphs: export with float32 weights (model.float(), use_fp16 off)"
+            )));
+        }
+        if !node.is_standard() || rules::rule(&node.op_type).is_none() {
+            return Err(model.node_error(node, format!(
+                "there is no gradient rule for it ({}): export with opset 17 to 20 and standard operators, or use finite differences",
+                if node.is_standard() { "standard operator set" } else { node.domain.as_str() }
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Normalisations.
+//!
+//! With `xhat = (x - mean) / std` over the normalised axes and `g` the gradient of `xhat`:
+//!
+//! `dx = (g - mean(g) - xhat * mean(g * xhat)) / std`
+
+use super::super::error::GraphError;
+use super::super::reverse::{Call, Gradients, Reverse};
+use super::super::shapes::Dim;
+use super::{Rule, as_i64, axis};
+
+/// Default of the `epsilon` attribute of all normalisations.
+const EPSILON: f32 = 1e-5;
+
+pub(crate) fn rule(op: &str) -> Option<Rule> {
+    match op {
+        "InstanceNormalization" => Some(instance),
+        "LayerNormalization" => Some(layer),
+        "GroupNormalization" => Some(group),
+        "BatchNormalization" => Some(batch),
+        _ => None,
+    }
+}
+
+/// Gradient of `x` from the gradient `g` of `xhat`.
+fn of_normalized(r: &mut Reverse, x: &str, g: &str, axes: &[i64], epsilon: f32) -> String {
+    let mean = r.mean_over(x, axes);
+    let centred = r.op("Sub", &[x, &mean]);
+    let square = r.mul(&centred, &centred);
+    let variance = r.mean_over(&square, axes);
+    let floor = r.shifted(&variance, epsilon);
+    let std = r.op("Sqrt", &[&floor]);
+    let x_hat = r.op("Div", &[&centred, &std]);
+    let g_mean = r.mean_over(g, axes);
+    let g_centred = r.op("Sub", &[g, &g_mean]);
+    let product = r.mul(g, &x_hat);
+    let slope = r.mean_over(&product, axes);
+    let along = r.mul(&x_hat, &slope);
+    let rest = r.op("Sub", &[&g_centred, &along]);
+    r.op("Div", &[&rest, &std])
+}
+
+fn refuse_active_scale(r: &Reverse, call: &Call<'_>) -> Result<(), GraphError> {
+    if call.node.input.iter().skip(1).any(|name| r.is_active(name)) {
+        return Err(r.error(call, "its scale or shift depends on the input, which has no rule"));
+    }
+    if call.grads.iter().skip(1).any(Option::is_some) {
+        return Err(r.error(call, "its mean or deviation is used elsewhere, which has no rule"));
+    }
+    Ok(())
+}
+
+/// `g` times a scale a channel; nothing to do where the scale is one, as after exported group norms.
+fn per_channel(r: &mut Reverse, g: &str, scale: &str, rank: usize) -> Result<String, GraphError> {
+    let ones = r
+        .weight(scale)?
+        .and_then(|t| t.as_f32().map(|v| v.iter().all(|&s| s.to_bits() == 1.0f32.to_bits())));
+    if ones == Some(true) {
+        return Ok(g.to_owned());
+    }
+    let mut lengths = vec![1; rank.saturating_sub(1)];
+    lengths[0] = -1;
+    let scale = r.reshaped(scale, &lengths);
+    Ok(r.mul(g, &scale))
+}
+
+/// Over the axes behind batch and channels.
+fn instance(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
+    refuse_active_scale(r, call)?;
+    let rank = r.shape(call, call.input(0))?.len();
+    if rank < 3 {
+        return Err(r.error(call, format!("its input has {rank} axes, expected three or more")));
+    }
+    let g = per_channel(r, call.g(), call.input(1), rank)?;
+    let axes: Vec<i64> = (2..rank).map(as_i64).collect();
+    let epsilon = call.node.float_or("epsilon", EPSILON);
+    Ok(vec![(0, of_normalized(r, call.input(0), &g, &axes, epsilon))])
+}
+
+/// Over all axes from `axis` on.
+fn layer(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
+    refuse_active_scale(r, call)?;
+    let dims = r.shape(call, call.input(0))?;
+    let first = axis(call.node.int_or("axis", -1), dims.len());
+    let normalised = dims.get(first..).unwrap_or_default();
+    if normalised.is_empty() || normalised.iter().any(|d| !matches!(d, Dim::Fixed(_))) {
+        return Err(
+            r.error(call, format!("it normalises axes {normalised:?}, expected fixed lengths"))
+        );
+    }
+    let axes: Vec<i64> = (first..dims.len()).map(as_i64).collect();
+    let g = r.mul(call.g(), call.input(1));
+    let epsilon = call.node.float_or("epsilon", EPSILON);
+    Ok(vec![(0, of_normalized(r, call.input(0), &g, &axes, epsilon))])
+}
+
+/// Over the channels of a group and all pixels. The scale is one a group below operator set 21, one
+/// a channel from 21 on.
+fn group(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
+    refuse_active_scale(r, call)?;
+    let dims = r.shape(call, call.input(0))?;
+    let lengths: Option<Vec<i64>> =
+        dims.iter().skip(1).map(|&d| super::super::reverse::length(d)).collect();
+    let n_groups = call.node.int_or("num_groups", 0);
+    let elements = lengths.as_ref().map_or(0, |l| l.iter().product::<i64>());
+    if n_groups <= 0 || elements == 0 {
+        return Err(r.error(
+            call,
+            format!("{n_groups} groups of a value of axes {dims:?}: expected fixed lengths"),
+        ));
+    }
+    let grouped = [-1, n_groups, elements / n_groups];
+    let by_channel = r.opset() >= 21;
+    let scaled = if by_channel {
+        per_channel(r, call.g(), call.input(1), dims.len())?
+    } else {
+        call.g().to_owned()
+    };
+    let g = r.reshaped(&scaled, &grouped);
+    let g = if by_channel { g } else { per_channel(r, &g, call.input(1), 3)? };
+    let x = r.reshaped(call.input(0), &grouped);
+    let epsilon = call.node.float_or("epsilon", EPSILON);
+    let gradient = of_normalized(r, &x, &g, &[2], epsilon);
+    Ok(vec![(0, r.like(call, &gradient, call.input(0))?)])
+}
+
+/// At inference: a fixed scale a channel.
+fn batch(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
+    refuse_active_scale(r, call)?;
+    if call.node.int_or("training_mode", 0) != 0 {
+        return Err(r.error(call, "it is in training mode: export for inference"));
+    }
+    let rank = r.shape(call, call.input(0))?.len();
+    let floor = r.shifted(call.input(4), call.node.float_or("epsilon", EPSILON));
+    let std = r.op("Sqrt", &[&floor]);
+    let scale = r.op("Div", &[call.input(1), &std]);
+    Ok(vec![(0, per_channel(r, call.g(), &scale, rank)?)])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::edit::{float, int};
+    use crate::graph::rules::testing::check;
+    use crate::graph::testing::GraphUnderTest;
+
+    #[test]
+    fn instance_norm_with_and_without_scale() {
+        let g = GraphUnderTest::new(&[3, 4, 5]).random("s", &[3]).random("bias", &[3]);
+        check(g.node(
+            "InstanceNormalization",
+            &["x", "s", "bias"],
+            &["y"],
+            vec![float("epsilon", 1e-3)],
+        ));
+        let g =
+            GraphUnderTest::new(&[2, 6]).floats("s", &[2], &[1.0; 2]).floats("b", &[2], &[0.0; 2]);
+        check(g.opset(18).node("InstanceNormalization", &["x", "s", "b"], &["y"], vec![]));
+    }
+
+    #[test]
+    fn layer_norm_over_one_and_two_axes() {
+        let g = GraphUnderTest::new(&[3, 4]).random("s", &[4]).random("bias", &[4]);
+        check(g.node("LayerNormalization", &["x", "s", "bias"], &["y"], vec![]));
+        let g = GraphUnderTest::new(&[3, 4]).random("s", &[3, 4]).opset(18);
+        check(g.node("LayerNormalization", &["x", "s"], &["y"], vec![int("axis", 1)]));
+    }
+
+    #[test]
+    fn group_norm_of_both_definitions() {
+        for (opset, n_scales) in [(18, 2), (21, 4)] {
+            let g = GraphUnderTest::new(&[4, 3, 2]).opset(opset);
+            let g = g.random("s", &[n_scales]).random("bias", &[n_scales]);
+            check(g.node(
+                "GroupNormalization",
+                &["x", "s", "bias"],
+                &["y"],
+                vec![int("num_groups", 2)],
+            ));
+        }
+    }
+
+    #[test]
+    fn batch_norm_at_inference() {
+        let g =
+            GraphUnderTest::new(&[3, 2, 2]).random("s", &[3]).random("b", &[3]).random("m", &[3]);
+        let g = g.floats("v", &[3], &[0.5, 1.5, 2.0]);
+        check(g.node("BatchNormalization", &["x", "s", "b", "m", "v"], &["y"], vec![]));
+    }
+}
