@@ -18,6 +18,8 @@ mod edit;
 mod error;
 mod external;
 mod fold;
+#[cfg(test)]
+mod golden;
 mod model;
 mod proto;
 mod reverse;
