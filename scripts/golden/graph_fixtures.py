@@ -78,16 +78,26 @@ def slim(path: Path) -> None:
     onnx.save(model, path)
 
 
+def variance_golden(net: nn.Module) -> dict:
+    """The rows as draws of one sample: variance [1, c, h, w] of the noise channels, gradient of its sum by a shift."""
+    x, t = inputs(BATCH)
+    shift = torch.zeros(1, *x.shape[1:], dtype=torch.float64, requires_grad=True)
+    variance = net(x.double() + shift, t.double())[:, :3].var(dim=0, unbiased=True, keepdim=True)
+    (gradient,) = torch.autograd.grad(variance.sum(), shift)
+    return {"variance": variance, "gradient": gradient}
+
+
 def gradient_golden(net: nn.Module) -> dict:
-    """Prediction and J^T v in float64."""
+    """Prediction, J^T v, variance and its gradient in float64."""
     net = net.double()
     x, t = inputs(BATCH)
     x = x.double().requires_grad_()
     eps = net(x, t.double())
     v = torch.randn(eps.shape, generator=torch.Generator().manual_seed(SEED + 2))
     (jtv,) = torch.autograd.grad(eps, x, v.double())
+    arrays = {"sample": x, "timestep": t, "eps": eps, "cotangent": v, "jtv": jtv, **variance_golden(net)}
     net.float()
-    return {"sample": x, "timestep": t, "eps": eps, "cotangent": v, "jtv": jtv}
+    return arrays
 
 
 class FixedMask(nn.Module):

@@ -6,7 +6,10 @@
 //! | pass | adds | for |
 //! |---|---|---|
 //! | [`vjp::vjp`] | input `cotangent`, output `jtv` | gradients through the network |
+//! | [`fused::variance_gradient`] | outputs `variance`, `gradient` | guidance, `M` draws a sample in one run |
 //! | [`dropout::to_mask_input`] | input `masks` in place of `Dropout` | MC-Dropout |
+//! | [`tap::tap`] | output `features`: input of the last layer | fitting a last-layer posterior |
+//! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work.
@@ -18,14 +21,17 @@ mod edit;
 mod error;
 mod external;
 mod fold;
+pub mod fused;
 #[cfg(test)]
 mod golden;
+pub mod last_layer;
 mod model;
 mod proto;
 mod reverse;
 mod rules;
 mod runner;
 mod shapes;
+pub mod tap;
 mod tensor;
 #[cfg(test)]
 mod testing;

@@ -174,11 +174,6 @@ impl Reverse {
         self.editor.model().node_error(call.node, what)
     }
 
-    /// Notes a value that a pass adds outside the rules.
-    pub(crate) fn declare(&mut self, name: &str, dims: Vec<Dim>) {
-        self.shapes.insert(name, dims);
-    }
-
     /// A node without attributes.
     pub(crate) fn op(&mut self, op: &str, inputs: &[&str]) -> String {
         self.editor.node(op, inputs, Vec::new())

@@ -102,11 +102,6 @@ impl Shapes {
     pub(crate) fn constant_rank(&self, name: &str) -> Option<usize> {
         self.constants.get(name).map(|t| t.shape().len())
     }
-
-    /// Notes the axes of a value that a pass adds.
-    pub(crate) fn insert(&mut self, name: &str, dims: Vec<Dim>) {
-        self.dims.insert(name.to_owned(), dims);
-    }
 }
 
 fn compare(a: &[usize], b: &[usize]) -> Vec<Dim> {
