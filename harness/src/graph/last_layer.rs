@@ -173,7 +173,7 @@ impl Tail {
                     "no layer with weights lies behind {value}: name another output"
                 )));
             };
-            if let Some(layer) = layer(model, node, &steps, &lineage)? {
+            if let Some(layer) = layer(model, node, &steps)? {
                 return Ok(Self { layer, node: node.clone(), steps });
             }
             let (step, next) = lineage.step(model, node)?;
@@ -203,12 +203,7 @@ impl Tail {
 }
 
 /// A layer with constant weights; a `MatMul` takes its bias from the addition behind it.
-fn layer(
-    model: &Model,
-    node: &NodeProto,
-    steps: &[Step],
-    lineage: &Lineage,
-) -> Result<Option<LastLayer>, GraphError> {
+fn layer(model: &Model, node: &NodeProto, steps: &[Step]) -> Result<Option<LastLayer>, GraphError> {
     if !matches!(node.op_type.as_str(), "Conv" | "Gemm" | "MatMul") {
         return Ok(None);
     }
@@ -222,7 +217,7 @@ fn layer(
     };
     let bias = match (node.op_type.as_str(), steps.last()) {
         ("MatMul", Some(Step::Nothing)) => {
-            lineage.bias_behind(model, node).and_then(|name| tensor(&name))
+            Lineage::bias_behind(model, node).and_then(|name| tensor(&name))
         }
         ("MatMul", _) => None,
         _ => node.input_at(2).and_then(tensor),
@@ -231,7 +226,7 @@ fn layer(
     Ok(Some(LastLayer {
         node: node_label(node),
         op: node.op_type.clone(),
-        input: node.input[0].clone(),
+        input: node.input_at(0).unwrap_or_default().to_owned(),
         weight: weight.name.clone(),
         weight_shape: shape(weight)?,
         bias: bias.map(|t| t.name.clone()),
@@ -302,7 +297,7 @@ impl Lineage {
     }
 
     /// Weight that is added to the result of a `MatMul`.
-    fn bias_behind(&self, model: &Model, node: &NodeProto) -> Option<String> {
+    fn bias_behind(model: &Model, node: &NodeProto) -> Option<String> {
         let product = node.output.first()?;
         let addition =
             model.graph().node.iter().find(|n| n.op_type == "Add" && n.input.contains(product))?;

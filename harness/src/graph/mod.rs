@@ -25,9 +25,12 @@ pub mod fused;
 #[cfg(test)]
 mod golden;
 pub mod last_layer;
+pub mod memory;
 mod model;
 mod proto;
 mod reverse;
+#[cfg(test)]
+mod robustness;
 mod rules;
 mod runner;
 mod shapes;

@@ -20,6 +20,8 @@ use super::write::Weights;
 const BATCHES: [usize; 2] = [3, 5];
 /// Integer values with more elements are data, not shape arithmetic.
 const MAX_CONSTANT: usize = 4096;
+/// Largest input that is made up for probing; a damaged shape must not fill the memory.
+const MAX_ELEMENTS: usize = 1 << 28;
 
 /// Length of one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,21 @@ impl Shapes {
     /// Axes of a value.
     pub(crate) fn of(&self, name: &str) -> Option<&[Dim]> {
         self.dims.get(name).map(Vec::as_slice)
+    }
+
+    /// Bytes that one more image adds to a value; 0 for unknown values.
+    pub(crate) fn bytes_per_image(&self, name: &str, element: ElementType) -> usize {
+        let per_image = |d: &Dim| match *d {
+            Dim::Fixed(n) | Dim::Batch(n) => n,
+            Dim::Other => 1,
+        };
+        match self.of(name) {
+            Some(dims) if dims.iter().any(|d| matches!(d, Dim::Batch(_))) => {
+                let elements = dims.iter().map(per_image).fold(1, usize::saturating_mul);
+                elements.saturating_mul(element.size().unwrap_or(0))
+            }
+            _ => 0,
+        }
     }
 
     /// Elements of an integer value that no input changes.
@@ -247,7 +264,12 @@ fn feed(
             }
         });
     }
-    let count = shape.iter().product();
+    let count = shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d));
+    let Some(count) = count.filter(|&n| n <= MAX_ELEMENTS) else {
+        return Err(model.interface_error(format!(
+            "input {name} of shape {shape:?} has more than {MAX_ELEMENTS} elements: the declared shape is damaged"
+        )));
+    };
     let data = match port.element {
         ElementType::F32 => TensorData::F32(pattern(count, run)),
         ElementType::F64 => {

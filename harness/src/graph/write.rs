@@ -14,7 +14,7 @@ use super::proto::{LOCATION_EXTERNAL, MAX_MESSAGE_BYTES, StringStringEntryProto,
 /// Weights of fewer bytes stay inside the message even where the others go out.
 const INLINE_BYTES: usize = 1024;
 /// External weights start at multiples of this, so that they can be memory-mapped.
-const ALIGNMENT: u64 = 4096;
+const ALIGNMENT: u16 = 4096;
 
 /// When weights go into a file of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Model {
             return Ok(Ok(end));
         }
         let raw = self.raw(tensor)?.into_owned();
-        let offset = end.next_multiple_of(ALIGNMENT);
+        let offset = end.next_multiple_of(u64::from(ALIGNMENT));
         let written = write_padded(out, offset - end, &raw).map(|()| offset + raw.len() as u64);
         let entry =
             |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
@@ -111,8 +111,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn file_error(path: &Path, message: impl ToString) -> GraphError {
-    GraphError::File { path: path.display().to_string(), message: message.to_string() }
+fn file_error(path: &Path, message: impl Into<String>) -> GraphError {
+    GraphError::File { path: path.display().to_string(), message: message.into() }
 }
 
 /// Writes under a temporary name, syncs, renames: readers see the old file or the whole new one.

@@ -1,5 +1,7 @@
 //! Functions of one value.
 
+#![expect(clippy::unnecessary_wraps, reason = "all rules have one signature")]
+
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use super::super::error::GraphError;
@@ -27,7 +29,6 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
 }
 
 /// `g` times the slope.
-#[expect(clippy::unnecessary_wraps, reason = "rules return results")]
 fn chain(r: &mut Reverse, call: &Call<'_>, slope: &str) -> Result<Gradients, GraphError> {
     Ok(vec![(0, r.mul(call.g(), slope))])
 }

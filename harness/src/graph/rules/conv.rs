@@ -86,6 +86,11 @@ fn conv(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     }
     let (x, y) = (spatial(r, call, call.input(0))?, spatial(r, call, call.y())?);
     let n = geometry.kernel.len();
+    if x.len() != n || y.len() != n {
+        return Err(
+            r.error(call, format!("its weights have {n} spatial axes, its input {}", x.len()))
+        );
+    }
     // What a stride leaves over at the end: the transpose must be told to add it.
     let rest: Vec<i64> = (0..n)
         .map(|i| {

@@ -1,5 +1,7 @@
 //! Arithmetic with broadcasting: a gradient is summed over the axes along which its input was repeated.
 
+#![expect(clippy::unnecessary_wraps, reason = "all rules have one signature")]
+
 use super::super::edit::int;
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse};
@@ -97,8 +99,7 @@ fn pow(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     let exponent = r.weight(b)?.filter(|t| t.data().len() == 1);
     let value = exponent.and_then(|t| t.to_f64().or_else(|| Some(vec![t.to_i64()?[0] as f64])));
     let slope = match value.as_deref() {
-        #[expect(clippy::float_cmp, reason = "the exponent 2 is exact in every float type")]
-        Some(&[two]) if two == 2.0 => r.scaled(a, 2.0),
+        Some([2.0]) => r.scaled(a, 2.0),
         _ => {
             let b = r.op_with("Cast", &[b], vec![int("to", i64::from(ElementType::F32.to_onnx()))]);
             let lower = r.shifted(&b, -1.0);
@@ -165,7 +166,6 @@ fn extremum(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
 }
 
 /// Steps: the gradient is zero almost everywhere.
-#[expect(clippy::unnecessary_wraps, reason = "all rules have one signature")]
 fn nothing(_: &mut Reverse, _: &Call<'_>) -> Result<Gradients, GraphError> {
     Ok(Vec::new())
 }

@@ -1,5 +1,7 @@
 //! Operators that take parts of values: the gradient is put back among zeros.
 
+#![expect(clippy::unnecessary_wraps, reason = "all rules have one signature")]
+
 use super::super::edit::int;
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse, lengths};
@@ -102,12 +104,11 @@ fn padded(r: &mut Reverse, g: &str, pads: &[i64]) -> String {
 fn split(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     let mut parts = Vec::with_capacity(call.grads.len());
     for (output, g) in call.node.output.iter().zip(call.grads) {
-        parts.push(match g {
-            Some(g) => g.clone(),
-            None => {
-                let shape = r.op("Shape", &[output]);
-                r.op("ConstantOfShape", &[&shape])
-            }
+        parts.push(if let Some(g) = g {
+            g.clone()
+        } else {
+            let shape = r.op("Shape", &[output]);
+            r.op("ConstantOfShape", &[&shape])
         });
     }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();

@@ -58,8 +58,8 @@ fn per_channel(r: &mut Reverse, g: &str, scale: &str, rank: usize) -> Result<Str
     if ones == Some(true) {
         return Ok(g.to_owned());
     }
-    let mut lengths = vec![1; rank.saturating_sub(1)];
-    lengths[0] = -1;
+    let mut lengths = vec![-1];
+    lengths.resize(rank.saturating_sub(1), 1);
     let scale = r.reshaped(scale, &lengths);
     Ok(r.mul(g, &scale))
 }

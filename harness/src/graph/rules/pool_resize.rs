@@ -32,6 +32,7 @@ fn average_pool(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphErro
         && (pads.iter().all(|&p| p == 0) || call.node.int_or("count_include_pad", 0) == 1);
     let lengths: Option<Vec<[i64; 2]>> =
         x.iter().zip(&y).skip(1).map(|(&a, &b)| Some([length(a)?, length(b)?])).collect();
+    let lengths = lengths.filter(|l| l.len() == n + 1);
     let (true, Some(lengths), Some(&Dim::Fixed(channels))) = (plain, lengths, x.get(1)) else {
         return Err(r.error(
             call,

@@ -1,5 +1,7 @@
 //! Softmax and its logarithm.
 
+#![expect(clippy::unnecessary_wraps, reason = "all rules have one signature")]
+
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse};
 use super::Rule;
@@ -13,7 +15,6 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
 }
 
 /// `g y - y sum(g y)`.
-#[expect(clippy::unnecessary_wraps, reason = "all rules have one signature")]
 fn softmax(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     let product = r.mul(call.g(), call.y());
     let sum = r.sum_over(&product, &[call.node.int_or("axis", -1)]);
@@ -22,7 +23,6 @@ fn softmax(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
 }
 
 /// `g - exp(y) sum(g)`.
-#[expect(clippy::unnecessary_wraps, reason = "all rules have one signature")]
 fn log_softmax(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     let sum = r.sum_over(call.g(), &[call.node.int_or("axis", -1)]);
     let softmax = r.op("Exp", &[call.y()]);

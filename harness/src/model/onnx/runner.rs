@@ -23,18 +23,18 @@ impl OrtRunner {
     }
 
     fn session(&self, source: Source<'_>) -> Result<Session, GraphError> {
-        let configured = Session::builder(&self.environment)
-            .map_err(|e| failed("creating a session", e))?
+        let configured = |e: &dyn std::fmt::Display| failed("configuring a session", e);
+        let builder = Session::builder(&self.environment).map_err(|e| configured(&e))?;
+        let builder = builder
             .with_optimization_level(GraphOptimizationLevel::Disable)
-            .and_then(|b| b.with_intra_threads(self.n_threads))
-            .and_then(|b| b.with_intra_op_spinning(false))
-            .map_err(|e| failed("configuring a session", e));
-        let mut builder = configured?;
+            .map_err(|e| configured(&e))?;
+        let builder = builder.with_intra_threads(self.n_threads).map_err(|e| configured(&e))?;
+        let mut builder = builder.with_intra_op_spinning(false).map_err(|e| configured(&e))?;
         match source {
             Source::Bytes(bytes) => builder.commit_from_memory(bytes),
             Source::File(path) => builder.commit_from_file(path),
         }
-        .map_err(|e| failed("loading a graph into ONNX Runtime", e))
+        .map_err(|e| failed("loading a graph into ONNX Runtime", &e))
     }
 }
 
@@ -57,19 +57,19 @@ fn run_once(
 ) -> Result<Vec<Tensor>, GraphError> {
     let inputs = feeds
         .iter()
-        .map(|(name, tensor)| Ok((name.clone(), to_value(tensor).map_err(|e| failed(name, e))?)))
+        .map(|(name, tensor)| Ok((name.clone(), to_value(tensor).map_err(|e| failed(name, &e))?)))
         .collect::<Result<Vec<(String, SessionInputValue<'_>)>, GraphError>>()?;
-    let answered = session.run(inputs).map_err(|e| failed("running a graph", e))?;
+    let answered = session.run(inputs).map_err(|e| failed("running a graph", &e))?;
     outputs
         .iter()
         .map(|name| match answered.get(name) {
-            Some(value) => from_value(value).map_err(|e| failed(name, e)),
-            None => Err(failed(name, "the graph has no output of this name")),
+            Some(value) => from_value(value).map_err(|e| failed(name, &e)),
+            None => Err(failed(name, &"the graph has no output of this name")),
         })
         .collect()
 }
 
-fn failed(context: &str, error: impl ToString) -> GraphError {
+fn failed(context: &str, error: &dyn std::fmt::Display) -> GraphError {
     GraphError::Runtime { context: context.to_owned(), message: error.to_string() }
 }
 
