@@ -14,6 +14,8 @@
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work.
 
+#[cfg(test)]
+mod bundle;
 pub mod cache;
 pub mod checks;
 pub mod dropout;

@@ -98,14 +98,13 @@ fn pow(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     }
     let exponent = r.weight(b)?.filter(|t| t.data().len() == 1);
     let value = exponent.and_then(|t| t.to_f64().or_else(|| Some(vec![t.to_i64()?[0] as f64])));
-    let slope = match value.as_deref() {
-        Some([2.0]) => r.scaled(a, 2.0),
-        _ => {
-            let b = r.op_with("Cast", &[b], vec![int("to", i64::from(ElementType::F32.to_onnx()))]);
-            let lower = r.shifted(&b, -1.0);
-            let power = r.op("Pow", &[a, &lower]);
-            r.mul(&b, &power)
-        }
+    let slope = if let Some([2.0]) = value.as_deref() {
+        r.scaled(a, 2.0)
+    } else {
+        let b = r.op_with("Cast", &[b], vec![int("to", i64::from(ElementType::F32.to_onnx()))]);
+        let lower = r.shifted(&b, -1.0);
+        let power = r.op("Pow", &[a, &lower]);
+        r.mul(&b, &power)
     };
     let g = r.mul(call.g(), &slope);
     Ok(vec![to_input(r, call, 0, g)?])
