@@ -29,6 +29,7 @@ mod golden;
 pub mod last_layer;
 pub mod memory;
 mod model;
+mod path;
 mod proto;
 mod reverse;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod robustness;
 mod rules;
 mod runner;
 mod shapes;
+mod tail;
 pub mod tap;
 mod tensor;
 #[cfg(test)]

@@ -9,12 +9,12 @@ use super::checks::Interface;
 use super::edit::{Editor, int, ints};
 use super::error::GraphError;
 use super::model::Model;
+use super::path::{active_values, check_rules};
 use super::proto::{AttributeProto, NodeProto};
 use super::rules;
 use super::runner::Runner;
 use super::shapes::{Dim, Shapes};
-use super::tensor::{ElementType, Tensor};
-use super::types::element_types;
+use super::tensor::Tensor;
 
 /// How the gradient of a convolution is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub(crate) struct Reverse {
     pub(crate) conv: ConvGradient,
     shapes: Shapes,
     active: HashSet<String>,
+    /// Input of each `Sigmoid`, by its output.
+    sigmoids: HashMap<String, String>,
     opset: i64,
 }
 
@@ -73,8 +75,12 @@ impl Reverse {
         let active = active_values(&model, &interface.x);
         check_rules(&model, &active, &interface.output)?;
         let shapes = Shapes::probe(&model, &interface.x, runner)?;
+        let sigmoid = |n: &NodeProto| Some((n.output.first()?.clone(), n.input.first()?.clone()));
+        let nodes = model.graph().node.iter().filter(|n| n.op_type == "Sigmoid");
+        let sigmoids = nodes.filter_map(sigmoid).collect();
         let opset = model.opset();
-        Ok(Self { editor: Editor::new(model, "vjp"), conv, shapes, active, opset })
+        let editor = Editor::new(model, "vjp");
+        Ok(Self { editor, conv, shapes, active, sigmoids, opset })
     }
 
     /// Writes the nodes from `cotangent` (the gradient of `y`) to the gradient of `x`; its name.
@@ -123,6 +129,11 @@ impl Reverse {
     /// Whether a value depends on `x`.
     pub(crate) fn is_active(&self, name: &str) -> bool {
         self.active.contains(name)
+    }
+
+    /// Whether `gate` is the sigmoid of `x`.
+    pub(crate) fn is_sigmoid_of(&self, gate: &str, x: &str) -> bool {
+        self.sigmoids.get(gate).is_some_and(|input| input == x)
     }
 
     /// Axes of a value that probing has seen.
@@ -251,14 +262,23 @@ impl Reverse {
         self.op_with("ReduceSum", &[g, &axes], vec![int("keepdims", 1)])
     }
 
-    /// Mean over axes, which stay with length 1. Axes became an input in operator set 18.
+    /// Mean over axes, which stay with length 1.
     pub(crate) fn mean_over(&mut self, g: &str, axes: &[i64]) -> String {
+        self.reduced("ReduceMean", g, axes)
+    }
+
+    /// Sum of squares over axes, which stay with length 1.
+    pub(crate) fn sum_of_squares_over(&mut self, g: &str, axes: &[i64]) -> String {
+        self.reduced("ReduceSumSquare", g, axes)
+    }
+
+    /// Axes became an input of all reductions but the sum in operator set 18.
+    fn reduced(&mut self, op: &str, g: &str, axes: &[i64]) -> String {
         if self.opset < 18 {
-            let attributes = vec![ints("axes", axes), int("keepdims", 1)];
-            return self.op_with("ReduceMean", &[g], attributes);
+            return self.op_with(op, &[g], vec![ints("axes", axes), int("keepdims", 1)]);
         }
         let axes = self.editor.vector(axes);
-        self.op_with("ReduceMean", &[g, &axes], vec![int("keepdims", 1)])
+        self.op_with(op, &[g, &axes], vec![int("keepdims", 1)])
     }
 
     /// Sums `g`, which has the shape of `from`, over the axes along which `to` was repeated.
@@ -300,45 +320,4 @@ pub(crate) fn length(dim: Dim) -> Option<i64> {
 pub(crate) fn lengths(dims: &[Dim]) -> Option<Vec<i64>> {
     let moving = dims.iter().filter(|&&d| length(d).is_none()).count();
     (moving <= 1).then(|| dims.iter().map(|&d| length(d).unwrap_or(-1)).collect())
-}
-
-/// Float values that depend on `x`.
-fn active_values(model: &Model, x: &str) -> HashSet<String> {
-    let types = element_types(model);
-    let mut active = HashSet::from([x.to_owned()]);
-    for node in &model.graph().node {
-        if node.input.iter().any(|input| active.contains(input)) {
-            let floats = node.output.iter().filter(|o| types.get(*o).is_some_and(|t| t.is_float()));
-            active.extend(floats.cloned());
-        }
-    }
-    active
-}
-
-/// Refuses, before any work, operators without a rule and half precision between `x` and `y`.
-fn check_rules(model: &Model, active: &HashSet<String>, y: &str) -> Result<(), GraphError> {
-    let types = element_types(model);
-    let mut needed = HashSet::from([y.to_owned()]);
-    for node in model.graph().node.iter().rev() {
-        let on_path = node.output.iter().any(|o| needed.contains(o) && active.contains(o));
-        if !on_path {
-            continue;
-        }
-        needed.extend(node.input.iter().cloned());
-        let odd = node.output.iter().chain(&node.input).find_map(|name| {
-            types.get(name).copied().filter(|t| t.is_float() && *t != ElementType::F32)
-        });
-        if let Some(element) = odd {
-            return Err(model.node_error(node, format!(
-                "it works in {element:?} between input and output, gradients are made of float32 graphs: export with float32 weights (model.float(), use_fp16 off)"
-            )));
-        }
-        if !node.is_standard() || rules::rule(&node.op_type).is_none() {
-            return Err(model.node_error(node, format!(
-                "there is no gradient rule for it ({}): export with opset 17 to 20 and standard operators, or use finite differences",
-                if node.is_standard() { "standard operator set" } else { node.domain.as_str() }
-            )));
-        }
-    }
-    Ok(())
 }

@@ -152,7 +152,8 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 mod tests {
     use super::Weights;
     use crate::graph::model::Model;
-    use crate::graph::testing::GraphUnderTest;
+    use crate::graph::testing::{GraphUnderTest, random_tensor, runner};
+    use crate::graph::{Runner, Source};
 
     fn large() -> Model {
         GraphUnderTest::new(&[64])
@@ -184,6 +185,40 @@ mod tests {
         let again = folder.path().join("again.onnx");
         back.write(&again, Weights::Beside).unwrap();
         assert_eq!(Model::read(&again).unwrap().to_bytes().unwrap(), large().to_bytes().unwrap());
+    }
+
+    #[test]
+    fn the_runtime_reads_weights_beside_the_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        large().write(&path, Weights::Beside).unwrap();
+        let feeds = vec![("x".to_owned(), random_tensor(&[2, 64], 5))];
+        let names = ["y".to_owned()];
+        let from_file = runner().run(Source::File(&path), &[feeds.clone()], &names).unwrap();
+        let bytes = large().to_bytes().unwrap();
+        assert_eq!(from_file, runner().run(Source::Bytes(&bytes), &[feeds], &names).unwrap());
+    }
+
+    #[test]
+    fn weights_of_more_than_two_gib_are_not_put_into_one_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        large().write(&path, Weights::Beside).unwrap();
+        // A sparse file: 3 GiB that take no space.
+        let data =
+            std::fs::OpenOptions::new().write(true).open(folder.path().join("model.onnx.data"));
+        data.unwrap().set_len(3 << 30).unwrap();
+        let mut model = Model::read(&path).unwrap();
+        let tensor = &mut model.graph_mut().initializer[0];
+        tensor.dims = vec![3 << 28];
+        for entry in &mut tensor.external_data {
+            if entry.key == "length" {
+                entry.value = (3u64 << 30).to_string();
+            }
+        }
+        assert!(model.encoded_bytes() > 3 << 30);
+        let text = model.to_bytes().unwrap_err().to_string();
+        assert!(text.contains("do not fit in one ONNX message"), "{text}");
     }
 
     #[test]

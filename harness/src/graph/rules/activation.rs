@@ -210,6 +210,10 @@ mod tests {
     fn silu_as_exporters_write_it() {
         let g = GraphUnderTest::new(&[3, 4]).node("Sigmoid", &["x"], &["s"], vec![]);
         check(g.node("Mul", &["x", "s"], &["y"], vec![]));
+        // The gate is used once more: both ways must add up.
+        let g = GraphUnderTest::new(&[3, 4]).node("Sigmoid", &["x"], &["s"], vec![]);
+        let g = g.node("Mul", &["s", "x"], &["m"], vec![]);
+        check(g.node("Mul", &["m", "s"], &["y"], vec![]));
     }
 
     #[test]

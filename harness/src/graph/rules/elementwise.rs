@@ -60,12 +60,26 @@ fn sub(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
 fn mul(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     let mut out = Vec::new();
     for (index, other) in [(0, 1), (1, 0)] {
+        if r.is_sigmoid_of(call.input(other), call.input(index)) {
+            return Ok(vec![(index, silu(r, call, call.input(other)))]);
+        }
+    }
+    for (index, other) in [(0, 1), (1, 0)] {
         if r.is_active(call.input(index)) {
             let product = r.mul(call.g(), call.input(other));
             out.push(to_input(r, call, index, product)?);
         }
     }
     Ok(out)
+}
+
+/// `y = x s` with `s = sigmoid(x)`: `g (s + y (1 - s))`, all of it for `x`: two operations fewer than
+/// by way of the sigmoid.
+fn silu(r: &mut Reverse, call: &Call<'_>, gate: &str) -> String {
+    let rest = r.one_minus(gate);
+    let moved = r.mul(call.y(), &rest);
+    let slope = r.op("Add", &[gate, &moved]);
+    r.mul(call.g(), &slope)
 }
 
 /// `y = a / b`: `g / b` and `-(g / b) y`.

@@ -1,11 +1,14 @@
 //! Normalisations.
 //!
-//! With `xhat = (x - mean) / std` over the normalised axes and `g` the gradient of `xhat`:
+//! With `c = x - mean(x)` and `r = 1 / sqrt(mean(c^2) + epsilon)` over the normalised axes, `xhat = r c`
+//! and `g` the gradient of `xhat`:
 //!
-//! `dx = (g - mean(g) - xhat * mean(g * xhat)) / std`
+//! `dx = r (g - mean(g) - c r^2 mean(g c))`
+//!
+//! Why not by `xhat`? Written so, six operations run over whole values instead of eight.
 
 use super::super::error::GraphError;
-use super::super::reverse::{Call, Gradients, Reverse};
+use super::super::reverse::{Call, Gradients, Reverse, length};
 use super::super::shapes::Dim;
 use super::{Rule, as_i64, axis};
 
@@ -22,22 +25,45 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
     }
 }
 
-/// Gradient of `x` from the gradient `g` of `xhat`.
-fn of_normalized(r: &mut Reverse, x: &str, g: &str, axes: &[i64], epsilon: f32) -> String {
-    let mean = r.mean_over(x, axes);
+/// Gradient of `x`, of which `count` elements share a mean, from the gradient `g` of `xhat`.
+fn of_normalized(r: &mut Reverse, x: &str, g: &str, over: &Normalized, epsilon: f32) -> String {
+    let mean = r.mean_over(x, &over.axes);
     let centred = r.op("Sub", &[x, &mean]);
-    let square = r.mul(&centred, &centred);
-    let variance = r.mean_over(&square, axes);
+    let squares = r.sum_of_squares_over(&centred, &over.axes);
+    let variance = r.scaled(&squares, 1.0 / over.count as f32);
     let floor = r.shifted(&variance, epsilon);
     let std = r.op("Sqrt", &[&floor]);
-    let x_hat = r.op("Div", &[&centred, &std]);
-    let g_mean = r.mean_over(g, axes);
+    let scale = r.op("Reciprocal", &[&std]);
+    let g_mean = r.mean_over(g, &over.axes);
     let g_centred = r.op("Sub", &[g, &g_mean]);
-    let product = r.mul(g, &x_hat);
-    let slope = r.mean_over(&product, axes);
-    let along = r.mul(&x_hat, &slope);
+    let product = r.mul(g, &centred);
+    let slope = r.mean_over(&product, &over.axes);
+    let slope = r.mul(&slope, &scale);
+    let slope = r.mul(&slope, &scale);
+    let along = r.mul(&centred, &slope);
     let rest = r.op("Sub", &[&g_centred, &along]);
-    r.op("Div", &[&rest, &std])
+    r.mul(&rest, &scale)
+}
+
+/// Axes that share a mean, and their elements.
+struct Normalized {
+    axes: Vec<i64>,
+    count: i64,
+}
+
+impl Normalized {
+    /// The axes of `dims` from `first` on.
+    fn from(r: &Reverse, call: &Call<'_>, dims: &[Dim], first: usize) -> Result<Self, GraphError> {
+        let normalized = dims.get(first..).unwrap_or_default();
+        let count: Option<i64> = normalized.iter().map(|&d| length(d)).product();
+        match count.filter(|&n| n > 0 && !normalized.is_empty()) {
+            Some(count) => Ok(Self { axes: (first..dims.len()).map(as_i64).collect(), count }),
+            None => Err(r.error(
+                call,
+                format!("it normalises axes {normalized:?} of {dims:?}, expected fixed lengths"),
+            )),
+        }
+    }
 }
 
 fn refuse_active_scale(r: &Reverse, call: &Call<'_>) -> Result<(), GraphError> {
@@ -67,14 +93,11 @@ fn per_channel(r: &mut Reverse, g: &str, scale: &str, rank: usize) -> Result<Str
 /// Over the axes behind batch and channels.
 fn instance(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     refuse_active_scale(r, call)?;
-    let rank = r.shape(call, call.input(0))?.len();
-    if rank < 3 {
-        return Err(r.error(call, format!("its input has {rank} axes, expected three or more")));
-    }
-    let g = per_channel(r, call.g(), call.input(1), rank)?;
-    let axes: Vec<i64> = (2..rank).map(as_i64).collect();
+    let dims = r.shape(call, call.input(0))?;
+    let over = Normalized::from(r, call, &dims, 2)?;
+    let g = per_channel(r, call.g(), call.input(1), dims.len())?;
     let epsilon = call.node.float_or("epsilon", EPSILON);
-    Ok(vec![(0, of_normalized(r, call.input(0), &g, &axes, epsilon))])
+    Ok(vec![(0, of_normalized(r, call.input(0), &g, &over, epsilon))])
 }
 
 /// Over all axes from `axis` on.
@@ -82,16 +105,10 @@ fn layer(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     refuse_active_scale(r, call)?;
     let dims = r.shape(call, call.input(0))?;
     let first = axis(call.node.int_or("axis", -1), dims.len());
-    let normalised = dims.get(first..).unwrap_or_default();
-    if normalised.is_empty() || normalised.iter().any(|d| !matches!(d, Dim::Fixed(_))) {
-        return Err(
-            r.error(call, format!("it normalises axes {normalised:?}, expected fixed lengths"))
-        );
-    }
-    let axes: Vec<i64> = (first..dims.len()).map(as_i64).collect();
+    let over = Normalized::from(r, call, &dims, first)?;
     let g = r.mul(call.g(), call.input(1));
     let epsilon = call.node.float_or("epsilon", EPSILON);
-    Ok(vec![(0, of_normalized(r, call.input(0), &g, &axes, epsilon))])
+    Ok(vec![(0, of_normalized(r, call.input(0), &g, &over, epsilon))])
 }
 
 /// Over the channels of a group and all pixels. The scale is one a group below operator set 21, one
@@ -99,11 +116,10 @@ fn layer(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
 fn group(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     refuse_active_scale(r, call)?;
     let dims = r.shape(call, call.input(0))?;
-    let lengths: Option<Vec<i64>> =
-        dims.iter().skip(1).map(|&d| super::super::reverse::length(d)).collect();
     let n_groups = call.node.int_or("num_groups", 0);
-    let elements = lengths.as_ref().map_or(0, |l| l.iter().product::<i64>());
-    if n_groups <= 0 || elements == 0 {
+    let elements: Option<i64> = dims.iter().skip(1).map(|&d| length(d)).product();
+    let elements = elements.unwrap_or(0);
+    if n_groups <= 0 || elements < n_groups {
         return Err(r.error(
             call,
             format!("{n_groups} groups of a value of axes {dims:?}: expected fixed lengths"),
@@ -120,7 +136,8 @@ fn group(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     let g = if by_channel { g } else { per_channel(r, &g, call.input(1), 3)? };
     let x = r.reshaped(call.input(0), &grouped);
     let epsilon = call.node.float_or("epsilon", EPSILON);
-    let gradient = of_normalized(r, &x, &g, &[2], epsilon);
+    let over = Normalized { axes: vec![2], count: elements / n_groups };
+    let gradient = of_normalized(r, &x, &g, &over, epsilon);
     Ok(vec![(0, r.like(call, &gradient, call.input(0))?)])
 }
 
