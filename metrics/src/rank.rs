@@ -94,7 +94,11 @@ fn check_pairs(x: &[f64], y: &[f64]) -> Result<()> {
             return Err(MetricError::NonFinite { what, row, column: 0, value: "NaN".into() });
         }
         if side.iter().all(|v| *v == side[0]) {
-            return Err(MetricError::out_of_range(what, "constant", "at least two different values"));
+            return Err(MetricError::out_of_range(
+                what,
+                "constant",
+                "at least two different values",
+            ));
         }
     }
     Ok(())
