@@ -64,7 +64,8 @@ impl Axis {
         let mut axis = Self { low: Vec::new(), high: Vec::new(), fraction: Vec::new() };
         for i in 0..output {
             let source = match grid {
-                Grid::HalfPixel => (scale * (i as f32 + 0.5) - 0.5).max(0.0),
+                // One rounding, as the fused multiply-add that PyTorch is compiled to.
+                Grid::HalfPixel => scale.mul_add(i as f32 + 0.5, -0.5).max(0.0),
                 Grid::Corner => i as f32 * scale,
             };
             let low = (source as usize).min(input - 1);
