@@ -164,7 +164,7 @@ fn resizes_are_those_of_their_tools() {
         let to = (to[0] as usize, to[1] as usize);
         let ulps = |ours: &Array2<f32>, theirs: &Value, ulps: f32, name: &str| {
             for (a, b) in ours.iter().zip(&matrix_f32(theirs)) {
-                assert!((a - b).abs() <= ulps * f32::EPSILON * 255.0, "{name} {to:?}: {a} {b}");
+                assert!((a - b).abs() <= ulps * f32::EPSILON * 256.0, "{name} {to:?}: {a} {b}");
             }
         };
         ulps(&bilinear(plane.view(), to, Grid::HalfPixel).unwrap(), &case["torch"], 1.0, "torch");
