@@ -56,9 +56,5 @@ pub trait Estimator: Send {
     ///
     /// # Errors
     /// [`ModelError`] of the network, or [`ModelError::NotApplicable`].
-    fn estimate(
-        &mut self,
-        context: &StepContext<'_>,
-        network: &mut Network<'_>,
-    ) -> Result<Array4<f32>, ModelError>;
+    fn estimate(&mut self, context: &StepContext<'_>, network: &mut Network<'_>) -> Result<Array4<f32>, ModelError>;
 }
