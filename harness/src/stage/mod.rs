@@ -1,1 +1,3 @@
 //! generate, features, evaluate: parts in, parts out.
+
+pub mod statistics;
