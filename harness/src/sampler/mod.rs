@@ -1,5 +1,17 @@
 //! Samplers: one update rule a file. A sampler moves `x_t` given `epsilon_hat`; it never calls a network.
 
+mod clip_x0;
+mod ddim;
+mod dpm_solver_pp_2m;
+mod error;
+#[cfg(test)]
+mod golden_tests;
+
+pub use clip_x0::{ClipX0, x0_from_epsilon};
+pub use ddim::{AncestralNoise, Ddim, FinalAlphaBar};
+pub use dpm_solver_pp_2m::DpmSolverPp2m;
+pub use error::SamplerError;
+
 use ndarray::{Array4, ArrayView4};
 
 use crate::units::{StepIndex, Timestep};

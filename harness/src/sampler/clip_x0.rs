@@ -1,0 +1,34 @@
+//! The estimate of the clean image, and whether it is clipped.
+
+use ndarray::{Array4, ArrayView4, Zip};
+
+use super::StepPoint;
+use crate::noise::nearest_f32;
+
+/// What a sampler does to `x0_hat` before it steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClipX0 {
+    /// Clip to [-1, 1]: pixel models under DDIM.
+    Unit,
+    /// Leave as it is: latent models, and every model under DPM-Solver++.
+    Never,
+}
+
+/// `x0_hat = (x_t - s_t epsilon_hat) / a_t`, computed in f64, rounded to f32 once, then clipped.
+///
+/// `x` and `epsilon` are `[b, c, h, w]` f32 of equal shape; so is the result.
+pub fn x0_from_epsilon(
+    point: &StepPoint,
+    x: ArrayView4<'_, f32>,
+    epsilon: ArrayView4<'_, f32>,
+    clip: ClipX0,
+) -> Array4<f32> {
+    let (a, s) = (point.a(), point.s());
+    Zip::from(x).and(epsilon).map_collect(|x, e| {
+        let x0 = nearest_f32((f64::from(*x) - s * f64::from(*e)) / a);
+        match clip {
+            ClipX0::Unit => x0.clamp(-1.0, 1.0),
+            ClipX0::Never => x0,
+        }
+    })
+}

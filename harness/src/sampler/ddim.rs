@@ -1,0 +1,247 @@
+//! DDIM (Song, Meng, Ermon 2021), deterministic or with keyed noise.
+
+use ndarray::{Array4, ArrayView4, Axis, Zip};
+
+use super::{ClipX0, Sampler, SamplerError, StepPoint, x0_from_epsilon};
+use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
+use crate::schedule::{NoiseSchedule, TimestepGrid};
+use crate::units::{SampleId, StepIndex};
+
+/// `alpha_bar` of the state behind the last step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinalAlphaBar {
+    /// 1: the last step ends at the clean image (pixel models).
+    One,
+    /// `alpha_bar_0`: the last step ends at the first training state (latent models).
+    FirstTrainStep,
+}
+
+/// Where the noise of `eta > 0` comes from: one sample id a row of the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AncestralNoise {
+    /// Master seed.
+    pub seed: u64,
+    /// Sample ids, one a row.
+    pub samples: Vec<SampleId>,
+}
+
+/// DDIM with `eta = 0` by default (Eq. 12, arXiv:2010.02502):
+///
+/// ```text
+/// x0_hat = (x_t - s_t epsilon_hat) / a_t                                 clipped for pixel models
+/// x'     = a' x0_hat + sqrt(1 - alpha_bar' - sigma^2) epsilon_hat + sigma z
+/// sigma  = eta sqrt((1 - alpha_bar') / (1 - alpha_bar_t) (1 - alpha_bar_t / alpha_bar'))
+/// ```
+///
+/// # Why is `epsilon_hat` not derived again from the clipped `x0_hat`?
+/// The reference samplers keep the network's own prediction; deriving it again is another sampler.
+#[derive(Clone, Debug)]
+pub struct Ddim {
+    points: Vec<StepPoint>,
+    final_alpha_bar: f64,
+    clip: ClipX0,
+    eta: f64,
+    noise: Option<AncestralNoise>,
+}
+
+impl Ddim {
+    /// Deterministic DDIM over `grid`.
+    ///
+    /// # Errors
+    /// [`SamplerError::Schedule`] when the grid reaches past the schedule.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench::sampler::{ClipX0, Ddim, FinalAlphaBar, Sampler};
+    /// use dubench::schedule::{NoiseSchedule, TimestepGrid};
+    ///
+    /// let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000)?;
+    /// let grid = TimestepGrid::leading(1000, 50, 0)?;
+    /// let sampler = Ddim::new(&schedule, &grid, ClipX0::Unit, FinalAlphaBar::One)?;
+    /// assert_eq!(sampler.n_steps(), 50);
+    /// # Ok::<(), dubench::sampler::SamplerError>(())
+    /// ```
+    pub fn new(
+        schedule: &NoiseSchedule,
+        grid: &TimestepGrid,
+        clip: ClipX0,
+        final_alpha_bar: FinalAlphaBar,
+    ) -> Result<Self, SamplerError> {
+        let final_alpha_bar = match final_alpha_bar {
+            FinalAlphaBar::One => 1.0,
+            FinalAlphaBar::FirstTrainStep => schedule.alpha_bar(crate::units::Timestep(0)),
+        };
+        let points = step_points(schedule, grid)?;
+        Ok(Self { points, final_alpha_bar, clip, eta: 0.0, noise: None })
+    }
+
+    /// The same rule with `eta` in [0, 1] and noise keyed by (seed, sample, step).
+    ///
+    /// # Errors
+    /// [`SamplerError::Eta`] outside that range.
+    pub fn with_eta(mut self, eta: f64, noise: AncestralNoise) -> Result<Self, SamplerError> {
+        if !(0.0..=1.0).contains(&eta) {
+            return Err(SamplerError::Eta { got: eta });
+        }
+        self.eta = eta;
+        self.noise = (eta > 0.0).then_some(noise);
+        Ok(self)
+    }
+
+    /// `alpha_bar` of the state that step `index` ends at.
+    fn next_alpha_bar(&self, index: StepIndex) -> f64 {
+        self.points.get(index.0 as usize + 1).map_or(self.final_alpha_bar, |point| point.alpha_bar)
+    }
+}
+
+/// The places of a grid on a schedule.
+pub(super) fn step_points(
+    schedule: &NoiseSchedule,
+    grid: &TimestepGrid,
+) -> Result<Vec<StepPoint>, SamplerError> {
+    let alpha_bars = grid.alpha_bars(schedule)?;
+    let places = (0..).map(StepIndex).zip(grid.timesteps()).zip(alpha_bars);
+    Ok(places.map(|((index, t), alpha_bar)| StepPoint { index, t: *t, alpha_bar }).collect())
+}
+
+impl Sampler for Ddim {
+    fn n_steps(&self) -> u32 {
+        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
+    }
+
+    fn point(&self, index: StepIndex) -> StepPoint {
+        self.points[index.0 as usize]
+    }
+
+    fn x0_hat(
+        &self,
+        index: StepIndex,
+        x: ArrayView4<'_, f32>,
+        epsilon: ArrayView4<'_, f32>,
+    ) -> Array4<f32> {
+        x0_from_epsilon(&self.point(index), x, epsilon, self.clip)
+    }
+
+    /// # Panics
+    /// With `eta > 0`, when the batch does not have one row a sample id.
+    fn step(
+        &mut self,
+        index: StepIndex,
+        x: ArrayView4<'_, f32>,
+        epsilon: ArrayView4<'_, f32>,
+    ) -> Array4<f32> {
+        let (now, next) = (self.point(index).alpha_bar, self.next_alpha_bar(index));
+        let variance = self.eta.powi(2) * (1.0 - next) / (1.0 - now) * (1.0 - now / next);
+        let (a, toward) = (next.sqrt(), (1.0 - next - variance).max(0.0).sqrt());
+        let x0_hat = self.x0_hat(index, x, epsilon);
+        let mut moved = Zip::from(&x0_hat)
+            .and(epsilon)
+            .map_collect(|x0, e| nearest_f32(a * f64::from(*x0) + toward * f64::from(*e)));
+        if let Some(noise) = &self.noise {
+            add_noise(&mut moved, noise, index, variance.sqrt());
+        }
+        moved
+    }
+}
+
+fn add_noise(x: &mut Array4<f32>, noise: &AncestralNoise, index: StepIndex, sigma: f64) {
+    assert_eq!(x.shape()[0], noise.samples.len(), "rows of the batch and sample ids of eta > 0");
+    let mut z = vec![0.0; x.len() / x.shape()[0].max(1)];
+    for (mut row, sample) in x.axis_iter_mut(Axis(0)).zip(&noise.samples) {
+        let purpose = Purpose::Ancestral;
+        let key = NoiseKey { seed: noise.seed, purpose, sample: *sample, step: index.0, draw: 0 };
+        standard_normal(key, &mut z);
+        for (value, z) in row.iter_mut().zip(&z) {
+            *value = nearest_f32(f64::from(*value) + sigma * f64::from(*z));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Timestep;
+
+    fn sampler(n_steps: u32, clip: ClipX0) -> Ddim {
+        let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap();
+        let grid = TimestepGrid::leading(1000, n_steps, 0).unwrap();
+        Ddim::new(&schedule, &grid, clip, FinalAlphaBar::One).unwrap()
+    }
+
+    fn one(value: f32) -> Array4<f32> {
+        Array4::from_elem((1, 1, 1, 1), value)
+    }
+
+    /// For `x_0 ~ N(0, tau^2)` the noise prediction is linear in `x`, so each DDIM step multiplies by
+    /// `(a a' tau^2 + s s') / (a^2 tau^2 + s^2)`.
+    #[test]
+    fn gaussian_denoiser_makes_every_step_a_known_factor() {
+        let tau = 0.5_f64;
+        let mut ddim = sampler(50, ClipX0::Never);
+        let mut x = one(1.3);
+        let mut expected = f64::from(1.3_f32);
+        for index in (0..50).map(StepIndex) {
+            let point = ddim.point(index);
+            let (a, s) = (point.a(), point.s());
+            let variance = a * a * tau * tau + s * s;
+            let next = ddim.next_alpha_bar(index);
+            let epsilon = x.mapv(|x| nearest_f32(s * f64::from(x) / variance));
+            x = ddim.step(index, x.view(), epsilon.view());
+            expected *= (a * next.sqrt() * tau * tau + s * (1.0 - next).sqrt()) / variance;
+        }
+        let got = f64::from(x[[0, 0, 0, 0]]);
+        assert!((got - expected).abs() < 1e-5 * expected.abs(), "{got}, expected {expected}");
+    }
+
+    #[test]
+    fn clipping_moves_x0_hat_and_keeps_epsilon() {
+        let mut ddim = sampler(50, ClipX0::Unit);
+        let index = StepIndex(10);
+        let (x, epsilon) = (one(3.0), one(-1.0));
+        assert_eq!(ddim.x0_hat(index, x.view(), epsilon.view()), one(1.0));
+        let next = ddim.next_alpha_bar(index);
+        let expected = nearest_f32(next.sqrt() - (1.0 - next).sqrt());
+        assert_eq!(ddim.step(index, x.view(), epsilon.view()), one(expected));
+    }
+
+    #[test]
+    fn last_step_ends_at_x0_hat_or_at_the_first_training_state() {
+        let schedule = NoiseSchedule::scaled_linear(0.000_85, 0.012, 1000).unwrap();
+        let grid = TimestepGrid::leading(1000, 50, 1).unwrap();
+        let end = FinalAlphaBar::FirstTrainStep;
+        let latent = Ddim::new(&schedule, &grid, ClipX0::Never, end).unwrap();
+        assert_eq!(latent.point(StepIndex(49)).t, Timestep(1));
+        let first = schedule.alpha_bar(Timestep(0));
+        assert!((latent.next_alpha_bar(StepIndex(49)) - first).abs() < 1e-15);
+        let mut pixel = sampler(50, ClipX0::Unit);
+        let (x, epsilon) = (one(0.4), one(0.2));
+        let x0_hat = pixel.x0_hat(StepIndex(49), x.view(), epsilon.view());
+        assert_eq!(pixel.step(StepIndex(49), x.view(), epsilon.view()), x0_hat);
+    }
+
+    #[test]
+    fn noise_of_eta_belongs_to_the_sample_and_has_the_stated_variance() {
+        let (n, index) = (4000_u64, StepIndex(20));
+        let samples: Vec<SampleId> = (0..n).map(SampleId).collect();
+        let noise = AncestralNoise { seed: 3, samples };
+        let mut batch = sampler(50, ClipX0::Never).with_eta(1.0, noise).unwrap();
+        let x = Array4::from_elem((4000, 1, 1, 1), 0.5);
+        let moved = batch.step(index, x.view(), x.view());
+        let alone = AncestralNoise { seed: 3, samples: vec![SampleId(17)] };
+        let mut single = sampler(50, ClipX0::Never).with_eta(1.0, alone).unwrap();
+        let row = single.step(index, one(0.5).view(), one(0.5).view());
+        assert_eq!(row[[0, 0, 0, 0]].to_bits(), moved[[17, 0, 0, 0]].to_bits());
+        let (now, next) = (batch.point(index).alpha_bar, batch.next_alpha_bar(index));
+        let expected = (1.0 - next) / (1.0 - now) * (1.0 - now / next);
+        let mean = moved.iter().map(|v| f64::from(*v)).sum::<f64>() / 4000.0;
+        let got = moved.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / 3999.0;
+        assert!((got / expected - 1.0).abs() < 4.0 * f64::sqrt(2.0 / 4000.0), "{got} of {expected}");
+    }
+
+    #[test]
+    fn eta_out_of_range_is_refused() {
+        let noise = AncestralNoise { seed: 0, samples: vec![] };
+        let error = sampler(5, ClipX0::Never).with_eta(1.5, noise).unwrap_err();
+        assert_eq!(error, SamplerError::Eta { got: 1.5 });
+    }
+}
