@@ -1,1 +1,3 @@
 //! The only door to ONNX Runtime.
+
+pub mod runner;
