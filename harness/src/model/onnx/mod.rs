@@ -8,6 +8,7 @@ pub mod device;
 pub mod environment;
 pub mod extractor;
 pub mod preprocess;
+pub mod runner;
 pub mod session;
 
 pub use device::Device;
