@@ -1,3 +1,4 @@
 //! generate, features, evaluate: parts in, parts out.
 
+pub mod statistics;
 pub mod trajectory;

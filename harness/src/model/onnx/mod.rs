@@ -1,3 +1,28 @@
-//! The only door to ONNX Runtime.
+//! The only door to ONNX Runtime: environment, devices, sessions, and the three model traits over them.
+//!
+//! Nothing here falls back in silence. The library is found by [`environment::library_path`] and by
+//! nothing else, a device that cannot be had is an error, and every session pins its optimisation
+//! level, because the level changes the bits of the answer.
 
+mod conversion;
+pub mod decoder;
+pub mod denoiser;
+#[cfg(test)]
+mod denoiser_tests;
+pub mod derive;
+pub mod device;
+pub mod environment;
+pub mod extractor;
+mod lazy;
+mod ports;
+pub mod preprocess;
 pub mod runner;
+pub mod self_test;
+pub mod session;
+
+pub use decoder::OnnxDecoder;
+pub use denoiser::{DenoiserParts, OnnxDenoiser};
+pub use device::Device;
+pub use extractor::OnnxExtractor;
+pub use self_test::SelfTestReport;
+pub use session::{Fallback, Feed, GraphSource, OnnxSession, RuntimeOptions};

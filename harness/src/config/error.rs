@@ -1,0 +1,99 @@
+//! What can be wrong with an experiment file.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::exit::{Exit, Exits};
+
+/// One fault of an experiment file: where, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Key path: `estimators[1].window`.
+    pub key: String,
+    /// What was found, what is accepted, the remedy.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault at `key`.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+/// Why an experiment file cannot be used. Every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}; check the path of the experiment file", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// The file is larger than any experiment needs to be.
+    #[error("{}: {bytes} bytes, at most {cap} are read: is this an experiment file?", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size, or the size at which reading stopped.
+        bytes: u64,
+        /// The cap.
+        cap: u64,
+    },
+    /// YAML syntax, an unknown key, a wrong type or an unknown variant.
+    #[error("{}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Key path, line, what was found, what is accepted.
+        message: String,
+    },
+    /// Values that are out of range or do not fit together.
+    #[error("{}: {}", path.display(), list(faults))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// All faults, in the order of the file's keys.
+        faults: Vec<Fault>,
+    },
+}
+
+impl Exits for ConfigError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+fn list(faults: &[Fault]) -> String {
+    match faults {
+        [one] => one.to_string(),
+        many => {
+            let lines: Vec<String> = many.iter().map(|fault| format!("  {fault}")).collect();
+            format!("{} faults\n{}", many.len(), lines.join("\n"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fault_stands_on_one_line_and_many_on_their_own() {
+        let path = PathBuf::from("q.yaml");
+        let one = ConfigError::Invalid { path: path.clone(), faults: vec![Fault::new("a", "b")] };
+        assert_eq!(one.to_string(), "q.yaml: a: b");
+        let faults = vec![Fault::new("a", "b"), Fault::new("c", "d")];
+        let two = ConfigError::Invalid { path, faults };
+        assert_eq!(two.to_string(), "q.yaml: 2 faults\n  a: b\n  c: d");
+        assert_eq!(two.exit(), Exit::Usage);
+    }
+}

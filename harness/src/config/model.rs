@@ -1,0 +1,30 @@
+//! Which model an experiment runs.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ScheduleConfig;
+
+/// Where the noise predictions come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ModelConfig {
+    /// An ONNX bundle: a folder with `model.yaml`.
+    Bundle {
+        /// The folder, relative to the experiment file.
+        path: PathBuf,
+    },
+    /// A network with a closed form, for tests and teaching: `x_0 ~ N(mean, std^2 I)`, for which
+    /// `E[epsilon | x_t] = s_t (x_t - a_t mean) / (a_t^2 std^2 + s_t^2)`.
+    Analytic {
+        /// `[c, h, w]` of the images; `c` is 3.
+        shape: [usize; 3],
+        /// Mean of every pixel, in [-1, 1].
+        mean: f64,
+        /// Standard deviation of every pixel, above 0.
+        std: f64,
+        /// Noise schedule of the imagined training.
+        schedule: ScheduleConfig,
+    },
+}

@@ -1,0 +1,90 @@
+//! Bounded reading of YAML files.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use super::ConfigError;
+
+/// Largest YAML file that is read: an experiment needs a few KiB, so more is a mistake or an attack.
+pub const MAX_YAML_BYTES: u64 = 1 << 20;
+
+/// Reads one YAML document of at most [`MAX_YAML_BYTES`].
+///
+/// Unknown keys, wrong types and unknown variants are refused with key path, line and the accepted
+/// names, provided that `T` denies unknown fields.
+///
+/// # Errors
+/// [`ConfigError::Read`], [`ConfigError::TooLarge`] or [`ConfigError::Syntax`].
+pub fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(read)?;
+    let mut text = String::new();
+    let bytes = file.take(MAX_YAML_BYTES + 1).read_to_string(&mut text).map_err(read)? as u64;
+    if bytes > MAX_YAML_BYTES {
+        return Err(ConfigError::TooLarge { path: path.to_owned(), bytes, cap: MAX_YAML_BYTES });
+    }
+    parse(path, &text)
+}
+
+/// Parses one YAML document; `path` only names it in errors.
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    serde_yaml::from_str(text)
+        .map_err(|error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its errors are looked at")]
+    struct Small {
+        a: u32,
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_accepted_ones() {
+        let error = parse::<Small>(Path::new("q.yaml"), "a: 1\nbeta: 2\n").unwrap_err().to_string();
+        assert!(error.starts_with("q.yaml: "), "{error}");
+        assert!(error.contains("beta") && error.contains("expected `a`"), "{error}");
+        assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_file_over_the_cap_is_refused_without_parsing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MAX_YAML_BYTES + 10).unwrap();
+        let error = read_yaml::<Small>(file.path()).unwrap_err();
+        assert!(matches!(error, ConfigError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = read_yaml::<Small>(Path::new("nowhere/q.yaml")).unwrap_err().to_string();
+        assert!(error.contains("nowhere/q.yaml"), "{error}");
+    }
+
+    #[test]
+    fn a_yaml_bomb_is_refused() {
+        let mut text = String::from("x0: &x0 [1,1,1,1,1,1,1,1,1,1]\n");
+        for level in 1..30 {
+            let previous = level - 1;
+            let items = vec![format!("*x{previous}"); 10].join(",");
+            text.push_str(&format!("x{level}: &x{level} [{items}]\n"));
+        }
+        let error = parse::<std::collections::BTreeMap<String, Nested>>(Path::new("q"), &text);
+        assert!(error.unwrap_err().to_string().contains("repetition limit"));
+    }
+
+    #[derive(Debug)]
+    struct Nested;
+
+    impl<'de> serde::Deserialize<'de> for Nested {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            serde_yaml::Value::deserialize(deserializer).map(|_| Self)
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Sizes of an experiment: `smoke`, `mini`, `paper`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ModelConfig, ReferenceConfig};
+
+/// One size of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleConfig {
+    /// Images that are generated.
+    pub n_pool: u64,
+    /// Images that a filter keeps; below `n_pool`.
+    pub n_keep: u64,
+    /// Consecutive sample ids of one part: the unit of work, publication and loss at a kill.
+    #[serde(default = "block_size")]
+    pub block_size: u32,
+    /// Images a network call, at most. Changes no digit, so it is no part of the plan id.
+    #[serde(default = "batch_size")]
+    pub batch_size: u32,
+    /// Random subsets at `n_keep`, where this scale cannot afford the protocol's.
+    pub n_random: Option<u32>,
+    /// Another model than the experiment's.
+    pub model: Option<ModelConfig>,
+    /// Another reference than the experiment's.
+    pub reference: Option<ReferenceConfig>,
+}
+
+/// A block of 64 images at 32 x 32 is half a megabyte and some seconds of work on two cores.
+fn block_size() -> u32 {
+    64
+}
+
+/// 16 images keep the activations of a small U-Net inside the last-level cache.
+fn batch_size() -> u32 {
+    16
+}
+
+/// A two-sided band that a number must fall into, else the run ends with exit code 6.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateConfig {
+    /// Scale at which the gate holds.
+    pub scale: String,
+    /// Method of the row: `full`.
+    pub method: String,
+    /// Metric of the row: `fid`.
+    pub metric: String,
+    /// Lowest accepted value.
+    pub min: f64,
+    /// Highest accepted value.
+    pub max: f64,
+}

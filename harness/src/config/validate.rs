@@ -1,0 +1,242 @@
+//! Second pass over an experiment: values that parse but cannot work.
+
+use std::collections::BTreeSet;
+
+use super::{
+    ControlConfig, EstimatorConfig, Experiment, Fault, FeaturesConfig, GridConfig, ModelConfig,
+    ProtocolConfig, SamplerConfig, ScaleConfig, ScheduleConfig,
+};
+use crate::uncertainty::Window;
+
+/// Images of a plan, at most: ten million.
+const MAX_POOL: u64 = 10_000_000;
+
+/// All faults of an experiment, in the order of its keys.
+pub(super) fn faults(experiment: &Experiment) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    name("name", &experiment.name, &mut faults);
+    name("artefact", &experiment.artefact, &mut faults);
+    model("model", &experiment.model, &mut faults);
+    sampler(experiment, &mut faults);
+    estimators(experiment, &mut faults);
+    controls(experiment, &mut faults);
+    unique_names(experiment, &mut faults);
+    if let FeaturesConfig::Pixels { grid: 0 } = experiment.features {
+        faults.push(Fault::new("features.grid", "0 blocks make no feature: set 1 or more"));
+    }
+    protocol(&experiment.protocol, &mut faults);
+    if experiment.scales.is_empty() {
+        faults.push(Fault::new(
+            "scales",
+            "no scale is given: add one, as `smoke: {n_pool: 48, n_keep: 40}`",
+        ));
+    }
+    for (key, value) in &experiment.scales {
+        name("scales", key, &mut faults);
+        scale(&format!("scales.{key}"), value, &mut faults);
+    }
+    gates(experiment, &mut faults);
+    faults
+}
+
+/// Names become folder names, so they are kept plain.
+fn name(key: &str, value: &str, faults: &mut Vec<Fault>) {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if value.is_empty() || value.len() > 64 || !value.chars().all(plain) {
+        let message = format!("{value:?} cannot name a folder: use 1 to 64 of a-z, 0-9, '-', '_'");
+        faults.push(Fault::new(key, message));
+    }
+}
+
+fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
+    let ModelConfig::Analytic { shape, mean, std, schedule } = model else { return };
+    if shape[0] != 3 || shape[1] == 0 || shape[2] == 0 {
+        let message = format!("{shape:?} is no image: use [3, height, width]");
+        faults.push(Fault::new(format!("{key}.shape"), message));
+    }
+    if !(-1.0..=1.0).contains(mean) {
+        faults.push(Fault::new(format!("{key}.mean"), format!("{mean} is outside [-1, 1]")));
+    }
+    if !(std.is_finite() && *std > 0.0) {
+        faults.push(Fault::new(format!("{key}.std"), format!("{std} is not above 0")));
+    }
+    noise_schedule(&format!("{key}.schedule"), schedule, faults);
+}
+
+fn noise_schedule(key: &str, schedule: &ScheduleConfig, faults: &mut Vec<Fault>) {
+    if schedule.n_train_steps() < 2 {
+        let message = format!("{} is not 2 or more", schedule.n_train_steps());
+        faults.push(Fault::new(format!("{key}.n_train_steps"), message));
+    }
+    if let ScheduleConfig::Linear { beta_start, beta_end, .. }
+    | ScheduleConfig::ScaledLinear { beta_start, beta_end, .. } = schedule
+        && !(0.0 < *beta_start && beta_start <= beta_end && *beta_end < 1.0)
+    {
+        let message =
+            format!("need 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}");
+        faults.push(Fault::new(key, message));
+    }
+}
+
+fn sampler(experiment: &Experiment, faults: &mut Vec<Fault>) {
+    let n_steps = experiment.sampler.n_steps();
+    // A bundle's own number of training times is checked when it is opened.
+    let most = match &experiment.model {
+        ModelConfig::Analytic { schedule, .. } => schedule.n_train_steps(),
+        ModelConfig::Bundle { .. } => 1_000_000,
+    };
+    if n_steps == 0 || n_steps > most {
+        let message = format!("{n_steps} steps over {most} training times: use 1..={most}");
+        faults.push(Fault::new("sampler.n_steps", message));
+    }
+    let (SamplerConfig::Ddim { grid, .. } | SamplerConfig::DpmSolverPp2m { grid, .. }) =
+        &experiment.sampler;
+    if let (GridConfig::Leading { offset }, ModelConfig::Analytic { schedule, .. }) =
+        (grid, &experiment.model)
+        && *offset >= schedule.n_train_steps() / n_steps.max(1)
+    {
+        let message = format!(
+            "offset {offset} moves the first step past the last training time: set {} or less",
+            (schedule.n_train_steps() / n_steps.max(1)).saturating_sub(1)
+        );
+        faults.push(Fault::new("sampler.grid.offset", message));
+    }
+}
+
+fn estimators(experiment: &Experiment, faults: &mut Vec<Fault>) {
+    if experiment.estimators.is_empty() && experiment.controls.is_empty() {
+        let message =
+            "nothing to compare: add {kind: sample_var}, {kind: centered} or {kind: mc_dropout}";
+        faults.push(Fault::new("estimators", message));
+    }
+    let defaults = experiment.preset.defaults();
+    for (index, estimator) in experiment.estimators.iter().enumerate() {
+        let key = format!("estimators[{index}]");
+        name(&format!("{key}.name"), estimator.name(), faults);
+        let n_draws = estimator.n_draws().unwrap_or(defaults.n_draws);
+        if !(2..=1024).contains(&n_draws) {
+            let message = format!("a variance needs 2 draws or more (at most 1024), got {n_draws}");
+            faults.push(Fault::new(format!("{key}.n_draws"), message));
+        }
+        window(&key, experiment.window_of(estimator), experiment.sampler.n_steps(), faults);
+        if let EstimatorConfig::McDropout { p: Some(p), .. } = estimator
+            && !(*p > 0.0 && *p < 1.0)
+        {
+            let message = format!("dropout probability {p} is not inside (0, 1)");
+            faults.push(Fault::new(format!("{key}.p"), message));
+        }
+    }
+}
+
+fn controls(experiment: &Experiment, faults: &mut Vec<Fault>) {
+    let defaults = experiment.preset.defaults();
+    for (index, control) in experiment.controls.iter().enumerate() {
+        if let ControlConfig::MeanSquaredEpsilon { window: given } = control {
+            let key = format!("controls[{index}]");
+            let n_steps = experiment.sampler.n_steps();
+            window(&key, given.unwrap_or(defaults.window), n_steps, faults);
+        }
+    }
+}
+
+fn window(key: &str, window: Window, n_steps: u32, faults: &mut Vec<Fault>) {
+    let key = format!("{key}.window");
+    if window.len == 0 {
+        faults
+            .push(Fault::new(key, "a window of 0 steps sees nothing: set window.len to 1 or more"));
+        return;
+    }
+    let end = u64::from(window.start) + u64::from(window.len);
+    if end <= u64::from(n_steps) {
+        return;
+    }
+    let remedy = match n_steps.saturating_sub(window.start) {
+        0 => format!("set window.start to {} or less", n_steps.saturating_sub(1)),
+        room => format!("set window.len to {room} or less"),
+    };
+    let message = format!(
+        "window {}..={} ends past the last step {}: {remedy}",
+        window.start,
+        end - 1,
+        n_steps.saturating_sub(1),
+    );
+    faults.push(Fault::new(key, message));
+}
+
+fn unique_names(experiment: &Experiment, faults: &mut Vec<Fault>) {
+    // Rows of a table that are no method carry these names.
+    let mut seen: BTreeSet<&str> = ["random", "full"].into();
+    let estimators = experiment.estimators.iter().map(EstimatorConfig::name).enumerate();
+    let controls = experiment.controls.iter().map(ControlConfig::name).enumerate();
+    let named = estimators
+        .map(|(index, name)| (format!("estimators[{index}].name"), name))
+        .chain(controls.map(|(index, name)| (format!("controls[{index}]"), name)));
+    for (key, name) in named {
+        if !seen.insert(name) {
+            let message = format!("{name:?} is taken: give every method a name of its own");
+            faults.push(Fault::new(key, message));
+        }
+    }
+}
+
+fn protocol(protocol: &ProtocolConfig, faults: &mut Vec<Fault>) {
+    let ProtocolConfig::Filtering { n_random, curve } = protocol;
+    random_subsets("protocol.n_random", *n_random, faults);
+    random_subsets("protocol.curve.n_random", curve.n_random, faults);
+    if curve.n_points >= curve.n_parts {
+        let message = format!(
+            "point {} of {} parts discards everything: set {} or less",
+            curve.n_points,
+            curve.n_parts,
+            curve.n_parts.saturating_sub(1)
+        );
+        faults.push(Fault::new("protocol.curve.n_points", message));
+    }
+}
+
+fn random_subsets(key: &str, n: u32, faults: &mut Vec<Fault>) {
+    if !(2..=100_000).contains(&n) {
+        let message = format!("a spread needs 2 subsets or more (at most 100000), got {n}");
+        faults.push(Fault::new(key, message));
+    }
+}
+
+fn scale(key: &str, scale: &ScaleConfig, faults: &mut Vec<Fault>) {
+    if scale.n_pool > MAX_POOL {
+        let message = format!("{} images, at most {MAX_POOL} are planned", scale.n_pool);
+        faults.push(Fault::new(format!("{key}.n_pool"), message));
+    }
+    if scale.n_keep < 2 || scale.n_keep >= scale.n_pool {
+        let message = format!(
+            "a filter keeps 2 images or more and fewer than the pool, got {} of {}",
+            scale.n_keep, scale.n_pool
+        );
+        faults.push(Fault::new(format!("{key}.n_keep"), message));
+    }
+    for (field, value) in [("block_size", scale.block_size), ("batch_size", scale.batch_size)] {
+        if !(1..=65_536).contains(&value) {
+            let message = format!("{value} is not in 1..=65536");
+            faults.push(Fault::new(format!("{key}.{field}"), message));
+        }
+    }
+    if let Some(n) = scale.n_random {
+        random_subsets(&format!("{key}.n_random"), n, faults);
+    }
+    if let Some(other) = &scale.model {
+        model(&format!("{key}.model"), other, faults);
+    }
+}
+
+fn gates(experiment: &Experiment, faults: &mut Vec<Fault>) {
+    for (index, gate) in experiment.gates.iter().enumerate() {
+        if !experiment.scales.contains_key(&gate.scale) {
+            let known: Vec<&str> = experiment.scales.keys().map(String::as_str).collect();
+            let message = format!("no scale {:?}; there are {}", gate.scale, known.join(", "));
+            faults.push(Fault::new(format!("gates[{index}].scale"), message));
+        }
+        if !(gate.min.is_finite() && gate.max.is_finite() && gate.min <= gate.max) {
+            let message = format!("the band {}..{} is empty", gate.min, gate.max);
+            faults.push(Fault::new(format!("gates[{index}]"), message));
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Finding the ONNX Runtime library, and the one environment of the process.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use ort::logging::LogLevel;
+
+use crate::model::ModelError;
+
+/// Release of ONNX Runtime that `just setup` installs and that results are quoted with.
+pub const PINNED_VERSION: &str = "1.32.0";
+
+/// Name of the shared library on this platform.
+pub const LIBRARY_FILE: &str = if cfg!(target_os = "macos") {
+    "libonnxruntime.dylib"
+} else if cfg!(windows) {
+    "onnxruntime.dll"
+} else {
+    "libonnxruntime.so"
+};
+
+/// Environment variable that names the library.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Environment variable that names the cache folder.
+pub const CACHE_VARIABLE: &str = "DUBENCH_CACHE";
+
+const REMEDY: &str =
+    "run `just setup`, or set ORT_DYLIB_PATH to a libonnxruntime of version 1.17 or newer";
+
+/// The runtime library that this process uses.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Runtime {
+    /// Absolute path of the library.
+    pub library: PathBuf,
+    /// Version of the library, `unknown` where it carries no symbol version.
+    pub version: String,
+    /// Build information of the library: branch, commit, compiler flags.
+    pub build: String,
+}
+
+static ENVIRONMENT: OnceLock<(ort::environment::Environment, Runtime)> = OnceLock::new();
+static OPENING: Mutex<()> = Mutex::new(());
+
+/// The cache folder: `$DUBENCH_CACHE`, else the platform's user cache.
+///
+/// # Errors
+/// [`ModelError::Runtime`] when neither the variable nor a home folder is set.
+pub fn cache_root() -> Result<PathBuf, ModelError> {
+    cache_root_from(&|name| env::var_os(name))
+}
+
+/// Absolute path of the ONNX Runtime library: `chosen`, else `$ORT_DYLIB_PATH`, else
+/// `<cache>/ort/<version>/libonnxruntime.so`.
+///
+/// Why not leave the search to the loader? It looks beside the executable first, takes an empty
+/// name for a folder, and its error hides the cause.
+///
+/// # Errors
+/// [`ModelError::Runtime`] when the path is empty or names no file; the text says where it looked
+/// and what to do.
+pub fn library_path(chosen: Option<&Path>) -> Result<PathBuf, ModelError> {
+    library_path_from(chosen, &|name| env::var_os(name))
+}
+
+/// The runtime of this process, opened on first use.
+///
+/// # Errors
+/// [`ModelError::Runtime`] when the library is missing, no ONNX Runtime, or too old, or when
+/// another library than `chosen` is already loaded: a process has one for its whole life.
+pub fn runtime(chosen: Option<&Path>) -> Result<&'static Runtime, ModelError> {
+    open(chosen).map(|(_, runtime)| runtime)
+}
+
+pub(super) fn environment(
+    chosen: Option<&Path>,
+) -> Result<&'static ort::environment::Environment, ModelError> {
+    open(chosen).map(|(environment, _)| environment)
+}
+
+fn open(
+    chosen: Option<&Path>,
+) -> Result<&'static (ort::environment::Environment, Runtime), ModelError> {
+    // Why a lock beside the OnceLock? Its fallible initialiser is unstable, and a second `build`
+    // fails for ever ("only one environment is allowed per process").
+    let _guard = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(opened) = ENVIRONMENT.get() {
+        if let Some(path) = chosen {
+            same_library(&library_path(Some(path))?, &opened.1.library)?;
+        }
+        return Ok(opened);
+    }
+    let opened = load(&library_path(chosen)?)?;
+    Ok(ENVIRONMENT.get_or_init(|| opened))
+}
+
+fn load(library: &Path) -> Result<(ort::environment::Environment, Runtime), ModelError> {
+    let builder =
+        ort::init_from(library).map_err(|error| failure(library, &load_message(&error)))?;
+    let environment = builder
+        .with_name("dubench")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| failure(library, error.message()))?;
+    environment.set_log_level(LogLevel::Warning);
+    let build = ort::info().to_owned();
+    let version = version_of(library);
+    tracing::debug!(library = %library.display(), version, "ONNX Runtime loaded");
+    Ok((environment, Runtime { library: library.to_owned(), version, build }))
+}
+
+fn load_message(error: &ort::LoadDynamicError) -> String {
+    match error {
+        // Its own text is only "dlopen failed"; the reason is one level down.
+        ort::LoadDynamicError::Dlopen { error, .. } => {
+            let cause =
+                std::error::Error::source(error).map_or_else(String::new, |c| format!(": {c}"));
+            format!("cannot be loaded: {error}{cause}; {REMEDY}")
+        }
+        ort::LoadDynamicError::MissingApi { .. } => format!("is no ONNX Runtime library; {REMEDY}"),
+        other => format!("{other}; {REMEDY}"),
+    }
+}
+
+fn failure(library: &Path, message: &str) -> ModelError {
+    ModelError::Runtime {
+        context: format!("ONNX Runtime library {}", library.display()),
+        message: message.to_owned(),
+    }
+}
+
+fn same_library(wanted: &Path, loaded: &Path) -> Result<(), ModelError> {
+    if wanted == loaded {
+        return Ok(());
+    }
+    Err(failure(
+        wanted,
+        &format!(
+            "{} is already loaded in this process: start another process for another library",
+            loaded.display()
+        ),
+    ))
+}
+
+/// Version of a library file, by the symbol version `VERS_1.32.0` that its linker script gives it.
+///
+/// Why not ask the library? Its C interface answers, but the safe binding does not pass the answer
+/// on, and the build information of the released wheels names a commit and no version.
+fn version_of(library: &Path) -> String {
+    let bytes = std::fs::read(library).unwrap_or_default();
+    version_in(&bytes).unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn version_in(bytes: &[u8]) -> Option<String> {
+    const TAG: &[u8] = b"VERS_";
+    bytes
+        .windows(TAG.len())
+        .enumerate()
+        .filter(|(_, window)| *window == TAG)
+        .map(|(at, _)| {
+            let digits = bytes[at + TAG.len()..].iter().map(|b| char::from(*b));
+            digits.take_while(|c| c.is_ascii_digit() || *c == '.').collect::<String>()
+        })
+        .find(|version| version.split('.').filter(|part| !part.is_empty()).count() >= 3)
+}
+
+type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+fn cache_root_from(variable: Variables<'_>) -> Result<PathBuf, ModelError> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(folder) = set(CACHE_VARIABLE) {
+        return Ok(folder);
+    }
+    let home = set("HOME");
+    let base = if cfg!(target_os = "macos") {
+        home.map(|h| h.join("Library").join("Caches"))
+    } else {
+        set("XDG_CACHE_HOME").filter(|p| p.is_absolute()).or(home.map(|h| h.join(".cache")))
+    };
+    base.map(|folder| folder.join("dubench")).ok_or_else(|| ModelError::Runtime {
+        context: "cache folder".to_owned(),
+        message: "neither DUBENCH_CACHE nor HOME is set: set DUBENCH_CACHE to a folder".to_owned(),
+    })
+}
+
+fn library_path_from(
+    chosen: Option<&Path>,
+    variable: Variables<'_>,
+) -> Result<PathBuf, ModelError> {
+    let (path, source) = if let Some(path) = chosen {
+        (path.to_owned(), "the option")
+    } else if let Some(value) = variable(LIBRARY_VARIABLE) {
+        (PathBuf::from(value), LIBRARY_VARIABLE)
+    } else {
+        let cache = cache_root_from(variable)?;
+        (cache.join("ort").join(PINNED_VERSION).join(LIBRARY_FILE), "the cache folder")
+    };
+    if path.as_os_str().is_empty() {
+        let message = format!("{source} is empty: {REMEDY}");
+        return Err(ModelError::Runtime { context: "ONNX Runtime library".to_owned(), message });
+    }
+    if !path.is_file() {
+        let message = format!("no such file (named by {source}): {REMEDY}");
+        return Err(failure(&path, &message));
+    }
+    path.canonicalize().map_err(|error| failure(&path, &error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cache_root_from, library_path_from, version_in};
+    use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn version_is_read_from_the_symbol_version() {
+        assert_eq!(version_in(b"\0VERS_x\0VERS_1.32.0\0").as_deref(), Some("1.32.0"));
+        assert_eq!(version_in(b"VERS_1\0no version here"), None);
+    }
+
+    #[test]
+    fn cache_variable_wins_over_home() {
+        let variable = |name: &str| match name {
+            "DUBENCH_CACHE" => Some(OsString::from("/data/cache")),
+            "HOME" => Some(OsString::from("/home/ada")),
+            _ => None,
+        };
+        assert_eq!(cache_root_from(&variable).unwrap(), PathBuf::from("/data/cache"));
+    }
+
+    #[test]
+    fn no_home_and_no_variable_is_an_error_that_names_the_variable() {
+        let error = cache_root_from(&|_| None).unwrap_err().to_string();
+        assert!(error.contains("set DUBENCH_CACHE"), "{error}");
+    }
+
+    #[test]
+    fn empty_library_variable_is_refused() {
+        let variable = |name: &str| (name == "ORT_DYLIB_PATH").then(OsString::new);
+        let error = library_path_from(None, &variable).unwrap_err().to_string();
+        assert!(error.contains("ORT_DYLIB_PATH is empty"), "{error}");
+    }
+
+    #[test]
+    fn missing_library_names_the_path_and_the_remedy() {
+        let missing = Path::new("/nowhere/libonnxruntime.so");
+        let error = library_path_from(Some(missing), &|_| None).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/libonnxruntime.so: no such file"), "{error}");
+        assert!(error.contains("just setup"), "{error}");
+    }
+
+    #[test]
+    fn folder_is_no_library() {
+        let folder = std::env::temp_dir();
+        let error = library_path_from(Some(&folder), &|_| None).unwrap_err().to_string();
+        assert!(error.contains("no such file"), "{error}");
+    }
+}

@@ -1,0 +1,78 @@
+//! What a plan must know of files without reading them: stages collect it, plans hash it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::ModelConfig;
+use crate::model::ExtractorId;
+
+use super::PlanError;
+
+/// Which model, down to its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelIdentity {
+    /// Name in tables.
+    pub name: String,
+    /// File name to SHA-256, `model.yaml` included. A closed-form model has one entry: its values.
+    pub files: BTreeMap<String, String>,
+}
+
+impl ModelIdentity {
+    /// Identity of a model that is its own description.
+    pub fn of_config(name: &str, config: &ModelConfig) -> Self {
+        let hash = super::canonical::fingerprint(config);
+        Self { name: name.to_owned(), files: [("closed form".to_owned(), hash)].into() }
+    }
+}
+
+/// Which reference statistics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceIdentity {
+    /// Data set and split.
+    pub dataset: String,
+    /// SHA-256 of the statistics file.
+    pub sha256: String,
+    /// Images behind the statistics, where the file says.
+    pub n: Option<u64>,
+    /// Feature dimension.
+    pub dim: usize,
+    /// Feature network of the statistics, where the file says.
+    pub extractor: Option<ExtractorId>,
+}
+
+impl ReferenceIdentity {
+    /// Refuses statistics of other features than `extractor` gives.
+    ///
+    /// # Errors
+    /// [`PlanError::Reference`] with the field that differs.
+    pub fn check(&self, extractor: &ExtractorId) -> Result<(), PlanError> {
+        let differs = |field, got: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
+            let (got, expected) = (got.to_string(), expected.to_string());
+            let dataset = self.dataset.clone();
+            Err(PlanError::Reference { dataset, field, got, expected })
+        };
+        if self.dim != extractor.dim {
+            return differs("dimension", &self.dim, &extractor.dim);
+        }
+        let Some(theirs) = &self.extractor else { return Ok(()) };
+        if theirs.preprocess != extractor.preprocess {
+            return differs("preprocessing", &theirs.preprocess, &extractor.preprocess);
+        }
+        if theirs.sha256 != extractor.sha256 {
+            return differs("network sha256", &theirs.sha256, &extractor.sha256);
+        }
+        Ok(())
+    }
+}
+
+/// All that a plan takes from files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanInputs {
+    /// The model.
+    pub model: ModelIdentity,
+    /// The feature network.
+    pub extractor: ExtractorId,
+    /// The reference statistics.
+    pub reference: ReferenceIdentity,
+}

@@ -1,0 +1,313 @@
+//! Experiment and scale to plan: fill defaults, hash.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Experiment, ProtocolConfig, SamplerConfig};
+use crate::model::ExtractorId;
+
+use super::canonical::fingerprint;
+use super::{ControlPlan, EstimatorPlan, ModelIdentity, PlanError, PlanInputs, ReferenceIdentity};
+
+/// Version of everything that turns a plan into digits: draws, update rules, estimators. Raised when
+/// the same plan would give other images or maps, so that old parts are not mixed with new ones.
+pub const GENERATE_VERSION: u32 = 1;
+
+/// As [`GENERATE_VERSION`], for features.
+pub const FEATURES_VERSION: u32 = 1;
+
+/// As [`GENERATE_VERSION`], for what is computed from scores and features.
+pub const EVALUATE_VERSION: u32 = 1;
+
+/// Every resolved value of a run. Two runs with equal plans give equal digits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Format of this file.
+    pub format: u32,
+    /// Experiment name.
+    pub experiment: String,
+    /// Published artefact.
+    pub artefact: String,
+    /// Scale.
+    pub scale: String,
+    /// Master seed.
+    pub seed: u64,
+    /// Model, down to its bytes.
+    pub model: ModelIdentity,
+    /// Sampler.
+    pub sampler: SamplerConfig,
+    /// Estimators.
+    pub estimators: Vec<EstimatorPlan>,
+    /// Controls.
+    pub controls: Vec<ControlPlan>,
+    /// Images that are generated.
+    pub n_pool: u64,
+    /// Images that a filter keeps.
+    pub n_keep: u64,
+    /// Consecutive sample ids of a block.
+    pub block_size: u32,
+    /// Feature network.
+    pub extractor: ExtractorId,
+    /// Reference statistics.
+    pub reference: ReferenceIdentity,
+    /// What is computed.
+    pub protocol: ProtocolConfig,
+}
+
+/// What a call may change of a scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Generate at most this many images; `n_keep` shrinks in proportion. Another plan id.
+    pub limit: Option<u64>,
+}
+
+/// The part of a plan that fixes images, scores and maps.
+#[derive(Serialize)]
+struct GenerateIdentity<'a> {
+    version: u32,
+    seed: u64,
+    model: &'a ModelIdentity,
+    sampler: &'a SamplerConfig,
+    estimators: &'a [EstimatorPlan],
+    controls: &'a [ControlPlan],
+    n_pool: u64,
+    block_size: u32,
+}
+
+impl Plan {
+    /// Resolves an experiment at a scale.
+    ///
+    /// # Errors
+    /// [`PlanError`] for an unknown scale, a limit that leaves nothing to filter, or a reference of
+    /// other features.
+    pub fn resolve(
+        experiment: &Experiment,
+        scale: &str,
+        inputs: PlanInputs,
+        options: PlanOptions,
+    ) -> Result<Self, PlanError> {
+        let sizes = experiment.scales.get(scale).ok_or_else(|| PlanError::UnknownScale {
+            experiment: experiment.name.clone(),
+            scale: scale.to_owned(),
+            known: experiment.scales.keys().cloned().collect(),
+        })?;
+        inputs.reference.check(&inputs.extractor)?;
+        let (n_pool, n_keep) = limited(sizes.n_pool, sizes.n_keep, options.limit)?;
+        let defaults = experiment.preset.defaults();
+        let estimators = experiment
+            .estimators
+            .iter()
+            .map(|config| EstimatorPlan::resolve(config, experiment.window_of(config), &defaults))
+            .collect();
+        let controls = experiment
+            .controls
+            .iter()
+            .map(|config| ControlPlan::resolve(config, &defaults))
+            .collect();
+        let ProtocolConfig::Filtering { n_random, curve } = experiment.protocol.clone();
+        let protocol =
+            ProtocolConfig::Filtering { n_random: sizes.n_random.unwrap_or(n_random), curve };
+        Ok(Self {
+            format: 1,
+            experiment: experiment.name.clone(),
+            artefact: experiment.artefact.clone(),
+            scale: scale.to_owned(),
+            seed: experiment.seed,
+            model: inputs.model,
+            sampler: experiment.sampler.clone(),
+            estimators,
+            controls,
+            n_pool,
+            n_keep,
+            block_size: sizes.block_size,
+            extractor: inputs.extractor,
+            reference: inputs.reference,
+            protocol,
+        })
+    }
+
+    /// SHA-256 of the canonical JSON of everything above.
+    pub fn id(&self) -> String {
+        fingerprint(&(EVALUATE_VERSION, FEATURES_VERSION, self.generate_id(), self))
+    }
+
+    /// Hash of what fixes images, scores and maps: plans that differ elsewhere share these parts.
+    pub fn generate_id(&self) -> String {
+        fingerprint(&GenerateIdentity {
+            version: GENERATE_VERSION,
+            seed: self.seed,
+            model: &self.model,
+            sampler: &self.sampler,
+            estimators: &self.estimators,
+            controls: &self.controls,
+            n_pool: self.n_pool,
+            block_size: self.block_size,
+        })
+    }
+
+    /// Hash of what fixes features: the images and the feature network.
+    pub fn features_id(&self) -> String {
+        fingerprint(&(FEATURES_VERSION, self.generate_id(), &self.extractor))
+    }
+
+    /// Names of all methods, estimators first, in plan order.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        let estimators = self.estimators.iter().map(|estimator| estimator.name.as_str());
+        estimators.chain(self.controls.iter().map(|control| control.name.as_str()))
+    }
+}
+
+/// Pool and kept images under a limit, in the proportion of the scale.
+fn limited(n_pool: u64, n_keep: u64, limit: Option<u64>) -> Result<(u64, u64), PlanError> {
+    let Some(limit) = limit.filter(|limit| *limit < n_pool) else { return Ok((n_pool, n_keep)) };
+    let kept = limit * n_keep / n_pool;
+    if kept >= 2 {
+        return Ok((limit, kept));
+    }
+    Err(PlanError::Limit { limit, n_keep: kept, least: (2 * n_pool).div_ceil(n_keep) })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    pub(crate) const TINY: &str = include_str!("tiny.yaml");
+
+    pub(crate) fn tiny_experiment() -> Experiment {
+        Experiment::parse(Path::new("tiny.yaml"), TINY).unwrap()
+    }
+
+    pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
+        PlanInputs {
+            model: ModelIdentity::of_config("analytic", &experiment.model),
+            extractor: ExtractorId {
+                name: "pixels".into(),
+                sha256: "0".repeat(64),
+                preprocess: "grid-2".into(),
+                dim: 12,
+            },
+            reference: ReferenceIdentity {
+                dataset: "toy".into(),
+                sha256: "1".repeat(64),
+                n: Some(100),
+                dim: 12,
+                extractor: None,
+            },
+        }
+    }
+
+    pub(crate) fn tiny_plan() -> Plan {
+        let experiment = tiny_experiment();
+        let inputs = tiny_inputs(&experiment);
+        Plan::resolve(&experiment, "smoke", inputs, PlanOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn the_preset_fills_what_the_file_leaves_out() {
+        let plan = tiny_plan();
+        let names: Vec<&str> = plan.methods().collect();
+        assert_eq!(names, ["sample_var", "centered", "total_variation", "mean_squared_epsilon"]);
+        assert_eq!(plan.estimators[0].n_draws, 5);
+        assert_eq!((plan.estimators[0].window.start, plan.estimators[0].window.len), (45, 4));
+        assert_eq!((plan.estimators[1].window.start, plan.estimators[1].window.len), (40, 2));
+    }
+
+    #[test]
+    fn every_field_moves_the_plan_id() {
+        let plan = tiny_plan();
+        let value = serde_json::to_value(&plan).unwrap();
+        let fields = value.as_object().unwrap();
+        let mut ids = std::collections::BTreeSet::from([plan.id()]);
+        for key in fields.keys().filter(|key| *key != "format") {
+            let mut other = plan.clone();
+            match key.as_str() {
+                "experiment" => other.experiment.push('x'),
+                "artefact" => other.artefact.push('x'),
+                "scale" => other.scale.push('x'),
+                "seed" => other.seed += 1,
+                "model" => *other.model.files.values_mut().next().unwrap() = "f".repeat(64),
+                "sampler" => {
+                    let SamplerConfig::Ddim { n_steps, .. } = &mut other.sampler else { panic!() };
+                    *n_steps += 1;
+                }
+                "estimators" => other.estimators[0].n_draws += 1,
+                "controls" => drop(other.controls.pop()),
+                "n_pool" => other.n_pool += 1,
+                "n_keep" => other.n_keep += 1,
+                "block_size" => other.block_size += 1,
+                "extractor" => other.extractor.sha256 = "2".repeat(64),
+                "reference" => other.reference.sha256 = "2".repeat(64),
+                "protocol" => {
+                    let ProtocolConfig::Filtering { n_random, .. } = &mut other.protocol;
+                    *n_random += 1;
+                }
+                unknown => panic!("field {unknown} has no case here: add one"),
+            }
+            assert!(ids.insert(other.id()), "{key} does not move the plan id");
+        }
+    }
+
+    #[test]
+    fn evaluation_settings_leave_images_and_features_alone() {
+        let plan = tiny_plan();
+        let mut other = plan.clone();
+        other.n_keep -= 1;
+        other.reference.sha256 = "3".repeat(64);
+        assert_ne!(other.id(), plan.id());
+        assert_eq!(other.generate_id(), plan.generate_id());
+        assert_eq!(other.features_id(), plan.features_id());
+        other.extractor.preprocess.push('x');
+        assert_eq!(other.generate_id(), plan.generate_id());
+        assert_ne!(other.features_id(), plan.features_id());
+    }
+
+    #[test]
+    fn a_limit_keeps_the_proportion() {
+        assert_eq!(limited(2048, 1707, Some(48)), Ok((48, 40)));
+        assert_eq!(limited(2048, 1707, Some(9999)), Ok((2048, 1707)));
+        let error = limited(2048, 1707, Some(2)).unwrap_err();
+        assert_eq!(error, PlanError::Limit { limit: 2, n_keep: 1, least: 3 });
+        assert_eq!(limited(2048, 1707, Some(3)), Ok((3, 2)));
+    }
+
+    #[test]
+    fn an_unknown_scale_is_answered_with_the_known_ones() {
+        let experiment = tiny_experiment();
+        let inputs = tiny_inputs(&experiment);
+        let error = Plan::resolve(&experiment, "huge", inputs, PlanOptions::default()).unwrap_err();
+        assert_eq!(error.to_string(), "tiny: no scale \"huge\"; there are mini, smoke");
+    }
+
+    #[test]
+    fn a_reference_of_other_features_is_refused_by_field() {
+        let experiment = tiny_experiment();
+        let refused = |change: &dyn Fn(&mut ReferenceIdentity)| {
+            let mut inputs = tiny_inputs(&experiment);
+            inputs.reference.extractor = Some(inputs.extractor.clone());
+            change(&mut inputs.reference);
+            Plan::resolve(&experiment, "smoke", inputs, PlanOptions::default()).err()
+        };
+        let field = |error| match error {
+            Some(PlanError::Reference { field, .. }) => field,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(&|_| ()), None);
+        assert_eq!(field(refused(&|reference| reference.dim = 64)), "dimension");
+        let other = |change: fn(&mut ExtractorId)| {
+            field(refused(&|reference| change(reference.extractor.as_mut().unwrap())))
+        };
+        assert_eq!(other(|extractor| extractor.preprocess.push('x')), "preprocessing");
+        assert_eq!(other(|extractor| extractor.sha256.push('x')), "network sha256");
+    }
+
+    #[test]
+    fn a_plan_survives_its_own_json() {
+        let plan = tiny_plan();
+        let text = serde_json::to_string(&plan).unwrap();
+        let again: Plan = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, plan);
+        assert_eq!(again.id(), plan.id());
+    }
+}

@@ -1,0 +1,199 @@
+//! Reference statistics: `(n, mu, sigma)` of the features of a data set (`dubench stats`).
+//!
+//! Images are taken in blocks of [`BLOCK_IMAGES`]. The features of each block are published in the
+//! work folder before the next begins, so that a run may be killed at any time and picks up where
+//! it was, and so that later tools reuse features instead of computing them again.
+
+pub mod block;
+pub mod file;
+pub mod source;
+
+pub use file::{Provenance, ReferenceStatistics};
+pub use source::ImageSource;
+
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+
+use crate::exit::{Exit, Exits};
+use crate::model::{ExtractorId, FeatureExtractor, ModelError};
+
+/// Images of one block.
+pub const BLOCK_IMAGES: usize = 1024;
+
+/// Why statistics could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StatisticsError {
+    /// The feature network failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file is not what its name or its caller promises.
+    #[error("{path}: {message}", path = path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, what was expected, the remedy.
+        message: String,
+    },
+    /// A file does not have the bytes that were published.
+    #[error("{path}: {message}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and the remedy.
+        message: String,
+    },
+    /// A covariance needs two images.
+    #[error("{dataset} has {n} images: a covariance needs at least 2")]
+    TooFew {
+        /// The data set.
+        dataset: String,
+        /// Its size.
+        n: usize,
+    },
+}
+
+impl Exits for StatisticsError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Model(error) => error.exit(),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Exit::Resources
+            }
+            Self::Io { .. } | Self::Input { .. } | Self::TooFew { .. } => Exit::Input,
+            Self::Damaged { .. } => Exit::Integrity,
+        }
+    }
+}
+
+impl StatisticsError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn input(path: &Path, message: impl Into<String>) -> Self {
+        Self::Input { path: path.to_owned(), message: message.into() }
+    }
+}
+
+/// One finished block, told to the progress callback of [`features`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockDone {
+    /// Images of the data set that now have features.
+    pub n_done: usize,
+    /// Images of the data set.
+    pub n_images: usize,
+    /// Images whose features this block computed; 0 when they were there already.
+    pub n_computed: usize,
+}
+
+/// Features of a whole data set, block by block in the work folder.
+#[derive(Debug)]
+pub struct FeatureBlocks {
+    folder: PathBuf,
+    headers: Vec<block::Header>,
+}
+
+impl FeatureBlocks {
+    /// The blocks' headers, in order.
+    pub fn headers(&self) -> &[block::Header] {
+        &self.headers
+    }
+
+    /// Features of block `index`, `[rows, dim]` f32, checked against the published hash.
+    ///
+    /// # Errors
+    /// [`StatisticsError`] when the file is missing or damaged.
+    pub fn read(&self, index: usize) -> Result<Array2<f32>, StatisticsError> {
+        block::read_features(&self.folder, index, &self.headers[index])
+    }
+}
+
+/// Where blocks of features are kept, and what goes into their headers as their maker.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkFolder<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// Program, runtime, device, threads and batch.
+    pub made_by: &'a str,
+}
+
+/// Computes the features of `source` that the work folder does not hold yet.
+///
+/// A block counts as done when its published header names the same images and the same network and
+/// its feature file has the promised bytes; a damaged block is computed again.
+///
+/// # Errors
+/// [`StatisticsError`] from the source, the network or the file system;
+/// [`StatisticsError::Input`] when the folder holds features of other images or another network.
+pub fn features(
+    source: &mut dyn ImageSource,
+    extractor: &mut dyn FeatureExtractor,
+    work: &WorkFolder<'_>,
+    on_block: &mut dyn FnMut(BlockDone),
+) -> Result<FeatureBlocks, StatisticsError> {
+    let folder = work.folder;
+    std::fs::create_dir_all(folder).map_err(StatisticsError::io(folder))?;
+    let n_images = source.len();
+    let mut headers = Vec::with_capacity(n_images.div_ceil(BLOCK_IMAGES));
+    for (index, start) in (0..n_images).step_by(BLOCK_IMAGES).enumerate() {
+        let end = (start + BLOCK_IMAGES).min(n_images);
+        let images = source.read(start..end)?;
+        let promised = block::Promise::new(extractor.id(), &images);
+        let (header, n_computed) = match block::find(folder, index, &promised)? {
+            Some(header) => (header, 0),
+            None => {
+                let features = extractor.extract(images.view())?;
+                (block::publish_block(folder, index, promised, &features, work.made_by)?, end - start)
+            }
+        };
+        headers.push(header);
+        on_block(BlockDone { n_done: end, n_images, n_computed });
+    }
+    Ok(FeatureBlocks { folder: folder.to_owned(), headers })
+}
+
+/// Mean and covariance (divisor `n - 1`) of published features, summed in f64 in block order.
+///
+/// # Errors
+/// [`StatisticsError::TooFew`] below two images; [`StatisticsError`] when a block cannot be read.
+pub fn reduce(
+    dataset: &str,
+    extractor: &ExtractorId,
+    blocks: &FeatureBlocks,
+) -> Result<ReferenceStatistics, StatisticsError> {
+    let n: usize = blocks.headers().iter().map(|header| header.rows).sum();
+    if n < 2 {
+        return Err(StatisticsError::TooFew { dataset: dataset.to_owned(), n });
+    }
+    let dim = extractor.dim;
+    let mut sum = ndarray::Array1::<f64>::zeros(dim);
+    let mut outer = Array2::<f64>::zeros((dim, dim));
+    for index in 0..blocks.headers().len() {
+        let rows = blocks.read(index)?.mapv(f64::from);
+        sum += &rows.sum_axis(ndarray::Axis(0));
+        outer += &rows.t().dot(&rows);
+    }
+    let mu = &sum / n as f64;
+    let column = mu.view().insert_axis(ndarray::Axis(1));
+    let row = mu.view().insert_axis(ndarray::Axis(0));
+    let sigma = (outer - column.dot(&row) * n as f64) / (n - 1) as f64;
+    let images_sha256 = block::dataset_digest(blocks.headers());
+    let provenance = Provenance {
+        format: file::FORMAT,
+        dataset: dataset.to_owned(),
+        images_sha256,
+        extractor: extractor.clone(),
+        code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        runtime: None,
+    };
+    Ok(ReferenceStatistics { n, mu, sigma, provenance })
+}
