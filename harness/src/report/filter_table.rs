@@ -11,7 +11,7 @@ use crate::store::records::MetricRow;
 /// Metrics that have a column here.
 pub const SHOWN: [&str; 4] = [metric::FID, metric::FID_INF, metric::DELTA_RANDOM, metric::P_VALUE];
 
-const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool. p is two-sided within \
+const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool, ± their standard deviation. p is two-sided within \
      the pool: how often a random subset lies as far out. * p < 0.05, ** p < 0.01, *** p < 0.001; n.s.: inside the noise of \
      random subsets. p is not corrected for the number of rows.";
 const NOTE_NFE: &str = "NFE: network evaluations an image, those of the trajectory + those that the estimator would ask for if it \
@@ -91,7 +91,7 @@ impl<'a> FilterTable<'a> {
             ("Kept", Align::Left),
             ("FID ± SE", Align::Right),
             ("FID∞ ± SE", Align::Right),
-            ("Δ random", Align::Right),
+            ("Δ random ± sd", Align::Right),
             ("p", Align::Right),
             ("Verdict", Align::Left),
             ("n", Align::Right),

@@ -73,9 +73,10 @@ pub fn correlations(rows: &[MetricRow]) -> PolarsResult<Option<Correlations>> {
     if pairs.is_empty() {
         return Ok(None);
     }
+    let named = |name: &str| pairs.iter().any(|(one, other, _)| *one == name || *other == name);
     let mut methods: Vec<String> = Vec::new();
-    for name in pairs.iter().flat_map(|(one, other, _)| [*one, *other]) {
-        if !methods.iter().any(|known| known == name) {
+    for name in rows.iter().map(|row| row.method.as_str()).chain(pairs.iter().map(|pair| pair.1)) {
+        if named(name) && !methods.iter().any(|known| known == name) {
             methods.push(name.to_owned());
         }
     }
@@ -130,4 +131,35 @@ fn symmetric(wide: &DataFrame, methods: &[String]) -> PolarsResult<Vec<Vec<Optio
         value[j][j] = Some(1.0);
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn one_triangle_of_rows_fills_both() {
+        let found = correlations(&example::rows()).unwrap().unwrap();
+        assert_eq!(found.methods[..2], ["sample_var", "centered"]);
+        assert_eq!((found.value[0][1], found.value[1][0]), (Some(0.93), Some(0.93)));
+        assert_eq!(found.value[4][4], Some(1.0));
+    }
+
+    #[test]
+    fn a_pair_that_was_not_measured_is_empty_and_not_zero() {
+        let mut rows = example::rows();
+        rows.retain(|row| row.method != "centered" || row.metric != "spearman(sample_var)");
+        let found = correlations(&rows).unwrap().unwrap();
+        assert_eq!((found.value[0][1], found.value[1][0]), (None, None));
+    }
+
+    #[test]
+    fn values_that_are_no_number_become_null() {
+        let mut rows = example::rows();
+        rows[0].value = Some(f64::NAN);
+        let frame = metric_frame(&rows).unwrap();
+        assert_eq!(frame.height(), rows.len());
+        assert_eq!(frame.column("value").unwrap().null_count(), 2, "row 0 and BayesDiff");
+    }
 }

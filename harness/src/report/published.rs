@@ -65,7 +65,12 @@ fn columns(table: &PublishedTable) -> Vec<PaperColumn<'_>> {
 }
 
 fn cell(setting: &PublishedSetting, column: &PaperColumn<'_>, grid: &mut Grid) -> Cell {
-    match setting.value(column.metric, column.method).and_then(number::exact) {
+    let by_method = setting.values.get(column.metric);
+    let shown = by_method.into_iter().flatten().filter_map(|(_, value)| number::exact((*value)?));
+    // YAML drops the last zero of 8.50; its neighbours tell how many digits the paper prints.
+    let decimals = shown.map(|text| text.split_once('.').map_or(0, |(_, part)| part.len())).max();
+    let value = setting.value(column.metric, column.method);
+    match value.and_then(|value| number::fixed(value, decimals.unwrap_or(0))) {
         Some(text) => Cell::new(text),
         None => grid.missing("a dash in the paper, without a reason"),
     }
@@ -82,7 +87,7 @@ fn measured(table: &PublishedTable, setting: &PublishedSetting, rows: &[MetricRo
     match own {
         Some(row) if row.model == setting.network => "yes, with this network".to_owned(),
         Some(row) => format!(
-            "above, with `{}` on another pool; with the published network: no, it {}",
+            "above, with `{}` on another pool. Not with the published network: it {}",
             row.model, obstacle
         ),
         None => format!("no: it {obstacle}"),

@@ -47,13 +47,12 @@ impl Axis {
     }
 
     fn between(low: f64, high: f64, step: f64) -> Self {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to 0..=8"
-        )]
-        let decimals = (-step.log10() - 1e-9).ceil().clamp(0.0, 8.0) as usize;
-        Self { low, high, ticks: Vec::new(), decimals }
+        let is_whole = |decimals: &i32| {
+            let scaled = step * 10f64.powi(*decimals);
+            (scaled - scaled.round()).abs() < 1e-6 * scaled.abs()
+        };
+        let decimals = (0..8).find(is_whole).unwrap_or(8);
+        Self { low, high, ticks: Vec::new(), decimals: usize::try_from(decimals).unwrap_or(8) }
     }
 
     fn with_ticks(mut self, low: f64, high: f64, step: f64) -> Self {

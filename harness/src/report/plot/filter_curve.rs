@@ -6,7 +6,7 @@ use super::Figure;
 use super::axes::{Axis, Panel, TickLabels};
 use super::canvas::{Anchor, Canvas, Marker, Stroke, text_width};
 use super::style;
-use crate::report::{ReportError, label};
+use crate::report::{ReportError, label, number};
 use crate::store::records::CurveRow;
 
 /// The paper discards 10,000 of 60,000 images.
@@ -17,8 +17,8 @@ const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 690.0;
 const LEFT: f64 = 78.0;
 const PLOT_WIDTH: f64 = 610.0;
-const UPPER: (f64, f64) = (46.0, 270.0);
-const LOWER: (f64, f64) = (356.0, 270.0);
+const UPPER: (f64, f64) = (46.0, 200.0);
+const LOWER: (f64, f64) = (280.0, 346.0);
 
 /// One point: fraction discarded, FID, spread over random subsets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,20 +40,25 @@ struct Curve {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilterCurve {
     methods: Vec<String>,
+    /// Size of the pool, where a curve begins at it.
+    n_pool: Option<u64>,
     curves: Vec<Curve>,
     random: Vec<Point>,
 }
 
 impl FilterCurve {
-    /// Sorts the rows into curves; `None` without rows.
+    /// Sorts the rows into curves; `None` without rows. Methods in `order` come first, in that order, so that a method
+    /// has the same colour in all figures.
     ///
     /// # Errors
     /// [`ReportError::Value`] for a fraction outside [0, 1), an FID that is not finite, an unknown direction.
-    pub fn new(rows: &[CurveRow]) -> Result<Option<Self>, ReportError> {
+    pub fn new(rows: &[CurveRow], order: &[&str]) -> Result<Option<Self>, ReportError> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let mut figure = Self { methods: Vec::new(), curves: Vec::new(), random: Vec::new() };
+        let drawn = |method: &&&str| rows.iter().any(|row| row.method == **method);
+        let methods = order.iter().filter(drawn).map(|method| (*method).to_owned()).collect();
+        let mut figure = Self { methods, n_pool: None, curves: Vec::new(), random: Vec::new() };
         for row in rows {
             figure.add(row)?;
         }
@@ -81,6 +86,9 @@ impl FilterCurve {
         }
         let sd = row.se.filter(|se| se.is_finite()).unwrap_or(0.0);
         let point = Point { fraction: row.fraction_discarded, fid: row.fid, sd };
+        if row.fraction_discarded == 0.0 {
+            self.n_pool = Some(row.n_keep);
+        }
         let keeps_lowest = match row.direction.as_str() {
             "random" => {
                 self.random.push(point);
@@ -152,7 +160,7 @@ impl FilterCurve {
         };
         Panel {
             place: (LEFT, top, PLOT_WIDTH, height),
-            x: Axis::fixed(0.0, last * 1.02, 6),
+            x: Axis::fixed(0.0, last * 1.02, 8),
             y: self.axis(quantity),
         }
     }
@@ -167,7 +175,7 @@ impl FilterCurve {
             Quantity::Fid => TickLabels::Below,
             Quantity::AboveRandom => TickLabels::Shown,
         };
-        panel.draw_axes(canvas, labels, |x| format!("{:.0} %", 100.0 * x))?;
+        panel.draw_axes(canvas, labels, |x| format!("{:.0} %", (100.0 * x).abs()))?;
         self.draw_band(canvas, &panel, quantity)?;
         let (top, bottom) = (panel.y.high, panel.y.low);
         let cut = [panel.point(PAPER_FRACTION, bottom), panel.point(PAPER_FRACTION, top)];
@@ -318,7 +326,11 @@ impl Figure for FilterCurve {
         if !self.random.is_empty() {
             self.draw_panel(canvas, Quantity::AboveRandom)?;
         }
-        self.panel(Quantity::AboveRandom).draw_x_name(canvas, "fraction of the pool discarded")?;
+        let name = match self.n_pool {
+            Some(n) => format!("fraction of the pool of {} images that is discarded", number::count(n)),
+            None => "fraction of the pool that is discarded".to_owned(),
+        };
+        self.panel(Quantity::AboveRandom).draw_x_name(canvas, &name)?;
         self.draw_legend(canvas)
     }
 }
@@ -333,18 +345,19 @@ mod tests {
         let good = example::curves();
         let mut bad = good.clone();
         bad[3].fid = f64::NAN;
-        insta::assert_snapshot!(FilterCurve::new(&bad).unwrap_err(), @"");
+        insta::assert_snapshot!(FilterCurve::new(&bad, &[]).unwrap_err(), @"");
         let mut bad = good.clone();
         bad[3].fraction_discarded = 1.0;
-        assert!(FilterCurve::new(&bad).is_err());
+        assert!(FilterCurve::new(&bad, &[]).is_err());
         let mut bad = good;
         bad[3].direction = "sideways".to_owned();
-        assert!(FilterCurve::new(&bad).is_err());
+        assert!(FilterCurve::new(&bad, &[]).is_err());
     }
 
     #[test]
     fn the_difference_to_random_is_zero_for_the_full_pool() {
-        let figure = FilterCurve::new(&example::curves()).unwrap().unwrap();
+        let figure = FilterCurve::new(&example::curves(), &["total_variation"]).unwrap().unwrap();
+        assert_eq!(figure.methods[0], "total_variation");
         for curve in &figure.curves {
             let first = figure.values(&curve.points, Quantity::AboveRandom)[0];
             assert_eq!(first, (0.0, 0.0));
@@ -353,6 +366,6 @@ mod tests {
 
     #[test]
     fn no_rows_make_no_figure() {
-        assert_eq!(FilterCurve::new(&[]).unwrap(), None);
+        assert_eq!(FilterCurve::new(&[], &[]).unwrap(), None);
     }
 }

@@ -14,7 +14,7 @@ const WIDTH: f64 = 760.0;
 const LEFT: f64 = 64.0;
 const TOP: f64 = 64.0;
 const PANEL: f64 = 84.0;
-const STEP: f64 = 124.0;
+const STEP: f64 = 136.0;
 /// Standard deviations that the axis shows at most; scores beyond are counted in the outer bins.
 const REACH: (f64, f64) = (-4.0, 6.0);
 
@@ -171,7 +171,7 @@ impl Figure for Histograms {
     }
 
     fn size(&self) -> (u32, u32) {
-        let height = TOP + self.panels.len() as f64 * STEP + 16.0;
+        let height = TOP + self.panels.len() as f64 * STEP + 12.0;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

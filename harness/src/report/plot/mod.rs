@@ -13,7 +13,8 @@ pub mod svg;
 use std::io::Cursor;
 
 use image::imageops::{self, FilterType};
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
+use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 
 use super::input::ReportInput;
@@ -48,7 +49,8 @@ pub trait Figure {
 /// [`ReportError::Value`] for data that do not fit together, [`ReportError::Plot`] where drawing fails.
 pub fn all(input: &ReportInput) -> Result<Vec<Artefact>, ReportError> {
     let mut out = Vec::new();
-    if let Some(figure) = filter_curve::FilterCurve::new(&input.curves)? {
+    let order: Vec<&str> = input.scores.columns.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some(figure) = filter_curve::FilterCurve::new(&input.curves, &order)? {
         out.extend(files(&figure)?);
     }
     if let Some(figure) = histogram::Histograms::new(&input.scores)? {
@@ -104,7 +106,12 @@ fn draw_png<F: Figure>(figure: &F) -> Result<Vec<u8>, String> {
         put(&mut small, raster);
     }
     let mut png = Vec::new();
-    small.write_to(&mut Cursor::new(&mut png), ImageFormat::Png).map_err(|e| e.to_string())?;
+    let encoder = PngEncoder::new_with_quality(
+        Cursor::new(&mut png),
+        CompressionType::Best,
+        PngFilter::Adaptive,
+    );
+    small.write_with_encoder(encoder).map_err(|error| error.to_string())?;
     Ok(png)
 }
 

@@ -20,7 +20,7 @@ const BETWEEN_ENDS: f64 = 40.0;
 const TOP: f64 = 66.0;
 const NAME: f64 = 24.0;
 const CAPTION: f64 = 30.0;
-const BELOW: f64 = 16.0;
+const BELOW: f64 = 10.0;
 const FOOT: f64 = 34.0;
 /// Images with longer sides are averaged down before they are embedded.
 const LARGEST_SIDE: usize = 128;
