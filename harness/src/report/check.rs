@@ -87,9 +87,14 @@ pub enum Breach {
     },
     /// The baseline has this row and the result does not.
     Missing,
-    /// The baseline has a number and the result has none, or the other way round.
-    Appeared {
-        /// The reason of the side without a number.
+    /// The baseline has a number and the result has none.
+    Lost {
+        /// Why the result has none.
+        reason: String,
+    },
+    /// The result has a number and the baseline has none.
+    Gained {
+        /// Why the baseline has none.
         reason: String,
     },
     /// Counts or definition differ, so that the numbers are not the same quantity.
@@ -117,7 +122,8 @@ impl std::fmt::Display for Failed {
                 write!(f, "{now} lies {way} the band {baseline} ± {half_width}")
             }
             Breach::Missing => write!(f, "the result lacks this row"),
-            Breach::Appeared { reason } => write!(f, "a number on one side alone: {reason}"),
+            Breach::Lost { reason } => write!(f, "the result has no number: {reason}"),
+            Breach::Gained { reason } => write!(f, "the baseline has no number: {reason}"),
             Breach::Redefined { what } => write!(f, "another quantity than the baseline: {what}"),
         }
     }
@@ -177,9 +183,9 @@ fn breach(baseline: &MetricRow, now: &MetricRow, band: &Band) -> Option<Breach> 
                 half_width,
             })
         }
-        (value, _) => {
-            let without = if value.is_none() { baseline } else { now };
-            Some(Breach::Appeared { reason: super::filter_table::why(without).to_owned() })
+        (Some(_), None) => Some(Breach::Lost { reason: super::filter_table::why(now).to_owned() }),
+        (None, Some(_)) => {
+            Some(Breach::Gained { reason: super::filter_table::why(baseline).to_owned() })
         }
     }
 }
@@ -220,7 +226,7 @@ mod tests {
         let failed = check(&baseline, &now, &three_errors()).unwrap();
         assert_eq!(failed.len(), 3);
         assert_eq!(failed[0].breach, Breach::Missing);
-        insta::assert_snapshot!(failed[1], @"");
+        insta::assert_snapshot!(failed[1], @"table1 / mini / ddpm-cifar10-small / cifar10 / ddim-50 / full / fid: the result has no number: dropout was switched off");
         assert!(matches!(failed[2].breach, Breach::Redefined { .. }));
     }
 

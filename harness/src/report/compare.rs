@@ -205,12 +205,12 @@ impl Comparison {
             ("z", Align::Right),
             ("Outcome", Align::Left),
         ]);
-        for pair in &self.pairs {
+        for pair in self.pairs.iter().filter(|pair| pair.outcome != Outcome::Identical) {
             let cells = pair.cells(&mut grid);
             grid.push(cells, false);
         }
         Section {
-            heading: "Rows of both".to_owned(),
+            heading: "Rows of both that are not identical".to_owned(),
             grid: grid.without_empty_columns(),
             remarks: vec![format!(
                 "A row has moved when p < {FAMILY_ERROR} / (rows with error bars): two equal results show a moved row in \
@@ -230,7 +230,7 @@ impl Pair {
         };
         let (a, b) = (side(&self.a), side(&self.b));
         let (z, words) = match &self.outcome {
-            Outcome::Identical => (None, "identical".to_owned()),
+            Outcome::Identical => (None, String::from("identical")),
             Outcome::NoChange { z } => (Some(*z), "no change".to_owned()),
             Outcome::Moved { z } => {
                 (Some(*z), if *z > 0.0 { "moved up" } else { "moved down" }.to_owned())

@@ -62,15 +62,7 @@ fn judged(method: &str, direction: &str, gain: f64, nfe: u64) -> Vec<MetricRow> 
     rows[0].nfe_estimator = Some(nfe);
     rows[0].seconds = Some(41.7 * nfe as f64 / 20.0);
     let sd = 0.081;
-    let p = libm::erfc((gain / sd).abs() / std::f64::consts::SQRT_2).max(1.0 / 201.0);
-    let word = if p >= 0.05 {
-        "n.s."
-    } else if gain > 0.0 {
-        "better"
-    } else {
-        "worse"
-    };
-    rows[0].verdict = Some(word.to_owned());
+    let p = (0.5 * libm::erfc(gain / sd / std::f64::consts::SQRT_2)).max(1.0 / 201.0);
     let mut delta = row(method, metric::DELTA_RANDOM, Some(direction), Some(-gain));
     delta.se = Some(sd);
     rows.push(delta);

@@ -11,11 +11,12 @@ use crate::store::records::MetricRow;
 /// Metrics that have a column here.
 pub const SHOWN: [&str; 4] = [metric::FID, metric::FID_INF, metric::DELTA_RANDOM, metric::P_VALUE];
 
-const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool, ± their standard deviation. p is two-sided within \
-     the pool: how often a random subset lies as far out. * p < 0.05, ** p < 0.01, *** p < 0.001; n.s.: inside the noise of \
-     random subsets. p is not corrected for the number of rows.";
-const NOTE_NFE: &str = "NFE: network evaluations an image, those of the trajectory + those that the estimator would ask for if it \
-     ran alone. Seconds: network time of the method over all images.";
+const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool, ± their standard \
+     deviation. p is the share of random subsets at least as near to the reference: near 0 the score helps, near 1 it \
+     harms. Stars stand for the two-sided p, 2 min(p, 1 − p): * below 0.05, ** below 0.01, *** below 0.001; n.s.: inside \
+     the noise of random subsets. Not corrected for the number of rows.";
+const NOTE_NFE: &str = "NFE: network evaluations per image, those of the trajectory + those that the estimator would \
+     ask for if it ran alone. Seconds: network time of the method over all images.";
 const NOTE_FID_INF: &str = "FID∞ is FID with the estimated bias of a finite number of images removed: compare it, not FID, between \
      sets of different n.";
 
@@ -209,18 +210,20 @@ impl<'a> FilterTable<'a> {
 
     fn verdict(&self, line: Line<'_>, fid: Option<&MetricRow>) -> Cell {
         let p_row = self.find(line, metric::P_VALUE);
-        let word = [fid, p_row, self.find(line, metric::DELTA_RANDOM)]
+        let p = p_row.and_then(|row| row.value).filter(|p| p.is_finite());
+        let stars = p.map_or("", |p| number::stars(metric::two_sided(p)));
+        let given = [fid, p_row, self.find(line, metric::DELTA_RANDOM)]
             .into_iter()
             .flatten()
-            .find_map(|row| row.verdict.as_deref())
-            .unwrap_or("");
-        let stars = p_row.and_then(|row| row.value).map_or("", number::stars);
-        let shown = if word == "n.s." || word.is_empty() || stars.is_empty() {
-            word.to_owned()
-        } else {
-            format!("{word} {stars}")
-        };
-        Cell::new(shown)
+            .find_map(|row| row.verdict.as_deref());
+        let word = given.unwrap_or(match p {
+            None => "",
+            Some(_) if stars.is_empty() => "n.s.",
+            Some(p) if p < 0.5 => "better",
+            Some(_) => "worse",
+        });
+        let starred = matches!(word, "better" | "worse") && !stars.is_empty();
+        Cell::new(if starred { format!("{word} {stars}") } else { word.to_owned() })
     }
 
     /// The published number of the row, else of the table of published numbers, whose dash has a reason.

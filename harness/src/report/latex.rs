@@ -116,7 +116,7 @@ fn escape(text: &str) -> String {
     if in_code {
         out.push('}');
     }
-    out
+    out.replace("}$$^{", "")
 }
 
 fn symbol(c: char) -> Option<&'static str> {
@@ -146,6 +146,7 @@ mod tests {
     fn special_characters_compile() {
         assert_eq!(escape("50% of a_b & #3"), "50\\% of a\\_b \\& \\#3");
         assert_eq!(escape("−0.08 ± 0.11"), "$-$0.08 $\\pm$ 0.11");
+        assert_eq!(escape("better ***"), "better $^{***}$");
         assert_eq!(escape("`sample_var`"), "\\texttt{sample\\_var}");
     }
 }

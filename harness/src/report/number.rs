@@ -90,12 +90,15 @@ pub fn count(n: u64) -> String {
     grouped(&n.to_string())
 }
 
-/// A p-value to two digits, `< 0.001` below that.
+/// A p-value to two digits, or to two decimals above 0.1; `< 0.001` and `> 0.99` at the ends.
 pub fn p_value(p: f64) -> Option<String> {
-    if !(0.0..=1.0).contains(&p) {
-        return None;
+    match p {
+        p if !(0.0..=1.0).contains(&p) => None,
+        p if p < 0.001 => Some("< 0.001".to_owned()),
+        p if p < 0.1 => significant(p, 2),
+        p if p <= 0.99 => fixed(p, 2),
+        _ => Some("> 0.99".to_owned()),
     }
-    if p < 0.001 { Some("< 0.001".to_owned()) } else { significant(p, 2) }
 }
 
 /// `*` for p < 0.05, `**` for p < 0.01, `***` for p < 0.001.

@@ -78,7 +78,8 @@ impl CorrelationMap {
         let step = length / f64::from(n);
         for i in 0..n {
             let rho = -1.0 + 2.0 * (f64::from(i) + 0.5) / f64::from(n);
-            let place = (MARGIN + f64::from(i) * step, y, step, 10.0);
+            // Half a pixel more, so that no hairline shows between two blocks.
+            let place = (MARGIN + f64::from(i) * step, y, step + 0.5, 10.0);
             canvas.block(place, style::diverging(rho))?;
         }
         for (at, text, anchor) in [

@@ -327,7 +327,9 @@ impl Figure for FilterCurve {
             self.draw_panel(canvas, Quantity::AboveRandom)?;
         }
         let name = match self.n_pool {
-            Some(n) => format!("fraction of the pool of {} images that is discarded", number::count(n)),
+            Some(n) => {
+                format!("fraction of the pool of {} images that is discarded", number::count(n))
+            }
             None => "fraction of the pool that is discarded".to_owned(),
         };
         self.panel(Quantity::AboveRandom).draw_x_name(canvas, &name)?;
@@ -345,7 +347,7 @@ mod tests {
         let good = example::curves();
         let mut bad = good.clone();
         bad[3].fid = f64::NAN;
-        insta::assert_snapshot!(FilterCurve::new(&bad, &[]).unwrap_err(), @"");
+        insta::assert_snapshot!(FilterCurve::new(&bad, &[]).unwrap_err(), @"filter curve of centered (keep_lowest): got FID NaN, expected a finite FID: run `dubench evaluate` again");
         let mut bad = good.clone();
         bad[3].fraction_discarded = 1.0;
         assert!(FilterCurve::new(&bad, &[]).is_err());

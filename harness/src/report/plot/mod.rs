@@ -12,9 +12,9 @@ pub mod svg;
 
 use std::io::Cursor;
 
-use image::imageops::{self, FilterType};
 use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
+use image::imageops::{self, FilterType};
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 
 use super::input::ReportInput;
@@ -69,11 +69,11 @@ pub fn all(input: &ReportInput) -> Result<Vec<Artefact>, ReportError> {
 ///
 /// # Errors
 /// [`ReportError::Plot`] where drawing fails.
-pub fn files<F: Figure>(figure: &F) -> Result<[Artefact; 2], ReportError> {
+pub fn files<F: Figure + Sync>(figure: &F) -> Result<[Artefact; 2], ReportError> {
     let failed = |cause| ReportError::Plot { name: figure.name().to_owned(), cause };
     font::register().map_err(failed)?;
-    let svg = draw_svg(figure).map_err(failed)?;
-    let png = draw_png(figure).map_err(failed)?;
+    let (svg, png) = rayon::join(|| draw_svg(figure), || draw_png(figure));
+    let (svg, png) = (svg.map_err(failed)?, png.map_err(failed)?);
     let name = |extension| format!("plots/{}.{extension}", figure.name());
     Ok([
         Artefact { name: name("svg"), bytes: svg.into_bytes() },

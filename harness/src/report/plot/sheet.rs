@@ -133,7 +133,8 @@ impl Sheet {
         let step = length / f64::from(n);
         for i in 0..n {
             let colour = style::sequential((f64::from(i) + 0.5) / f64::from(n));
-            canvas.block((MARGIN + f64::from(i) * step, top, step, 10.0), colour)?;
+            // Half a pixel more, so that no hairline shows between two blocks.
+            canvas.block((MARGIN + f64::from(i) * step, top, step + 0.5, 10.0), colour)?;
         }
         let note = (style::SMALL, style::SOFT_INK);
         let text = "lowest to highest value of each map: every map has its own scale, compare patterns and not brightness";
@@ -312,7 +313,7 @@ mod tests {
     fn images_and_maps_that_cannot_be_drawn_are_refused() {
         let mut grey = example::exhibits();
         grey[0].image = Array3::zeros((1, 8, 8));
-        insta::assert_snapshot!(Sheet::new(&grey).unwrap_err(), @"");
+        insta::assert_snapshot!(Sheet::new(&grey).unwrap_err(), @"exhibit of sample_var, sample 5: got an image [1, 8, 8], expected an image [3, H, W]: run `dubench verify` on the work folder");
         let mut nan = example::exhibits();
         nan[0].map = Some(array![[f32::NAN]]);
         assert!(Sheet::new(&nan).is_err());
