@@ -30,7 +30,7 @@ impl Axis {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        if low == high {
+        if high <= low {
             let margin = if low == 0.0 { 1.0 } else { 0.05 * low.abs() };
             (low, high) = (low - margin, high + margin);
         }

@@ -29,7 +29,7 @@ pub struct TextRule {
 impl TextRule {
     /// The SVG backend divides by 1.24 and shifts text down by `0.76em`.
     pub const SVG: Self = Self { size_per_em: 1.24, baseline: 0.76 };
-    /// The bitmap backend reads a size as ascent minus descent (1.164 em for DejaVu Sans) and puts the baseline at half
+    /// The bitmap backend reads a size as ascent minus descent (1.164 em for `DejaVu` Sans) and puts the baseline at half
     /// of it.
     pub const BITMAP: Self = Self { size_per_em: 1.164, baseline: 0.582 };
 }
@@ -233,7 +233,7 @@ impl<B: DrawingBackend> Canvas<B> {
         look: (f64, RGBColor),
     ) -> Drawn {
         let point = self.at((x, y - look.0 * self.text.baseline));
-        self.draw_text(point, text, anchor, look, FontTransform::None)
+        self.draw_text(point, text, look, (anchor, FontTransform::None))
     }
 
     /// Text that is centred on the point and reads upwards; its baseline passes through the point.
@@ -242,16 +242,15 @@ impl<B: DrawingBackend> Canvas<B> {
     /// The backend's message.
     pub fn text_upwards(&mut self, (x, y): (f64, f64), text: &str, look: (f64, RGBColor)) -> Drawn {
         let point = self.at((x - look.0 * self.text.baseline, y));
-        self.draw_text(point, text, Anchor::Middle, look, FontTransform::Rotate270)
+        self.draw_text(point, text, look, (Anchor::Middle, FontTransform::Rotate270))
     }
 
     fn draw_text(
         &mut self,
         point: (i32, i32),
         text: &str,
-        anchor: Anchor,
         (em, colour): (f64, RGBColor),
-        transform: FontTransform,
+        (anchor, transform): (Anchor, FontTransform),
     ) -> Drawn {
         if text.is_empty() {
             return Ok(());

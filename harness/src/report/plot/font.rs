@@ -9,7 +9,7 @@ pub(super) const FAMILY: &str = "sans-serif";
 
 const DEJAVU_SANS: &[u8] = include_bytes!("../../../assets/DejaVuSans.ttf");
 
-/// Registers DejaVu Sans. Without it plotters cannot measure text.
+/// Registers `DejaVu` Sans. Without it plotters cannot measure text.
 ///
 /// # Errors
 /// The file in the binary is no font.

@@ -128,11 +128,11 @@ impl Histograms {
         let text = |value| number::significant(value, 4).unwrap_or_default();
         let (low, high) = self.range;
         let beyond = scores.z.iter().filter(|z| **z < low || **z > high).count();
-        let mut caption = format!("mean {}, sd {}", text(scores.mean), text(scores.sd));
-        if beyond > 0 {
-            caption.push_str(&format!("; {beyond} beyond the axis, in the outer bars"));
+        let caption = format!("mean {}, sd {}", text(scores.mean), text(scores.sd));
+        match beyond {
+            0 => caption,
+            _ => format!("{caption}; {beyond} beyond the axis, in the outer bars"),
         }
-        caption
     }
 }
 
@@ -190,7 +190,7 @@ impl Figure for Histograms {
         for at in 0..self.panels.len() {
             self.draw_panel(canvas, at)?;
         }
-        let middle = TOP + (self.panels.len() as f64 * STEP - STEP + PANEL) / 2.0;
+        let middle = TOP + 0.5 * (self.panels.len() as f64 * STEP - STEP + PANEL);
         canvas.text_upwards((22.0, middle), "images a bar", (style::LABEL, style::INK))?;
         let bottom = TOP + self.panels.len() as f64 * STEP + 6.0;
         let name = "standard deviations from the mean (right: less certain)";

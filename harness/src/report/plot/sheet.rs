@@ -66,15 +66,12 @@ impl Sheet {
     pub fn new(exhibits: &[Exhibit]) -> Result<Option<Self>, ReportError> {
         let mut strips: Vec<Strip> = Vec::new();
         for exhibit in exhibits {
-            let at = strips.iter().position(|strip| strip.method == exhibit.method);
-            let strip = match at {
-                Some(at) => &mut strips[at],
-                None => {
-                    let method = exhibit.method.clone();
-                    strips.push(Strip { method, certain: Vec::new(), uncertain: Vec::new() });
-                    let last = strips.len() - 1;
-                    &mut strips[last]
-                }
+            if !strips.iter().any(|strip| strip.method == exhibit.method) {
+                let method = exhibit.method.clone();
+                strips.push(Strip { method, certain: Vec::new(), uncertain: Vec::new() });
+            }
+            let Some(strip) = strips.iter_mut().find(|strip| strip.method == exhibit.method) else {
+                continue;
             };
             let tiles = match exhibit.end {
                 RankEnd::MostCertain => &mut strip.certain,

@@ -85,7 +85,7 @@ pub fn diverging(rho: f64) -> RGBColor {
         [240.0, 168.0, 112.0],
         [190.0, 76.0, 0.0],
     ];
-    ramp(&STOPS, (rho + 1.0) / 2.0)
+    ramp(&STOPS, 0.5 + rho / 2.0)
 }
 
 #[cfg(test)]

@@ -53,10 +53,10 @@ fn image_tag(raster: &Raster, scale: f64) -> Result<String, String> {
         .map_err(|error| error.to_string())?;
     let (x, y, w, h) = raster.place;
     let mut tag = String::new();
-    write!(
+    writeln!(
         tag,
         "<image x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" preserveAspectRatio=\"none\" \
-         image-rendering=\"optimizeSpeed\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{}\"/>\n",
+         image-rendering=\"optimizeSpeed\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{}\"/>",
         x * scale,
         y * scale,
         w * scale,
