@@ -62,11 +62,19 @@ fn judged(method: &str, direction: &str, gain: f64, nfe: u64) -> Vec<MetricRow> 
     rows[0].nfe_estimator = Some(nfe);
     rows[0].seconds = Some(41.7 * nfe as f64 / 20.0);
     let sd = 0.081;
-    let p = (0.5 * libm::erfc(gain / sd / std::f64::consts::SQRT_2)).max(1.0 / 201.0);
+    let p = libm::erfc((gain / sd).abs() / std::f64::consts::SQRT_2).max(1.0 / 201.0);
+    let word = match p {
+        p if p >= 0.05 => "n.s.",
+        _ if gain > 0.0 => "better",
+        _ => "worse",
+    };
+    rows[0].verdict = Some(word.to_owned());
     let mut delta = row(method, metric::DELTA_RANDOM, Some(direction), Some(-gain));
     delta.se = Some(sd);
     rows.push(delta);
-    rows.push(row(method, metric::P_VALUE, Some(direction), Some(p)));
+    let mut test = row(method, metric::P_VALUE, Some(direction), Some(p));
+    test.reason = Some("two-sided, against 200 random subsets".to_owned());
+    rows.push(test);
     rows
 }
 
@@ -80,6 +88,7 @@ pub(crate) fn rows() -> Vec<MetricRow> {
     for row in &mut rows[2..] {
         row.n = Some(N_POOL);
     }
+    rows.push(row("full", metric::FID_BIAS, None, Some(9.8)));
     for (method, gain, nfe) in METHODS {
         let start = rows.len();
         rows.extend(judged(method, "keep_lowest", gain, nfe));

@@ -8,17 +8,22 @@ use super::{label, metric, number};
 use crate::config::published::{PublishedSetting, PublishedTable};
 use crate::store::records::MetricRow;
 
-/// Metrics that have a column here.
-pub const SHOWN: [&str; 4] = [metric::FID, metric::FID_INF, metric::DELTA_RANDOM, metric::P_VALUE];
+/// Metrics that have a column.
+const COLUMNS: [&str; 4] = [metric::FID, metric::FID_INF, metric::DELTA_RANDOM, metric::P_VALUE];
 
 const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool, ± their standard \
-     deviation. p is the share of random subsets at least as near to the reference: near 0 the score helps, near 1 it \
-     harms. Stars stand for the two-sided p, 2 min(p, 1 − p): * below 0.05, ** below 0.01, *** below 0.001; n.s.: inside \
-     the noise of random subsets. Not corrected for the number of rows.";
+     deviation. p: how often a random subset lies as far from that mean, to either side. * p < 0.05, ** p < 0.01, *** \
+     p < 0.001; n.s.: inside the noise of random subsets. p speaks of this pool and is not corrected for the number of \
+     rows; whether a new pool would show the same is told by the SE.";
 const NOTE_NFE: &str = "NFE: network evaluations per image, those of the trajectory + those that the estimator would \
      ask for if it ran alone. Seconds: network time of the method over all images.";
 const NOTE_FID_INF: &str = "FID∞ is FID with the estimated bias of a finite number of images removed: compare it, not FID, between \
      sets of different n.";
+
+/// Whether this table tells the number: in a column, or as the difference or error bar of one.
+pub fn tells(name: &str) -> bool {
+    COLUMNS.contains(&name) || name == metric::FID_BIAS || name == metric::FID_SD
+}
 
 /// One model, data set and sampler: what one table is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +68,7 @@ pub fn section(
 ) -> Option<Section> {
     let here: Vec<&MetricRow> = rows
         .iter()
-        .filter(|row| Setting::of(row) == *setting && SHOWN.contains(&row.metric.as_str()))
+        .filter(|row| Setting::of(row) == *setting && COLUMNS.contains(&row.metric.as_str()))
         .collect();
     if here.is_empty() {
         return None;
@@ -203,7 +208,8 @@ impl<'a> FilterTable<'a> {
     fn p_cell(&self, line: Line<'_>, grid: &mut Grid) -> Cell {
         let Some(row) = self.find(line, metric::P_VALUE) else { return Cell::default() };
         match row.value.and_then(number::p_value) {
-            Some(text) => with_reason(text, row, grid),
+            // Its remark is the same in all rows and stands below the table.
+            Some(text) => Cell::new(text),
             None => grid.missing(why(row)),
         }
     }
@@ -211,17 +217,12 @@ impl<'a> FilterTable<'a> {
     fn verdict(&self, line: Line<'_>, fid: Option<&MetricRow>) -> Cell {
         let p_row = self.find(line, metric::P_VALUE);
         let p = p_row.and_then(|row| row.value).filter(|p| p.is_finite());
-        let stars = p.map_or("", |p| number::stars(metric::two_sided(p)));
+        let stars = p.map_or("", |p| number::stars(p));
         let given = [fid, p_row, self.find(line, metric::DELTA_RANDOM)]
             .into_iter()
             .flatten()
             .find_map(|row| row.verdict.as_deref());
-        let word = given.unwrap_or(match p {
-            None => "",
-            Some(_) if stars.is_empty() => "n.s.",
-            Some(p) if p < 0.5 => "better",
-            Some(_) => "worse",
-        });
+        let word = given.unwrap_or("");
         let starred = matches!(word, "better" | "worse") && !stars.is_empty();
         Cell::new(if starred { format!("{word} {stars}") } else { word.to_owned() })
     }
@@ -245,6 +246,10 @@ impl<'a> FilterTable<'a> {
 
     fn remarks(&self) -> Vec<String> {
         let mut out = vec![NOTE_STARS.to_owned()];
+        let of_p = |row: &&&MetricRow| row.metric == metric::P_VALUE && row.value.is_some();
+        let tests: BTreeSet<&str> =
+            self.rows.iter().filter(of_p).filter_map(|row| row.reason.as_deref()).collect();
+        out.extend(tests.into_iter().map(|test| format!("p is {test}.")));
         if self.rows.iter().any(|row| row.metric == metric::FID_INF) {
             out.push(NOTE_FID_INF.to_owned());
         }

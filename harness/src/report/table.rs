@@ -100,8 +100,7 @@ fn rest(rows: &[MetricRow]) -> Option<Section> {
     let left: Vec<&MetricRow> = rows
         .iter()
         .filter(|row| {
-            !filter_table::SHOWN.contains(&row.metric.as_str())
-                && metric::spearman_partner(&row.metric).is_none()
+            !filter_table::tells(&row.metric) && metric::spearman_partner(&row.metric).is_none()
         })
         .collect();
     if left.is_empty() {
