@@ -4,6 +4,7 @@
 //! types and unknown variants with the key path; [`validate`] then refuses values that cannot work
 //! together, all of them at once, again with key paths.
 
+pub mod bundled;
 pub mod error;
 pub mod estimator;
 pub mod experiment;

@@ -1,0 +1,61 @@
+use crate::exit::{Exit, Exits};
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// There is nothing to report.
+    #[error("report of {experiment}: no rows of artefact {artefact}: run `dubench evaluate` first")]
+    Empty {
+        /// Experiment name.
+        experiment: String,
+        /// Published artefact.
+        artefact: String,
+    },
+    /// Two rows claim the same cell.
+    #[error(
+        "two rows for {key}, with values {first} and {second}: a result holds one row a cell, \
+         remove the stale file"
+    )]
+    Duplicate {
+        /// Key of the cell.
+        key: String,
+        /// Value of the first row.
+        first: String,
+        /// Value of the second row.
+        second: String,
+    },
+    /// A number that cannot be drawn or written.
+    #[error("{place}: got {got}, expected {expected}: {remedy}")]
+    Value {
+        /// Where.
+        place: String,
+        /// What was found.
+        got: String,
+        /// What is needed.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The drawing library failed.
+    #[error("plot {name}: {cause}: this is a bug of dubench, please report it")]
+    Plot {
+        /// Plot name.
+        name: String,
+        /// Message of the library.
+        cause: String,
+    },
+    /// The table library failed.
+    #[error("result table: {0}: this is a bug of dubench, please report it")]
+    Frame(#[from] polars::error::PolarsError),
+}
+
+impl Exits for ReportError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Empty { .. } => Exit::Incomplete,
+            Self::Duplicate { .. } => Exit::Integrity,
+            Self::Value { .. } => Exit::Input,
+            Self::Plot { .. } | Self::Frame(_) => Exit::Bug,
+        }
+    }
+}

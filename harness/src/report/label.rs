@@ -1,0 +1,53 @@
+//! What a reader sees instead of the names in the stores.
+
+/// Name of a method as tables and legends print it. A name that is not ours stays as it is.
+///
+/// # Examples
+/// ```
+/// use dubench::report::label;
+/// assert_eq!(label::method("mc_dropout"), "MC-Dropout");
+/// assert_eq!(label::method("my_score"), "my_score");
+/// ```
+pub fn method(name: &str) -> &str {
+    match name {
+        "random" => "Random subsets",
+        "full" => "Full pool",
+        "sample_var" => "Score variance",
+        "centered" => "Centred variance",
+        "mc_dropout" => "MC-Dropout",
+        "bayesdiff" => "BayesDiff",
+        "mean_squared_epsilon" => "Mean squared ε",
+        "total_variation" => "Total variation",
+        other => other,
+    }
+}
+
+/// Where a method stands in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Not chosen by any score: random subsets, the full pool.
+    Baseline,
+    /// An uncertainty estimator.
+    Estimator,
+    /// A score that knows nothing of uncertainty: what an estimator has to beat.
+    Control,
+}
+
+/// Group of a method. A method that is not ours is an estimator.
+pub fn group(name: &str) -> Group {
+    match name {
+        "random" | "full" => Group::Baseline,
+        "mean_squared_epsilon" | "total_variation" => Group::Control,
+        _ => Group::Estimator,
+    }
+}
+
+/// Which images are kept, in words.
+pub fn kept(direction: Option<&str>) -> &str {
+    match direction {
+        Some("keep_lowest") => "most certain",
+        Some("keep_highest") => "least certain",
+        Some(other) => other,
+        None => "",
+    }
+}
