@@ -84,7 +84,9 @@ fn every_field_changes_the_draw_even_in_its_highest_bits() {
         seen.push(NoiseKey { draw: base.draw ^ (1 << bit), ..base }.block(0));
     }
     seen.extend((0..56).map(|bit| base.block(1 << bit)));
-    seen.extend([Purpose::Initial, Purpose::Label].map(|p| NoiseKey { purpose: p, ..base }.block(0)));
+    seen.extend(
+        [Purpose::Initial, Purpose::Label].map(|p| NoiseKey { purpose: p, ..base }.block(0)),
+    );
     let n = seen.len();
     seen.sort_unstable();
     seen.dedup();
@@ -99,9 +101,14 @@ fn moments_are_those_of_a_standard_normal() {
     let n = z.len() as f64;
     let moment = |power: i32| z.iter().map(|v| f64::from(*v).powi(power)).sum::<f64>() / n;
     // Standard errors of the first four sample moments of N(0, 1): 1, sqrt 2, sqrt 15, sqrt 96 over sqrt n.
-    for (power, expected, spread) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+    for (power, expected, spread) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)]
+    {
         let tolerance = 4.0 * f64::sqrt(spread / n);
-        assert!((moment(power) - expected).abs() < tolerance, "moment {power} is {}", moment(power));
+        assert!(
+            (moment(power) - expected).abs() < tolerance,
+            "moment {power} is {}",
+            moment(power)
+        );
     }
     let beyond_two = z.iter().filter(|v| v.abs() > 2.0).count() as f64 / n;
     assert!((beyond_two - 0.045_500).abs() < 4.0 * f64::sqrt(0.0455 / n));

@@ -235,7 +235,10 @@ mod tests {
         let expected = (1.0 - next) / (1.0 - now) * (1.0 - now / next);
         let mean = moved.iter().map(|v| f64::from(*v)).sum::<f64>() / 4000.0;
         let got = moved.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / 3999.0;
-        assert!((got / expected - 1.0).abs() < 4.0 * f64::sqrt(2.0 / 4000.0), "{got} of {expected}");
+        assert!(
+            (got / expected - 1.0).abs() < 4.0 * f64::sqrt(2.0 / 4000.0),
+            "{got} of {expected}"
+        );
     }
 
     #[test]

@@ -10,7 +10,9 @@ pub enum SamplerError {
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     /// `eta` is out of range.
-    #[error("sampler: eta is {got}, expected 0 (deterministic) to 1 (ancestral): correct sampler.eta")]
+    #[error(
+        "sampler: eta is {got}, expected 0 (deterministic) to 1 (ancestral): correct sampler.eta"
+    )]
     Eta {
         /// Value that came.
         got: f64,

@@ -52,9 +52,19 @@ pub trait Sampler: Send {
 
     /// `x0_hat = (x_t - s_t epsilon_hat) / a_t`, clipped to [-1, 1] where the model is a pixel model
     /// and the rule clips. `[b, c, h, w]`.
-    fn x0_hat(&self, index: StepIndex, x: ArrayView4<'_, f32>, epsilon: ArrayView4<'_, f32>) -> Array4<f32>;
+    fn x0_hat(
+        &self,
+        index: StepIndex,
+        x: ArrayView4<'_, f32>,
+        epsilon: ArrayView4<'_, f32>,
+    ) -> Array4<f32>;
 
     /// Moves `x` from loop index `index` to the next one. After the last index the result is the
     /// final state. Steps are taken in order 0, 1, .., N-1, each once.
-    fn step(&mut self, index: StepIndex, x: ArrayView4<'_, f32>, epsilon: ArrayView4<'_, f32>) -> Array4<f32>;
+    fn step(
+        &mut self,
+        index: StepIndex,
+        x: ArrayView4<'_, f32>,
+        epsilon: ArrayView4<'_, f32>,
+    ) -> Array4<f32>;
 }

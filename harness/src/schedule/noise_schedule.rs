@@ -69,7 +69,8 @@ impl NoiseSchedule {
     pub fn cosine(n_train_steps: u32) -> Result<Self, ScheduleError> {
         let g = |u: f64| libm::cos((u + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * FRAC_PI_2).powi(2);
         let n = f64::from(n_train_steps);
-        let beta = |t: u32| (1.0 - g((f64::from(t) + 1.0) / n) / g(f64::from(t) / n)).min(COSINE_MAX_BETA);
+        let beta =
+            |t: u32| (1.0 - g((f64::from(t) + 1.0) / n) / g(f64::from(t) / n)).min(COSINE_MAX_BETA);
         Self::from_betas((0..n_train_steps).map(beta).collect())
     }
 
@@ -188,7 +189,10 @@ mod tests {
     fn alpha_bar_falls_and_starts_at_one_minus_beta() {
         let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap();
         assert!((schedule.alpha_bar(Timestep(0)) - (1.0 - 1e-4)).abs() < 1e-15);
-        assert!((1..1000).all(|t| schedule.alpha_bar(Timestep(t)) < schedule.alpha_bar(Timestep(t - 1))));
+        assert!(
+            (1..1000)
+                .all(|t| schedule.alpha_bar(Timestep(t)) < schedule.alpha_bar(Timestep(t - 1)))
+        );
         assert_eq!(schedule.last(), Timestep(999));
     }
 

@@ -49,7 +49,8 @@ impl TimestepGrid {
     pub fn linspace(n_train_steps: u32, n_steps: u32) -> Result<Self, ScheduleError> {
         check_steps("linspace", n_steps, n_train_steps.saturating_sub(1), n_train_steps)?;
         let last = u64::from(n_train_steps - 1);
-        let at = |index: u32| half_even_ratio(last * u64::from(n_steps - index), u64::from(n_steps));
+        let at =
+            |index: u32| half_even_ratio(last * u64::from(n_steps - index), u64::from(n_steps));
         Ok(Self { timesteps: (0..n_steps).map(|index| Timestep(at(index))).collect() })
     }
 

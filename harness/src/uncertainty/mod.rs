@@ -1,5 +1,32 @@
 //! Uncertainty estimators: one a file. Each maps a place on the trajectory to a map `U [b, c, h, w]`.
 
+mod centered;
+mod dpm2_centered_code;
+mod error;
+mod group;
+mod mc_dropout;
+mod mean_squared_epsilon;
+mod micro_batch;
+mod perturb;
+mod sample_var;
+mod variance;
+
+pub use centered::CenteredVariance;
+pub use dpm2_centered_code::Dpm2CenteredCode;
+pub use error::EstimatorError;
+pub(crate) use group::per_image;
+pub use group::{GroupEstimate, estimate_group};
+pub use mc_dropout::McDropout;
+pub use mean_squared_epsilon::MeanSquaredEpsilon;
+pub use micro_batch::{epsilon_in_batches, in_batches};
+pub use perturb::{
+    CleanEstimate, Perturbation, PerturbedStatistic, perturbed_predictions, perturbed_states,
+};
+pub use sample_var::SampleVariance;
+pub use variance::{mean_over_draws, variance_over_draws};
+
+use std::num::NonZeroUsize;
+
 use ndarray::{Array4, ArrayView4};
 
 use crate::model::{ModelError, Network};
@@ -21,6 +48,31 @@ impl Window {
     pub fn contains(&self, index: crate::units::StepIndex) -> bool {
         index.0 >= self.start && index.0 - self.start < self.len
     }
+
+    /// Refuses an empty window and one that ends past the last of `n_steps` steps.
+    ///
+    /// # Errors
+    /// [`EstimatorError::EmptyWindow`] or [`EstimatorError::WindowPastEnd`].
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench::uncertainty::Window;
+    ///
+    /// let message = Window { start: 45, len: 8 }.check(50).unwrap_err().to_string();
+    /// assert!(message.starts_with("window 45..=52 ends past the last step 49"));
+    /// assert!(Window { start: 45, len: 4 }.check(50).is_ok());
+    /// ```
+    pub fn check(&self, n_steps: u32) -> Result<(), EstimatorError> {
+        if self.len == 0 {
+            return Err(EstimatorError::EmptyWindow { start: self.start });
+        }
+        let end = u64::from(self.start) + u64::from(self.len);
+        if end > u64::from(n_steps) {
+            let last = n_steps.saturating_sub(1);
+            return Err(EstimatorError::WindowPastEnd { start: self.start, end: end - 1, last });
+        }
+        Ok(())
+    }
 }
 
 /// A place on the trajectories of one batch, as estimators see it.
@@ -40,6 +92,8 @@ pub struct StepContext<'a> {
     pub labels: Option<&'a [ClassLabel]>,
     /// Master seed of the experiment.
     pub seed: u64,
+    /// Most rows that one network call may carry. It changes speed and memory, never a value.
+    pub max_batch: NonZeroUsize,
 }
 
 /// One uncertainty estimator.
@@ -56,5 +110,18 @@ pub trait Estimator: Send {
     ///
     /// # Errors
     /// [`ModelError`] of the network, or [`ModelError::NotApplicable`].
-    fn estimate(&mut self, context: &StepContext<'_>, network: &mut Network<'_>) -> Result<Array4<f32>, ModelError>;
+    fn estimate(
+        &mut self,
+        context: &StepContext<'_>,
+        network: &mut Network<'_>,
+    ) -> Result<Array4<f32>, ModelError>;
+
+    /// The estimator as a statistic over perturbed predictions, where it is one: such estimators
+    /// share their network calls in [`estimate_group`].
+    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
+        None
+    }
 }
+
+#[cfg(test)]
+mod closed_form_tests;

@@ -1,1 +1,67 @@
-//! Networks with a closed form.
+//! Networks in closed form: the whole tool runs on them without a model file, and every estimator,
+//! sampler and guidance rule has an exact answer to be held against.
+
+mod gaussian;
+mod identity_decoder;
+mod mixture;
+
+pub use gaussian::GaussianDenoiser;
+pub use identity_decoder::IdentityDecoder;
+pub use mixture::MixtureDenoiser;
+
+use ndarray::ArrayView4;
+
+use super::{DenoiserSpec, ModelError, NetworkInput};
+use crate::schedule::NoiseSchedule;
+
+/// `[a_t, s_t]` of each row, after checking the whole input against the specification.
+fn checked_levels(
+    spec: &DenoiserSpec,
+    schedule: &NoiseSchedule,
+    input: &NetworkInput<'_>,
+) -> Result<Vec<[f64; 2]>, ModelError> {
+    let rows = input.x.shape()[0];
+    let [c, h, w] = spec.shape;
+    expect_shape(spec, "x", input.x.shape(), &[rows, c, h, w])?;
+    expect_shape(spec, "t", &[input.t.len()], &[rows])?;
+    let n_labels = input.y.map_or(0, <[_]>::len);
+    expect_shape(spec, "y", &[n_labels], &[spec.n_classes.map_or(0, |_| rows)])?;
+    if let Some(t) = input.t.iter().find(|t| **t > schedule.last()) {
+        return Err(refused(
+            spec,
+            format!("{t} is past the last training time {}", schedule.last()),
+        ));
+    }
+    let n_classes = spec.n_classes.unwrap_or(0);
+    if let Some(y) = input.y.and_then(|labels| labels.iter().find(|y| y.0 >= n_classes)) {
+        return Err(refused(spec, format!("class {} of a model of {n_classes} classes", y.0)));
+    }
+    let level = |alpha_bar: f64| [alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()];
+    Ok(input.t.iter().map(|t| level(schedule.alpha_bar(*t))).collect())
+}
+
+/// Refuses a cotangent whose shape is not that of `x`.
+fn check_cotangent(
+    spec: &DenoiserSpec,
+    input: &NetworkInput<'_>,
+    cotangent: ArrayView4<'_, f32>,
+) -> Result<(), ModelError> {
+    expect_shape(spec, "cotangent", cotangent.shape(), input.x.shape())
+}
+
+fn expect_shape(
+    spec: &DenoiserSpec,
+    input: &'static str,
+    got: &[usize],
+    expected: &[usize],
+) -> Result<(), ModelError> {
+    if got == expected {
+        return Ok(());
+    }
+    let (got, expected) = (got.to_vec(), expected.to_vec());
+    Err(ModelError::Shape { model: spec.name.clone(), input, got, expected })
+}
+
+fn refused(spec: &DenoiserSpec, message: String) -> ModelError {
+    ModelError::Runtime { context: format!("evaluating {}", spec.name), message }
+}

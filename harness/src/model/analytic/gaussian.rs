@@ -1,0 +1,211 @@
+//! The exact denoiser of Gaussian data.
+
+use ndarray::{Array2, Array3, Array4, ArrayView4, Axis};
+
+use super::{check_cotangent, checked_levels, expect_shape, refused};
+use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
+use crate::noise::nearest_f32;
+use crate::schedule::NoiseSchedule;
+use crate::units::ClassLabel;
+
+/// The exact noise prediction for `x_0 ~ N(mu, tau^2 I)`:
+///
+/// ```text
+/// epsilon(x, t) = J_t (x - a_t mu)        J_t = s_t / (a_t^2 tau^2 + s_t^2)
+/// ```
+///
+/// The Jacobian is `J_t I`, so at a fixed `x0_hat` the perturbed predictions have variance
+/// `s_t^4 / (a_t^2 tau^2 + s_t^2)^2` in every element.
+///
+/// With classes, the mean of class `y` is `mu + y class_shift`. With dropout, an output element is
+/// multiplied by `mask / (1 - p)`: its variance over masks is `epsilon^2 p / (1 - p)`.
+#[derive(Clone, Debug)]
+pub struct GaussianDenoiser {
+    spec: DenoiserSpec,
+    schedule: NoiseSchedule,
+    mean: Array3<f32>,
+    tau: f64,
+    class_shift: f32,
+}
+
+impl GaussianDenoiser {
+    /// The denoiser of `N(mean, tau^2 I)`, unconditional, without dropout. `mean` is `[c, h, w]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Runtime`] unless `tau` is positive and finite.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench::model::analytic::GaussianDenoiser;
+    /// use dubench::model::{Denoiser, NetworkInput};
+    /// use dubench::schedule::NoiseSchedule;
+    /// use dubench::units::Timestep;
+    /// use ndarray::{Array3, Array4};
+    ///
+    /// let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000)?;
+    /// let mut model = GaussianDenoiser::new(schedule, Array3::zeros((1, 2, 2)), 1.0)?;
+    /// let x = Array4::ones((1, 1, 2, 2));
+    /// let epsilon = model.epsilon(NetworkInput { x: x.view(), t: &[Timestep(500)], y: None })?;
+    /// // tau = 1 makes every marginal N(0, 1): epsilon = s_t x.
+    /// assert!((epsilon[[0, 0, 1, 1]] - (1.0_f32 - 0.077_797).sqrt()).abs() < 1e-5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(schedule: NoiseSchedule, mean: Array3<f32>, tau: f64) -> Result<Self, ModelError> {
+        let (c, h, w) = mean.dim();
+        let spec = DenoiserSpec {
+            name: "analytic-gaussian".to_owned(),
+            shape: [c, h, w],
+            n_classes: None,
+            n_train_steps: schedule.n_train_steps(),
+            clip_x0: false,
+            dropout_mask_len: None,
+            dropout_p: None,
+        };
+        if !(tau > 0.0 && tau.is_finite()) {
+            return Err(refused(&spec, format!("tau is {tau}, expected a positive number")));
+        }
+        Ok(Self { spec, schedule, mean, tau, class_shift: 0.0 })
+    }
+
+    /// The same with `n_classes` classes whose means lie `class_shift` apart.
+    #[must_use]
+    pub fn with_classes(mut self, n_classes: u32, class_shift: f32) -> Self {
+        self.spec.n_classes = Some(n_classes);
+        self.class_shift = class_shift;
+        self
+    }
+
+    /// The same with one dropout element an output element.
+    #[must_use]
+    pub fn with_dropout(mut self) -> Self {
+        self.spec.dropout_mask_len = Some(self.mean.len());
+        self
+    }
+
+    /// The same with clipping of `x0_hat` asked of samplers.
+    #[must_use]
+    pub fn with_clip_x0(mut self) -> Self {
+        self.spec.clip_x0 = true;
+        self
+    }
+
+    /// `J_t` of a noise level `[a_t, s_t]`.
+    fn slope(&self, [a, s]: [f64; 2]) -> f64 {
+        s / (a * a * self.tau * self.tau + s * s)
+    }
+
+    fn shift_of(&self, labels: Option<&[ClassLabel]>, row: usize) -> f64 {
+        let label = labels.and_then(|labels| labels.get(row)).map_or(0, |label| label.0);
+        f64::from(self.class_shift) * f64::from(label)
+    }
+}
+
+impl Denoiser for GaussianDenoiser {
+    fn spec(&self) -> &DenoiserSpec {
+        &self.spec
+    }
+
+    fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
+        let levels = checked_levels(&self.spec, &self.schedule, &input)?;
+        let mut out = input.x.to_owned();
+        for (row, (mut values, level)) in out.axis_iter_mut(Axis(0)).zip(levels).enumerate() {
+            let (a, slope) = (level[0], self.slope(level));
+            let shift = self.shift_of(input.y, row);
+            values.zip_mut_with(&self.mean, |value, mean| {
+                *value = nearest_f32(slope * (f64::from(*value) - a * (f64::from(*mean) + shift)));
+            });
+        }
+        Ok(out)
+    }
+
+    fn epsilon_dropout(
+        &mut self,
+        input: NetworkInput<'_>,
+        masks: &Array2<u8>,
+        p: f32,
+    ) -> Result<Array4<f32>, ModelError> {
+        let Some(len) = self.spec.dropout_mask_len else {
+            return Err(ModelError::NotApplicable {
+                method: "mc_dropout",
+                model: self.spec.name.clone(),
+                reason: "it was built without dropout".to_owned(),
+            });
+        };
+        expect_shape(&self.spec, "masks", masks.shape(), &[input.x.shape()[0], len])?;
+        let mut out = self.epsilon(input)?;
+        for (value, mask) in out.iter_mut().zip(masks) {
+            *value *= f32::from(*mask) / (1.0 - p);
+        }
+        Ok(out)
+    }
+
+    fn epsilon_vjp(
+        &mut self,
+        input: NetworkInput<'_>,
+        cotangent: ArrayView4<'_, f32>,
+    ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
+        check_cotangent(&self.spec, &input, cotangent)?;
+        let levels = checked_levels(&self.spec, &self.schedule, &input)?;
+        let mut jtv = cotangent.to_owned();
+        for (mut row, level) in jtv.axis_iter_mut(Axis(0)).zip(levels) {
+            let slope = self.slope(level);
+            row.mapv_inplace(|v| nearest_f32(slope * f64::from(v)));
+        }
+        Ok((self.epsilon(input)?, jtv))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Timestep;
+
+    fn schedule() -> NoiseSchedule {
+        NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap()
+    }
+
+    #[test]
+    fn epsilon_is_the_posterior_mean_of_the_noise() {
+        let mut model =
+            GaussianDenoiser::new(schedule(), Array3::from_elem((1, 1, 2), 0.5), 0.3).unwrap();
+        let x = Array4::from_elem((1, 1, 1, 2), 0.9);
+        let t = Timestep(100);
+        let (a2, t2) = (schedule().alpha_bar(t), 0.3_f64 * 0.3);
+        let expected =
+            (1.0 - a2).sqrt() * (f64::from(0.9_f32) - 0.5 * a2.sqrt()) / (a2 * t2 + 1.0 - a2);
+        let got = model.epsilon(NetworkInput { x: x.view(), t: &[t], y: None }).unwrap();
+        assert!((f64::from(got[[0, 0, 0, 1]]) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn classes_shift_the_mean_and_must_be_given() {
+        let model = GaussianDenoiser::new(schedule(), Array3::zeros((1, 1, 1)), 0.3).unwrap();
+        let mut model = model.with_classes(3, 0.2);
+        let x = Array4::zeros((2, 1, 1, 1));
+        let t = [Timestep(40); 2];
+        let input = |y| NetworkInput { x: x.view(), t: &t, y };
+        let labels = [ClassLabel(0), ClassLabel(2)];
+        let out = model.epsilon(input(Some(&labels))).unwrap();
+        assert!(out[[0, 0, 0, 0]].abs() < 1e-9);
+        assert!(out[[1, 0, 0, 0]] < -0.1);
+        assert!(matches!(model.epsilon(input(None)), Err(ModelError::Shape { input: "y", .. })));
+        let wrong = [ClassLabel(0), ClassLabel(3)];
+        let message = model.epsilon(input(Some(&wrong))).unwrap_err().to_string();
+        assert!(message.contains("class 3 of a model of 3 classes"), "{message}");
+    }
+
+    #[test]
+    fn wrong_inputs_are_refused_by_name() {
+        let mut model = GaussianDenoiser::new(schedule(), Array3::zeros((1, 2, 2)), 1.0).unwrap();
+        let x = Array4::zeros((2, 1, 2, 3));
+        let bad = NetworkInput { x: x.view(), t: &[Timestep(0); 2], y: None };
+        assert!(matches!(model.epsilon(bad), Err(ModelError::Shape { input: "x", .. })));
+        let x = Array4::zeros((1, 1, 2, 2));
+        let late = NetworkInput { x: x.view(), t: &[Timestep(1000)], y: None };
+        assert!(model.epsilon(late).unwrap_err().to_string().contains("t=1000 is past"));
+        let input = NetworkInput { x: x.view(), t: &[Timestep(0)], y: None };
+        let refused = model.epsilon_dropout(input, &Array2::zeros((1, 4)), 0.5);
+        assert!(matches!(refused, Err(ModelError::NotApplicable { method: "mc_dropout", .. })));
+        assert!(GaussianDenoiser::new(schedule(), Array3::zeros((1, 1, 1)), 0.0).is_err());
+    }
+}

@@ -1,0 +1,264 @@
+//! One batch of trajectories, watched by any number of estimators.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Zip};
+
+use crate::guidance::Guidance;
+use crate::model::{ModelError, Network};
+use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal, uniform_below};
+use crate::sampler::{Sampler, StepPoint};
+use crate::uncertainty::{
+    Estimator, GroupEstimate, StepContext, Window, epsilon_in_batches, estimate_group, per_image,
+};
+use crate::units::{ClassLabel, Nfe, NfeKind, SampleId, StepIndex};
+
+/// What is asked of one batch.
+#[derive(Clone, Copy)]
+pub struct BatchRequest<'a> {
+    /// Master seed of the experiment.
+    pub seed: u64,
+    /// Sample ids, one a row.
+    pub samples: &'a [SampleId],
+    /// Classes, one a row; `None` for unconditional networks.
+    pub labels: Option<&'a [ClassLabel]>,
+    /// States `[b, c, h, w]` at loop index `start`.
+    pub x: ArrayView4<'a, f32>,
+    /// First loop index that is executed: 0, or later where a reference image was noised part of the way.
+    pub start: StepIndex,
+    /// Most rows that one network call may carry.
+    pub max_batch: NonZeroUsize,
+    /// Called before every step; an error stops the batch there. For progress and for signals.
+    pub before_step: Option<&'a dyn Fn(StepIndex) -> Result<(), ModelError>>,
+}
+
+impl std::fmt::Debug for BatchRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchRequest")
+            .field("seed", &self.seed)
+            .field("samples", &self.samples)
+            .field("start", &self.start)
+            .field("max_batch", &self.max_batch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one batch gave.
+#[derive(Clone, Debug)]
+pub struct BatchOutcome {
+    /// Final states `[b, c, h, w]`.
+    pub x0: Array4<f32>,
+    /// One entry an estimator, in the order given.
+    pub methods: Vec<MethodOutcome>,
+    /// Evaluations per image for the trajectory, those of the guidance rule included.
+    pub nfe: Nfe,
+    /// Time inside the network, estimators included.
+    pub network_time: Duration,
+}
+
+/// What one estimator said of the batch.
+#[derive(Clone, Debug)]
+pub struct MethodOutcome {
+    /// Name of the estimator.
+    pub name: String,
+    /// One score a row: the f64 sum of the map over window steps, channels and pixels.
+    pub score: Vec<f64>,
+    /// The same sum step by step, `[b, n_window_steps]`.
+    pub step_score: Array2<f64>,
+    /// The map summed over window steps and channels, `[b, h, w]`.
+    pub map: Array3<f32>,
+    /// Evaluations per image that the estimator would need alone.
+    pub nfe: Nfe,
+    /// Its share of the time inside the network.
+    pub network_time: Duration,
+}
+
+/// `x_T ~ N(0, I)`, one row a sample: `[b, c, h, w]`.
+pub fn initial_states(seed: u64, samples: &[SampleId], shape: [usize; 3]) -> Array4<f32> {
+    let [c, h, w] = shape;
+    let mut states = Array4::zeros((samples.len(), c, h, w));
+    let mut noise = vec![0.0; c * h * w];
+    for (row, sample) in states.axis_iter_mut(Axis(0)).zip(samples) {
+        let purpose = Purpose::Initial;
+        let key = NoiseKey { seed, purpose, sample: *sample, step: 0, draw: 0 };
+        standard_normal(key, &mut noise);
+        row.into_iter().zip(&noise).for_each(|(value, z)| *value = *z);
+    }
+    states
+}
+
+/// One uniform class a sample; empty where there is no class.
+pub fn initial_labels(seed: u64, samples: &[SampleId], n_classes: u32) -> Vec<ClassLabel> {
+    let label = |sample: &SampleId| {
+        let purpose = Purpose::Label;
+        uniform_below(NoiseKey { seed, purpose, sample: *sample, step: 0, draw: 0 }, n_classes)
+    };
+    let samples = if n_classes == 0 { &[] } else { samples };
+    samples.iter().map(|sample| ClassLabel(label(sample))).collect()
+}
+
+/// Reference images noised to a place on the trajectory: `x_t = a_t x_0 + s_t n`, with the `n` that
+/// [`initial_states`] gives to the sample. `x0` is `[b, c, h, w]` in the model's range.
+pub fn noised_references(
+    point: &StepPoint,
+    x0: ArrayView4<'_, f32>,
+    (seed, samples): (u64, &[SampleId]),
+) -> Array4<f32> {
+    let (_, c, h, w) = x0.dim();
+    let (a, s) = (point.a(), point.s());
+    let mut states = initial_states(seed, samples, [c, h, w]);
+    states.zip_mut_with(&x0, |n, x0| *n = nearest_f32(a * f64::from(*x0) + s * f64::from(*n)));
+    states
+}
+
+/// Samples a batch, asks every estimator at the steps of its window, and lets `guidance` rewrite the
+/// prediction at the steps that it guides.
+///
+/// Estimators see the network's own prediction, before guidance. Every row depends on the seed, its sample id and its
+/// class alone, so the batch a row travels in changes no bit of it.
+///
+/// # Errors
+/// [`ModelError`] of the network; [`ModelError::Shape`] when rows and samples differ in number;
+/// [`ModelError::Runtime`] when a window does not lie in the executed steps.
+pub fn run_batch(
+    request: &BatchRequest<'_>,
+    sampler: &mut dyn Sampler,
+    estimators: &mut [Box<dyn Estimator>],
+    mut guidance: Option<&mut dyn Guidance>,
+    network: &mut Network<'_>,
+) -> Result<BatchOutcome, ModelError> {
+    check(request, sampler, estimators, network)?;
+    let mut books: Vec<Book> = estimators.iter().map(|e| Book::new(e.as_ref(), request)).collect();
+    let mut nfe = Nfe::default();
+    let busy = network.busy();
+    let mut x = request.x.to_owned();
+    for index in (request.start.0..sampler.n_steps()).map(StepIndex) {
+        request.before_step.map_or(Ok(()), |call| call(index))?;
+        let point = sampler.point(index);
+        let batching = (request.labels, request.max_batch);
+        let mut epsilon =
+            epsilon_in_batches(network, NfeKind::Trajectory, x.view(), point.t, batching)?;
+        nfe.trajectory += 1;
+        let x0_hat = sampler.x0_hat(index, x.view(), epsilon.view());
+        let context = place(request, point, [x.view(), epsilon.view(), x0_hat.view()]);
+        let estimates = estimate_group(estimators, &context, network)?;
+        books.iter_mut().zip(estimates).for_each(|(book, estimate)| book.enter(index, estimate));
+        if let Some(rule) = guidance.as_deref_mut().filter(|rule| guides(&**rule, index)) {
+            let (rewritten, cost) = guided(rule, &context, network)?;
+            epsilon = rewritten;
+            nfe = sum(nfe, cost);
+        }
+        x = sampler.step(index, x.view(), epsilon.view());
+    }
+    let methods = books.into_iter().map(Book::close).collect();
+    Ok(BatchOutcome { x0: x, methods, nfe, network_time: network.busy() - busy })
+}
+
+fn place<'a, 'r: 'a>(
+    request: &BatchRequest<'r>,
+    point: StepPoint,
+    [x, epsilon, x0_hat]: [ArrayView4<'a, f32>; 3],
+) -> StepContext<'a> {
+    let BatchRequest { seed, samples, labels, max_batch, .. } = *request;
+    StepContext { point, x, epsilon, x0_hat, samples, labels, seed, max_batch }
+}
+
+fn guides(rule: &dyn Guidance, index: StepIndex) -> bool {
+    rule.window().is_none_or(|window| window.contains(index))
+}
+
+/// The rewritten prediction and what it cost per image.
+fn guided(
+    rule: &mut dyn Guidance,
+    context: &StepContext<'_>,
+    network: &mut Network<'_>,
+) -> Result<(Array4<f32>, Nfe), ModelError> {
+    let before = network.nfe();
+    let epsilon = rule.rewrite(context, network)?;
+    let cost = per_image(before, network.nfe(), context.samples.len());
+    Ok((epsilon, cost))
+}
+
+fn sum(a: Nfe, b: Nfe) -> Nfe {
+    Nfe {
+        trajectory: a.trajectory + b.trajectory,
+        estimator: a.estimator + b.estimator,
+        gradient: a.gradient + b.gradient,
+    }
+}
+
+fn check(
+    request: &BatchRequest<'_>,
+    sampler: &dyn Sampler,
+    estimators: &[Box<dyn Estimator>],
+    network: &Network<'_>,
+) -> Result<(), ModelError> {
+    let [c, h, w] = network.spec().shape;
+    let expected = vec![request.samples.len(), c, h, w];
+    if request.x.shape() != expected {
+        let model = network.spec().name.clone();
+        let got = request.x.shape().to_vec();
+        return Err(ModelError::Shape { model, input: "initial state", got, expected });
+    }
+    for estimator in estimators {
+        let window = estimator.window();
+        let refuse = |message: String| ModelError::Runtime {
+            context: format!("estimator {}", estimator.name()),
+            message,
+        };
+        window.check(sampler.n_steps()).map_err(|error| refuse(error.to_string()))?;
+        if window.start < request.start.0 {
+            let (first, start) = (request.start.0, window.start);
+            return Err(refuse(format!(
+                "its window starts at step {start}, before the first executed step {first}: set uncertainty.window.start to {first} or more"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Running sums of one estimator.
+struct Book {
+    window: Window,
+    outcome: MethodOutcome,
+}
+
+impl Book {
+    fn new(estimator: &dyn Estimator, request: &BatchRequest<'_>) -> Self {
+        let (b, _, h, w) = request.x.dim();
+        let window = estimator.window();
+        let outcome = MethodOutcome {
+            name: estimator.name().to_owned(),
+            score: vec![0.0; b],
+            step_score: Array2::zeros((b, window.len as usize)),
+            map: Array3::zeros((b, h, w)),
+            nfe: Nfe::default(),
+            network_time: Duration::ZERO,
+        };
+        Self { window, outcome }
+    }
+
+    /// Adds one step. Sums run in the order steps, channels, rows, columns.
+    fn enter(&mut self, index: StepIndex, estimate: Option<GroupEstimate>) {
+        let Some(GroupEstimate { map, nfe, network_time }) = estimate else { return };
+        let column = (index.0 - self.window.start) as usize;
+        for (row, u) in map.axis_iter(Axis(0)).enumerate() {
+            self.outcome.step_score[[row, column]] = u.iter().map(|u| f64::from(*u)).sum();
+        }
+        for channel in map.axis_iter(Axis(1)) {
+            Zip::from(&mut self.outcome.map).and(channel).for_each(|sum, u| *sum += u);
+        }
+        self.outcome.nfe = sum(self.outcome.nfe, nfe);
+        self.outcome.network_time += network_time;
+    }
+
+    fn close(mut self) -> MethodOutcome {
+        let rows = self.outcome.step_score.axis_iter(Axis(0));
+        self.outcome.score = rows.map(|row| row.iter().sum()).collect();
+        self.outcome
+    }
+}
+
+#[cfg(test)]
+mod tests;

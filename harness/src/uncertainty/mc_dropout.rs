@@ -1,0 +1,120 @@
+//! MC-Dropout: variance of the predictions under random dropout masks.
+
+use std::ops::Range;
+
+use ndarray::{Array2, Array4, Axis, concatenate, s};
+
+use super::error::check_draws;
+use super::micro_batch::labels_of;
+use super::perturb::draws_of;
+use super::{Estimator, EstimatorError, StepContext, Window, in_batches, variance_over_draws};
+use crate::model::{ModelError, Network, NetworkInput};
+use crate::noise::{NoiseKey, Purpose, dropout_mask};
+
+/// `U_t = 1 / (M - 1) sum_m (e_m - mean e)^2` with `e_m = epsilon_theta(x_t, t)` under dropout mask m
+/// (Gal and Ghahramani 2016). The trajectory itself uses no dropout.
+///
+/// # Why are the masks inputs?
+/// ONNX Runtime removes `Dropout` nodes in silence, and its generator could not be keyed by sample:
+/// a mask here depends on (seed, sample, loop index, draw) alone.
+#[derive(Clone, Debug)]
+pub struct McDropout {
+    name: String,
+    window: Window,
+    n_draws: u32,
+    p: f32,
+}
+
+impl McDropout {
+    /// The estimator over `window` with `n_draws` masks that drop with probability `p`.
+    ///
+    /// # Errors
+    /// [`EstimatorError`] below two draws or unless `0 < p < 1`.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench::uncertainty::{McDropout, Window};
+    ///
+    /// assert!(McDropout::new(Window { start: 40, len: 10 }, 5, 0.5).is_ok());
+    /// assert!(McDropout::new(Window { start: 40, len: 10 }, 5, 0.0).is_err());
+    /// ```
+    pub fn new(window: Window, n_draws: u32, p: f32) -> Result<Self, EstimatorError> {
+        check_draws("mc_dropout", n_draws, 2)?;
+        if !(p > 0.0 && p < 1.0) {
+            return Err(EstimatorError::DropoutProbability { got: p });
+        }
+        Ok(Self { name: "mc_dropout".to_owned(), window, n_draws, p })
+    }
+
+    /// The same under another name, for tables with several settings.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Masks of a range of rows, where row `m b + r` is draw m of batch row r.
+    fn masks(&self, context: &StepContext<'_>, rows: Range<usize>, len: usize) -> Array2<u8> {
+        let b = context.samples.len();
+        let mut masks = Array2::zeros((rows.len(), len));
+        for (mut mask, row) in masks.axis_iter_mut(Axis(0)).zip(rows) {
+            let key = NoiseKey {
+                seed: context.seed,
+                purpose: Purpose::Dropout,
+                sample: context.samples[row % b],
+                step: context.point.index.0,
+                draw: u32::try_from(row / b).unwrap_or(u32::MAX),
+            };
+            if let Some(elements) = mask.as_slice_mut() {
+                dropout_mask(key, 1.0 - self.p, elements);
+            }
+        }
+        masks
+    }
+}
+
+impl Estimator for McDropout {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn window(&self) -> Window {
+        self.window
+    }
+
+    fn estimate(
+        &mut self,
+        context: &StepContext<'_>,
+        network: &mut Network<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
+        let Some(len) = network.spec().dropout_mask_len else {
+            return Err(ModelError::NotApplicable {
+                method: "mc_dropout",
+                model: network.spec().name.clone(),
+                reason: "it was trained or exported without dropout".to_owned(),
+            });
+        };
+        let b = context.x.shape()[0];
+        let total = b * self.n_draws as usize;
+        let stacked = in_batches(total, context.max_batch, |rows| {
+            let masks = self.masks(context, rows.clone(), len);
+            let times = vec![context.point.t; rows.len()];
+            let classes = labels_of(context.labels, rows.clone());
+            let x = repeated_rows(context, rows)?;
+            let input = NetworkInput { x: x.view(), t: &times, y: classes.as_deref() };
+            network.epsilon_dropout(input, &masks, self.p)
+        })?;
+        Ok(variance_over_draws(&draws_of(&stacked, b)))
+    }
+}
+
+/// Rows `x[row % b]` of a range.
+fn repeated_rows(context: &StepContext<'_>, rows: Range<usize>) -> Result<Array4<f32>, ModelError> {
+    let b = context.x.shape()[0];
+    let views: Vec<_> =
+        rows.map(|row| context.x.slice(s![row % b..=row % b, .., .., ..])).collect();
+    concatenate(Axis(0), &views).map_err(|error| ModelError::Runtime {
+        context: "stacking states for mc_dropout".to_owned(),
+        message: error.to_string(),
+    })
+}

@@ -1,0 +1,110 @@
+//! Re-noised copies of the estimated clean image, and what the network says of them.
+
+use ndarray::{Array4, ArrayView4, Axis, Zip, s};
+
+use super::{StepContext, epsilon_in_batches};
+use crate::model::{ModelError, Network};
+use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
+use crate::sampler::{ClipX0, x0_from_epsilon};
+use crate::units::NfeKind;
+
+/// The clean image that is noised again.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CleanEstimate {
+    /// `x0_hat` as the sampler forms it: clipped for pixel models under DDIM. The default (D2).
+    FollowSampler,
+    /// `(x_t - s_t epsilon_t) / a_t`, never clipped: the paper's text.
+    Unclipped,
+    /// `(x_t - s_t x0_hat) / a_t`: the released second-order code, which takes `x0_hat` for `epsilon_t` (D4).
+    Dpm2Code,
+}
+
+/// What is asked of the network: `n_draws` predictions `e_m = epsilon_theta(a_t x0_hat + s_t n_m, t)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Perturbation {
+    /// Number of draws, the paper's M.
+    pub n_draws: u32,
+    /// Which clean image is noised again.
+    pub clean: CleanEstimate,
+}
+
+/// An estimator that is a function of perturbed predictions alone.
+pub trait PerturbedStatistic {
+    /// What it asks of the network.
+    fn perturbation(&self) -> Perturbation;
+
+    /// The map `U [b, c, h, w]` of predictions `e_m`, one `[b, c, h, w]` a draw.
+    fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32>;
+}
+
+/// The states `x_hat^m = a_t x0 + s_t n_m`: `[n_draws b, c, h, w]`, draw after draw.
+///
+/// `n_m` depends on (seed, sample, loop index, m) alone, so the draws of M = 5 are the first five of M = 20.
+pub fn perturbed_states(context: &StepContext<'_>, perturbation: Perturbation) -> Array4<f32> {
+    let clean = clean_estimate(context, perturbation.clean);
+    let (b, c, h, w) = clean.dim();
+    let (a, s) = (context.point.a(), context.point.s());
+    let mut noise = vec![0.0; c * h * w];
+    let mut states = Array4::zeros((b * perturbation.n_draws as usize, c, h, w));
+    let mut rows = states.axis_iter_mut(Axis(0));
+    for draw in 0..perturbation.n_draws {
+        for ((x0, sample), row) in clean.axis_iter(Axis(0)).zip(context.samples).zip(rows.by_ref())
+        {
+            let (seed, step) = (context.seed, context.point.index.0);
+            let key = NoiseKey { seed, purpose: Purpose::Perturb, sample: *sample, step, draw };
+            standard_normal(key, &mut noise);
+            for ((value, x0), n) in row.into_iter().zip(x0).zip(&noise) {
+                *value = nearest_f32(a * f64::from(*x0) + s * f64::from(*n));
+            }
+        }
+    }
+    states
+}
+
+/// The predictions `e_m [n_draws b, c, h, w]`, draw after draw.
+///
+/// # Errors
+/// [`ModelError`] of the network.
+pub fn perturbed_predictions(
+    context: &StepContext<'_>,
+    network: &mut Network<'_>,
+    perturbation: Perturbation,
+) -> Result<Array4<f32>, ModelError> {
+    let states = perturbed_states(context, perturbation);
+    let batching = (context.labels, context.max_batch);
+    epsilon_in_batches(network, NfeKind::Estimator, states.view(), context.point.t, batching)
+}
+
+/// One view a draw of an array that holds draw after draw of a batch of `b` rows.
+pub(crate) fn draws_of(stacked: &Array4<f32>, b: usize) -> Vec<ArrayView4<'_, f32>> {
+    let n_draws = stacked.shape()[0] / b.max(1);
+    (0..n_draws).map(|m| stacked.slice(s![m * b..(m + 1) * b, .., .., ..])).collect()
+}
+
+/// Runs a perturbed statistic alone.
+pub(super) fn estimate_alone(
+    statistic: &dyn PerturbedStatistic,
+    context: &StepContext<'_>,
+    network: &mut Network<'_>,
+) -> Result<Array4<f32>, ModelError> {
+    let stacked = perturbed_predictions(context, network, statistic.perturbation())?;
+    Ok(statistic.map(context, &draws_of(&stacked, context.x.shape()[0])))
+}
+
+fn clean_estimate(context: &StepContext<'_>, clean: CleanEstimate) -> Array4<f32> {
+    match clean {
+        CleanEstimate::FollowSampler => context.x0_hat.to_owned(),
+        CleanEstimate::Unclipped => {
+            x0_from_epsilon(&context.point, context.x, context.epsilon, ClipX0::Never)
+        }
+        CleanEstimate::Dpm2Code => {
+            let (a, s) = (context.point.a(), context.point.s());
+            Zip::from(context.x)
+                .and(context.x0_hat)
+                .map_collect(|x, x0| nearest_f32((f64::from(*x) - s * f64::from(*x0)) / a))
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The paper's estimator: variance of the predictions of re-noised copies.
+
+use ndarray::{Array4, ArrayView4};
+
+use super::error::check_draws;
+use super::perturb::estimate_alone;
+use super::{
+    CleanEstimate, Estimator, EstimatorError, Perturbation, PerturbedStatistic, StepContext,
+    Window, variance_over_draws,
+};
+use crate::model::{ModelError, Network};
+
+/// `U_t = 1 / (M - 1) sum_m (e_m - mean e)^2` (Algorithm 1, arXiv:2412.00205), per pixel and channel, with
+/// `e_m = epsilon_theta(a_t x0_hat + s_t n_m, t)` and `n_m ~ N(0, I)`.
+///
+/// DIFFERENCE (D1): Eq. 8 writes the scatter without a divisor and the released code another
+/// statistic, [`super::CenteredVariance`]. At fixed M the divisor changes no ranking.
+///
+/// # Examples
+/// ```
+/// use dubench::uncertainty::{Estimator, SampleVariance, Window};
+///
+/// let estimator = SampleVariance::new(Window { start: 45, len: 4 }, 5)?;
+/// assert_eq!(estimator.name(), "sample_var");
+/// assert!(SampleVariance::new(Window { start: 45, len: 4 }, 1).is_err());
+/// # Ok::<(), dubench::uncertainty::EstimatorError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SampleVariance {
+    name: String,
+    window: Window,
+    perturbation: Perturbation,
+}
+
+impl SampleVariance {
+    /// The estimator over `window` with `n_draws` draws and the sampler's own `x0_hat`.
+    ///
+    /// # Errors
+    /// [`EstimatorError::TooFewDraws`] below two draws.
+    pub fn new(window: Window, n_draws: u32) -> Result<Self, EstimatorError> {
+        check_draws("sample_var", n_draws, 2)?;
+        let perturbation = Perturbation { n_draws, clean: CleanEstimate::FollowSampler };
+        Ok(Self { name: "sample_var".to_owned(), window, perturbation })
+    }
+
+    /// The same over another clean estimate.
+    #[must_use]
+    pub fn with_clean_estimate(mut self, clean: CleanEstimate) -> Self {
+        self.perturbation.clean = clean;
+        self
+    }
+
+    /// The same under another name, for tables with several settings.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+}
+
+impl PerturbedStatistic for SampleVariance {
+    fn perturbation(&self) -> Perturbation {
+        self.perturbation
+    }
+
+    fn map(&self, _context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
+        variance_over_draws(draws)
+    }
+}
+
+impl Estimator for SampleVariance {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn window(&self) -> Window {
+        self.window
+    }
+
+    fn estimate(
+        &mut self,
+        context: &StepContext<'_>,
+        network: &mut Network<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
+        estimate_alone(self, context, network)
+    }
+
+    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
+        Some(self)
+    }
+}
