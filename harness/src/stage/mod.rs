@@ -9,6 +9,8 @@ pub mod evaluate;
 pub mod features;
 pub mod generate;
 pub mod inputs;
+pub mod models;
+pub mod pixels;
 pub mod progress;
 pub mod report;
 pub mod run;

@@ -100,13 +100,23 @@ pub fn read(path: &Path, stage_id: &str) -> Result<FeaturePart, StoreError> {
     })
 }
 
-/// Digest of the images that a part claims to be the features of, without reading its columns.
+/// What a part says of its content without its columns being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// [`content_digest`].
+    pub content_sha256: String,
+    /// Digest of the images that these are the features of.
+    pub images_sha256: String,
+}
+
+/// The claims of a part of the stage `stage_id`.
 ///
 /// # Errors
 /// As [`read`].
-pub fn claimed_images(path: &Path, stage_id: &str) -> Result<String, StoreError> {
+pub fn claims(path: &Path, stage_id: &str) -> Result<Claims, StoreError> {
     let envelope = table::read_envelope(path, Kind::Features)?;
-    Ok(detail_of(path, stage_id, &envelope)?.images_sha256)
+    let images_sha256 = detail_of(path, stage_id, &envelope)?.images_sha256;
+    Ok(Claims { content_sha256: envelope.content_sha256, images_sha256 })
 }
 
 fn detail_of(path: &Path, stage_id: &str, envelope: &Envelope) -> Result<Detail, StoreError> {
@@ -132,7 +142,7 @@ mod tests {
         let bytes = to_bytes(&path, &part, "stage", &Provenance::new("none", "cpu")).unwrap();
         super::super::publish(&path, &bytes).unwrap();
         assert_eq!(read(&path, "stage").unwrap(), part);
-        assert_eq!(claimed_images(&path, "stage").unwrap(), part.images_sha256);
+        assert_eq!(claims(&path, "stage").unwrap().images_sha256, part.images_sha256);
         assert!(matches!(read(&path, "other"), Err(StoreError::Mismatch { .. })));
     }
 }

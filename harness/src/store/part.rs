@@ -24,6 +24,7 @@ struct Detail {
     n: usize,
     /// `[3, H, W]`.
     image: [usize; 3],
+    images_sha256: String,
     labelled: bool,
     methods: Vec<MethodDetail>,
     nfe_trajectory: u64,
@@ -117,6 +118,7 @@ pub fn to_bytes(
         block: part.block.0,
         n: part.samples.len(),
         image: [c, h, w],
+        images_sha256: images_digest(&part.images),
         labelled: part.labels.is_some(),
         methods,
         nfe_trajectory: part.nfe_trajectory,
@@ -205,14 +207,26 @@ fn method_scores(
     })
 }
 
-/// Digest of the content that a part claims, without reading its columns.
+/// What a part says of its content without its columns being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// [`content_digest`].
+    pub content_sha256: String,
+    /// [`images_digest`].
+    pub images_sha256: String,
+}
+
+/// The claims of a part of the stage `stage_id`.
 ///
 /// # Errors
 /// As [`read`].
-pub fn claimed_digest(path: &Path, stage_id: &str) -> Result<String, StoreError> {
+pub fn claims(path: &Path, stage_id: &str) -> Result<Claims, StoreError> {
     let envelope = table::read_envelope(path, Kind::Images)?;
     envelope.belongs_to(path, stage_id)?;
-    Ok(envelope.content_sha256)
+    let detail: Detail =
+        serde_json::from_value(envelope.detail).map_err(StoreError::decode(path))?;
+    let images_sha256 = detail.images_sha256;
+    Ok(Claims { content_sha256: envelope.content_sha256, images_sha256 })
 }
 
 #[cfg(test)]
@@ -267,7 +281,9 @@ pub(crate) mod tests {
         part.labels = None;
         let (_folder, path) = written(&part);
         assert_eq!(read(&path, "stage", Parts::All).unwrap(), part);
-        assert_eq!(claimed_digest(&path, "stage").unwrap(), content_digest(&part));
+        let claims = claims(&path, "stage").unwrap();
+        assert_eq!(claims.content_sha256, content_digest(&part));
+        assert_eq!(claims.images_sha256, images_digest(&part.images));
     }
 
     #[test]

@@ -289,7 +289,7 @@ impl File<'_> {
             _ => {}
         }
         publish(self.path, &bytes).map_err(StoreError::write(self.path))?;
-        sidecar::seal(self.path)
+        sidecar::seal(self.path, &bytes)
     }
 }
 

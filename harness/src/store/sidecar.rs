@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::digest::sha256_of_file;
+use super::digest::{sha256_hex, sha256_of_file};
 use super::{StoreError, publish};
 
 /// Name of the sidecar: `block-000012.parquet.sha256`.
@@ -23,13 +23,16 @@ pub enum Standing {
     Sealed,
 }
 
-/// Records the hash of a published file.
+/// Records the hash of a published file, which holds `bytes`.
+///
+/// # Why not hash the file?
+/// What the disk gave back could already be damaged, and the hash would then vouch for it.
 ///
 /// # Errors
-/// [`StoreError::Read`] or [`StoreError::Write`].
-pub fn seal(path: &Path) -> Result<(), StoreError> {
+/// [`StoreError::Write`].
+pub fn seal(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let line = format!("{}  {name}\n", sha256_of_file(path)?);
+    let line = format!("{}  {name}\n", sha256_hex(bytes));
     let sidecar = sidecar_path(path);
     publish(&sidecar, line.as_bytes()).map_err(StoreError::write(&sidecar))
 }
@@ -81,7 +84,7 @@ mod tests {
         assert_eq!(standing(&path).unwrap(), Standing::Absent);
         publish(&path, b"content").unwrap();
         assert_eq!(standing(&path).unwrap(), Standing::Unsealed);
-        seal(&path).unwrap();
+        seal(&path, b"content").unwrap();
         assert_eq!(standing(&path).unwrap(), Standing::Sealed);
         publish(&path, b"contenu").unwrap();
         assert!(matches!(standing(&path), Err(StoreError::Damaged { .. })));
