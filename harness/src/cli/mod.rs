@@ -1,1 +1,84 @@
 //! Commands: one a file. The only door to `clap` and `indicatif`.
+
+mod answer;
+mod arguments;
+mod check;
+mod doctor;
+mod error;
+mod graph;
+mod metric;
+mod model;
+mod progress;
+mod signal;
+mod stages;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+use error::CliError;
+
+use crate::exit::{Exit, Exits};
+
+/// Parses the command line, runs the command, prints its answer to stdout and errors to stderr.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    start_log(arguments.verbose);
+    match run(&arguments) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            answer::complain(&error, arguments.format);
+            error.exit().into()
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Exit, CliError> {
+    let context = answer::Context { format: arguments.format, quiet: arguments.quiet };
+    match &arguments.command {
+        Command::Run(options) => stages::run(options, &context),
+        Command::Plan(options) => stages::plan(options, &context),
+        Command::Generate(options) => stages::generate(options, &context),
+        Command::Features(options) => stages::features(options, &context),
+        Command::Evaluate(options) => stages::evaluate(options, &context),
+        Command::Report(options) => stages::report(options, &context),
+        Command::Status(options) => stages::status(options, &context),
+        Command::Verify(options) => stages::verify(options, &context),
+        Command::Metric(command) => metric::run(command, &context),
+        Command::Stats(options) => stats::run(options, &context),
+        Command::Check(options) => check::check(options, &context),
+        Command::Compare(options) => check::compare(options, &context),
+        Command::Graph(command) => graph::run(command, &context),
+        Command::Model(command) => model::run(command, &context),
+        Command::Doctor(options) => doctor::run(options, &context),
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // `--help` and `--version` arrive here as errors that are none.
+    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Complete };
+    // A closed pipe is no reason to fail.
+    let _ = error.print();
+    exit.into()
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "error",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DUBENCH_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    // Only the first subscriber of a process counts; a second call changes nothing.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}

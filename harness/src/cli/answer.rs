@@ -1,0 +1,50 @@
+//! The answer on stdout, and complaints on stderr.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::arguments::Format;
+use super::error::CliError;
+use crate::exit::Exits;
+
+/// How this command was asked to speak.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context {
+    /// Format of the answer.
+    pub(crate) format: Format,
+    /// No progress on stderr.
+    pub(crate) quiet: bool,
+}
+
+impl Context {
+    /// Prints the answer: `text` for people, or `value` as one line of JSON.
+    pub(crate) fn answer(&self, value: &impl Serialize, text: &str) -> Result<(), CliError> {
+        let line = match self.format {
+            Format::Text => text.to_owned(),
+            Format::Json => serde_json::to_string(value).map_err(|e| CliError::Bug(e.to_string()))?,
+        };
+        writeln!(std::io::stdout().lock(), "{line}").map_err(CliError::Stdout)
+    }
+}
+
+/// One line on stderr; a JSON object where JSON was asked for.
+pub(crate) fn complain(error: &CliError, format: Format) {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    let line = match format {
+        Format::Text => format!("error: {message}"),
+        Format::Json => {
+            serde_json::json!({ "error": message, "exit_code": error.exit() as u8 }).to_string()
+        }
+    };
+    // With stderr closed there is nobody left to tell; the exit code still says it.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

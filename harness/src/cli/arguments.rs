@@ -1,0 +1,368 @@
+//! The command line, as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Measures whether a diffusion model knows where it is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "dubench", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// How the answer is printed on stdout
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// More log lines on stderr; twice for debugging (`DUBENCH_LOG` overrides)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Format of the answer on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON value.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an experiment from plan to report; run it again to resume
+    Run(RunOptions),
+    /// Resolve an experiment into a plan
+    Plan(PlanOptions),
+    /// Sample images and uncertainty maps
+    Generate(RunOptions),
+    /// Compute features of the generated images
+    Features(RunOptions),
+    /// Compute the metrics of a complete run
+    Evaluate(RunOptions),
+    /// Write tables and plots of an evaluated run
+    Report(RunOptions),
+    /// Say what is done and what is missing
+    Status(RunOptions),
+    /// Re-check a finished work folder: all hashes, and random blocks recomputed
+    Verify(VerifyOptions),
+    /// Metrics of your own arrays, folders or statistics
+    #[command(subcommand)]
+    Metric(MetricCommand),
+    /// Reference statistics of a data set
+    Stats(StatsOptions),
+    /// Regression gate: is every number inside its two-sided band around the baseline?
+    Check(CheckOptions),
+    /// Two results side by side
+    Compare(CompareOptions),
+    /// Graphs made from graphs: gradients, dropout masks, features, last-layer variance
+    #[command(subcommand)]
+    Graph(GraphCommand),
+    /// Look at a model bundle
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Check this machine: runtime, device, cache, extractor
+    Doctor(DoctorOptions),
+}
+
+/// Device and threads of the network.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DeviceOptions {
+    /// `cpu`, `cuda` or `cuda:1`. A device that is asked for is used or the command fails
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Threads inside one network call; default: all cores
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Images in one network call; changes no number on the CPU
+    #[arg(long)]
+    pub(crate) batch: Option<usize>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunOptions {
+    /// Experiment file
+    pub(crate) experiment: PathBuf,
+    /// Scale named in the experiment file
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// Where parts are kept
+    #[arg(long, default_value = "work")]
+    pub(crate) work_dir: PathBuf,
+    /// Where tables and plots go
+    #[arg(long, default_value = "results")]
+    pub(crate) results_dir: PathBuf,
+    /// Work on the blocks of shard i of n only (`0/4`), then stop after the features
+    #[arg(long, value_name = "i/n")]
+    pub(crate) shard: Option<String>,
+    /// Stop after this many new blocks
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Recompute the report even where nothing changed
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlanOptions {
+    /// Experiment file
+    pub(crate) experiment: PathBuf,
+    /// Scale named in the experiment file
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// Print every resolved value
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+    /// Random blocks to recompute from their seeds
+    #[arg(long, default_value_t = 1)]
+    pub(crate) blocks: usize,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StatsOptions {
+    /// `cifar10-train`, `cifar10-test`, a folder of images, or an npz with `arr_0`
+    pub(crate) dataset: String,
+    #[command(flatten)]
+    pub(crate) features: FeatureOptions,
+    /// Output file (npz: mu, sigma, n, provenance)
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+    /// Where feature blocks are kept, so that a killed run goes on
+    #[arg(long, default_value = "work/stats")]
+    pub(crate) work_dir: PathBuf,
+}
+
+/// Which features stand for an image.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FeatureOptions {
+    /// Feature extractor under `experiments/extractors/`, or a path to its YAML file
+    #[arg(long, default_value = "fid-inception")]
+    pub(crate) extractor: String,
+    /// Resize and scaling convention
+    #[arg(long, default_value = "pytorch-fid")]
+    pub(crate) preprocess: String,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+/// Two sets of images: features, statistics, arrays or folders.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PairOptions {
+    /// Real set: `.npy` features, `.npz` (mu, sigma | arr_0), a folder of parts or of images
+    #[arg(long)]
+    pub(crate) real: PathBuf,
+    /// Generated set, in the same forms
+    #[arg(long)]
+    pub(crate) fake: PathBuf,
+    #[command(flatten)]
+    pub(crate) features: FeatureOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MetricCommand {
+    /// Fréchet distance with standard error, bias and its value at infinitely many images
+    Fid(PairOptions),
+    /// Kernel distance, torch-fidelity's subsets and seed
+    Kid(KidOptions),
+    /// Improved precision and recall, density and coverage
+    Pr(PrOptions),
+    /// AUSE, AURG and the sparsification curve
+    Sparsification(SparsificationOptions),
+    /// FID of the images that a score keeps, against random subsets
+    Filter(FilterOptions),
+    /// Difference of two FIDs, with its standard error
+    Compare(FidCompareOptions),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct KidOptions {
+    #[command(flatten)]
+    pub(crate) pair: PairOptions,
+    /// Number of subsets
+    #[arg(long, default_value_t = 100)]
+    pub(crate) subsets: usize,
+    /// Images in a subset
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) subset_size: usize,
+    /// Seed of the subset draw
+    #[arg(long, default_value_t = 2020)]
+    pub(crate) seed: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PrOptions {
+    #[command(flatten)]
+    pub(crate) pair: PairOptions,
+    /// Neighbours
+    #[arg(long, default_value_t = 3)]
+    pub(crate) k: usize,
+    /// Whose rules: `adm`, `torch-fidelity` or `prdc`
+    #[arg(long, default_value = "adm")]
+    pub(crate) convention: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SparsificationOptions {
+    /// Errors, `.npy` [n, ...], first axis = image
+    #[arg(long)]
+    pub(crate) error: PathBuf,
+    /// Uncertainties of the same shape
+    #[arg(long)]
+    pub(crate) uncertainty: PathBuf,
+    /// One curve an image, or one over all pixels
+    #[arg(long, default_value = "image")]
+    pub(crate) pool: String,
+    /// Whose rules instead of the exact curve: `mono-uncertainty`, `torch-uncertainty` or `authors-code`
+    #[arg(long)]
+    pub(crate) preset: Option<String>,
+    /// Points of the printed curve, and thresholds of presets that have some
+    #[arg(long, default_value_t = 50)]
+    pub(crate) intervals: usize,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FilterOptions {
+    /// Reference: statistics, features or images
+    #[arg(long)]
+    pub(crate) real: PathBuf,
+    /// Features of the pool, `.npy` [n, d]
+    #[arg(long)]
+    pub(crate) features: PathBuf,
+    /// One score an image, `.npy` [n]; high = to be discarded
+    #[arg(long)]
+    pub(crate) scores: PathBuf,
+    /// Images to keep
+    #[arg(long)]
+    pub(crate) keep: usize,
+    /// Random subsets
+    #[arg(long, default_value_t = 200)]
+    pub(crate) permutations: usize,
+    /// Seed of the subset draw
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FidCompareOptions {
+    /// Reference: statistics, features or images
+    #[arg(long)]
+    pub(crate) real: PathBuf,
+    /// First set of features, `.npy` [n, d]
+    #[arg(long)]
+    pub(crate) a: PathBuf,
+    /// Second set of features, `.npy` [n, d]
+    #[arg(long)]
+    pub(crate) b: PathBuf,
+    /// Row i of both sets comes from the same start noise
+    #[arg(long)]
+    pub(crate) paired: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CheckOptions {
+    /// Committed results folder
+    pub(crate) baseline: PathBuf,
+    /// New results folder
+    pub(crate) result: PathBuf,
+    /// Half width of the band, in standard errors of the baseline
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) sigmas: f64,
+    /// Half width of the band as a fraction of the baseline, where that is wider
+    #[arg(long, default_value_t = 0.001)]
+    pub(crate) relative: f64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CompareOptions {
+    /// First results folder
+    pub(crate) a: PathBuf,
+    /// Second results folder
+    pub(crate) b: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// What a bundle holds and what it can serve
+    Inspect(InspectOptions),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InspectOptions {
+    /// Bundle folder
+    pub(crate) bundle: PathBuf,
+    /// Also open the network and test that an answer does not depend on its batch
+    #[arg(long)]
+    pub(crate) self_test: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DoctorOptions {
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+/// Input graph and output graph.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GraphFiles {
+    /// Forward graph
+    pub(crate) input: PathBuf,
+    /// Where the derived graph goes
+    #[arg(short, long)]
+    pub(crate) output_file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GraphCommand {
+    /// Add the vector-Jacobian product: input `cotangent`, output `jtv`
+    Vjp(VjpOptions),
+    /// M re-noised inputs an image in, variance and its gradient out
+    VarianceGradient(VarianceGradientOptions),
+    /// Dropout nodes become an input `masks` (u8, 1 = keep)
+    Dropout(GraphFiles),
+    /// Input of the last layer as a further output
+    Tap(GraphFiles),
+    /// Variance of the output under a Gaussian over the last layer's weights
+    LastLayerVariance(LastLayerOptions),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VjpOptions {
+    #[command(flatten)]
+    pub(crate) files: GraphFiles,
+    /// Input to differentiate with respect to; found where only one float image-like input exists
+    #[arg(long)]
+    pub(crate) x: Option<String>,
+    /// Output to differentiate; found where there is only one
+    #[arg(long)]
+    pub(crate) output: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VarianceGradientOptions {
+    #[command(flatten)]
+    pub(crate) vjp: VjpOptions,
+    /// Noise draws M an image
+    #[arg(long, default_value_t = 5)]
+    pub(crate) draws: usize,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LastLayerOptions {
+    #[command(flatten)]
+    pub(crate) files: GraphFiles,
+    /// npz with `weight_variance` and `bias_variance` of the last layer
+    #[arg(long)]
+    pub(crate) variances: PathBuf,
+}

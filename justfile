@@ -1,0 +1,120 @@
+# Every command of the project. `scripts/just RECIPE` works on a machine without `just`.
+# scale: smoke (under a minute), mini (minutes on two cores), paper (published counts, needs a GPU and the checkpoints).
+# All of these work: `just reproduce-table1`, `just reproduce-table1 smoke`, `just scale=smoke reproduce-table1`.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+scale := "mini"
+device := "cpu"
+
+# cargo profile: dev (numerics are optimised there too) or release
+profile := "dev"
+run := "cargo run --quiet --locked --profile " + profile + " --package dubench --"
+
+# The CUDA build of ONNX Runtime is a library of its own.
+cuda_library := '"${ORT_DYLIB_PATH:-$(scripts/setup.sh --where onnxruntime-cuda)}"'
+dubench := if device =~ '^cuda' { "ORT_DYLIB_PATH=" + cuda_library + " " + run } else { run }
+python := "scripts/setup/python.sh"
+
+# List the recipes
+[private]
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Table 1: does discarding uncertain images improve FID? (CIFAR-10)
+[group('run')]
+reproduce-table1 scale=scale: (reproduce "table1-cifar10" scale)
+
+# Every table and figure that exists so far
+[group('run')]
+reproduce-all scale=scale: (reproduce-table1 scale)
+
+# Any experiment of experiments/, by name
+[group('run')]
+reproduce experiment scale=scale: (setup device) build
+    {{ dubench }} run experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} --device {{ device }}
+
+# The whole chain on a handful of images
+[group('run')]
+smoke: (reproduce-table1 "smoke")
+
+# Tables and plots again, from finished parts
+[group('run')]
+report experiment="table1-cifar10" scale=scale: build
+    {{ dubench }} report experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }}
+
+# Two results folders side by side
+[group('run')]
+compare A B: build
+    {{ dubench }} compare {{ quote(A) }} {{ quote(B) }}
+
+# Regression gate: is every number of RESULT inside its band around BASELINE?
+[group('run')]
+gate BASELINE RESULT: build
+    {{ dubench }} check {{ quote(BASELINE) }} {{ quote(RESULT) }}
+
+# What this machine has: library, devices, cache, disk
+[group('run')]
+doctor: build
+    {{ dubench }} doctor --device {{ device }}
+
+# Everything that must hold
+[group('check')]
+ci: fmt-check layers lint test doc smoke
+
+# All tests: Rust, documentation examples, Python
+[group('check')]
+test: setup test-rust test-doc test-python
+
+[private]
+test-rust:
+    if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace --locked; else cargo test --workspace --locked --lib --bins --tests; fi
+
+[private]
+test-doc:
+    cargo test --workspace --locked --doc --quiet
+
+[private]
+test-python:
+    {{ python }} -m unittest discover -s scripts/setup/tests -t scripts
+
+# Formatting, without changing a file
+[group('check')]
+fmt-check:
+    cargo fmt --all --check
+
+# Clippy, every warning fatal
+[group('check')]
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# API reference, every warning fatal
+[group('check')]
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# One heavy package, one door; and dubench-metrics stays light
+[group('check')]
+layers:
+    scripts/check-layers --self-test
+    scripts/check-layers
+
+# Data, feature network and ONNX Runtime into the cache (cpu or cuda)
+[group('data')]
+setup device=device:
+    @scripts/setup.sh {{ replace_regex(device, ":.*", "") }}
+
+# The finished assets, hashed again
+[group('data')]
+verify-assets:
+    @scripts/setup.sh {{ replace_regex(device, ":.*", "") }} --verify
+
+# The binary
+[group('data')]
+build:
+    @cargo build --locked --profile {{ profile }} --package dubench
+
+# Speed, with the results asserted
+[group('bench')]
+bench *filter:
+    cargo bench --workspace --locked -- {{ filter }}

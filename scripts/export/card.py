@@ -1,0 +1,164 @@
+"""Write MODEL_CARD.md and the thinned train_log.csv of a bundle from what the trainer stored.
+
+    python scripts/export/card.py experiments/models/ddpm-cifar10-small --log FOLDER/log.csv --fid "41.2 ± 0.3 (...)"
+
+Figures come from the metadata of weights.safetensors, the trainer's log and parity.json (written by parity.py
+--record); the FID is passed by hand, from the harness's own report.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import math
+from pathlib import Path
+
+from weights import Weights, read_header
+
+N_LOG_ROWS = 120
+NO_FID = "not measured yet: filled in from the harness's report"
+CARD = """\
+# ddpm-cifar10-small
+
+A small denoising diffusion model of CIFAR-10 that runs on a CPU. It is here so that every experiment of this
+repository can be run by anyone in minutes; it is not a good image generator.
+
+![64 samples, DDIM, 50 steps, seed 0, none picked](samples.png)
+
+| | |
+| --- | --- |
+| network | DDPM U-Net behind a 2x2 space-to-depth stem; widths {widths} at 16x16, 8x8, 4x4 |
+| parameters | {n_parameters:.2f} M |
+| inputs | `sample` f32 [batch, 3, 32, 32], an image in [-1, 1] with noise; `timestep` int64 [batch], 0..999 |
+| output | `eps` f32 [batch, 3, 32, 32] |
+| noise schedule | linear betas 1e-4 to 0.02, T = 1000 |
+| images seen in training | {images_seen:,} ({epochs:.1f} epochs) |
+| training time | {hours:.2f} h on two shared CPU cores, {speed:.0f} images/s on average |
+| epsilon error on test images | {epsilon_mse:.4f} (mean squared, mean over t = 25, 75 .. 975) |
+| FID | <!-- FID --> {fid} |
+| parity with torch | {parity} |
+| weights | SHA-256 `{sha256}` |
+
+## Data
+CIFAR-10 (Krizhevsky, 2009), train split, 50,000 images, flipped horizontally at random, scaled to [-1, 1]. The test
+split was used for two things only: the epsilon errors below, and the choice among the last few checkpoints by them.
+
+## Recipe
+`scripts/train/train.py` at its defaults. v-prediction (arXiv:2202.00512) with min-SNR weights, gamma = 5
+(arXiv:2303.09556); timesteps stratified over each batch of 64; AdamW (betas 0.9, 0.99, weight decay 0.01), learning
+rate 4e-4 after a warm-up of 20,000 images, brought down linearly over the last part; gradient norm clipped to 1;
+dropout 0.1 between the second SiLU and convolution of each residual block; bf16 autocast; exponential moving average
+of the weights, decay 0.9995 with warm-up. The average is what ships, in float32. Noise and the order of images are
+seeded; dropout masks and the order of sums depend on how threads are scheduled, so a second run gives close, not
+equal, weights.
+
+The exported graphs turn v into epsilon: eps = a_t v + s_t x_t, a_t = sqrt(alpha_bar_t), s_t = sqrt(1 - alpha_bar_t).
+`denoiser_train.onnx` is the same network with its Dropout nodes active, for MC-Dropout. Both graphs refer to the bytes
+of `weights.safetensors` and must lie beside it.
+
+## Training
+{history}
+
+The whole log, thinned: `train_log.csv`.
+
+## Epsilon error by timestep
+Mean squared error of epsilon on 25 test images a timestep, fixed noise. Predicting 0 scores 1.0.
+
+{by_timestep}
+
+## Limits
+- Trained on two CPU cores for a small part of what published CIFAR-10 models are trained for. The sheet above shows
+  what that gives; its FID is not comparable with published ones.
+- 32x32 colour images of ten classes, without class conditioning.
+- An uncertainty estimate that works on this model may work less well on a better one.
+
+## Licence
+Weights and code: MIT OR Apache-2.0. The authors of CIFAR-10 state no licence for the images; none are included here.
+"""
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def history(rows: list[dict[str, str]]) -> str:
+    """About ten evaluated points of the log, the last included."""
+    evaluated = [row for row in rows if row["epsilon_mse"]]
+    stride = max(1, math.ceil(len(evaluated) / 10))
+    picked = evaluated[::-1][::stride][::-1]
+    cells = [
+        [f"{int(r['images']):,}", f"{float(r['seconds']) / 60:.0f}", r["loss"], f"{float(r['epsilon_mse']):.4f}"]
+        for r in picked
+    ]
+    return table(["images seen", "minutes", "training loss", "epsilon error (average of weights)"], cells)
+
+
+def thin(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """At most about N_LOG_ROWS rows of the log; evaluated ones are kept first."""
+    spare = max(1, N_LOG_ROWS - sum(bool(row["epsilon_mse"]) for row in rows))
+    stride = math.ceil(len(rows) / spare)
+    return [row for index, row in enumerate(rows) if row["epsilon_mse"] or index % stride == 0]
+
+
+def parity(folder: Path, sha256: str) -> str:
+    """Result of parity.py, if it was for these weights."""
+    path = folder / "parity.json"
+    record = json.loads(path.read_text()) if path.exists() else {}
+    if record.get("weights_sha256") != sha256:
+        return "not measured for these weights"
+    return (
+        f"epsilon within {record['largest_difference']:.1e} at a scale of {record['scale']:.1f} "
+        f"(torch {record['torch']}, ONNX Runtime {record['onnxruntime']}); bits independent of batch and threads"
+    )
+
+
+def card(weights: Weights, rows: list[dict[str, str]], fid: str) -> str:
+    """Text of MODEL_CARD.md."""
+    metadata, config = weights.metadata, json.loads(weights.metadata["config"])
+    images, seconds = int(metadata["images_seen"]), int(metadata["train_seconds"])
+    errors = json.loads(metadata["epsilon_mse"])
+    sha256 = hashlib.sha256(weights.path.read_bytes()).hexdigest()
+    return CARD.format(
+        widths=", ".join(str(config["width"] * m) for m in config["multipliers"]),
+        n_parameters=sum(math.prod(t.shape) for t in weights.tensors.values()) / 1e6,
+        images_seen=images,
+        epochs=images / 50_000,
+        hours=seconds / 3600,
+        speed=images / seconds,
+        epsilon_mse=sum(errors.values()) / len(errors),
+        fid=fid,
+        parity=parity(weights.path.parent, sha256),
+        sha256=sha256,
+        history=history(rows),
+        by_timestep=table(["t", "error"], [[t, f"{error:.5f}"] for t, error in errors.items()]),
+    )
+
+
+def write(folder: Path, log: Path, fid: str | None) -> None:
+    """Write both files into the bundle."""
+    weights = read_header(folder / "weights.safetensors")
+    with log.open(newline="") as file:
+        latest = {int(row["images"]): row for row in csv.DictReader(file)}  # a resumed run repeats some rows
+    n_seen = int(weights.metadata["images_seen"])
+    rows = [latest[images] for images in sorted(latest) if images <= n_seen]
+    (folder / "MODEL_CARD.md").write_text(card(weights, rows, fid or NO_FID))
+    with (folder / "train_log.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(thin(rows))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="bundle folder")
+    parser.add_argument("--log", type=Path, help="the trainer's log.csv; default: the bundle's train_log.csv")
+    parser.add_argument("--fid", help="FID with its error, n and reference, as the card should say it")
+    arguments = parser.parse_args()
+    write(arguments.folder, arguments.log or arguments.folder / "train_log.csv", arguments.fid)
+
+
+if __name__ == "__main__":
+    main()

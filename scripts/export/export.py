@@ -1,0 +1,89 @@
+"""Write a model bundle's two ONNX graphs and its model.yaml from weights.safetensors, without torch.
+
+    pip install -r scripts/export/requirements.txt
+    python scripts/export/export.py experiments/models/ddpm-cifar10-small
+
+The folder must hold weights.safetensors. Written beside it: denoiser.onnx (the plain forward graph),
+denoiser_train.onnx (the same with its Dropout nodes active) and model.yaml. Both graphs refer to the bytes in
+weights.safetensors, so the three files must stay together.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import ddpm_small
+import onnx
+from weights import WeightsError, read_header
+
+WEIGHTS = "weights.safetensors"
+GRAPHS = {"denoiser.onnx": False, "denoiser_train.onnx": True}
+MODEL_YAML = """\
+format: 1
+name: ddpm-cifar10-small
+task: {{kind: denoiser, image: [3, 32, 32], range: [-1, 1], classes: null}}
+prediction: epsilon
+schedule: {{kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}}
+timestep: {{offset: 0}}
+graphs:
+  denoiser: {{file: denoiser.onnx, inputs: {{x: sample, t: timestep, y: null}}, outputs: {{prediction: eps}}}}
+  train: {{file: denoiser_train.onnx}}
+files:
+{files}
+provenance:
+  training_data: CIFAR-10 train split, 50000 images, horizontal flip
+  recipe: scripts/train/train.py
+  licence: MIT OR Apache-2.0
+  fid: {fid}
+"""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write the whole file or nothing."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def file_entry(path: Path) -> str:
+    """One line of `files:` in model.yaml."""
+    content = path.read_bytes()
+    return f"  {path.name}: {{sha256: {hashlib.sha256(content).hexdigest()}, bytes: {len(content)}}}"
+
+
+def model_yaml(folder: Path, fid: str) -> str:
+    """Text of model.yaml for the files in `folder`."""
+    names = [WEIGHTS, *GRAPHS]
+    return MODEL_YAML.format(
+        files="\n".join(file_entry(folder / name) for name in names),
+        fid=fid,
+    )
+
+
+def export(folder: Path, fid: str) -> None:
+    """Write both graphs and model.yaml into `folder`."""
+    weights = read_header(folder / WEIGHTS)
+    for name, train in GRAPHS.items():
+        model = ddpm_small.build(weights, train=train)
+        write_atomically(folder / name, model.SerializeToString(deterministic=True))
+        onnx.checker.check_model(str(folder / name), full_check=True)
+        print(f"{folder / name}: {len(model.graph.node)} nodes")
+    write_atomically(folder / "model.yaml", model_yaml(folder, fid).encode())
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="bundle folder that holds weights.safetensors")
+    parser.add_argument("--fid", default="null", help="measured FID, for provenance.fid")
+    arguments = parser.parse_args()
+    try:
+        export(arguments.folder, arguments.fid)
+    except WeightsError as error:
+        sys.exit(f"export: {error}")
+
+
+if __name__ == "__main__":
+    main()

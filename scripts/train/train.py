@@ -1,0 +1,252 @@
+"""Train `ddpm-cifar10-small` on CIFAR-10, on a CPU, by number of images seen.
+
+    nohup nice -n 5 python scripts/train/train.py --folder FOLDER --total-images 700000 &
+
+Everything is kept in FOLDER: `last.pt` (resumed from when it exists), `ema-<images>.safetensors` (the newest six),
+`log.csv`. Two files there steer a run that is going on:
+
+    threads      number of threads, read every 10 steps
+    finish_at    images at which to stop, for a run that must end earlier or later than planned: the learning rate
+                 comes down over the last 20 %, or from now on if that has begun
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: do not spin where threads wait
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+import argparse
+import csv
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import torch
+from data import batches_folder, cache_folder, load_test, load_train, to_unit_range
+from recipe import N_TIMESTEPS, Diffusion, Ema, Schedule
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from unet import Config, UNet
+from workers import GradientWorkers
+
+EVALUATION_TIMESTEPS = range(25, N_TIMESTEPS, 50)
+N_EVALUATION_IMAGES = 500
+LOG_FIELDS = ["images", "seconds", "images_per_second", "loss", "learning_rate", "epsilon_mse"]
+
+
+def read_integer(path: Path) -> int | None:
+    """A positive integer from a control file; None if there is none (a half-written one counts as none)."""
+    try:
+        value = int(path.read_text().strip())
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if value > 0 else None
+
+
+class Trainer:
+    """State of one run and its loop."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        torch.set_num_threads(1)
+        self.arguments, self.folder = arguments, arguments.folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config, self.diffusion = Config(), Diffusion()
+        self.train = torch.from_numpy(load_train(arguments.data))
+        self.test = torch.from_numpy(to_unit_range(load_test(arguments.data)[:N_EVALUATION_IMAGES]))
+        torch.manual_seed(arguments.seed)
+        self.model = UNet(self.config)
+        self.ema = Ema(self.model, arguments.ema_decay)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.01)
+        self.schedule = Schedule(arguments.learning_rate, 20_000, arguments.total_images)
+        self.images, self.seconds, self.generator = 0, 0.0, torch.Generator().manual_seed(arguments.seed)
+        self.order, self.position = torch.empty(0, dtype=torch.long), 0
+        self.resume()
+        self.workers = GradientWorkers(self.model, self.n_threads())
+
+    def n_threads(self) -> int:
+        """Threads asked for now."""
+        return read_integer(self.folder / "threads") or self.arguments.threads
+
+    def next_indices(self, n: int) -> Tensor:
+        """Indices of the next `n` images: every image once an epoch, in a new order each time."""
+        while self.position + n > len(self.order):
+            rest = self.order[self.position :]
+            self.order = torch.cat([rest, torch.randperm(len(self.train), generator=self.generator)])
+            self.position = 0
+        self.position += n
+        return self.order[self.position - n : self.position]
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """One batch of x_0 (flipped at random), epsilon, timestep (stratified over 0..999)."""
+        n = self.arguments.batch
+        x_0 = self.train[self.next_indices(n)].float() / 127.5 - 1.0
+        flip = torch.rand(n, generator=self.generator) < 0.5
+        x_0[flip] = x_0[flip].flip(-1)
+        strata = (torch.randperm(n, generator=self.generator) + torch.rand(n, generator=self.generator)) / n
+        timestep = (strata * N_TIMESTEPS).long().clamp(max=N_TIMESTEPS - 1)
+        return x_0, torch.randn(x_0.shape, generator=self.generator), timestep
+
+    def step(self) -> float:
+        """One optimiser step; returns the mean weighted loss."""
+        micro, n = self.arguments.micro_batch, self.arguments.batch
+        x_0, epsilon, timestep = self.batch()
+        x_t, target = self.diffusion.noise(x_0, epsilon, timestep)
+        weight = self.diffusion.at(self.diffusion.weight, timestep)
+
+        def work(replica: nn.Module, index: int) -> float:
+            part = slice(index * micro, (index + 1) * micro)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                v = replica(x_t[part], timestep[part]).float()
+            loss = (weight[part] * (v - target[part]).square()).mean(dim=(1, 2, 3)).sum() / n
+            loss.backward()
+            return loss.item()
+
+        rate = self.schedule(self.images)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self.workers.accumulate(n // micro, work)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.update(self.model)
+        self.images += n
+        return loss
+
+    @torch.no_grad()
+    def epsilon_mse(self) -> list[float]:
+        """Mean squared epsilon error of the EMA weights on test images at t = 25, 75 .. 975 (fixed noise)."""
+        model = UNet(self.config).eval()
+        model.load_state_dict(self.ema.weights)
+        generator = torch.Generator().manual_seed(0)
+        errors = []
+        for index, t in enumerate(EVALUATION_TIMESTEPS):
+            n_each = len(self.test) // len(EVALUATION_TIMESTEPS)
+            x_0 = self.test[index * n_each : (index + 1) * n_each]
+            epsilon = torch.randn(x_0.shape, generator=generator)
+            timestep = torch.full((len(x_0),), t)
+            x_t, _ = self.diffusion.noise(x_0, epsilon, timestep)
+            v = model(x_t, timestep)
+            estimate = self.diffusion.a[t] * v + self.diffusion.s[t] * x_t
+            errors.append((estimate - epsilon).square().mean().item())
+        return errors
+
+    def resume(self) -> None:
+        """Go on from `last.pt` if there is one."""
+        path = self.folder / "last.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.weights, self.ema.n_updates = state["ema"], state["ema_updates"]
+        self.images, self.seconds = state["images"], state["seconds"]
+        self.generator.set_state(state["generator"])
+        self.order, self.position = state["order"], state["position"]
+        if "schedule" in state:
+            self.schedule.restore(state["schedule"])
+        print(f"resumed at {self.images} images", flush=True)
+
+    def save(self, epsilon_mse: list[float]) -> None:
+        """Write `last.pt` and the EMA weights, each whole or not at all; keep the newest six EMA files."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.weights,
+            "ema_updates": self.ema.n_updates,
+            "images": self.images,
+            "seconds": self.seconds,
+            "generator": self.generator.get_state(),
+            "order": self.order,
+            "position": self.position,
+            "schedule": self.schedule.state(),
+        }
+        partial = self.folder / "partial"
+        torch.save(state, partial)
+        partial.replace(self.folder / "last.pt")
+        errors = zip(EVALUATION_TIMESTEPS, epsilon_mse, strict=True)
+        metadata = {
+            "format": "dubench-ddpm-small 1",
+            "config": json.dumps(self.config.as_dict()),
+            "images_seen": str(self.images),
+            "train_seconds": str(round(self.seconds)),
+            "epsilon_mse": json.dumps({str(t): round(error, 6) for t, error in errors}),
+        }
+        save_file(self.ema.weights, partial, metadata)
+        partial.replace(self.folder / f"ema-{self.images:08d}.safetensors")
+        for old in sorted(self.folder.glob("ema-*.safetensors"))[: -self.arguments.keep]:
+            old.unlink()
+
+    def log(self, row: dict[str, float | int | str]) -> None:
+        """Append one line to `log.csv`."""
+        path = self.folder / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, LOG_FIELDS)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def control(self) -> None:
+        """Follow the control files."""
+        n_threads = self.n_threads()
+        if n_threads != len(self.workers.replicas):
+            self.workers.resize(n_threads)
+            print(f"{n_threads} threads from {self.images} images on", flush=True)
+        finish_at = read_integer(self.folder / "finish_at")
+        if finish_at is not None:
+            self.schedule.finish_at(finish_at, self.images)
+
+    def run(self) -> None:
+        """Train until the planned number of images."""
+        n_steps, losses = 0, []
+        mark, mark_images, saved = time.monotonic(), self.images, time.monotonic()
+        self.control()
+        while self.images < self.schedule.total:
+            losses.append(self.step())
+            n_steps += 1
+            if not math.isfinite(losses[-1]):
+                sys.exit(f"train: loss is {losses[-1]} at {self.images} images: resume from last.pt with a lower rate")
+            last = self.images >= self.schedule.total
+            if n_steps % 10 == 0 or last:
+                self.control()
+            if n_steps % 40 and not last:
+                continue
+            now = time.monotonic()
+            self.seconds += now - mark
+            speed = (self.images - mark_images) / (now - mark)
+            due = last or now - saved > self.arguments.save_every
+            errors = self.epsilon_mse() if due else []
+            row = [self.images, round(self.seconds, 1), round(speed, 1), round(sum(losses) / len(losses), 6)]
+            row += [f"{self.schedule(self.images):.3e}", round(sum(errors) / len(errors), 6) if errors else ""]
+            self.log(dict(zip(LOG_FIELDS, row, strict=True)))
+            print(*row, flush=True)
+            if due:
+                self.save(errors)
+                saved = time.monotonic()
+            losses, mark, mark_images = [], time.monotonic(), self.images
+
+
+def parse() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=cache_folder() / "train", help="checkpoints, log, control files")
+    parser.add_argument("--data", type=Path, default=batches_folder(), help="folder of the six CIFAR-10 files")
+    parser.add_argument("--total-images", type=int, default=700_000)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--micro-batch", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=4e-4)
+    parser.add_argument("--ema-decay", type=float, default=0.9995)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
+    parser.add_argument("--keep", type=int, default=6, help="EMA files kept")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.batch % arguments.micro_batch:
+        parser.error(f"--batch {arguments.batch} is not a multiple of --micro-batch {arguments.micro_batch}")
+    return arguments
+
+
+if __name__ == "__main__":
+    Trainer(parse()).run()
