@@ -179,9 +179,10 @@ pub fn uniform_below(key: NoiseKey, n: u32) -> u32 {
 pub fn dropout_mask(key: NoiseKey, keep_probability: f32, out: &mut [u8]) {
     let threshold = keep_threshold(keep_probability);
     for (block, elements) in (0_u64..).zip(out.chunks_mut(8)) {
-        let words = key.block(block);
-        for (index, element) in elements.iter_mut().enumerate() {
-            let half = (words[index / 2] >> (16 * (index % 2))) & 0xFFFF;
+        let [a, b, c, d] = key.block(block);
+        let low = 0xFFFF;
+        let halves = [a & low, a >> 16, b & low, b >> 16, c & low, c >> 16, d & low, d >> 16];
+        for (element, half) in elements.iter_mut().zip(halves) {
             *element = u8::from(half < threshold);
         }
     }

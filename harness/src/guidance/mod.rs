@@ -1,4 +1,26 @@
 //! Guidance rules: each rewrites `epsilon_hat` before a sampler steps with it.
+//!
+//! [`GradientGuidance`] is the paper's (Eq. 10, arXiv:2412.00205). [`PosteriorGuidance`] and [`SecondOrderGuidance`] exist in
+//! the released code only; [`authors_code`] holds what that code does differently from the paper.
+
+pub mod authors_code;
+mod error;
+mod gradient;
+mod mask;
+mod posterior;
+mod quantile;
+mod second_order;
+mod thresholds;
+mod variance_gradient;
+
+pub use error::GuidanceError;
+pub use gradient::{Direction, GradientGuidance};
+pub use mask::{MaskRule, Side};
+pub use posterior::PosteriorGuidance;
+pub use quantile::quantile_linear;
+pub use second_order::SecondOrderGuidance;
+pub use thresholds::{StepThresholds, dataset_pixel, dataset_scalar};
+pub use variance_gradient::{GuidedStatistic, VarianceGradient, variance_gradient};
 
 use ndarray::Array4;
 
@@ -25,3 +47,6 @@ pub trait Guidance: Send {
         network: &mut Network<'_>,
     ) -> Result<Array4<f32>, ModelError>;
 }
+
+#[cfg(test)]
+mod closed_form_tests;

@@ -1,6 +1,6 @@
 //! The estimate of the clean image, and whether it is clipped.
 
-use ndarray::{Array4, ArrayView4, Zip};
+use ndarray::{Array4, ArrayRef4, Zip};
 
 use super::StepPoint;
 use crate::noise::nearest_f32;
@@ -19,8 +19,8 @@ pub enum ClipX0 {
 /// `x` and `epsilon` are `[b, c, h, w]` f32 of equal shape; so is the result.
 pub fn x0_from_epsilon(
     point: &StepPoint,
-    x: ArrayView4<'_, f32>,
-    epsilon: ArrayView4<'_, f32>,
+    x: &ArrayRef4<f32>,
+    epsilon: &ArrayRef4<f32>,
     clip: ClipX0,
 ) -> Array4<f32> {
     let (a, s) = (point.a(), point.s());

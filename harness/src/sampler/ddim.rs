@@ -89,7 +89,7 @@ impl Ddim {
     }
 
     /// `alpha_bar` of the state that step `index` ends at.
-    fn next_alpha_bar(&self, index: StepIndex) -> f64 {
+    pub fn next_alpha_bar(&self, index: StepIndex) -> f64 {
         self.points.get(index.0 as usize + 1).map_or(self.final_alpha_bar, |point| point.alpha_bar)
     }
 }
@@ -119,7 +119,7 @@ impl Sampler for Ddim {
         x: ArrayView4<'_, f32>,
         epsilon: ArrayView4<'_, f32>,
     ) -> Array4<f32> {
-        x0_from_epsilon(&self.point(index), x, epsilon, self.clip)
+        x0_from_epsilon(&self.point(index), &x, &epsilon, self.clip)
     }
 
     /// # Panics

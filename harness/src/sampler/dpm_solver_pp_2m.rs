@@ -90,7 +90,7 @@ impl Sampler for DpmSolverPp2m {
         x: ArrayView4<'_, f32>,
         epsilon: ArrayView4<'_, f32>,
     ) -> Array4<f32> {
-        x0_from_epsilon(&self.point(index), x, epsilon, ClipX0::Never)
+        x0_from_epsilon(&self.point(index), &x, &epsilon, ClipX0::Never)
     }
 
     /// A step whose predecessor was not taken by this value (the first one of a trajectory, wherever

@@ -87,7 +87,7 @@ impl NoiseSchedule {
                 Some(*product)
             })
             .collect();
-        match (0_u32..).zip(&alpha_bars).find(|(_, value)| !(**value > f64::MIN_POSITIVE)) {
+        match (0_u32..).zip(&alpha_bars).find(|(_, value)| **value < f64::MIN_POSITIVE) {
             Some((t, value)) => Err(ScheduleError::NoSignal { t, value: *value }),
             None => Ok(Self { betas, alpha_bars }),
         }

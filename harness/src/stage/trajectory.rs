@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Zip};
+use ndarray::{Array2, Array3, Array4, ArrayRef4, ArrayView4, Axis, Zip};
 
 use crate::guidance::Guidance;
 use crate::model::{ModelError, Network};
@@ -102,13 +102,13 @@ pub fn initial_labels(seed: u64, samples: &[SampleId], n_classes: u32) -> Vec<Cl
 /// [`initial_states`] gives to the sample. `x0` is `[b, c, h, w]` in the model's range.
 pub fn noised_references(
     point: &StepPoint,
-    x0: ArrayView4<'_, f32>,
+    x0: &ArrayRef4<f32>,
     (seed, samples): (u64, &[SampleId]),
 ) -> Array4<f32> {
     let (_, c, h, w) = x0.dim();
     let (a, s) = (point.a(), point.s());
     let mut states = initial_states(seed, samples, [c, h, w]);
-    states.zip_mut_with(&x0, |n, x0| *n = nearest_f32(a * f64::from(*x0) + s * f64::from(*n)));
+    states.zip_mut_with(x0, |n, x0| *n = nearest_f32(a * f64::from(*x0) + s * f64::from(*n)));
     states
 }
 
@@ -137,8 +137,7 @@ pub fn run_batch(
         request.before_step.map_or(Ok(()), |call| call(index))?;
         let point = sampler.point(index);
         let batching = (request.labels, request.max_batch);
-        let mut epsilon =
-            epsilon_in_batches(network, NfeKind::Trajectory, x.view(), point.t, batching)?;
+        let mut epsilon = epsilon_in_batches(network, NfeKind::Trajectory, &x, point.t, batching)?;
         nfe.trajectory += 1;
         let x0_hat = sampler.x0_hat(index, x.view(), epsilon.view());
         let context = place(request, point, [x.view(), epsilon.view(), x0_hat.view()]);
@@ -152,7 +151,7 @@ pub fn run_batch(
         x = sampler.step(index, x.view(), epsilon.view());
     }
     let methods = books.into_iter().map(Book::close).collect();
-    Ok(BatchOutcome { x0: x, methods, nfe, network_time: network.busy() - busy })
+    Ok(BatchOutcome { x0: x, methods, nfe, network_time: network.busy().saturating_sub(busy) })
 }
 
 fn place<'a, 'r: 'a>(

@@ -1,6 +1,6 @@
 //! The released code's estimator: mean square about the unperturbed prediction.
 
-use ndarray::{Array4, ArrayView4};
+use ndarray::{Array4, ArrayRef4, ArrayView4};
 
 use super::error::check_draws;
 use super::perturb::estimate_alone;
@@ -51,9 +51,9 @@ impl CenteredVariance {
 }
 
 /// `1 / M sum_m (e_m - center)^2` with an f32 center.
-pub(super) fn mean_square_about(
+pub(crate) fn mean_square_about(
     draws: &[ArrayView4<'_, f32>],
-    center: ArrayView4<'_, f32>,
+    center: &ArrayRef4<f32>,
 ) -> Array4<f32> {
     let squares = sum_of_squares_about(draws, &center.mapv(f64::from));
     squares.mapv(|sum| nearest_f32(sum / draws.len() as f64))
@@ -65,7 +65,7 @@ impl PerturbedStatistic for CenteredVariance {
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
-        mean_square_about(draws, context.epsilon)
+        mean_square_about(draws, &context.epsilon)
     }
 }
 

@@ -40,7 +40,7 @@ impl PerturbedStatistic for Dpm2CenteredCode {
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
-        mean_square_about(draws, context.x0_hat)
+        mean_square_about(draws, &context.x0_hat)
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use ndarray::Array4;
 
 use super::perturb::draws_of;
-use super::{CleanEstimate, Estimator, Perturbation, StepContext, perturbed_predictions};
+use super::{
+    CleanEstimate, Estimator, Perturbation, PerturbedStatistic, StepContext, perturbed_predictions,
+};
 use crate::model::{ModelError, Network};
 use crate::units::Nfe;
 
@@ -63,7 +65,8 @@ fn shared_predictions(
 ) -> Result<BTreeMap<CleanEstimate, Shared>, ModelError> {
     let mut wanted = BTreeMap::<CleanEstimate, u32>::new();
     let here = estimators.iter().filter(|e| e.window().contains(context.point.index));
-    for perturbation in here.filter_map(|e| e.as_perturbed().map(|p| p.perturbation())) {
+    for perturbation in here.filter_map(|e| e.as_perturbed().map(PerturbedStatistic::perturbation))
+    {
         let n_draws = wanted.entry(perturbation.clean).or_default();
         *n_draws = perturbation.n_draws.max(*n_draws);
     }
@@ -71,7 +74,10 @@ fn shared_predictions(
     for (clean, n_draws) in wanted {
         let before = network.busy();
         let stacked = perturbed_predictions(context, network, Perturbation { n_draws, clean })?;
-        shared.insert(clean, Shared { stacked, n_draws, time: network.busy() - before });
+        shared.insert(
+            clean,
+            Shared { stacked, n_draws, time: network.busy().saturating_sub(before) },
+        );
     }
     Ok(shared)
 }
@@ -99,7 +105,7 @@ fn alone(
     let (nfe, busy) = (network.nfe(), network.busy());
     let map = estimator.estimate(context, network)?;
     let nfe = per_image(nfe, network.nfe(), context.x.shape()[0]);
-    Ok(GroupEstimate { map, nfe, network_time: network.busy() - busy })
+    Ok(GroupEstimate { map, nfe, network_time: network.busy().saturating_sub(busy) })
 }
 
 /// Evaluations per image between two readings of the network's count.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ndarray::parallel::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use ndarray::{Array2, Array4, Axis, concatenate, s};
 
 use super::error::check_draws;
@@ -57,7 +58,9 @@ impl McDropout {
     fn masks(&self, context: &StepContext<'_>, rows: Range<usize>, len: usize) -> Array2<u8> {
         let b = context.samples.len();
         let mut masks = Array2::zeros((rows.len(), len));
-        for (mut mask, row) in masks.axis_iter_mut(Axis(0)).zip(rows) {
+        let first = rows.start;
+        masks.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(index, mut mask)| {
+            let row = first + index;
             let key = NoiseKey {
                 seed: context.seed,
                 purpose: Purpose::Dropout,
@@ -68,7 +71,7 @@ impl McDropout {
             if let Some(elements) = mask.as_slice_mut() {
                 dropout_mask(key, 1.0 - self.p, elements);
             }
-        }
+        });
         masks
     }
 }

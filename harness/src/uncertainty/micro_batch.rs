@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
-use ndarray::{Array4, ArrayView4, Axis, concatenate, s};
+use ndarray::{Array4, ArrayRef4, Axis, concatenate, s};
 
 use crate::model::{ModelError, Network, NetworkInput};
 use crate::units::{ClassLabel, NfeKind, Timestep};
@@ -41,7 +41,7 @@ pub fn in_batches(
 pub fn epsilon_in_batches(
     network: &mut Network<'_>,
     kind: NfeKind,
-    x: ArrayView4<'_, f32>,
+    x: &ArrayRef4<f32>,
     t: Timestep,
     (labels, max_batch): (Option<&[ClassLabel]>, NonZeroUsize),
 ) -> Result<Array4<f32>, ModelError> {

@@ -4,6 +4,7 @@ mod centered;
 mod dpm2_centered_code;
 mod error;
 mod group;
+mod image_variance;
 mod mc_dropout;
 mod mean_squared_epsilon;
 mod micro_batch;
@@ -12,13 +13,17 @@ mod sample_var;
 mod variance;
 
 pub use centered::CenteredVariance;
+pub(crate) use centered::mean_square_about;
 pub use dpm2_centered_code::Dpm2CenteredCode;
 pub use error::EstimatorError;
 pub(crate) use group::per_image;
 pub use group::{GroupEstimate, estimate_group};
+pub use image_variance::ImageVariance;
 pub use mc_dropout::McDropout;
 pub use mean_squared_epsilon::MeanSquaredEpsilon;
+pub(crate) use micro_batch::labels_of;
 pub use micro_batch::{epsilon_in_batches, in_batches};
+pub(crate) use perturb::draws_of;
 pub use perturb::{
     CleanEstimate, Perturbation, PerturbedStatistic, perturbed_predictions, perturbed_states,
 };

@@ -1,5 +1,6 @@
 //! Re-noised copies of the estimated clean image, and what the network says of them.
 
+use ndarray::parallel::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use ndarray::{Array4, ArrayView4, Axis, Zip, s};
 
 use super::{StepContext, epsilon_in_batches};
@@ -47,20 +48,19 @@ pub fn perturbed_states(context: &StepContext<'_>, perturbation: Perturbation) -
     let clean = clean_estimate(context, perturbation.clean);
     let (b, c, h, w) = clean.dim();
     let (a, s) = (context.point.a(), context.point.s());
-    let mut noise = vec![0.0; c * h * w];
     let mut states = Array4::zeros((b * perturbation.n_draws as usize, c, h, w));
-    let mut rows = states.axis_iter_mut(Axis(0));
-    for draw in 0..perturbation.n_draws {
-        for ((x0, sample), row) in clean.axis_iter(Axis(0)).zip(context.samples).zip(rows.by_ref())
-        {
-            let (seed, step) = (context.seed, context.point.index.0);
-            let key = NoiseKey { seed, purpose: Purpose::Perturb, sample: *sample, step, draw };
-            standard_normal(key, &mut noise);
-            for ((value, x0), n) in row.into_iter().zip(x0).zip(&noise) {
-                *value = nearest_f32(a * f64::from(*x0) + s * f64::from(*n));
-            }
+    states.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(index, row)| {
+        let (seed, step) = (context.seed, context.point.index.0);
+        let (sample, draw) = (context.samples[index % b], index / b);
+        let draw = u32::try_from(draw).unwrap_or(u32::MAX);
+        let key = NoiseKey { seed, purpose: Purpose::Perturb, sample, step, draw };
+        let mut noise = vec![0.0; c * h * w];
+        standard_normal(key, &mut noise);
+        let x0 = clean.index_axis(Axis(0), index % b);
+        for ((value, x0), n) in row.into_iter().zip(x0).zip(&noise) {
+            *value = nearest_f32(a * f64::from(*x0) + s * f64::from(*n));
         }
-    }
+    });
     states
 }
 
@@ -75,7 +75,7 @@ pub fn perturbed_predictions(
 ) -> Result<Array4<f32>, ModelError> {
     let states = perturbed_states(context, perturbation);
     let batching = (context.labels, context.max_batch);
-    epsilon_in_batches(network, NfeKind::Estimator, states.view(), context.point.t, batching)
+    epsilon_in_batches(network, NfeKind::Estimator, &states, context.point.t, batching)
 }
 
 /// One view a draw of an array that holds draw after draw of a batch of `b` rows.
@@ -98,7 +98,7 @@ fn clean_estimate(context: &StepContext<'_>, clean: CleanEstimate) -> Array4<f32
     match clean {
         CleanEstimate::FollowSampler => context.x0_hat.to_owned(),
         CleanEstimate::Unclipped => {
-            x0_from_epsilon(&context.point, context.x, context.epsilon, ClipX0::Never)
+            x0_from_epsilon(&context.point, &context.x, &context.epsilon, ClipX0::Never)
         }
         CleanEstimate::Dpm2Code => {
             let (a, s) = (context.point.a(), context.point.s());

@@ -6,7 +6,7 @@ use crate::noise::nearest_f32;
 
 /// Mean over draws, f64. Zeros of shape `[0, 0, 0, 0]` when there is no draw.
 pub fn mean_over_draws(draws: &[ArrayView4<'_, f32>]) -> Array4<f64> {
-    let shape = draws.first().map_or((0, 0, 0, 0), |draw| draw.dim());
+    let shape = draws.first().map_or((0, 0, 0, 0), ArrayView4::dim);
     let mut mean = Array4::<f64>::zeros(shape);
     for draw in draws {
         mean.zip_mut_with(draw, |sum, value| *sum += f64::from(*value));

@@ -1,8 +1,8 @@
 //! The exact denoiser of a mixture of Gaussians: a network whose Jacobian is not constant.
 
-use ndarray::{Array2, Array3, Array4, ArrayView3, ArrayView4, Axis, Zip};
+use ndarray::{Array2, Array3, Array4, ArrayRef3, ArrayView4, Axis, Zip};
 
-use super::{check_cotangent, checked_levels, refused};
+use super::{checked_levels, expect_shape, refused};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use crate::noise::nearest_f32;
 use crate::schedule::NoiseSchedule;
@@ -62,7 +62,7 @@ impl MixtureDenoiser {
         Ok(Self { spec, schedule, means, tau })
     }
 
-    fn posterior(&self, x: ArrayView3<'_, f32>, [a, s]: [f64; 2]) -> Posterior {
+    fn posterior(&self, x: &ArrayRef3<f32>, [a, s]: [f64; 2]) -> Posterior {
         let variance = a * a * self.tau * self.tau + s * s;
         let distance = |mean: &Array3<f32>| -> f64 {
             x.iter().zip(mean).map(|(x, m)| (f64::from(*x) - a * f64::from(*m)).powi(2)).sum()
@@ -85,7 +85,7 @@ impl MixtureDenoiser {
         &self,
         posterior: &Posterior,
         [a, s]: [f64; 2],
-        cotangent: ArrayView3<'_, f32>,
+        cotangent: &ArrayRef3<f32>,
     ) -> Array3<f32> {
         let v = posterior.variance;
         let mut out = cotangent.mapv(f64::from);
@@ -109,7 +109,7 @@ impl Denoiser for MixtureDenoiser {
         let levels = checked_levels(&self.spec, &self.schedule, &input)?;
         let mut out = input.x.to_owned();
         for (mut row, level) in out.axis_iter_mut(Axis(0)).zip(levels) {
-            let posterior = self.posterior(row.view(), level);
+            let posterior = self.posterior(&row, level);
             let ([a, s], v) = (level, posterior.variance);
             row.zip_mut_with(&posterior.mean, |value, mean| {
                 *value = nearest_f32(s / v * (f64::from(*value) - a * mean));
@@ -136,13 +136,13 @@ impl Denoiser for MixtureDenoiser {
         input: NetworkInput<'_>,
         cotangent: ArrayView4<'_, f32>,
     ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
-        check_cotangent(&self.spec, &input, cotangent)?;
+        expect_shape(&self.spec, "cotangent", cotangent.shape(), input.x.shape())?;
         let levels = checked_levels(&self.spec, &self.schedule, &input)?;
         let mut jtv = cotangent.to_owned();
         let rows = jtv.axis_iter_mut(Axis(0)).zip(input.x.axis_iter(Axis(0))).zip(levels);
         for ((mut out, x), level) in rows {
-            let posterior = self.posterior(x, level);
-            let pulled = self.pull_back(&posterior, level, out.view());
+            let posterior = self.posterior(&x, level);
+            let pulled = self.pull_back(&posterior, level, &out);
             out.assign(&pulled);
         }
         Ok((self.epsilon(input)?, jtv))

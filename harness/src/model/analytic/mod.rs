@@ -9,8 +9,6 @@ pub use gaussian::GaussianDenoiser;
 pub use identity_decoder::IdentityDecoder;
 pub use mixture::MixtureDenoiser;
 
-use ndarray::ArrayView4;
-
 use super::{DenoiserSpec, ModelError, NetworkInput};
 use crate::schedule::NoiseSchedule;
 
@@ -40,15 +38,7 @@ fn checked_levels(
     Ok(input.t.iter().map(|t| level(schedule.alpha_bar(*t))).collect())
 }
 
-/// Refuses a cotangent whose shape is not that of `x`.
-fn check_cotangent(
-    spec: &DenoiserSpec,
-    input: &NetworkInput<'_>,
-    cotangent: ArrayView4<'_, f32>,
-) -> Result<(), ModelError> {
-    expect_shape(spec, "cotangent", cotangent.shape(), input.x.shape())
-}
-
+/// Refuses an input of another shape, by its name.
 fn expect_shape(
     spec: &DenoiserSpec,
     input: &'static str,

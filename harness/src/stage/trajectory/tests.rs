@@ -161,7 +161,7 @@ fn a_reference_is_noised_to_its_place_and_rebuilt_from_there() {
     let start = StepIndex(N_STEPS / 2);
     let point = sampler.point(start);
     let x0 = Array4::from_shape_fn((2, 1, 8, 8), |(b, ..)| if b == 0 { 0.6 } else { -0.6 });
-    let x = noised_references(&point, x0.view(), (SEED, &samples));
+    let x = noised_references(&point, &x0, (SEED, &samples));
     let noise = initial_states(SEED, &samples, [1, 8, 8]);
     let expected =
         point.a() * f64::from(x0[[1, 0, 2, 3]]) + point.s() * f64::from(noise[[1, 0, 2, 3]]);

@@ -1,0 +1,167 @@
+//! What the released guidance code does differently from the paper, as rules of their own.
+//!
+//! | # | the paper | here |
+//! |---|---|---|
+//! | D9 | ascent | [`AuthorsGradient`] ascends; [`super::Direction::Descent`] is the older files' choice |
+//! | D10 | strength lambda | lambda divided by the batch size of the run to imitate, given as a number |
+//! | D11 | gradient with respect to `epsilon_t` | with respect to `x_t`, through the network |
+//! | D12 | percentile of the map | [`super::StepThresholds::Pixel`] by [`super::dataset_pixel`] |
+//! | D13 | all steps | a window: the first three steps in the shipped configurations |
+//! | D15 | `alpha_bar` at the training time | [`LoopIndexAlpha`]: at the loop index |
+//! | D17 | gradient | [`posterior`]: the rule of the shipped configurations |
+//!
+//! D14 (a quarter of the steps) and D16 (DDIM for every model) are settings of the sampler.
+//!
+//! # What is left out?
+//! The released posterior sums predictions over the *batch axis*, so each image would change with its
+//! neighbours. A row here depends on itself alone: the rule is the released one at batch size 1.
+
+use ndarray::Array4;
+
+use super::error::{check_draws, check_lambda};
+use super::gradient::moved;
+use super::posterior::Observations;
+use super::variance_gradient::pull_back;
+use super::{
+    Guidance, GuidanceError, GuidedStatistic, MaskRule, PosteriorGuidance, variance_gradient,
+};
+use crate::model::{ModelError, Network};
+use crate::noise::nearest_f32;
+use crate::sampler::{ClipX0, StepPoint, x0_from_epsilon};
+use crate::schedule::NoiseSchedule;
+use crate::uncertainty::{CleanEstimate, Perturbation, StepContext, Window};
+use crate::units::Timestep;
+
+/// `epsilon' = epsilon + (lambda / B) mask d (sum U + sum epsilon / (c h w)) / d x_t` with the centered `U`.
+///
+/// DIFFERENCE (D10): the scalar is a mean over the batch, so the gradient carries a factor `1 / B` that no table states.
+///
+/// DIFFERENCE (D11): the variable is `x_t`, and the gradient of the mean of `epsilon_t` was put into the same
+/// place before, so it is added. The second one flows through the whole network like the first.
+#[derive(Clone, Debug)]
+pub struct AuthorsGradient {
+    perturbation: Perturbation,
+    mask: MaskRule,
+    lambda: f64,
+    batch_size: u32,
+    window: Window,
+}
+
+impl AuthorsGradient {
+    /// The released class-conditional rule with `n_draws` draws, strength `lambda` (0.1 in its command
+    /// line) and the batch size of the run to imitate (128).
+    ///
+    /// # Errors
+    /// [`GuidanceError`] without a draw, for a `lambda` that is not finite or an empty batch.
+    pub fn new(
+        (n_draws, lambda, batch_size): (u32, f64, u32),
+        mask: MaskRule,
+        window: Window,
+    ) -> Result<Self, GuidanceError> {
+        check_draws("authors-code", n_draws, 1)?;
+        check_lambda(lambda)?;
+        if batch_size == 0 {
+            return Err(GuidanceError::EmptyBatch);
+        }
+        let perturbation = Perturbation { n_draws, clean: CleanEstimate::FollowSampler };
+        Ok(Self { perturbation, mask, lambda, batch_size, window })
+    }
+}
+
+impl Guidance for AuthorsGradient {
+    fn name(&self) -> &'static str {
+        "authors_gradient"
+    }
+
+    fn window(&self) -> Option<Window> {
+        Some(self.window)
+    }
+
+    fn rewrite(
+        &mut self,
+        context: &StepContext<'_>,
+        network: &mut Network<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
+        let setting = (GuidedStatistic::Centered, self.perturbation);
+        let gradient = variance_gradient(context, network, setting)?;
+        let n_elements = context.x.len() as f64 / context.x.shape()[0].max(1) as f64;
+        let stray = 1.0 / n_elements;
+        let cotangent = gradient.score.mapv(|value| nearest_f32(value + stray));
+        let through = pull_back(context, network, (&context.x, &cotangent))?;
+        let total = reaching_x(context, &gradient.states) + through.mapv(f64::from);
+        let mask = self.mask.mask(context.point.index, &gradient.u)?;
+        Ok(moved(context, &total, &mask, self.lambda / f64::from(self.batch_size)))
+    }
+}
+
+/// `d x_hat / d x_t` at fixed `epsilon_t` is 1, or 0 where `x0_hat` was clipped.
+fn reaching_x(context: &StepContext<'_>, states: &Array4<f64>) -> Array4<f64> {
+    let free = x0_from_epsilon(&context.point, &context.x, &context.epsilon, ClipX0::Never);
+    ndarray::Zip::from(states)
+        .and(&free)
+        .and(context.x0_hat)
+        .map_collect(|g, free, used| if free.to_bits() == used.to_bits() { *g } else { 0.0 })
+}
+
+/// The posterior rule with the released sum: the last draw alone instead of all M.
+///
+/// # Errors
+/// As [`PosteriorGuidance::new`].
+pub fn posterior(
+    n_draws: u32,
+    mask: MaskRule,
+    window: Window,
+) -> Result<PosteriorGuidance, GuidanceError> {
+    let rule = PosteriorGuidance::new(n_draws, mask)?.with_window(window);
+    Ok(rule.with_observations(Observations::LastDraw))
+}
+
+/// Any rule under the noise levels of the released code.
+///
+/// DIFFERENCE (D15): `alpha_bar` is looked up at the loop index i = 0, 1, .. instead of at the training time. For the
+/// first steps, the noisiest ones, `s` is then about 0.01, so the perturbation all but vanishes. The
+/// network itself is still asked at the right training time.
+pub struct LoopIndexAlpha {
+    inner: Box<dyn Guidance>,
+    schedule: NoiseSchedule,
+    clip: ClipX0,
+    name: String,
+}
+
+impl std::fmt::Debug for LoopIndexAlpha {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoopIndexAlpha").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl LoopIndexAlpha {
+    /// `inner` under `alpha_bar[loop index]` of `schedule`, with `x0_hat` clipped as `clip` says.
+    pub fn new(inner: Box<dyn Guidance>, schedule: NoiseSchedule, clip: ClipX0) -> Self {
+        let name = format!("{}_loop_index_alpha", inner.name());
+        Self { inner, schedule, clip, name }
+    }
+}
+
+impl Guidance for LoopIndexAlpha {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn window(&self) -> Option<Window> {
+        self.inner.window()
+    }
+
+    fn rewrite(
+        &mut self,
+        context: &StepContext<'_>,
+        network: &mut Network<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
+        let read_at = Timestep(context.point.index.0).min(self.schedule.last());
+        let point = StepPoint { alpha_bar: self.schedule.alpha_bar(read_at), ..context.point };
+        let x0_hat = x0_from_epsilon(&point, &context.x, &context.epsilon, self.clip);
+        let StepContext { x, epsilon, samples, labels, seed, max_batch, .. } = *context;
+        let x0_hat = x0_hat.view();
+        let moved = StepContext { point, x, epsilon, x0_hat, samples, labels, seed, max_batch };
+        self.inner.rewrite(&moved, network)
+    }
+}
