@@ -126,7 +126,7 @@ fn the_covariance_divides_by_n_minus_one() {
 #[test]
 fn influence_predicts_the_leave_one_out_distance() {
     let reference = Reference::from_features(&sample(4000, 6, 1)).unwrap();
-    let rows = sample(1500, 6, 9);
+    let rows = 2.0 * sample(1500, 6, 9);
     let estimate = reference.estimate(&rows, &EstimateOptions::default()).unwrap();
     for i in [0, 77, 1499] {
         let others: Vec<usize> = (0..1500).filter(|&j| j != i).collect();
@@ -204,7 +204,7 @@ fn filter_study_equals_full_recomputation_on_every_route() {
 fn comparisons_respect_pairing_and_overlap() {
     let reference = Reference::from_features(&sample(2000, 6, 1)).unwrap();
     let options = EstimateOptions::default();
-    let rows = sample(800, 6, 2);
+    let rows = 2.0 * sample(800, 6, 2);
     let a = reference.estimate(&rows, &options).unwrap();
     let b = reference.estimate(&(&rows + 0.01), &options).unwrap();
     let ids: Vec<u64> = (0..800).collect();

@@ -1,0 +1,18 @@
+//! Sparsification: does removing the uncertain pixels remove the error? (AUSE, AURG)
+//!
+//! Remove the most uncertain fraction x of the pixels and look at the root mean squared error of the rest, `c(x)`.
+//! The oracle removes by the error itself, `c*(x)`; chance leaves the error where it is, `c(0) = RMSE`. Then
+//! `AUSE = int c - c*` (0 for a perfect ranking) and `AURG = int c(0) - c` (0 for chance) over x in [0, 1]
+//! (Ilg et al. 2018, arXiv:1802.07095; Poggi et al. 2020, arXiv:2005.06209). Their sum, `RMSE - int c*`, depends
+//! on the error alone.
+
+mod authors;
+mod curve;
+mod exact;
+mod interval;
+mod order;
+
+pub use authors::authors_code_error;
+pub use curve::{
+    Pool, Preset, Sparsification, SparsificationCurve, SparsificationOptions, sparsification,
+};
