@@ -11,11 +11,11 @@
 //! many, and its spread is what a difference is held against.
 
 use dubench_metrics::{
-    EstimateOptions, FilterStudy, FrechetEstimate, MetricError, RandomNull, Reference,
+    EstimateOptions, FilterStudy, FrechetEstimate, MetricError, RandomNull, RankCorrelation,
+    Reference, spearman,
 };
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::rank::spearman;
 use crate::store::records::CurveRow;
 
 /// Level of the two-sided test behind `better` and `worse`.
@@ -76,7 +76,7 @@ pub struct FilteringOutcome {
     /// One entry a score, in the order given.
     pub methods: Vec<MethodOutcome>,
     /// Rank correlation of each pair of scores; `None` where one is constant.
-    pub correlations: Vec<(String, String, Option<f64>)>,
+    pub correlations: Vec<(String, String, Option<RankCorrelation>)>,
     /// FID against the fraction discarded.
     pub curves: Vec<CurveRow>,
 }
@@ -98,7 +98,7 @@ impl Filtering<'_> {
         Ok(FilteringOutcome {
             full: self.reference.estimate(self.features, &EstimateOptions::default())?,
             methods,
-            correlations: self.correlations(),
+            correlations: self.correlations()?,
             curves: self.curves(&study, &null)?,
             null,
         })
@@ -136,14 +136,20 @@ impl Filtering<'_> {
         })
     }
 
-    fn correlations(&self) -> Vec<(String, String, Option<f64>)> {
+    fn correlations(&self) -> Result<Vec<(String, String, Option<RankCorrelation>)>, MetricError> {
         let mut pairs = Vec::new();
         for (index, (method, scores)) in self.scores.iter().enumerate() {
             for (other, others) in &self.scores[..index] {
-                pairs.push((method.clone(), other.clone(), spearman(scores, others)));
+                let correlation = match spearman(scores, others) {
+                    Ok(correlation) => Some(correlation),
+                    // One of them is constant: there is no order to compare.
+                    Err(MetricError::OutOfRange { .. }) => None,
+                    Err(error) => return Err(error),
+                };
+                pairs.push((method.clone(), other.clone(), correlation));
             }
         }
-        pairs
+        Ok(pairs)
     }
 
     fn curves(

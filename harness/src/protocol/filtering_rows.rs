@@ -64,10 +64,14 @@ pub fn rows(
         rows.push(row);
     }
     for (method, other, rho) in &outcome.correlations {
-        let mut row = table.row(method, &format!("spearman({other})"), *rho);
+        let value = rho.map(|rho| rho.coefficient);
+        let mut row = table.row(method, &format!("spearman({other})"), value);
         row.n = Some(outcome.full.n as u64);
-        row.reason =
-            rho.is_none().then(|| "one of the scores is the same for all images".to_owned());
+        row.se = rho.map(|rho| rho.null_se);
+        row.reason = Some(match rho {
+            Some(_) => "se is that of unrelated scores".to_owned(),
+            None => "one of the scores is the same for all images".to_owned(),
+        });
         rows.push(row);
     }
     rows

@@ -3,7 +3,6 @@
 pub mod controls;
 pub mod filtering;
 pub mod filtering_rows;
-pub mod rank;
 
 pub use filtering::{Filtering, FilteringOutcome, Kept, MethodOutcome};
 pub use filtering_rows::{MethodFacts, RunFacts, rows};

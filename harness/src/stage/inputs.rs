@@ -1,7 +1,5 @@
 //! What a plan takes from files: hashes of model, features and reference.
 
-use std::path::{Path, PathBuf};
-
 use crate::config::{Experiment, FeaturesConfig, ModelConfig, ReferenceConfig, ScaleConfig};
 use crate::model::{ExtractorId, FeatureExtractor};
 use crate::plan::{ModelIdentity, Plan, PlanError, PlanInputs, PlanOptions, ReferenceIdentity};
@@ -89,19 +87,8 @@ fn reference_identity(
 pub fn extractor_id(experiment: &Experiment) -> Result<ExtractorId, StageError> {
     match &experiment.features {
         FeaturesConfig::Pixels { grid } => Ok(PixelFeatures::new(*grid).id().clone()),
-        FeaturesConfig::Extractor { name, preprocess } => {
-            models::extractor_id(&extractor_folder(experiment, name)?, name, *preprocess)
+        FeaturesConfig::Extractor { path, preprocess } => {
+            models::extractor_id(&experiment.resolve(path), *preprocess)
         }
     }
-}
-
-/// Folder of a feature network: a path of the experiment file, or a name in the cache.
-///
-/// # Errors
-/// [`StageError::Model`] when the cache folder is not known.
-pub fn extractor_folder(experiment: &Experiment, name: &str) -> Result<PathBuf, StageError> {
-    if name.contains('/') {
-        return Ok(experiment.resolve(Path::new(name)));
-    }
-    Ok(crate::model::onnx::environment::cache_root()?.join("extractors").join(name))
 }

@@ -4,12 +4,23 @@
 //! nothing else, a device that cannot be had is an error, and every session pins its optimisation
 //! level, because the level changes the bits of the answer.
 
+mod conversion;
+pub mod decoder;
+pub mod denoiser;
+pub mod derive;
 pub mod device;
 pub mod environment;
 pub mod extractor;
+mod lazy;
+mod ports;
 pub mod preprocess;
+pub mod runner;
+pub mod self_test;
 pub mod session;
 
+pub use decoder::{OnnxDecoder, PixelDecoder};
+pub use denoiser::{DenoiserParts, OnnxDenoiser};
 pub use device::Device;
 pub use extractor::OnnxExtractor;
-pub use session::{Feed, OnnxSession, RuntimeOptions};
+pub use self_test::SelfTestReport;
+pub use session::{Fallback, Feed, GraphSource, OnnxSession, RuntimeOptions};

@@ -158,6 +158,18 @@ impl OnnxSession {
         };
         wanted.iter().map(copy).collect()
     }
+
+    /// As [`OnnxSession::run`], for one output.
+    ///
+    /// # Errors
+    /// As [`OnnxSession::run`].
+    pub fn run_one(
+        &mut self,
+        feeds: &[(&str, Feed<'_>)],
+        wanted: &str,
+    ) -> Result<ArrayD<f32>, ModelError> {
+        self.run(feeds, &[wanted]).map(|mut outputs| outputs.remove(0))
+    }
 }
 
 /// A feed in standard layout, which is what the runtime takes.

@@ -1,0 +1,407 @@
+//! `model.yaml` of a bundle and the YAML of a feature network.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::reader::read_yaml;
+use super::{ConfigError, Fault, ScheduleConfig};
+
+/// Name of the description in a bundle.
+pub const MODEL_FILE: &str = "model.yaml";
+
+/// Version of both formats.
+const FORMAT: u32 = 1;
+
+/// `model.yaml`: all that the harness knows of a model.
+///
+/// # Examples
+/// ```
+/// # use std::path::Path;
+/// use dubench::config::model_yaml::{ModelYaml, Prediction};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("model.yaml");
+/// # #[expect(clippy::disallowed_methods, reason = "an example")]
+/// std::fs::write(&path, r"
+/// format: 1
+/// name: tiny
+/// task: {kind: denoiser, image: [3, 32, 32], range: [-1, 1], classes: null}
+/// prediction: epsilon
+/// schedule: {kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}
+/// timestep: {offset: 0}
+/// graphs:
+///   denoiser: {file: denoiser.onnx, inputs: {x: sample, t: timestep, y: null}, outputs: {prediction: eps}}
+/// files: {denoiser.onnx: {sha256: 0, bytes: 9}}
+/// provenance: {licence: MIT}
+/// ".replace("sha256: 0", &format!("sha256: '{}'", "0".repeat(64))))?;
+/// let model = ModelYaml::read(&path)?;
+/// assert_eq!(model.prediction, Prediction::Epsilon);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelYaml {
+    /// Format version: 1.
+    pub format: u32,
+    /// Name in tables.
+    pub name: String,
+    /// What the network works on.
+    pub task: TaskYaml,
+    /// What the network predicts.
+    pub prediction: Prediction,
+    /// Noise schedule of training.
+    pub schedule: ScheduleConfig,
+    /// How training times are fed.
+    #[serde(default)]
+    pub timestep: TimestepYaml,
+    /// What samplers must know of the model.
+    #[serde(default)]
+    pub sampler: SamplerYaml,
+    /// The graphs.
+    pub graphs: GraphsYaml,
+    /// Every file of the bundle, external weights included, with size and hash.
+    pub files: BTreeMap<String, FileYaml>,
+    /// Where the model comes from: for people, carried into every result.
+    #[serde(default)]
+    pub provenance: BTreeMap<String, serde_json::Value>,
+}
+
+/// What the network works on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TaskYaml {
+    /// Pixels.
+    Denoiser {
+        /// `[c, h, w]` of the image.
+        image: [usize; 3],
+        /// Range of the pixels as the network sees them: [-1, 1].
+        range: [f64; 2],
+        /// Number of classes; null for an unconditional network.
+        classes: Option<u32>,
+    },
+    /// Latents, which a decoder turns into pixels.
+    Latent {
+        /// `[c, h, w]` of the latent.
+        shape: [usize; 3],
+        /// The decoder takes `latent / scale`.
+        scale: f64,
+        /// File of the decoder: one f32 input `[b, c, h, w]`, one f32 output `[b, 3, H, W]` in [-1, 1].
+        decoder: String,
+        /// Number of classes; null for an unconditional network.
+        classes: Option<u32>,
+    },
+}
+
+impl TaskYaml {
+    /// `[c, h, w]` of the state `x_t`.
+    pub fn shape(&self) -> [usize; 3] {
+        match self {
+            Self::Denoiser { image, .. } => *image,
+            Self::Latent { shape, .. } => *shape,
+        }
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> Option<u32> {
+        match self {
+            Self::Denoiser { classes, .. } | Self::Latent { classes, .. } => *classes,
+        }
+    }
+}
+
+/// What the network predicts, with `x_t = a x_0 + s epsilon`, `a^2 = alpha_bar_t = 1 - s^2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prediction {
+    /// The noise.
+    Epsilon,
+    /// The image: `epsilon = (x_t - a x_0) / s`.
+    X0,
+    /// `v = a epsilon - s x_0` (Salimans and Ho 2022): `epsilon = a v + s x_t`.
+    V,
+    /// The score, `-epsilon / s`.
+    Score,
+}
+
+/// How training times are fed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimestepYaml {
+    /// Added to the 0-based training time before the network sees it. U-ViT counts from 1.
+    #[serde(default)]
+    pub offset: u32,
+}
+
+/// What samplers must know of the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplerYaml {
+    /// Whether `x0_hat` is clipped; `auto` clips pixel models and leaves latent models alone.
+    #[serde(default)]
+    pub clip_x0: ClipX0Yaml,
+}
+
+/// Whether `x0_hat` is clipped to [-1, 1].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClipX0Yaml {
+    /// By the kind of task.
+    #[default]
+    Auto,
+    /// Always.
+    Unit,
+    /// Never.
+    Off,
+}
+
+/// The graphs of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphsYaml {
+    /// The plain forward graph.
+    pub denoiser: DenoiserGraphYaml,
+    /// The same network with its `Dropout` nodes kept; same input and output names.
+    #[serde(default)]
+    pub train: Option<TrainGraphYaml>,
+}
+
+/// The plain forward graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenoiserGraphYaml {
+    /// File in the bundle.
+    pub file: String,
+    /// Names of the inputs.
+    pub inputs: InputsYaml,
+    /// Names of the outputs.
+    pub outputs: OutputsYaml,
+}
+
+/// Names of the inputs of a denoiser.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputsYaml {
+    /// State, f32 `[b, c, h, w]`.
+    pub x: String,
+    /// Training time, i64, i32 or f32 `[b]`.
+    pub t: String,
+    /// Class, i64 or i32 `[b]`.
+    #[serde(default)]
+    pub y: Option<String>,
+}
+
+/// Names of the outputs of a denoiser.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputsYaml {
+    /// Prediction, f32 `[b, c, h, w]`, or `[b, 2 c, h, w]` with learned variances behind.
+    pub prediction: String,
+}
+
+/// The train-mode graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainGraphYaml {
+    /// File in the bundle.
+    pub file: String,
+}
+
+/// What a file must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileYaml {
+    /// SHA-256, 64 hex digits.
+    pub sha256: String,
+    /// Size.
+    pub bytes: u64,
+}
+
+impl ModelYaml {
+    /// Reads and checks a `model.yaml`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an unreadable file, unknown keys, or values that cannot be.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let model: Self = read_yaml(path)?;
+        refuse(path, model.faults())?;
+        Ok(model)
+    }
+
+    /// Files that the graphs name.
+    pub fn graph_files(&self) -> Vec<(&'static str, &str)> {
+        let mut files = vec![("graphs.denoiser.file", self.graphs.denoiser.file.as_str())];
+        files.extend(self.graphs.train.iter().map(|t| ("graphs.train.file", t.file.as_str())));
+        if let TaskYaml::Latent { decoder, .. } = &self.task {
+            files.push(("task.decoder", decoder));
+        }
+        files
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut check = |ok: bool, key: &str, message: String| {
+            if !ok {
+                faults.push(Fault::new(key, message));
+            }
+        };
+        check(self.format == FORMAT, "format", version(self.format));
+        check(!self.name.is_empty(), "name", "is empty: tables need a name".to_owned());
+        let [c, h, w] = self.task.shape();
+        let shape_key = if matches!(self.task, TaskYaml::Latent { .. }) { "shape" } else { "image" };
+        let shape = format!("is [{c}, {h}, {w}], expected [c, h, w] of 1 or more");
+        check(c * h * w > 0, &format!("task.{shape_key}"), shape);
+        let classes = self.task.classes();
+        check(
+            classes != Some(0),
+            "task.classes",
+            "is 0: write null for an unconditional network".to_owned(),
+        );
+        let y = &self.graphs.denoiser.inputs.y;
+        check(
+            classes.is_some() == y.is_some(),
+            "graphs.denoiser.inputs.y",
+            "must name an input exactly when task.classes is a number".to_owned(),
+        );
+        match &self.task {
+            TaskYaml::Denoiser { range: [low, high], image, .. } => {
+                let message = format!("is [{low}, {high}], only [-1, 1] is supported");
+                check((*low, *high) == (-1.0, 1.0), "task.range", message);
+                let message = format!("has {} channels, expected 3", image[0]);
+                check(image[0] == 3, "task.image", message);
+            }
+            TaskYaml::Latent { scale, .. } => {
+                let message = format!("is {scale}, expected a number above 0");
+                check(scale.is_finite() && *scale > 0.0, "task.scale", message);
+            }
+        }
+        for (key, file) in self.graph_files() {
+            let message = format!("`{file}` has no entry under files: add its sha256 and bytes");
+            check(self.files.contains_key(file), key, message);
+        }
+        for (name, file) in &self.files {
+            let message = format!("`{}` is no SHA-256: expected 64 lower-case hex digits", file.sha256);
+            check(is_sha256(&file.sha256), &format!("files.{name}.sha256"), message);
+        }
+        faults
+    }
+}
+
+/// The YAML of a feature network, `experiments/extractors/<name>.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractorYaml {
+    /// Format version: 1.
+    pub format: u32,
+    /// `extractor`.
+    pub kind: ExtractorKind,
+    /// Name in tables and statistics.
+    pub name: String,
+    /// The network.
+    pub file: ExtractorFileYaml,
+    /// Image input.
+    pub input: ExtractorInputYaml,
+    /// Feature output.
+    pub output: ExtractorOutputYaml,
+    /// Preprocessing where the caller names none.
+    pub preprocess: super::Preprocess,
+    /// Where the weights come from: for people.
+    #[serde(default)]
+    pub weights: BTreeMap<String, serde_json::Value>,
+}
+
+/// The one kind of feature network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExtractorKind {
+    /// Images in, features out.
+    Extractor,
+}
+
+/// File of a feature network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractorFileYaml {
+    /// Below the cache folder, or absolute.
+    pub path: PathBuf,
+    /// SHA-256.
+    pub sha256: String,
+    /// Size.
+    pub bytes: u64,
+}
+
+/// Image input of a feature network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractorInputYaml {
+    /// Name in the graph.
+    pub name: String,
+    /// Side of the image.
+    pub size: usize,
+    /// Channels: 3.
+    pub channels: usize,
+    /// Order of the axes.
+    pub layout: LayoutYaml,
+}
+
+/// Order of the axes of an image batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LayoutYaml {
+    /// `[b, c, h, w]`.
+    Nchw,
+}
+
+/// Feature output of a feature network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractorOutputYaml {
+    /// Name in the graph.
+    pub name: String,
+    /// Number of features.
+    pub dim: usize,
+}
+
+impl ExtractorYaml {
+    /// Reads and checks the YAML of a feature network.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let extractor: Self = read_yaml(path)?;
+        refuse(path, extractor.faults())?;
+        Ok(extractor)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut check = |ok: bool, key: &str, message: String| {
+            if !ok {
+                faults.push(Fault::new(key, message));
+            }
+        };
+        let input = &self.input;
+        check(self.format == FORMAT, "format", version(self.format));
+        check(input.channels == 3, "input.channels", format!("is {}, expected 3", input.channels));
+        check(input.size > 0, "input.size", "is 0, expected the side of the image".to_owned());
+        check(self.output.dim > 0, "output.dim", "is 0, expected the feature dimension".to_owned());
+        let message = format!("`{}` is no SHA-256", self.file.sha256);
+        check(is_sha256(&self.file.sha256), "file.sha256", message);
+        faults
+    }
+}
+
+fn version(got: u32) -> String {
+    format!("is {got}, this program reads {FORMAT}: use the program that wrote the file")
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn refuse(path: &Path, faults: Vec<Fault>) -> Result<(), ConfigError> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid { path: path.to_owned(), faults })
+}

@@ -1,0 +1,196 @@
+//! Writing a model: whole or not at all, weights beside it where one message cannot hold them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+use super::error::GraphError;
+use super::external;
+use super::model::Model;
+use super::proto::{LOCATION_EXTERNAL, MAX_MESSAGE_BYTES, StringStringEntryProto, TensorProto};
+
+/// Weights of fewer bytes stay inside the message even where the others go out.
+const INLINE_BYTES: usize = 1024;
+/// External weights start at multiples of this, so that they can be memory-mapped.
+const ALIGNMENT: u64 = 4096;
+
+/// When weights go into a file of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// Inside the model below 2 GiB, beside it above.
+    #[default]
+    Auto,
+    /// Always in `NAME.data` beside the model.
+    Beside,
+}
+
+impl Model {
+    /// Writes the model to `path`, and to `path` + `.data` where weights go beside it. Both are
+    /// written under temporary names, synced and renamed; the model last.
+    ///
+    /// # Errors
+    /// [`GraphError::File`] (disk full, folder missing or read-only), [`GraphError::ExternalData`].
+    pub fn write(&self, path: &Path, weights: Weights) -> Result<(), GraphError> {
+        if weights == Weights::Auto && self.encoded_bytes() <= MAX_MESSAGE_BYTES {
+            let bytes = self.to_bytes()?;
+            return publish(path, |out| out.write_all(&bytes));
+        }
+        let data_path = with_suffix(path, ".data");
+        let location = data_path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or_else(|| file_error(path, "the name of the model must be plain text"))?
+            .to_owned();
+        let mut proto = self.proto.clone();
+        let mut failure = None;
+        let tensors: Vec<&mut TensorProto> =
+            proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer).collect();
+        publish(&data_path, |out| {
+            let mut end = 0;
+            for tensor in tensors {
+                match self.move_out(tensor, &location, end, out) {
+                    Ok(new_end) => end = new_end?,
+                    Err(error) => {
+                        failure = Some(error);
+                        return Err(std::io::Error::other("external weights cannot be read"));
+                    }
+                }
+            }
+            Ok(())
+        })
+        .map_err(|error| failure.take().unwrap_or(error))?;
+        let bytes = proto.encode_to_vec();
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            let (model, limit) = (self.label().to_owned(), MAX_MESSAGE_BYTES);
+            return Err(GraphError::TooLarge { model, bytes: bytes.len(), limit });
+        }
+        publish(path, |out| out.write_all(&bytes))
+    }
+
+    /// Appends one tensor's bytes to `out` and leaves its place in the message.
+    fn move_out(
+        &self,
+        tensor: &mut TensorProto,
+        location: &str,
+        end: u64,
+        out: &mut dyn Write,
+    ) -> Result<std::io::Result<u64>, GraphError> {
+        let stays = !external::is_external(tensor)
+            && tensor.raw_data.as_ref().is_none_or(|raw| raw.len() < INLINE_BYTES);
+        if stays {
+            return Ok(Ok(end));
+        }
+        let raw = self.raw(tensor)?.into_owned();
+        let offset = end.next_multiple_of(ALIGNMENT);
+        let written = write_padded(out, offset - end, &raw).map(|()| offset + raw.len() as u64);
+        let entry =
+            |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
+        tensor.external_data = vec![
+            entry("location", location.to_owned()),
+            entry("offset", offset.to_string()),
+            entry("length", raw.len().to_string()),
+        ];
+        tensor.data_location = Some(LOCATION_EXTERNAL);
+        tensor.raw_data = None;
+        Ok(written)
+    }
+}
+
+fn write_padded(out: &mut dyn Write, padding: u64, raw: &[u8]) -> std::io::Result<()> {
+    let zeros = [0u8; ALIGNMENT as usize];
+    let padding = usize::try_from(padding).unwrap_or(0).min(zeros.len());
+    out.write_all(&zeros[..padding])?;
+    out.write_all(raw)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn file_error(path: &Path, message: impl ToString) -> GraphError {
+    GraphError::File { path: path.display().to_string(), message: message.to_string() }
+}
+
+/// Writes under a temporary name, syncs, renames: readers see the old file or the whole new one.
+fn publish(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), GraphError> {
+    let temporary = with_suffix(path, &format!(".tmp{}", std::process::id()));
+    let written = write_synced(&temporary, fill)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .and_then(|()| sync_folder(path));
+    written.map_err(|error| {
+        // Nothing is lost when this fails: the temporary file is ours alone and named so.
+        let _ = std::fs::remove_file(&temporary);
+        file_error(path, format!("cannot be written: {error}"))
+    })
+}
+
+fn write_synced(
+    temporary: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(temporary)?;
+    let mut out = BufWriter::new(file);
+    fill(&mut out)?;
+    out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Weights;
+    use crate::graph::model::Model;
+    use crate::graph::testing::GraphUnderTest;
+
+    fn large() -> Model {
+        GraphUnderTest::new(&[64])
+            .random("w", &[64, 64])
+            .node("MatMul", &["x", "w"], &["y"], vec![])
+            .model()
+    }
+
+    #[test]
+    fn a_written_model_reads_back_equal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        large().write(&path, Weights::Auto).unwrap();
+        let back = Model::read(&path).unwrap();
+        assert_eq!(back.to_bytes().unwrap(), large().to_bytes().unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn weights_beside_the_model_read_back_equal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        large().write(&path, Weights::Beside).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < 1024);
+        let back = Model::read(&path).unwrap();
+        assert_eq!(back.initializer("w").unwrap(), large().initializer("w").unwrap());
+        assert_eq!(back.to_bytes().unwrap(), large().to_bytes().unwrap());
+        // And once more out of the external file.
+        let again = folder.path().join("again.onnx");
+        back.write(&again, Weights::Beside).unwrap();
+        assert_eq!(Model::read(&again).unwrap().to_bytes().unwrap(), large().to_bytes().unwrap());
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none").join("model.onnx");
+        let text = large().write(&path, Weights::Auto).unwrap_err().to_string();
+        assert!(text.contains("none") && text.contains("cannot be written"), "{text}");
+    }
+}

@@ -1,1 +1,0 @@
-//! Model bundles: `model.yaml` and its graphs.

@@ -1,0 +1,129 @@
+//! Graphs made from a bundle's graphs, kept in the cache by content.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::environment;
+use super::runner::OrtRunner;
+use super::session::RuntimeOptions;
+use crate::graph::cache::content_key;
+use crate::graph::dropout::{self, KeepScale, MaskLayout};
+use crate::graph::{GraphError, Model, Weights};
+use crate::model::ModelError;
+use crate::store::publish;
+
+/// A graph whose dropout masks are an input, in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DropoutGraph {
+    /// The file.
+    pub path: PathBuf,
+    /// Elements of one image's mask.
+    pub mask_len: usize,
+    /// Dropout probability of training, where all sites share it.
+    pub p: Option<f32>,
+}
+
+/// A graph that gives the vector-Jacobian product of the network's output beside the output: the
+/// inputs of the forward graph plus `cotangent`, its outputs plus `jtv`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VjpGraph {
+    /// The file.
+    pub path: PathBuf,
+    /// Name of the cotangent input, of the output's shape.
+    pub cotangent: String,
+    /// Name of the product, of the shape of `x`.
+    pub jtv: String,
+}
+
+/// The mask-input graph of a train-mode graph: from the cache, else made and put there.
+///
+/// # Errors
+/// [`GraphError`] where the graph has no usable dropout or cannot be read;
+/// [`ModelError::Runtime`] where the runtime or the cache folder cannot be had.
+pub fn dropout_graph(train: &Path, options: &RuntimeOptions) -> Result<DropoutGraph, DeriveError> {
+    let model = Model::read(train)?;
+    let key = content_key(&model, "dropout keep_scale=input")?;
+    let folder = environment::cache_root()?.join("derived");
+    let path = folder.join(format!("{key}.onnx"));
+    if let Some(layout) = cached(&path) {
+        return Ok(describe(path, &layout));
+    }
+    let environment = environment::environment(options.library.as_deref())?.clone();
+    let runner = OrtRunner::new(environment, options.threads.max(1));
+    let (masked, layout) = dropout::to_mask_input(&model, KeepScale::Input, &runner)?;
+    std::fs::create_dir_all(&folder).map_err(|error| DeriveError::cache(&folder, &error))?;
+    masked.write(&path, Weights::Auto)?;
+    seal(&path).map_err(|error| DeriveError::cache(&path, &error))?;
+    Ok(describe(path, &layout))
+}
+
+fn describe(path: PathBuf, layout: &MaskLayout) -> DropoutGraph {
+    let first = layout.sites.first().map(|site| site.p);
+    let p = first.filter(|p| layout.sites.iter().all(|site| site.p.to_bits() == p.to_bits()));
+    DropoutGraph { path, mask_len: layout.total, p }
+}
+
+/// Layout of a cached graph whose bytes are those that were sealed; `None` makes it anew.
+fn cached(path: &Path) -> Option<MaskLayout> {
+    let promised = std::fs::read_to_string(seal_path(path)).ok()?;
+    let found = digest(path).ok()?;
+    if promised.trim() != found {
+        tracing::warn!(path = %path.display(), "damaged derived graph, making it again");
+        return None;
+    }
+    MaskLayout::of(&Model::read(path).ok()?)
+}
+
+/// Writes the digest last: without it a graph in the cache does not count.
+fn seal(path: &Path) -> std::io::Result<()> {
+    publish(&seal_path(path), digest(path)?.as_bytes())
+}
+
+fn seal_path(path: &Path) -> PathBuf {
+    path.with_extension("onnx.sha256")
+}
+
+/// Digest of the graph and of the weights beside it, where it has them.
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    hasher.update(std::fs::read(path)?);
+    let beside = path.with_extension("onnx.data");
+    if beside.is_file() {
+        std::io::copy(&mut std::fs::File::open(beside)?, &mut HashWriter(&mut hasher))?;
+    }
+    Ok(super::super::bundle::files::hex(&hasher.finalize()))
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Why a graph could not be derived.
+#[derive(Debug, thiserror::Error)]
+pub enum DeriveError {
+    /// The pass refuses the graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The runtime or the cache is missing.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl DeriveError {
+    fn cache(path: &Path, error: &std::io::Error) -> Self {
+        Self::Model(ModelError::Runtime {
+            context: format!("cache of derived graphs, {}", path.display()),
+            message: error.to_string(),
+        })
+    }
+}
