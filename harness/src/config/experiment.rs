@@ -121,3 +121,20 @@ impl Experiment {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_experiment_is_good_and_keeps_the_published_fraction() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/table1-cifar10.yaml");
+        let experiment = Experiment::read(&path).unwrap();
+        let names: Vec<&str> = experiment.scales.keys().map(String::as_str).collect();
+        assert_eq!(names, ["mini", "paper", "smoke"]);
+        for (name, scale) in &experiment.scales {
+            let fraction = scale.n_keep as f64 / scale.n_pool as f64;
+            assert!((fraction - 5.0 / 6.0).abs() < 1e-3, "{name}: {fraction}");
+        }
+    }
+}

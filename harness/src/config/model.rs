@@ -26,5 +26,10 @@ pub enum ModelConfig {
         std: f64,
         /// Noise schedule of the imagined training.
         schedule: ScheduleConfig,
+        /// Whether it has a dropout element for each output element.
+        #[serde(default)]
+        dropout: bool,
+        /// Number of classes, whose means lie 0.1 apart; left out for none.
+        classes: Option<u32>,
     },
 }

@@ -47,14 +47,12 @@ impl Default for CurveConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FeaturesConfig {
-    /// A bundle of `kind: extractor`.
+    /// A network described by a file of `kind: extractor`.
     Extractor {
-        /// A name that set-up knows (`fid-inception`), or a folder relative to the experiment file
-        /// (with a slash).
-        name: String,
-        /// Resize and scaling.
-        #[serde(default)]
-        preprocess: Preprocess,
+        /// That file, relative to the experiment file: `extractors/fid-inception.yaml`.
+        path: PathBuf,
+        /// Resize and scaling, where not the file's own.
+        preprocess: Option<Preprocess>,
     },
     /// Means of pixel blocks, `grid x grid` a channel, scaled to [0, 1]: no network, for tests of
     /// the pipeline. Their Fréchet distance is not an FID.

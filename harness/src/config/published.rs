@@ -1,11 +1,9 @@
 //! Published numbers, restated in files of their own, and the key that finds them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-
-use super::{ConfigError, read_yaml};
 
 /// Where the published numbers of an experiment stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,14 +68,6 @@ pub struct PublishedSetting {
 }
 
 impl PublishedTable {
-    /// Reads a table.
-    ///
-    /// # Errors
-    /// As [`read_yaml`].
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        read_yaml(path)
-    }
-
     /// The row that `key` names.
     pub fn setting(&self, key: &PublishedConfig) -> Option<&PublishedSetting> {
         self.settings.iter().find(|row| {
@@ -102,7 +92,7 @@ impl PublishedSetting {
     ///
     /// # Examples
     /// ```
-    /// use dubench::config::PublishedSetting;
+    /// use dubench::config::published::PublishedSetting;
     /// let fid = [("sample_var".to_owned(), Some(13.416)), ("bayesdiff".to_owned(), None)].into();
     /// let row = PublishedSetting {
     ///     network: "DDPM".into(), dataset: "CIFAR-10".into(), sampler: Some("DDIM".into()),

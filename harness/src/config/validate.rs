@@ -49,7 +49,7 @@ fn name(key: &str, value: &str, faults: &mut Vec<Fault>) {
 }
 
 fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
-    let ModelConfig::Analytic { shape, mean, std, schedule } = model else { return };
+    let ModelConfig::Analytic { shape, mean, std, schedule, classes, .. } = model else { return };
     if shape[0] != 3 || shape[1] == 0 || shape[2] == 0 {
         let message = format!("{shape:?} is no image: use [3, height, width]");
         faults.push(Fault::new(format!("{key}.shape"), message));
@@ -59,6 +59,9 @@ fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
     }
     if !(std.is_finite() && *std > 0.0) {
         faults.push(Fault::new(format!("{key}.std"), format!("{std} is not above 0")));
+    }
+    if *classes == Some(0) {
+        faults.push(Fault::new(format!("{key}.classes"), "0 classes: leave it out for none"));
     }
     noise_schedule(&format!("{key}.schedule"), schedule, faults);
 }

@@ -1,1 +1,8 @@
 //! Published protocols, one a file. Pure.
+
+pub mod controls;
+pub mod filtering;
+pub mod filtering_rows;
+
+pub use filtering::{Filtering, FilteringOutcome, Kept, MethodOutcome};
+pub use filtering_rows::{MethodFacts, RunFacts, rows};

@@ -1,4 +1,27 @@
-//! generate, features, evaluate: parts in, parts out.
+//! generate, features, evaluate, report: parts in, parts out.
+//!
+//! Every stage does the same: the blocks of its shard, less those whose part is whole and of this plan; one
+//! part published at a time; a stop between steps loses the block in hand and nothing else.
 
+pub mod build;
+pub mod error;
+pub mod evaluate;
+pub mod features;
+pub mod generate;
+pub mod inputs;
+pub mod models;
+pub mod pixels;
+pub mod progress;
+pub mod report;
+pub mod run;
+pub mod shelf;
 pub mod statistics;
+pub mod stop;
+#[cfg(test)]
+mod tests;
 pub mod trajectory;
+
+pub use error::StageError;
+pub use progress::{Progress, Silent};
+pub use run::{Run, Sharing, StageSummary};
+pub use stop::Stop;

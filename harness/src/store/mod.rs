@@ -1,6 +1,26 @@
 //! Parts, manifests, sidecars: the only writer of data files and the only door to `arrow` and `parquet`.
+//!
+//! A file is whole or absent ([`publish`]), its hash stands beside it ([`sidecar`]) and is checked
+//! whenever it is read, and it says in its own metadata what it is and which plan it belongs to
+//! ([`envelope`]).
 
-pub mod records;
+pub mod columns;
+pub mod digest;
+pub mod envelope;
+pub mod error;
+pub mod features;
+pub mod layout;
+pub mod lock;
+pub mod manifest;
+pub mod part;
 pub mod publish;
+pub mod records;
+pub mod results;
+pub mod sidecar;
+pub mod statistics;
+pub mod table;
 
-pub use publish::publish;
+pub use envelope::{Envelope, Kind, Provenance};
+pub use error::StoreError;
+pub use layout::Layout;
+pub use publish::{Publication, publish, publish_new};

@@ -1,0 +1,180 @@
+//! From resolved values to objects: the only place where configuration is matched to algorithms.
+
+use std::collections::BTreeMap;
+
+use ndarray::Array3;
+
+use crate::config::{
+    Clip, FinalAlphaBar as FinalAlphaBarConfig, GridConfig, ModelConfig, SamplerConfig,
+    ScheduleConfig,
+};
+use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
+use crate::model::{Decoder, Denoiser, DenoiserSpec};
+use crate::plan::{ControlRule, EstimatorPlan, EstimatorRule, Plan};
+use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, Sampler};
+use crate::schedule::{NoiseSchedule, ScheduleError, TimestepGrid};
+use crate::store::Provenance;
+use crate::uncertainty::{
+    CenteredVariance, Estimator, McDropout, MeanSquaredEpsilon, SampleVariance,
+};
+
+use super::StageError;
+
+/// A model, ready to run.
+pub struct OpenModel {
+    /// Its noise predictions.
+    pub denoiser: Box<dyn Denoiser>,
+    /// Its way from states to images.
+    pub decoder: Box<dyn Decoder>,
+    /// Its noise schedule.
+    pub schedule: NoiseSchedule,
+    /// What runs it, where.
+    pub provenance: Provenance,
+}
+
+impl std::fmt::Debug for OpenModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenModel").field("spec", self.denoiser.spec()).finish_non_exhaustive()
+    }
+}
+
+/// Name of the model with a closed form.
+pub const ANALYTIC_NAME: &str = "analytic-gaussian";
+
+/// The model of the closed form `x_0 ~ N(mean, std^2 I)`; `None` for a bundle.
+///
+/// # Errors
+/// [`StageError`] when the values make no model.
+pub fn analytic(config: &ModelConfig) -> Result<Option<OpenModel>, StageError> {
+    let ModelConfig::Analytic { shape, mean, std, schedule, dropout, classes } = config else {
+        return Ok(None);
+    };
+    let schedule = noise_schedule(schedule)?;
+    #[expect(clippy::cast_possible_truncation, reason = "a grey level in [-1, 1]")]
+    let mean = Array3::from_elem((shape[0], shape[1], shape[2]), *mean as f32);
+    let mut denoiser = GaussianDenoiser::new(schedule.clone(), mean, *std)?.with_clip_x0();
+    if *dropout {
+        denoiser = denoiser.with_dropout();
+    }
+    if let Some(classes) = classes {
+        denoiser = denoiser.with_classes(*classes, 0.1);
+    }
+    Ok(Some(OpenModel {
+        denoiser: Box::new(denoiser),
+        decoder: Box::new(IdentityDecoder),
+        schedule,
+        provenance: Provenance::new("closed form", "cpu"),
+    }))
+}
+
+/// A noise schedule.
+///
+/// # Errors
+/// [`ScheduleError`].
+pub fn noise_schedule(config: &ScheduleConfig) -> Result<NoiseSchedule, ScheduleError> {
+    match config {
+        ScheduleConfig::Linear { beta_start, beta_end, n_train_steps } => {
+            NoiseSchedule::linear(*beta_start, *beta_end, *n_train_steps)
+        }
+        ScheduleConfig::ScaledLinear { beta_start, beta_end, n_train_steps } => {
+            NoiseSchedule::scaled_linear(*beta_start, *beta_end, *n_train_steps)
+        }
+        ScheduleConfig::Cosine { n_train_steps } => NoiseSchedule::cosine(*n_train_steps),
+    }
+}
+
+/// A sampler at its first step.
+///
+/// # Errors
+/// [`StageError::Sampler`] or [`StageError::Schedule`].
+pub fn sampler(
+    config: &SamplerConfig,
+    schedule: &NoiseSchedule,
+    spec: &DenoiserSpec,
+) -> Result<Box<dyn Sampler>, StageError> {
+    match config {
+        SamplerConfig::Ddim { n_steps, grid, clip_x0, final_alpha_bar } => {
+            let grid = timestep_grid(grid, schedule, *n_steps)?;
+            let clip = match clip_x0 {
+                Clip::FollowModel if spec.clip_x0 => ClipX0::Unit,
+                Clip::FollowModel | Clip::Off => ClipX0::Never,
+            };
+            let last = match final_alpha_bar {
+                FinalAlphaBarConfig::One => FinalAlphaBar::One,
+                FinalAlphaBarConfig::First => FinalAlphaBar::FirstTrainStep,
+            };
+            Ok(Box::new(Ddim::new(schedule, &grid, clip, last)?))
+        }
+        SamplerConfig::DpmSolverPp2m { n_steps, grid } => {
+            let grid = timestep_grid(grid, schedule, *n_steps)?;
+            Ok(Box::new(DpmSolverPp2m::new(schedule, &grid)?))
+        }
+    }
+}
+
+fn timestep_grid(
+    config: &GridConfig,
+    schedule: &NoiseSchedule,
+    n_steps: u32,
+) -> Result<TimestepGrid, ScheduleError> {
+    match config {
+        GridConfig::Leading { offset } => {
+            TimestepGrid::leading(schedule.n_train_steps(), n_steps, *offset)
+        }
+        GridConfig::Linspace {} => TimestepGrid::linspace(schedule.n_train_steps(), n_steps),
+    }
+}
+
+/// Why a method of the plan cannot run on this model, for each that cannot: the dash of a table.
+pub fn not_applicable(plan: &Plan, spec: &DenoiserSpec) -> BTreeMap<String, String> {
+    plan.estimators
+        .iter()
+        .filter(|estimator| matches!(estimator.rule, EstimatorRule::McDropout { .. }))
+        .filter(|_| spec.dropout_mask_len.is_none())
+        .map(|estimator| {
+            let reason = format!(
+                "{} has no Dropout: export its train-mode graph, and name it in model.yaml as graphs.train",
+                spec.name
+            );
+            (estimator.name.clone(), reason)
+        })
+        .collect()
+}
+
+/// The estimators and step-wise controls of a plan that this model can serve, in plan order.
+///
+/// # Errors
+/// [`StageError::Estimator`].
+pub fn estimators(plan: &Plan, spec: &DenoiserSpec) -> Result<Vec<Box<dyn Estimator>>, StageError> {
+    let absent = not_applicable(plan, spec);
+    let mut built: Vec<Box<dyn Estimator>> = Vec::new();
+    for estimator in plan.estimators.iter().filter(|e| !absent.contains_key(&e.name)) {
+        built.push(self::estimator(estimator)?);
+    }
+    for control in &plan.controls {
+        match control.rule {
+            ControlRule::TotalVariation {} => {}
+            ControlRule::MeanSquaredEpsilon { window } => {
+                built.push(Box::new(MeanSquaredEpsilon::new(window)));
+            }
+        }
+    }
+    Ok(built)
+}
+
+fn estimator(plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, StageError> {
+    let EstimatorPlan { name, rule, n_draws, window } = plan;
+    Ok(match rule {
+        EstimatorRule::SampleVar {} => {
+            Box::new(SampleVariance::new(*window, *n_draws)?.named(name.as_str()))
+        }
+        EstimatorRule::Centered {} => {
+            Box::new(CenteredVariance::new(*window, *n_draws)?.named(name.as_str()))
+        }
+        EstimatorRule::McDropout { p } => {
+            #[expect(clippy::cast_possible_truncation, reason = "a probability")]
+            let p = *p as f32;
+            Box::new(McDropout::new(*window, *n_draws, p)?.named(name.as_str()))
+        }
+    })
+}

@@ -1,0 +1,352 @@
+//! Scores and features to numbers.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use dubench_metrics::{Gaussian, MetricError, Reference};
+use ndarray::{Array2, s};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Experiment, ProtocolConfig, PublishedSetting, PublishedTable, read_yaml};
+use crate::plan::Plan;
+use crate::plan::canonical::fingerprint;
+use crate::protocol::{Filtering, FilteringOutcome, MethodFacts, RunFacts, rows};
+use crate::store::layout::StageName;
+use crate::store::manifest::Manifest;
+use crate::store::part::{self, Parts};
+use crate::store::records::{CurveRow, MetricRow, ScoreTable};
+use crate::store::statistics::Statistics;
+use crate::store::{Provenance, StoreError, features, publish, results, sidecar};
+
+use super::{Run, StageError, features as features_stage, generate, inputs};
+
+/// Everything that the run folder holds after an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Rows of `metrics.parquet`.
+    pub rows: Vec<MetricRow>,
+    /// Rows of `curves.parquet`.
+    pub curves: Vec<CurveRow>,
+    /// Scores of all images.
+    pub scores: ScoreTable,
+    /// [`results::metrics_digest`] of the rows.
+    pub digest: String,
+    /// Whether an earlier evaluation of the same parts was found instead of computed.
+    pub found: bool,
+}
+
+/// Where times go, so that `metrics.parquet` can be compared without them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Wall time of all blocks of `generate`.
+    pub generate_seconds: f64,
+    /// Of which inside the denoiser.
+    pub generate_network_seconds: f64,
+    /// Wall time of all blocks of `features`.
+    pub features_seconds: f64,
+    /// Wall time of `evaluate`.
+    pub evaluate_seconds: f64,
+}
+
+/// What `evaluated.json` says: which parts gave which numbers.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Evaluated {
+    plan_id: String,
+    inputs: String,
+    metrics: String,
+}
+
+/// All parts of a run, in block order.
+struct Pool {
+    scores: ScoreTable,
+    methods: BTreeMap<String, MethodFacts>,
+    features: Array2<f32>,
+    nfe_trajectory: u64,
+    timings: Timings,
+}
+
+/// Computes the numbers of a plan whose parts are all there, or finds them computed.
+///
+/// # Errors
+/// [`StageError::Missing`] with the missing blocks, [`StageError::Gate`] after writing when a number is outside
+/// its band, and the errors of files and metrics.
+pub fn evaluate(run: &Run<'_>, experiment: &Experiment) -> Result<Evaluation, StageError> {
+    let start = Instant::now();
+    let inputs = complete(run)?;
+    let plan_id = run.plan.id();
+    if let Some(found) = find(run, &plan_id, &inputs)? {
+        check_gates(experiment, run.plan, &found.rows)?;
+        return Ok(found);
+    }
+    run.progress.begin("evaluate", run.plan.n_pool, 0);
+    let computed = compute(run, experiment, &plan_id);
+    run.progress.end();
+    let (evaluation, mut timings) = computed?;
+    timings.evaluate_seconds = start.elapsed().as_secs_f64();
+    write(run, &plan_id, inputs, (&evaluation, &timings))?;
+    check_gates(experiment, run.plan, &evaluation.rows)?;
+    Ok(evaluation)
+}
+
+/// Checks that every part stands whole; the digest of what they claim.
+fn complete(run: &Run<'_>) -> Result<String, StageError> {
+    let mut missing: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
+    let mut claims = Vec::new();
+    for block in run.plan.blocks() {
+        if !generate::is_done(run, &block)? {
+            missing.entry(StageName::Generate.as_str()).or_default().push(block.id.0);
+            continue;
+        }
+        if !features_stage::is_done(run, &block)? {
+            missing.entry(StageName::Features.as_str()).or_default().push(block.id.0);
+            continue;
+        }
+        let images = run.layout.part(StageName::Generate, block.id);
+        let feature = run.layout.part(StageName::Features, block.id);
+        let (generate_id, features_id) = ids(run);
+        claims.push((
+            part::claims(&images, generate_id)?.content_sha256,
+            features::claims(&feature, features_id)?.content_sha256,
+        ));
+    }
+    for stage in [StageName::Generate, StageName::Features] {
+        if let Some(blocks) = missing.remove(stage.as_str()) {
+            return Err(StageError::Missing {
+                stage: stage.as_str(),
+                n_blocks: run.plan.n_blocks(),
+                n_missing: blocks.len() as u64,
+                missing: blocks,
+            });
+        }
+    }
+    Ok(fingerprint(&claims))
+}
+
+fn ids<'a>(run: &'a Run<'_>) -> (&'a str, &'a str) {
+    (run.layout.stage_id(StageName::Generate), run.layout.stage_id(StageName::Features))
+}
+
+/// An earlier evaluation of the same parts.
+fn find(run: &Run<'_>, plan_id: &str, inputs: &str) -> Result<Option<Evaluation>, StageError> {
+    let Ok(text) = std::fs::read_to_string(run.layout.run_file("evaluated.json")) else {
+        return Ok(None);
+    };
+    let Ok(known) = serde_json::from_str::<Evaluated>(&text) else { return Ok(None) };
+    let files = ["metrics.parquet", "curves.parquet", "scores.parquet"];
+    if known.plan_id != plan_id || known.inputs != inputs {
+        return Ok(None);
+    }
+    for name in files {
+        if sidecar::standing(&run.layout.run_file(name))? != sidecar::Standing::Sealed {
+            return Ok(None);
+        }
+    }
+    let evaluation = read(run)?;
+    Ok((evaluation.digest == known.metrics).then_some(evaluation))
+}
+
+/// Reads the results of a run.
+///
+/// # Errors
+/// [`StageError::Store`].
+pub fn read(run: &Run<'_>) -> Result<Evaluation, StageError> {
+    let rows = results::read_metrics(&run.layout.run_file("metrics.parquet"))?;
+    let curves = results::read_curves(&run.layout.run_file("curves.parquet"))?;
+    let scores = results::read_scores(&run.layout.run_file("scores.parquet"))?;
+    let digest = results::metrics_digest(&rows);
+    Ok(Evaluation { rows, curves, scores, digest, found: true })
+}
+
+fn write(
+    run: &Run<'_>,
+    plan_id: &str,
+    inputs: String,
+    (evaluation, timings): (&Evaluation, &Timings),
+) -> Result<(), StageError> {
+    let provenance = Provenance::new("none", "cpu");
+    let file = |name: &str| run.layout.run_file(name);
+    results::write_metrics(&file("metrics.parquet"), &evaluation.rows, plan_id, &provenance)?;
+    results::write_curves(&file("curves.parquet"), &evaluation.curves, plan_id, &provenance)?;
+    results::write_scores(&file("scores.parquet"), &evaluation.scores, plan_id, &provenance)?;
+    json(run, "timings.json", timings)?;
+    // Last: without it the evaluation did not take place.
+    let metrics = evaluation.digest.clone();
+    json(run, "evaluated.json", &Evaluated { plan_id: plan_id.to_owned(), inputs, metrics })
+}
+
+fn json<T: Serialize>(run: &Run<'_>, name: &str, value: &T) -> Result<(), StageError> {
+    let path = run.layout.run_file(name);
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|error| StoreError::malformed(&path, error))?;
+    text.push('\n');
+    publish(&path, text.as_bytes())
+        .map_err(|source| StoreError::Write { path: path.clone(), source })?;
+    Ok(())
+}
+
+fn compute(
+    run: &Run<'_>,
+    experiment: &Experiment,
+    plan_id: &str,
+) -> Result<(Evaluation, Timings), StageError> {
+    let pool = read_pool(run)?;
+    let reference = reference(run.plan, experiment)?;
+    let outcome = protocol(run.plan, &pool, &reference)?;
+    let plan = run.plan;
+    let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
+    let estimator_seconds: f64 = pool.methods.values().map(|facts| facts.seconds).sum();
+    let facts = RunFacts {
+        experiment: [plan.experiment.clone(), plan.artefact.clone(), plan.scale.clone()],
+        setting: [plan.model.name.clone(), plan.reference.dataset.clone(), plan.sampler.label()],
+        plan_id: plan_id.to_owned(),
+        n_reference: plan.reference.n,
+        nfe_trajectory: pool.nfe_trajectory,
+        trajectory_seconds: pool.timings.generate_network_seconds - estimator_seconds,
+    };
+    let published = published(experiment)?;
+    let paper = |metric: &str, method: &str| {
+        published.as_ref().and_then(|setting| setting.value(metric, method))
+    };
+    let rows = rows(&facts, &outcome, &pool.methods, &manifest.not_applicable, &paper);
+    let digest = results::metrics_digest(&rows);
+    let evaluation =
+        Evaluation { rows, curves: outcome.curves, scores: pool.scores, digest, found: false };
+    Ok((evaluation, pool.timings))
+}
+
+fn protocol(
+    plan: &Plan,
+    pool: &Pool,
+    reference: &Reference,
+) -> Result<FilteringOutcome, StageError> {
+    let ProtocolConfig::Filtering { n_random, curve } = &plan.protocol;
+    let n_keep = usize::try_from(plan.n_keep).unwrap_or(usize::MAX);
+    let filtering = Filtering {
+        features: pool.features.view(),
+        reference,
+        scores: &pool.scores.columns,
+        n_keep,
+        n_random: *n_random as usize,
+        curve: (curve.n_parts, curve.n_points),
+        n_curve_random: curve.n_random as usize,
+        seed: plan.seed,
+    };
+    let what = format!("filtering {} images by {} scores", plan.n_pool, pool.scores.columns.len());
+    filtering.run().map_err(|source| StageError::Metric { what, source })
+}
+
+fn reference(plan: &Plan, experiment: &Experiment) -> Result<Reference, StageError> {
+    let sizes = inputs::scale_of(experiment, &plan.scale)?;
+    let path = experiment.resolve(&inputs::reference_config(experiment, sizes).path);
+    let statistics = Statistics::read(&path)?;
+    let n = statistics.n.and_then(|n| usize::try_from(n).ok());
+    let build = || -> Result<Reference, MetricError> {
+        Reference::new(Gaussian::new(statistics.mu, statistics.sigma, n)?)
+    };
+    let what = path.display().to_string();
+    build().map_err(|source| StageError::Metric { what, source })
+}
+
+/// The published row of an experiment.
+///
+/// # Errors
+/// [`StageError::Config`] for the file, [`StageError::Published`] when it has no such row.
+pub fn published(experiment: &Experiment) -> Result<Option<PublishedSetting>, StageError> {
+    let Some(key) = &experiment.published else { return Ok(None) };
+    let path = experiment.resolve(&key.file);
+    let table: PublishedTable = read_yaml(&path)?;
+    match table.setting(key) {
+        Some(setting) => Ok(Some(setting.clone())),
+        None => Err(StageError::Published {
+            path: path.display().to_string(),
+            key: format!(
+                "{} / {} / {}",
+                key.network,
+                key.dataset,
+                key.sampler.as_deref().unwrap_or("no sampler")
+            ),
+            known: table.keys(),
+        }),
+    }
+}
+
+/// Reads all parts in block order, whatever order they were made in.
+fn read_pool(run: &Run<'_>) -> Result<Pool, StageError> {
+    let n = usize::try_from(run.plan.n_pool).unwrap_or(usize::MAX);
+    let (generate_id, features_id) = ids(run);
+    let mut pool = Pool {
+        scores: ScoreTable { samples: Vec::with_capacity(n), columns: Vec::new() },
+        methods: BTreeMap::new(),
+        features: Array2::zeros((n, run.plan.extractor.dim)),
+        nfe_trajectory: 0,
+        timings: Timings::default(),
+    };
+    for block in run.plan.blocks() {
+        let path = run.layout.part(StageName::Generate, block.id);
+        let images = part::read(&path, generate_id, Parts::Scores)?;
+        let feature_path = run.layout.part(StageName::Features, block.id);
+        let feature = features::read(&feature_path, features_id)?;
+        let expected = block.sample_ids();
+        for (path, samples) in [(&path, &images.samples), (&feature_path, &feature.samples)] {
+            if *samples != expected {
+                let message =
+                    format!("its samples are not {}..{}", block.samples.start, block.samples.end);
+                return Err(StoreError::malformed(path, message).into());
+            }
+        }
+        let first = pool.scores.samples.len();
+        let shape = (expected.len(), run.plan.extractor.dim);
+        if feature.features.dim() != shape {
+            let message = format!("features are {:?}, not {shape:?}", feature.features.dim());
+            return Err(StoreError::malformed(&feature_path, message).into());
+        }
+        pool.features.slice_mut(s![first..first + expected.len(), ..]).assign(&feature.features);
+        pool.timings.features_seconds += feature.seconds;
+        pool.add(images);
+        run.progress.advance(block.len());
+    }
+    Ok(pool)
+}
+
+impl Pool {
+    fn add(&mut self, images: crate::store::records::ImagePart) {
+        self.nfe_trajectory = images.nfe_trajectory;
+        self.timings.generate_seconds += images.seconds;
+        self.timings.generate_network_seconds += images.network_seconds;
+        self.scores.samples.extend(images.samples);
+        for method in images.scores {
+            let facts = self
+                .methods
+                .entry(method.method.clone())
+                .or_insert(MethodFacts { nfe: method.nfe, seconds: 0.0 });
+            facts.seconds += method.network_seconds;
+            match self.scores.columns.iter_mut().find(|(name, _)| *name == method.method) {
+                Some((_, column)) => column.extend(method.score),
+                None => self.scores.columns.push((method.method, method.score)),
+            }
+        }
+    }
+}
+
+fn check_gates(experiment: &Experiment, plan: &Plan, rows: &[MetricRow]) -> Result<(), StageError> {
+    let faults: Vec<String> = experiment
+        .gates
+        .iter()
+        .filter(|gate| gate.scale == plan.scale)
+        .filter_map(|gate| {
+            let row =
+                rows.iter().find(|row| row.method == gate.method && row.metric == gate.metric);
+            let value = row.and_then(|row| row.value);
+            let inside = value.is_some_and(|value| (gate.min..=gate.max).contains(&value));
+            let got = value.map_or("missing".to_owned(), |value| value.to_string());
+            (!inside).then(|| {
+                format!(
+                    "{} of {} is {got}, accepted {}..={}",
+                    gate.metric, gate.method, gate.min, gate.max
+                )
+            })
+        })
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(StageError::Gate { faults }) }
+}

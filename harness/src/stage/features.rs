@@ -1,0 +1,189 @@
+//! Features of generated images, block by block, kept by the content of the images.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Instant;
+
+use ndarray::{Array2, Axis, concatenate, s};
+
+use crate::model::{FeatureExtractor, ModelError};
+use crate::plan::{Block, outstanding};
+use crate::store::features::{self, FeaturePart};
+use crate::store::layout::StageName;
+use crate::store::part::{self, Parts};
+use crate::store::{Provenance, StoreError};
+
+use super::shelf::{self, Checks};
+use super::{Run, StageError, StageSummary, generate};
+
+const STAGE: StageName = StageName::Features;
+
+/// A feature network, ready to run.
+pub struct OpenExtractor {
+    /// The network.
+    pub extractor: Box<dyn FeatureExtractor>,
+    /// What runs it, where.
+    pub provenance: Provenance,
+}
+
+impl std::fmt::Debug for OpenExtractor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenExtractor").field("id", self.extractor.id()).finish_non_exhaustive()
+    }
+}
+
+/// Extracts the outstanding blocks of the shard, whose images must be there. The network is opened only if
+/// there are any.
+///
+/// # Errors
+/// [`StageError::Missing`] when images are missing, and the errors of networks and files.
+pub fn features(
+    run: &Run<'_>,
+    batch_size: NonZeroUsize,
+    open: &mut dyn FnMut() -> Result<OpenExtractor, StageError>,
+) -> Result<StageSummary, StageError> {
+    let start = Instant::now();
+    let _lock = run.lock(STAGE)?;
+    let mut missing = Vec::new();
+    let mut summary = StageSummary::default();
+    let mut found_images = 0;
+    let blocks = outstanding(run.plan, run.shard, |block| {
+        summary.n_blocks += 1;
+        if !generate::is_done(run, block)? {
+            missing.push(block.id.0);
+            return Ok(true);
+        }
+        let done = is_done(run, block)?;
+        summary.n_found += usize::from(done);
+        found_images += if done { block.len() } else { 0 };
+        Ok::<_, StageError>(done)
+    })?;
+    if !missing.is_empty() {
+        let (n_blocks, n_missing) = (summary.n_blocks as u64, missing.len() as u64);
+        return Err(StageError::Missing { stage: "generate", n_blocks, n_missing, missing });
+    }
+    summary.n_images = blocks.iter().map(Block::len).sum();
+    if !blocks.is_empty() {
+        let mut network = open()?;
+        run.progress.begin(STAGE.as_str(), found_images + summary.n_images, found_images);
+        let ended = work(run, batch_size, &mut network, &blocks);
+        run.progress.end();
+        summary.network = std::time::Duration::from_secs_f64(ended?);
+    }
+    summary.wall = start.elapsed();
+    Ok(summary)
+}
+
+/// Whether the features of a block stand whole, and are those of its images.
+///
+/// # Errors
+/// [`StoreError::Mismatch`] for features of other images, and those of [`shelf::stands`].
+pub fn is_done(run: &Run<'_>, block: &Block) -> Result<bool, StoreError> {
+    let path = run.layout.part(STAGE, block.id);
+    let stage_id = run.layout.stage_id(STAGE);
+    if !shelf::stands(&path, &checks(stage_id))? {
+        return Ok(false);
+    }
+    let images = run.layout.part(StageName::Generate, block.id);
+    let expected = part::claims(&images, run.layout.stage_id(StageName::Generate))?.images_sha256;
+    let got = features::claims(&path, stage_id)?.images_sha256;
+    if got == expected {
+        return Ok(true);
+    }
+    Err(StoreError::Mismatch { path, field: "images sha256".to_owned(), got, expected })
+}
+
+fn checks(stage_id: &str) -> Checks<'_> {
+    Checks {
+        claimed: Box::new(move |path: &Path| Ok(features::claims(path, stage_id)?.content_sha256)),
+        actual: Box::new(move |path: &Path| {
+            Ok(features::content_digest(&features::read(path, stage_id)?))
+        }),
+    }
+}
+
+/// Works through the blocks; the seconds spent in the network.
+fn work(
+    run: &Run<'_>,
+    batch_size: NonZeroUsize,
+    network: &mut OpenExtractor,
+    blocks: &[Block],
+) -> Result<f64, StageError> {
+    let stage_id = run.layout.stage_id(STAGE);
+    let mut seconds = 0.0;
+    for (done, block) in blocks.iter().enumerate() {
+        let Some(part) = extract_block(run, batch_size, network, block)? else {
+            run.check_stop(STAGE, (done, blocks.len()))?;
+            continue;
+        };
+        seconds += part.seconds;
+        let path = run.layout.part(STAGE, block.id);
+        let bytes = features::to_bytes(&path, &part, stage_id, &network.provenance)?;
+        shelf::put(&path, &bytes, &features::content_digest(&part), &checks(stage_id))?;
+    }
+    Ok(seconds)
+}
+
+/// Features of a block; `None` when a stop was asked for.
+fn extract_block(
+    run: &Run<'_>,
+    batch_size: NonZeroUsize,
+    network: &mut OpenExtractor,
+    block: &Block,
+) -> Result<Option<FeaturePart>, StageError> {
+    let path = run.layout.part(StageName::Generate, block.id);
+    let images = part::read(&path, run.layout.stage_id(StageName::Generate), Parts::All)?;
+    let start = Instant::now();
+    let n = images.images.dim().0;
+    let mut batches: Vec<Array2<f32>> = Vec::new();
+    for first in (0..n).step_by(batch_size.get()) {
+        if run.stop.requested() {
+            return Ok(None);
+        }
+        let last = (first + batch_size.get()).min(n);
+        let batch = network.extractor.extract(images.images.slice(s![first..last, .., .., ..]))?;
+        check(
+            network.extractor.id().name.as_str(),
+            &batch,
+            [last - first, network.extractor.id().dim],
+        )?;
+        batches.push(batch);
+        run.progress.advance((last - first) as u64);
+    }
+    let views: Vec<_> = batches.iter().map(|batch| batch.view()).collect();
+    let features = concatenate(Axis(0), &views).map_err(|error| ModelError::Runtime {
+        context: "joining batches".to_owned(),
+        message: error.to_string(),
+    })?;
+    Ok(Some(FeaturePart {
+        block: block.id,
+        samples: images.samples,
+        features,
+        images_sha256: part::images_digest(&images.images),
+        seconds: start.elapsed().as_secs_f64(),
+    }))
+}
+
+fn check(model: &str, batch: &Array2<f32>, expected: [usize; 2]) -> Result<(), ModelError> {
+    if batch.shape() != expected {
+        return Err(ModelError::Shape {
+            model: model.to_owned(),
+            input: "features",
+            got: batch.shape().to_vec(),
+            expected: expected.to_vec(),
+        });
+    }
+    let n = batch.iter().filter(|value| !value.is_finite()).count();
+    if n == 0 {
+        return Ok(());
+    }
+    let rows = batch.outer_iter().enumerate();
+    let rows = rows.filter(|(_, row)| row.iter().any(|value| !value.is_finite()));
+    Err(ModelError::NotFinite {
+        model: model.to_owned(),
+        n,
+        total: batch.len(),
+        t: crate::units::Timestep(0),
+        rows: rows.map(|(row, _)| row).collect(),
+    })
+}

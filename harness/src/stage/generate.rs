@@ -1,0 +1,299 @@
+//! Images, scores and maps, block by block.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ndarray::{Array4, Axis};
+
+use crate::model::{ModelError, Network};
+use crate::plan::{Block, ControlRule, Plan, outstanding};
+use crate::protocol::controls::total_variation;
+use crate::store::layout::StageName;
+use crate::store::manifest::Manifest;
+use crate::store::part::{self, Parts};
+use crate::store::records::{Array3Map, ImagePart, MethodScores};
+use crate::store::{StoreError, publish};
+use crate::units::{ClassLabel, Nfe, SampleId, StepIndex};
+
+use super::build::{self, OpenModel};
+use super::run::failure_file;
+use super::shelf::{self, Checks};
+use super::trajectory::{BatchOutcome, BatchRequest, initial_labels, initial_states, run_batch};
+use super::{Run, StageError, StageSummary};
+
+const STAGE: StageName = StageName::Generate;
+
+/// Values that change the time a run takes, and no digit of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerateOptions {
+    /// Images a network call, at most.
+    pub batch_size: NonZeroUsize,
+    /// Threads of a network call, for the manifest.
+    pub threads: usize,
+}
+
+/// Generates the outstanding blocks of the shard. The model is opened only if there are any.
+///
+/// A block whose network answers are not finite is recorded under `failed/` and the others go on; the call
+/// then ends with [`StageError::NotFinite`].
+///
+/// # Errors
+/// [`StageError`]; whatever was published is kept.
+pub fn generate(
+    run: &Run<'_>,
+    options: GenerateOptions,
+    open: &mut dyn FnMut() -> Result<OpenModel, StageError>,
+) -> Result<StageSummary, StageError> {
+    let start = Instant::now();
+    let _lock = run.lock(STAGE)?;
+    let mut n_found = 0;
+    let mut found_images = 0;
+    let blocks = outstanding(run.plan, run.shard, |block| {
+        let done = is_done(run, block)?;
+        n_found += usize::from(done);
+        found_images += if done { block.len() } else { 0 };
+        Ok::<_, StageError>(done)
+    })?;
+    let n_images: u64 = blocks.iter().map(Block::len).sum();
+    let mut summary =
+        StageSummary { n_blocks: n_found + blocks.len(), n_found, ..Default::default() };
+    if blocks.is_empty() {
+        summary.wall = start.elapsed();
+        return Ok(summary);
+    }
+    let mut model = open()?;
+    manifest(run.plan, run, &model, options).establish(&run.layout.manifest(STAGE))?;
+    run.progress.begin(STAGE.as_str(), found_images + n_images, found_images);
+    let ended = work(run, options, &mut model, &blocks);
+    run.progress.end();
+    let network = ended?;
+    Ok(StageSummary { n_images, wall: start.elapsed(), network, ..summary })
+}
+
+/// Whether the part of a block stands whole.
+///
+/// # Errors
+/// [`StoreError`] for a part that is damaged or belongs to another plan.
+pub fn is_done(run: &Run<'_>, block: &Block) -> Result<bool, StoreError> {
+    let stage_id = run.layout.stage_id(STAGE);
+    shelf::stands(&run.layout.part(STAGE, block.id), &checks(stage_id))
+}
+
+/// Digests of an image part.
+fn checks(stage_id: &str) -> Checks<'_> {
+    Checks {
+        claimed: Box::new(move |path: &Path| Ok(part::claims(path, stage_id)?.content_sha256)),
+        actual: Box::new(move |path: &Path| {
+            Ok(part::content_digest(&part::read(path, stage_id, Parts::All)?))
+        }),
+    }
+}
+
+fn manifest(plan: &Plan, run: &Run<'_>, model: &OpenModel, options: GenerateOptions) -> Manifest {
+    let text = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+    };
+    let provenance = &model.provenance;
+    Manifest {
+        fixed: text(&[
+            ("plan", run.layout.stage_id(STAGE).to_owned()),
+            ("runtime", provenance.runtime.clone()),
+            ("device", provenance.device.clone()),
+        ]),
+        noted: text(&[
+            ("version", provenance.version.clone()),
+            ("revision", provenance.revision.clone().unwrap_or_default()),
+            ("threads", options.threads.to_string()),
+            ("batch_size", options.batch_size.to_string()),
+        ]),
+        not_applicable: build::not_applicable(plan, model.denoiser.spec()),
+    }
+}
+
+/// Works through the blocks; the time inside the network.
+fn work(
+    run: &Run<'_>,
+    options: GenerateOptions,
+    model: &mut OpenModel,
+    blocks: &[Block],
+) -> Result<Duration, StageError> {
+    let stage_id = run.layout.stage_id(STAGE);
+    let mut network = Duration::ZERO;
+    let mut failed: Vec<(u64, ModelError)> = Vec::new();
+    for (done, block) in blocks.iter().enumerate() {
+        run.check_stop(STAGE, (done, blocks.len()))?;
+        let part = match generate_block(run, options, model, block) {
+            Ok(part) => part,
+            Err(_) if run.stop.requested() => {
+                run.check_stop(STAGE, (done, blocks.len()))?;
+                continue;
+            }
+            Err(StageError::Model(error @ ModelError::NotFinite { .. })) => {
+                record_failure(run, block, &error)?;
+                failed.push((block.id.0, error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        network += Duration::from_secs_f64(part.network_seconds);
+        let path = run.layout.part(STAGE, block.id);
+        let bytes = part::to_bytes(&path, &part, stage_id, &model.provenance)?;
+        shelf::put(&path, &bytes, &part::content_digest(&part), &checks(stage_id))?;
+        // A failure of an earlier run is over.
+        let _ = std::fs::remove_file(failure_file(&run.layout, STAGE, block.id.0));
+    }
+    let folder = run.layout.stage_folder(STAGE).join("failed").display().to_string();
+    let numbers = failed.iter().map(|(block, _)| *block).collect();
+    match failed.into_iter().next() {
+        None => Ok(network),
+        Some((_, first)) => Err(StageError::NotFinite { failed: numbers, first, folder }),
+    }
+}
+
+fn record_failure(run: &Run<'_>, block: &Block, error: &ModelError) -> Result<(), StageError> {
+    let path = failure_file(&run.layout, STAGE, block.id.0);
+    let write = |source| StoreError::Write { path: path.clone(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(write)?;
+    }
+    let note = serde_json::json!({
+        "block": block.id.0,
+        "samples": [block.samples.start, block.samples.end],
+        "error": error.to_string(),
+    });
+    publish(&path, format!("{note}\n").as_bytes())
+        .map_err(|source| StoreError::Write { path: path.clone(), source })?;
+    Ok(())
+}
+
+fn generate_block(
+    run: &Run<'_>,
+    options: GenerateOptions,
+    model: &mut OpenModel,
+    block: &Block,
+) -> Result<ImagePart, StageError> {
+    let start = Instant::now();
+    let samples = block.sample_ids();
+    let mut gathered = Gathered::default();
+    for chunk in samples.chunks(options.batch_size.get()) {
+        let outcome = run_chunk(run, options, model, chunk)?;
+        let images = model.decoder.decode(outcome.x0.view())?;
+        gathered.add(outcome, images);
+        run.progress.advance(chunk.len() as u64);
+    }
+    let labels = model.denoiser.spec().n_classes;
+    let labels = labels.map(|n| initial_labels(run.plan.seed, &samples, n));
+    let mut part = gathered.into_part(run.plan, block, labels)?;
+    part.seconds = start.elapsed().as_secs_f64();
+    Ok(part)
+}
+
+fn run_chunk(
+    run: &Run<'_>,
+    options: GenerateOptions,
+    model: &mut OpenModel,
+    samples: &[SampleId],
+) -> Result<BatchOutcome, StageError> {
+    let spec = model.denoiser.spec().clone();
+    let labels = spec.n_classes.map(|n| initial_labels(run.plan.seed, samples, n));
+    let states = initial_states(run.plan.seed, samples, spec.shape);
+    let stop = |_: StepIndex| match run.stop.requested() {
+        false => Ok(()),
+        true => Err(ModelError::Runtime {
+            context: "sampling".to_owned(),
+            message: "a stop was asked for".to_owned(),
+        }),
+    };
+    let request = BatchRequest {
+        seed: run.plan.seed,
+        samples,
+        labels: labels.as_deref(),
+        x: states.view(),
+        start: StepIndex(0),
+        max_batch: options.batch_size,
+        before_step: Some(&stop),
+    };
+    let mut sampler = build::sampler(&run.plan.sampler, &model.schedule, &spec)?;
+    let mut estimators = build::estimators(run.plan, &spec)?;
+    let mut network = Network::new(model.denoiser.as_mut());
+    Ok(run_batch(&request, sampler.as_mut(), &mut estimators, None, &mut network)?)
+}
+
+/// Batches of a block, put together.
+#[derive(Default)]
+struct Gathered {
+    images: Vec<Array4<u8>>,
+    methods: Vec<MethodScores>,
+    nfe_trajectory: u64,
+    network: Duration,
+}
+
+impl Gathered {
+    fn add(&mut self, outcome: BatchOutcome, images: Array4<u8>) {
+        self.images.push(images);
+        self.nfe_trajectory = outcome.nfe.trajectory;
+        self.network += outcome.network_time;
+        for (index, method) in outcome.methods.into_iter().enumerate() {
+            let maps = method.map.axis_iter(Axis(0)).map(|map| {
+                let map: Array3Map = map.to_owned().insert_axis(Axis(0));
+                map
+            });
+            let maps: Vec<Array3Map> = maps.collect();
+            let seconds = method.network_time.as_secs_f64();
+            match self.methods.get_mut(index) {
+                Some(known) => {
+                    known.score.extend(method.score);
+                    known.map.get_or_insert_default().extend(maps);
+                    known.network_seconds += seconds;
+                }
+                None => self.methods.push(MethodScores {
+                    method: method.name,
+                    score: method.score,
+                    map: Some(maps),
+                    nfe: method.nfe,
+                    network_seconds: seconds,
+                }),
+            }
+        }
+    }
+
+    fn into_part(
+        self,
+        plan: &Plan,
+        block: &Block,
+        labels: Option<Vec<ClassLabel>>,
+    ) -> Result<ImagePart, StageError> {
+        let views: Vec<_> = self.images.iter().map(|images| images.view()).collect();
+        let images = ndarray::concatenate(Axis(0), &views).map_err(|error| {
+            ModelError::Runtime { context: "joining batches".into(), message: error.to_string() }
+        })?;
+        let mut by_name: BTreeMap<String, MethodScores> =
+            self.methods.into_iter().map(|method| (method.method.clone(), method)).collect();
+        for control in plan.controls.iter().filter(|c| c.rule == ControlRule::TotalVariation {}) {
+            by_name.insert(control.name.clone(), total_variation_of(&control.name, &images));
+        }
+        Ok(ImagePart {
+            block: block.id,
+            samples: block.sample_ids(),
+            labels,
+            images,
+            // Plan order; what the model cannot serve is not among them.
+            scores: plan.methods().filter_map(|name| by_name.remove(name)).collect(),
+            nfe_trajectory: self.nfe_trajectory,
+            seconds: 0.0,
+            network_seconds: self.network.as_secs_f64(),
+        })
+    }
+}
+
+fn total_variation_of(name: &str, images: &Array4<u8>) -> MethodScores {
+    MethodScores {
+        method: name.to_owned(),
+        score: images.axis_iter(Axis(0)).map(total_variation).collect(),
+        map: None,
+        nfe: Nfe::default(),
+        network_seconds: 0.0,
+    }
+}

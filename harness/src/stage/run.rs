@@ -1,0 +1,171 @@
+//! What all stages of a run share.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::plan::{Plan, Shard};
+use crate::store::layout::{RunIds, StageName};
+use crate::store::lock::Lock;
+use crate::store::{Layout, StoreError, publish};
+
+use super::{Progress, StageError, Stop};
+
+/// Whether a process may work where another one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// A second process on the same shard is refused: a person started it twice by mistake.
+    Refuse,
+    /// It is let in: schedulers restart tasks before they notice the end of the first. Slower, never wrong.
+    Allow,
+}
+
+/// One plan in one work folder, and how to work on it.
+pub struct Run<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Its files.
+    pub layout: Layout,
+    /// Blocks that this process tries.
+    pub shard: Shard,
+    /// Whether others may try them too.
+    pub sharing: Sharing,
+    /// Request to stop.
+    pub stop: &'a Stop,
+    /// Who listens.
+    pub progress: &'a dyn Progress,
+}
+
+impl std::fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run")
+            .field("layout", &self.layout)
+            .field("shard", &self.shard)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Run<'a> {
+    /// A plan in `work`: creates the folders and writes `plan.json`.
+    ///
+    /// A shard of several allows a second process, the whole plan refuses it; change
+    /// [`Run::sharing`] to have it otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    pub fn open(
+        plan: &'a Plan,
+        work: &Path,
+        shard: Shard,
+        (stop, progress): (&'a Stop, &'a dyn Progress),
+    ) -> Result<Self, StoreError> {
+        let layout = layout(plan, work);
+        layout.create()?;
+        let path = layout.run_file("plan.json");
+        let mut text = serde_json::to_string_pretty(plan)
+            .map_err(|error| StoreError::malformed(&path, error))?;
+        text.push('\n');
+        publish(&path, text.as_bytes())
+            .map_err(|source| StoreError::Write { path: path.clone(), source })?;
+        let sharing = if shard.is_whole() { Sharing::Refuse } else { Sharing::Allow };
+        Ok(Self { plan, layout, shard, sharing, stop, progress })
+    }
+
+    /// Takes the lock of a stage, unless sharing is allowed.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`].
+    pub(super) fn lock(&self, stage: StageName) -> Result<Option<Lock>, StoreError> {
+        match self.sharing {
+            Sharing::Allow => Ok(None),
+            Sharing::Refuse => {
+                Lock::take(&self.layout.lock(stage, &self.shard.to_string())).map(Some)
+            }
+        }
+    }
+
+    /// Ends a stage early when a stop was asked for.
+    pub(super) fn check_stop(
+        &self,
+        stage: StageName,
+        (done, total): (usize, usize),
+    ) -> Result<(), StageError> {
+        if !self.stop.requested() {
+            return Ok(());
+        }
+        Err(StageError::Interrupted { stage: stage.as_str(), done, total })
+    }
+}
+
+/// Files of a plan in a work folder; nothing is created.
+pub fn layout(plan: &Plan, work: &Path) -> Layout {
+    let ids = RunIds {
+        experiment: plan.experiment.clone(),
+        scale: plan.scale.clone(),
+        plan_id: plan.id(),
+        generate_id: plan.generate_id(),
+        features_id: plan.features_id(),
+    };
+    Layout::new(work, &ids)
+}
+
+/// How far a stage is, by the names of its files alone: quick, for people. Stages themselves check
+/// every hash.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StageStatus {
+    /// The stage.
+    pub stage: &'static str,
+    /// Blocks of the plan.
+    pub n_blocks: u64,
+    /// Blocks that have a file.
+    pub n_present: u64,
+    /// Numbers of the first blocks that have none, at most 100.
+    pub missing: Vec<u64>,
+    /// Blocks that failed.
+    pub failed: Vec<u64>,
+}
+
+/// How far the stages of a plan are.
+pub fn status(plan: &Plan, layout: &Layout) -> Vec<StageStatus> {
+    [StageName::Generate, StageName::Features]
+        .into_iter()
+        .map(|stage| {
+            let mut status = StageStatus {
+                stage: stage.as_str(),
+                n_blocks: plan.n_blocks(),
+                n_present: 0,
+                missing: Vec::new(),
+                failed: Vec::new(),
+            };
+            for block in plan.blocks() {
+                if layout.part(stage, block.id).exists() {
+                    status.n_present += 1;
+                } else if failure_file(layout, stage, block.id.0).exists() {
+                    status.failed.push(block.id.0);
+                } else if status.missing.len() < 100 {
+                    status.missing.push(block.id.0);
+                }
+            }
+            status
+        })
+        .collect()
+}
+
+/// File that tells why a block failed.
+pub(super) fn failure_file(layout: &Layout, stage: StageName, block: u64) -> PathBuf {
+    layout.stage_folder(stage).join("failed").join(format!("block-{block:06}.json"))
+}
+
+/// What a stage did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StageSummary {
+    /// Blocks of this shard.
+    pub n_blocks: usize,
+    /// Blocks that were there before.
+    pub n_found: usize,
+    /// Images of the blocks done now.
+    pub n_images: u64,
+    /// Wall time.
+    pub wall: Duration,
+    /// Wall time inside networks.
+    pub network: Duration,
+}
