@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
-use dubench::model::ExtractorId;
-use dubench::model::onnx::extractor::ExtractorPorts;
-use dubench::model::onnx::session::GraphSource;
+use dubench::model::FeatureExtractor;
 use dubench::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
 use dubench::stage::statistics::source::{Cifar10, Cifar10Split};
 use dubench::stage::statistics::{ImageSource, WorkFolder, features, reduce};
-use sha2::{Digest, Sha256};
 
 #[derive(Parser)]
 struct Options {
@@ -26,6 +23,9 @@ struct Options {
     /// Images of one call.
     #[arg(long, default_value_t = 8)]
     batch: usize,
+    /// Description of the feature network.
+    #[arg(long, default_value = "experiments/extractors/fid-inception.yaml")]
+    extractor: PathBuf,
     /// Stop after this many images: for measuring.
     #[arg(long)]
     limit: Option<usize>,
@@ -65,23 +65,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = cache.join("cifar10").join("cifar-10-batches-bin");
     let mut source = Cifar10::open(&folder, split)?;
     let name = source.name().to_owned();
-    let network = cache.join("extractors").join("fid-inception").join("model.onnx");
-    let digest = Sha256::digest(std::fs::read(&network)?);
-    let id = ExtractorId {
-        name: "fid-inception".to_owned(),
-        sha256: digest.iter().map(|b| format!("{b:02x}")).collect(),
-        preprocess: "pytorch-fid".to_owned(),
-        dim: 2048,
-    };
-    let ports =
-        ExtractorPorts { input: "images".to_owned(), output: "pool3".to_owned(), size: 299 };
     let runtime = RuntimeOptions {
         threads: options.threads,
         micro_batch: options.batch,
         ..RuntimeOptions::default()
     };
-    let mut extractor =
-        OnnxExtractor::open(GraphSource::File(&network), id.clone(), ports, &runtime)?;
+    let mut extractor = OnnxExtractor::open(&options.extractor, None, &runtime)?;
+    let id = extractor.id().clone();
     let made_by = format!(
         "dubench {}, ONNX Runtime {}, {}, threads {}, batch {}",
         env!("CARGO_PKG_VERSION"),

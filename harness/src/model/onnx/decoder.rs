@@ -5,8 +5,8 @@ use ort::value::TensorElementType;
 
 use super::ports;
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
+use crate::model::analytic::IdentityDecoder;
 use crate::model::{Decoder, ModelError};
-use crate::units::Timestep;
 
 /// The decoder of a latent model: `image = decoder(latent / scale)`, f32 in [-1, 1].
 #[derive(Debug)]
@@ -66,6 +66,26 @@ impl OnnxDecoder {
     }
 }
 
+impl OnnxDecoder {
+    /// As pixel models' images are made, with the rows of the whole batch in the error.
+    fn grey_levels(
+        &self,
+        images: ArrayView4<'_, f32>,
+        first_row: usize,
+    ) -> Result<Array4<u8>, ModelError> {
+        IdentityDecoder.decode(images).map_err(|error| match error {
+            ModelError::NotFinite { n, total, t, rows, .. } => ModelError::NotFinite {
+                model: self.session.graph().to_owned(),
+                n,
+                total,
+                t,
+                rows: rows.into_iter().map(|row| row + first_row).collect(),
+            },
+            other => other,
+        })
+    }
+}
+
 impl Decoder for OnnxDecoder {
     fn decode(&mut self, x0: ArrayView4<'_, f32>) -> Result<Array4<u8>, ModelError> {
         let (n, [c, h, w]) = (x0.dim().0, self.shape);
@@ -81,58 +101,10 @@ impl Decoder for OnnxDecoder {
         for start in (0..n).step_by(self.micro_batch) {
             let end = (start + self.micro_batch).min(n);
             let images = self.run(x0.slice(s![start..end, .., .., ..]))?;
-            parts.push(grey_levels(self.session.graph(), images.view())?);
+            parts.push(self.grey_levels(images.view(), start)?);
         }
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         ndarray::concatenate(ndarray::Axis(0), &views)
             .map_err(|error| ports::fault(&self.session, error.to_string()))
     }
-}
-
-/// The decoder of a pixel model: clamp to [-1, 1], scale, round.
-#[derive(Clone, Debug)]
-pub struct PixelDecoder {
-    name: String,
-}
-
-impl PixelDecoder {
-    /// `name` is the bundle's, for errors.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned() }
-    }
-}
-
-impl Decoder for PixelDecoder {
-    fn decode(&mut self, x0: ArrayView4<'_, f32>) -> Result<Array4<u8>, ModelError> {
-        grey_levels(&self.name, x0)
-    }
-}
-
-/// `round(127.5 (clamp(x, -1, 1) + 1))`, halves to even as in NumPy and `torch.round`.
-fn grey_levels(model: &str, images: ArrayView4<'_, f32>) -> Result<Array4<u8>, ModelError> {
-    let broken = |row: &ArrayView4<'_, f32>| row.iter().filter(|v| !v.is_finite()).count();
-    let n = broken(&images);
-    if n > 0 {
-        let rows = images.outer_iter().enumerate();
-        return Err(ModelError::NotFinite {
-            model: model.to_owned(),
-            n,
-            total: images.len(),
-            t: Timestep(0),
-            rows: rows
-                .filter(|(_, row)| row.iter().any(|v| !v.is_finite()))
-                .map(|(index, _)| index)
-                .collect(),
-        });
-    }
-    Ok(images.mapv(grey_level))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the value was clamped, so the result lies in 0..=255"
-)]
-fn grey_level(value: f32) -> u8 {
-    ((f64::from(value).clamp(-1.0, 1.0) + 1.0) * 127.5).round_ties_even() as u8
 }

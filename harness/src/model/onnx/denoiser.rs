@@ -114,6 +114,11 @@ impl OnnxDenoiser {
         self
     }
 
+    /// Why MC-Dropout is not applicable; `None` where it is.
+    pub fn dropout_unavailable(&self) -> Option<String> {
+        self.dropout.unavailable()
+    }
+
     /// The forward graph's session.
     pub fn session(&self) -> &OnnxSession {
         &self.session

@@ -1,9 +1,15 @@
 //! Feature networks.
 
-use ndarray::{Array2, Array4, ArrayView4, Axis, Ix2, concatenate, s};
+use std::path::{Path, PathBuf};
 
-use super::preprocess;
+use dubench_metrics::resize::{self, Layout};
+use ndarray::{Array2, Array4, ArrayView4, Axis, Ix2, concatenate, s};
+use ort::value::TensorElementType;
+
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
+use super::{environment, ports, preprocess};
+use crate::config::{ExtractorYaml, Preprocess};
+use crate::model::bundle::files;
 use crate::model::{ExtractorId, FeatureExtractor, ModelError};
 
 /// A feature network in ONNX Runtime with the preprocessing that belongs to its features.
@@ -14,59 +20,72 @@ pub struct OnnxExtractor {
     input: String,
     output: String,
     size: usize,
+    preprocess: Preprocess,
     micro_batch: usize,
 }
 
-/// Names and sizes of a feature network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtractorPorts {
-    /// Image input, f32 `[b, 3, size, size]`.
-    pub input: String,
-    /// Feature output, f32 `[b, dim]`.
-    pub output: String,
-    /// Side of the input image.
-    pub size: usize,
-}
-
 impl OnnxExtractor {
-    /// Opens the network `source`, whose features are known as `id`.
+    /// Opens the network that the YAML file `description` describes.
+    ///
+    /// `preprocess` replaces the preprocessing of the description.
     ///
     /// # Errors
-    /// [`ModelError::Runtime`] when it cannot be opened, [`ModelError::Bundle`] when its inputs or
-    /// outputs are not as `ports` says.
+    /// [`ModelError::Bundle`] where the description or the network file is not as it should be,
+    /// [`ModelError::Integrity`] for a wrong hash, [`ModelError::Runtime`] for the runtime.
     pub fn open(
-        source: GraphSource<'_>,
-        id: ExtractorId,
-        ports: ExtractorPorts,
+        description: &Path,
+        preprocess: Option<Preprocess>,
         options: &RuntimeOptions,
     ) -> Result<Self, ModelError> {
-        let session = OnnxSession::open(&id.name, source, options)?;
+        let yaml = ExtractorYaml::read(description).map_err(|error| ModelError::Bundle {
+            path: description.display().to_string(),
+            message: error.to_string(),
+        })?;
+        let network = network_path(&yaml)?;
+        check_network(&network, &yaml)?;
+        let session = OnnxSession::open(&yaml.name, GraphSource::File(&network), options)?;
+        check_ports(&session, &yaml)?;
+        let preprocess = preprocess.unwrap_or(yaml.preprocess);
+        check_size(&session, preprocess, yaml.input.size)?;
+        let id = ExtractorId {
+            name: yaml.name,
+            sha256: yaml.file.sha256,
+            preprocess: preprocess.as_str().to_owned(),
+            dim: yaml.output.dim,
+        };
         Ok(Self {
             session,
             id,
-            input: ports.input,
-            output: ports.output,
-            size: ports.size,
+            input: yaml.input.name,
+            output: yaml.output.name,
+            size: yaml.input.size,
+            preprocess,
             micro_batch: options.micro_batch.max(1),
         })
     }
 
     fn features(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError> {
-        let input: Array4<f32> = preprocess::pytorch_fid(images, self.size);
+        let input = self.prepare(images)?;
         let feed = Feed::F32(input.view().into_dyn());
-        let mut answer = self.session.run(&[(&self.input, feed)], &[&self.output])?;
-        let features = answer.remove(0);
-        let expected = vec![images.dim().0, self.id.dim];
-        if features.shape() != expected {
-            return Err(ModelError::Runtime {
-                context: self.id.name.clone(),
-                message: format!("features have shape {:?}, expected {expected:?}", features.shape()),
-            });
+        let features = self.session.run_one(&[(&self.input, feed)], &self.output)?;
+        let (got, expected) = (features.shape().to_vec(), [images.dim().0, self.id.dim]);
+        match features.into_dimensionality::<Ix2>() {
+            Ok(features) if got == expected => Ok(features),
+            _ => Err(self.failed(format!("features have shape {got:?}, expected {expected:?}"))),
         }
-        features.into_dimensionality::<Ix2>().map_err(|error| ModelError::Runtime {
-            context: self.id.name.clone(),
-            message: error.to_string(),
-        })
+    }
+
+    fn prepare(&self, images: ArrayView4<'_, u8>) -> Result<Array4<f32>, ModelError> {
+        let convention = match self.preprocess {
+            Preprocess::PytorchFid => return Ok(preprocess::pytorch_fid(images, self.size)),
+            Preprocess::TorchFidelity => resize::Preprocess::TorchFidelity,
+            Preprocess::CleanFid => resize::Preprocess::CleanFid,
+        };
+        convention.apply(images, Layout::Nchw).map_err(|error| self.failed(error.to_string()))
+    }
+
+    fn failed(&self, message: String) -> ModelError {
+        ModelError::Runtime { context: self.id.name.clone(), message }
     }
 }
 
@@ -91,27 +110,70 @@ impl FeatureExtractor for OnnxExtractor {
             parts.push(self.features(images.slice(s![start..end, .., .., ..]))?);
         }
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-        let features = concatenate(Axis(0), &views).map_err(|error| ModelError::Runtime {
-            context: self.id.name.clone(),
-            message: error.to_string(),
-        })?;
-        finite(&self.id.name, &features)?;
-        Ok(features)
+        let features = concatenate(Axis(0), &views).map_err(|e| self.failed(e.to_string()))?;
+        let bad: Vec<usize> = features
+            .outer_iter()
+            .enumerate()
+            .filter(|(_, row)| row.iter().any(|value| !value.is_finite()))
+            .map(|(index, _)| index)
+            .collect();
+        if bad.is_empty() {
+            return Ok(features);
+        }
+        Err(self.failed(format!("features of images {bad:?} of the batch are not finite")))
     }
 }
 
-fn finite(name: &str, features: &Array2<f32>) -> Result<(), ModelError> {
-    let bad: Vec<usize> = features
-        .outer_iter()
-        .enumerate()
-        .filter(|(_, row)| row.iter().any(|v| !v.is_finite()))
-        .map(|(index, _)| index)
-        .collect();
-    if bad.is_empty() {
+/// The network file: below the cache folder, or where an absolute path says.
+fn network_path(yaml: &ExtractorYaml) -> Result<PathBuf, ModelError> {
+    Ok(environment::cache_root()?.join(&yaml.file.path))
+}
+
+fn check_network(network: &Path, yaml: &ExtractorYaml) -> Result<(), ModelError> {
+    let fault = |message: String| ModelError::Bundle { path: network.display().to_string(), message };
+    let bytes = std::fs::metadata(network)
+        .map_err(|error| fault(format!("cannot be read: {error}: run `just setup`")))?
+        .len();
+    if bytes != yaml.file.bytes {
+        let promised = yaml.file.bytes;
+        let message = format!("has {bytes} bytes, {promised} were promised: delete it, run `just setup`");
+        return Err(fault(message));
+    }
+    let got = files::sha256_file(network).map_err(|error| fault(error.to_string()))?;
+    if got == yaml.file.sha256 {
         return Ok(());
     }
-    Err(ModelError::Runtime {
-        context: name.to_owned(),
-        message: format!("features of images {bad:?} of the batch are not finite"),
-    })
+    let path = network.display().to_string();
+    Err(ModelError::Integrity { path, got, expected: yaml.file.sha256.clone() })
+}
+
+fn check_ports(session: &OnnxSession, yaml: &ExtractorYaml) -> Result<(), ModelError> {
+    use ports::Axis::{Batch, Of};
+    let size = yaml.input.size;
+    let input = ports::find(session, "input", session.inputs(), &yaml.input.name)?;
+    ports::element(session, input, &[TensorElementType::Float32])?;
+    ports::dims(session, input, &[Batch, Of(3), Of(size), Of(size)])?;
+    ports::no_others(session, &[&yaml.input.name])?;
+    let output = ports::find(session, "output", session.outputs(), &yaml.output.name)?;
+    ports::element(session, output, &[TensorElementType::Float32])?;
+    ports::dims(session, output, &[Batch, Of(yaml.output.dim)])
+}
+
+/// Two of the conventions are defined for Inception's 299 pixels alone.
+fn check_size(
+    session: &OnnxSession,
+    preprocess: Preprocess,
+    size: usize,
+) -> Result<(), ModelError> {
+    if preprocess == Preprocess::PytorchFid || size == resize::INCEPTION_SIZE {
+        return Ok(());
+    }
+    Err(ports::fault(
+        session,
+        format!(
+            "preprocessing {} makes {} pixels, the network takes {size}: use pytorch-fid",
+            preprocess.as_str(),
+            resize::INCEPTION_SIZE
+        ),
+    ))
 }

@@ -63,6 +63,10 @@ impl<G> LazySession<G> {
         self.graph = Err(reason);
     }
 
+    pub(super) fn unavailable(&self) -> Option<String> {
+        self.graph.as_ref().err().map(|unavailable| unavailable.reason.clone())
+    }
+
     /// The session, opened if it is not yet.
     pub(super) fn get(&mut self) -> Result<(&mut OnnxSession, &G), ModelError> {
         let (path, graph) = self.graph.as_ref().map_err(Unavailable::error)?;

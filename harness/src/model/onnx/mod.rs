@@ -7,6 +7,8 @@
 mod conversion;
 pub mod decoder;
 pub mod denoiser;
+#[cfg(test)]
+mod denoiser_tests;
 pub mod derive;
 pub mod device;
 pub mod environment;
@@ -18,7 +20,7 @@ pub mod runner;
 pub mod self_test;
 pub mod session;
 
-pub use decoder::{OnnxDecoder, PixelDecoder};
+pub use decoder::OnnxDecoder;
 pub use denoiser::{DenoiserParts, OnnxDenoiser};
 pub use device::Device;
 pub use extractor::OnnxExtractor;

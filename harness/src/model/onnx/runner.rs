@@ -122,41 +122,14 @@ fn from_value(value: &DynValue) -> Result<Tensor, String> {
 
 #[cfg(test)]
 mod testing {
-    use std::path::PathBuf;
-    use std::sync::OnceLock;
-
-    use ort::environment::Environment;
-
     use super::OrtRunner;
+    use crate::model::onnx::environment;
 
     impl OrtRunner {
         /// The runtime of the tests, one thread; the error names the remedy where the library is missing.
         pub(crate) fn for_tests() -> Result<Self, String> {
-            static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
-            ENVIRONMENT.get_or_init(open).clone().map(|environment| Self::new(environment, 1))
+            let environment = environment::environment(None).map_err(|error| error.to_string())?;
+            Ok(Self::new(environment.clone(), 1))
         }
-    }
-
-    fn open() -> Result<Environment, String> {
-        let path = library();
-        if !path.is_file() {
-            return Err(format!(
-                "ONNX Runtime is missing at {}: run `just setup`, or set ORT_DYLIB_PATH to libonnxruntime.so",
-                path.display()
-            ));
-        }
-        let builder = ort::init_from(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        builder.build().map_err(|e| e.to_string())
-    }
-
-    fn library() -> PathBuf {
-        if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
-            return PathBuf::from(path);
-        }
-        let cache = std::env::var_os("DUBENCH_CACHE").map_or_else(
-            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/dubench"),
-            PathBuf::from,
-        );
-        cache.join("ort/1.32.0/libonnxruntime.so")
     }
 }

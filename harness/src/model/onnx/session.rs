@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, ArrayViewD, CowArray, IxDyn};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{Session, SessionInputValue};
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef};
 
 use super::device::Device;
@@ -81,6 +82,24 @@ pub enum Feed<'a> {
     U8(ArrayViewD<'a, u8>),
 }
 
+/// How arrays get to the device and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transfer {
+    /// By the runtime's plain call.
+    Direct,
+    /// By a binding: inputs go to the device before the run starts, outputs come back after it.
+    Bound,
+}
+
+impl Transfer {
+    fn of(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::Direct,
+            Device::Cuda(_) => Self::Bound,
+        }
+    }
+}
+
 /// One graph on one device.
 #[derive(Debug)]
 pub struct OnnxSession {
@@ -88,6 +107,7 @@ pub struct OnnxSession {
     graph: String,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    transfer: Transfer,
 }
 
 impl OnnxSession {
@@ -113,7 +133,8 @@ impl OnnxSession {
         .map_err(|error| fail("the graph cannot be loaded", error.message()))?;
         let inputs = ports(graph, session.inputs())?;
         let outputs = ports(graph, session.outputs())?;
-        Ok(Self { session, graph: graph.to_owned(), inputs, outputs })
+        let transfer = Transfer::of(options.device);
+        Ok(Self { session, graph: graph.to_owned(), inputs, outputs, transfer })
     }
 
     /// Name of the graph in errors.
@@ -148,15 +169,32 @@ impl OnnxSession {
         for (name, feed) in &layout {
             values.push((name, feed.value().map_err(fail)?));
         }
-        let answers = self.session.run(values).map_err(fail)?;
-        let copy = |name: &&str| {
-            let value = answers
-                .get(name)
-                .ok_or_else(|| run_failure(graph, &format!("the graph has no output `{name}`")))?;
-            let view = value.try_extract_array::<f32>().map_err(fail)?;
-            Ok(view.to_owned())
-        };
-        wanted.iter().map(copy).collect()
+        match self.transfer {
+            Transfer::Direct => {
+                let answers = self.session.run(values).map_err(fail)?;
+                copy_out(graph, &answers, wanted)
+            }
+            Transfer::Bound => {
+                let mut binding = self.session.create_binding().map_err(fail)?;
+                for (name, value) in &values {
+                    binding.bind_input(*name, &**value).map_err(fail)?;
+                }
+                let host = MemoryInfo::new(
+                    AllocationDevice::CPU,
+                    0,
+                    AllocatorType::Device,
+                    MemoryType::CPUOutput,
+                )
+                .map_err(fail)?;
+                for name in wanted {
+                    binding.bind_output_to_device(*name, &host).map_err(fail)?;
+                }
+                binding.synchronize_inputs().map_err(fail)?;
+                let answers = self.session.run_binding(&binding).map_err(fail)?;
+                binding.synchronize_outputs().map_err(fail)?;
+                copy_out(graph, &answers, wanted)
+            }
+        }
     }
 
     /// As [`OnnxSession::run`], for one output.
@@ -170,6 +208,23 @@ impl OnnxSession {
     ) -> Result<ArrayD<f32>, ModelError> {
         self.run(feeds, &[wanted]).map(|mut outputs| outputs.remove(0))
     }
+}
+
+fn copy_out(
+    graph: &str,
+    answers: &SessionOutputs<'_>,
+    wanted: &[&str],
+) -> Result<Vec<ArrayD<f32>>, ModelError> {
+    let copy = |name: &&str| {
+        let value = answers
+            .get(name)
+            .ok_or_else(|| run_failure(graph, &format!("the graph has no output `{name}`")))?;
+        let view = value
+            .try_extract_array::<f32>()
+            .map_err(|error: ort::Error| run_failure(graph, error.message()))?;
+        Ok(view.to_owned())
+    };
+    wanted.iter().map(copy).collect()
 }
 
 /// A feed in standard layout, which is what the runtime takes.
@@ -255,4 +310,75 @@ fn open_failure(graph: &str, device: Device, what: &str, error: &str) -> ModelEr
 
 fn run_failure(graph: &str, error: &str) -> ModelError {
     ModelError::Runtime { context: graph.to_owned(), message: error.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ndarray::{Array1, Array4};
+
+    use super::{Feed, GraphSource, OnnxSession, RuntimeOptions, Transfer};
+    use crate::model::onnx::Device;
+
+    fn tiny(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name)
+    }
+
+    fn open(name: &str) -> OnnxSession {
+        let path = tiny(name);
+        OnnxSession::open(name, GraphSource::File(&path), &RuntimeOptions::default())
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_bound_call_gives_the_bits_of_a_direct_one() {
+        let mut session = open("quarter.onnx");
+        let x = Array4::from_shape_fn((3, 3, 4, 4), |(b, c, h, w)| {
+            (b * 48 + c * 16 + h * 4 + w) as f32 / 7.0
+        });
+        let t = Array1::from(vec![0_i64, 5, 9]);
+        let feeds = [
+            ("sample", Feed::F32(x.view().into_dyn())),
+            ("timestep", Feed::I64(t.view().into_dyn())),
+        ];
+        let direct = session.run_one(&feeds, "eps").unwrap();
+        session.transfer = Transfer::Bound;
+        let bound = session.run_one(&feeds, "eps").unwrap();
+        assert_eq!(direct, bound);
+        assert_eq!(direct[[1, 0, 0, 0]], 0.25 * x[[1, 0, 0, 0]]);
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_an_error_and_never_the_cpu() {
+        let options = RuntimeOptions { device: Device::Cuda(0), ..RuntimeOptions::default() };
+        let path = tiny("quarter.onnx");
+        match OnnxSession::open("quarter", GraphSource::File(&path), &options) {
+            Err(error) => assert!(error.to_string().contains("cuda:0"), "{error}"),
+            // On a machine with a working CUDA build the session must really be there.
+            Ok(session) => assert_eq!(session.transfer, Transfer::Bound),
+        }
+    }
+
+    #[test]
+    fn a_damaged_graph_is_an_error_with_its_name() {
+        let bytes = std::fs::read(tiny("quarter.onnx")).unwrap();
+        let cut = GraphSource::Bytes(&bytes[..bytes.len() / 2]);
+        let error =
+            OnnxSession::open("halved", cut, &RuntimeOptions::default()).unwrap_err().to_string();
+        assert!(error.starts_with("halved on cpu: the graph cannot be loaded"), "{error}");
+    }
+
+    #[test]
+    fn an_output_that_is_not_there_is_named() {
+        let mut session = open("quarter.onnx");
+        let x = Array4::zeros((1, 3, 4, 4));
+        let t = Array1::from(vec![0_i64]);
+        let feeds = [
+            ("sample", Feed::F32(x.view().into_dyn())),
+            ("timestep", Feed::I64(t.view().into_dyn())),
+        ];
+        let error = session.run_one(&feeds, "noise").unwrap_err().to_string();
+        assert!(error.contains("no output `noise`"), "{error}");
+    }
 }

@@ -1,0 +1,92 @@
+//! What a bundle is and can do, for people and for `--format json`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{files, open};
+use crate::config::ScheduleConfig;
+use crate::config::model_yaml::MODEL_FILE;
+use crate::model::onnx::session::Port;
+use crate::model::onnx::{RuntimeOptions, SelfTestReport, self_test};
+use crate::model::{Denoiser, ModelError};
+
+/// An input or output.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PortSummary {
+    /// Name.
+    pub name: String,
+    /// Element type.
+    pub dtype: String,
+    /// Dimensions; null for a symbolic one.
+    pub dims: Vec<Option<usize>>,
+}
+
+/// A bundle in short.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Summary {
+    /// Name in tables.
+    pub name: String,
+    /// `[c, h, w]` of the state.
+    pub shape: [usize; 3],
+    /// Number of classes.
+    pub n_classes: Option<u32>,
+    /// What the network predicts.
+    pub prediction: &'static str,
+    /// Noise schedule of training.
+    pub schedule: ScheduleConfig,
+    /// Added to training times.
+    pub timestep_offset: u32,
+    /// Whether samplers clip `x0_hat`.
+    pub clip_x0: bool,
+    /// Inputs of the forward graph.
+    pub inputs: Vec<PortSummary>,
+    /// Outputs of the forward graph.
+    pub outputs: Vec<PortSummary>,
+    /// Elements of one image's dropout mask; null where MC-Dropout is not applicable.
+    pub dropout_mask_len: Option<usize>,
+    /// Dropout probability of training, where all sites share it.
+    pub dropout_p: Option<f32>,
+    /// Why MC-Dropout is not applicable.
+    pub dropout_reason: Option<String>,
+    /// What the self-test measured.
+    pub self_test: SelfTestReport,
+    /// File name to SHA-256, all checked.
+    pub files: BTreeMap<String, String>,
+    /// `provenance` of `model.yaml`.
+    pub provenance: BTreeMap<String, serde_json::Value>,
+}
+
+/// Opens the bundle in `folder` and tells what it is.
+///
+/// # Errors
+/// As [`super::open_bundle`].
+pub fn inspect(folder: &Path, options: &RuntimeOptions) -> Result<Summary, ModelError> {
+    let model = open::describe(folder)?;
+    let files = files::check(folder, &model)?;
+    let schedule = open::schedule(&model.schedule)
+        .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
+    let mut denoiser = open::denoiser(folder, &model, &schedule, options)?;
+    let self_test = self_test::run(&mut denoiser)?;
+    let spec = denoiser.spec().clone();
+    Ok(Summary {
+        name: model.name,
+        shape: spec.shape,
+        n_classes: spec.n_classes,
+        prediction: open::prediction_word(model.prediction),
+        schedule: model.schedule,
+        timestep_offset: model.timestep.offset,
+        clip_x0: spec.clip_x0,
+        inputs: denoiser.session().inputs().iter().map(summary).collect(),
+        outputs: denoiser.session().outputs().iter().map(summary).collect(),
+        dropout_mask_len: spec.dropout_mask_len,
+        dropout_p: spec.dropout_p,
+        dropout_reason: denoiser.dropout_unavailable(),
+        self_test,
+        files,
+        provenance: model.provenance,
+    })
+}
+
+fn summary(port: &Port) -> PortSummary {
+    PortSummary { name: port.name.clone(), dtype: port.dtype.to_string(), dims: port.dims.clone() }
+}

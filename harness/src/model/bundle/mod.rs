@@ -1,0 +1,8 @@
+//! Model bundles: a folder with `model.yaml` and its graphs, checked as a whole before anything runs.
+
+pub mod files;
+mod inspect;
+mod open;
+
+pub use inspect::{PortSummary, Summary, inspect};
+pub use open::{Opened, Provenance, SelfTest, open_bundle};

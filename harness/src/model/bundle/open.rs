@@ -1,0 +1,200 @@
+//! From a folder to a denoiser and a decoder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::files;
+use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
+use crate::config::{Prediction, ScheduleConfig};
+use crate::model::analytic::IdentityDecoder;
+use crate::model::onnx::derive::dropout_graph;
+use crate::model::onnx::{
+    DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
+    environment, self_test,
+};
+use crate::model::{Decoder, DenoiserSpec, ModelError};
+use crate::schedule::{NoiseSchedule, ScheduleError};
+
+/// Whether opening measures that rows do not depend on their batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SelfTest {
+    /// It does: some twenty rows through the network.
+    #[default]
+    Run,
+    /// It does not.
+    Skip,
+}
+
+/// A bundle, open and checked.
+pub struct Opened {
+    /// The network.
+    pub denoiser: OnnxDenoiser,
+    /// From the final state to images.
+    pub decoder: Box<dyn Decoder>,
+    /// What the network asks of its caller.
+    pub spec: DenoiserSpec,
+    /// Noise schedule of training.
+    pub schedule: NoiseSchedule,
+    /// Where answers of this network come from.
+    pub provenance: Provenance,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened")
+            .field("spec", &self.spec)
+            .field("provenance", &self.provenance)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Everything that an answer of the network depends on, for the manifest.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Provenance {
+    /// Name of the bundle.
+    pub name: String,
+    /// File name to SHA-256, `model.yaml` included.
+    pub files: BTreeMap<String, String>,
+    /// Version of ONNX Runtime.
+    pub runtime_version: String,
+    /// Its build.
+    pub runtime_build: String,
+    /// Processor.
+    pub device: String,
+    /// Threads inside an operator.
+    pub threads: usize,
+    /// Rows of one call.
+    pub micro_batch: usize,
+    /// What the self-test measured; null where it was skipped.
+    pub self_test: Option<SelfTestReport>,
+    /// `provenance` of `model.yaml`.
+    pub notes: BTreeMap<String, serde_json::Value>,
+}
+
+/// Opens the bundle in `folder`: description, hashes, paths, graphs, self-test.
+///
+/// # Errors
+/// [`ModelError::Bundle`] and [`ModelError::Integrity`] for what is wrong with the bundle,
+/// [`ModelError::Runtime`] for what is wrong with the runtime or the device.
+pub fn open_bundle(
+    folder: &Path,
+    options: &RuntimeOptions,
+    self_test: SelfTest,
+) -> Result<Opened, ModelError> {
+    let model = describe(folder)?;
+    let hashes = files::check(folder, &model)?;
+    let schedule = schedule(&model.schedule)
+        .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
+    let mut denoiser = denoiser(folder, &model, &schedule, options)?;
+    let decoder = decoder(folder, &model, options)?;
+    let report = match self_test {
+        SelfTest::Run => Some(self_test::run(&mut denoiser)?),
+        SelfTest::Skip => None,
+    };
+    let runtime = environment::runtime(options.library.as_deref())?;
+    let provenance = Provenance {
+        name: model.name,
+        files: hashes,
+        runtime_version: runtime.version.clone(),
+        runtime_build: runtime.build.clone(),
+        device: options.device.to_string(),
+        threads: options.threads,
+        micro_batch: options.micro_batch,
+        self_test: report,
+        notes: model.provenance,
+    };
+    let spec = crate::model::Denoiser::spec(&denoiser).clone();
+    Ok(Opened { denoiser, decoder, spec, schedule, provenance })
+}
+
+/// Reads `model.yaml`.
+pub(super) fn describe(folder: &Path) -> Result<ModelYaml, ModelError> {
+    let path = folder.join(MODEL_FILE);
+    ModelYaml::read(&path).map_err(|error| {
+        let text = error.to_string();
+        let prefix = format!("{}: ", path.display());
+        files::fault(&path, text.strip_prefix(&prefix).unwrap_or(&text).to_owned())
+    })
+}
+
+pub(super) fn schedule(config: &ScheduleConfig) -> Result<NoiseSchedule, ScheduleError> {
+    match *config {
+        ScheduleConfig::Linear { beta_start, beta_end, n_train_steps } => {
+            NoiseSchedule::linear(beta_start, beta_end, n_train_steps)
+        }
+        ScheduleConfig::Cosine { n_train_steps } => NoiseSchedule::cosine(n_train_steps),
+        ScheduleConfig::ScaledLinear { beta_start, beta_end, n_train_steps } => {
+            NoiseSchedule::scaled_linear(beta_start, beta_end, n_train_steps)
+        }
+    }
+}
+
+pub(super) fn denoiser(
+    folder: &Path,
+    model: &ModelYaml,
+    schedule: &NoiseSchedule,
+    options: &RuntimeOptions,
+) -> Result<OnnxDenoiser, ModelError> {
+    let graph = &model.graphs.denoiser;
+    let parts = DenoiserParts {
+        spec: spec(model, schedule),
+        x: graph.inputs.x.clone(),
+        t: graph.inputs.t.clone(),
+        y: graph.inputs.y.clone(),
+        output: graph.outputs.prediction.clone(),
+        prediction: model.prediction,
+        schedule: schedule.clone(),
+        offset: model.timestep.offset,
+    };
+    let path = folder.join(&graph.file);
+    let denoiser = OnnxDenoiser::open(GraphSource::File(&path), parts, options)?;
+    Ok(match &model.graphs.train {
+        None => denoiser,
+        Some(train) => {
+            let derived = dropout_graph(&folder.join(&train.file), options);
+            denoiser.with_dropout(derived.map_err(|error| error.to_string()))
+        }
+    })
+}
+
+fn spec(model: &ModelYaml, schedule: &NoiseSchedule) -> DenoiserSpec {
+    let clip_x0 = match (model.sampler.clip_x0, &model.task) {
+        (ClipX0Yaml::Unit, _) | (ClipX0Yaml::Auto, TaskYaml::Denoiser { .. }) => true,
+        (ClipX0Yaml::Off, _) | (ClipX0Yaml::Auto, TaskYaml::Latent { .. }) => false,
+    };
+    DenoiserSpec {
+        name: model.name.clone(),
+        shape: model.task.shape(),
+        n_classes: model.task.classes(),
+        n_train_steps: schedule.n_train_steps(),
+        clip_x0,
+        dropout_mask_len: None,
+        dropout_p: None,
+    }
+}
+
+fn decoder(
+    folder: &Path,
+    model: &ModelYaml,
+    options: &RuntimeOptions,
+) -> Result<Box<dyn Decoder>, ModelError> {
+    match &model.task {
+        TaskYaml::Denoiser { .. } => Ok(Box::new(IdentityDecoder)),
+        TaskYaml::Latent { shape, scale, decoder, .. } => {
+            let path = folder.join(decoder);
+            let name = format!("{} ({decoder})", model.name);
+            let source = GraphSource::File(&path);
+            Ok(Box::new(OnnxDecoder::open(&name, source, *shape, *scale, options)?))
+        }
+    }
+}
+
+/// Word of a prediction, as in `model.yaml`.
+pub(super) fn prediction_word(prediction: Prediction) -> &'static str {
+    match prediction {
+        Prediction::Epsilon => "epsilon",
+        Prediction::X0 => "x0",
+        Prediction::V => "v",
+        Prediction::Score => "score",
+    }
+}

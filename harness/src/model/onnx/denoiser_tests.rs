@@ -1,0 +1,297 @@
+//! Denoisers on the tiny graphs of `scripts/golden/tiny_onnx.py`, whose answers are known.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, Array4, s};
+
+use super::derive::{VjpGraph, dropout_graph};
+use super::{DenoiserParts, GraphSource, OnnxDenoiser, RuntimeOptions, self_test};
+use crate::config::Prediction;
+use crate::model::{Denoiser, DenoiserSpec, ModelError, Network, NetworkInput};
+use crate::schedule::NoiseSchedule;
+use crate::units::{ClassLabel, NfeKind, Timestep};
+
+fn tiny(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(format!("{name}.onnx"))
+}
+
+fn parts() -> DenoiserParts {
+    DenoiserParts {
+        spec: DenoiserSpec {
+            name: "tiny".to_owned(),
+            shape: [3, 4, 4],
+            n_classes: None,
+            n_train_steps: 1000,
+            clip_x0: true,
+            dropout_mask_len: None,
+            dropout_p: None,
+        },
+        x: "sample".to_owned(),
+        t: "timestep".to_owned(),
+        y: None,
+        output: "eps".to_owned(),
+        prediction: Prediction::Epsilon,
+        schedule: NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap(),
+        offset: 0,
+    }
+}
+
+fn try_open(name: &str, parts: DenoiserParts) -> Result<OnnxDenoiser, ModelError> {
+    let path = tiny(name);
+    let options = RuntimeOptions { micro_batch: 2, ..RuntimeOptions::default() };
+    OnnxDenoiser::open(GraphSource::File(&path), parts, &options)
+}
+
+fn open(name: &str, parts: DenoiserParts) -> OnnxDenoiser {
+    try_open(name, parts).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refusal(name: &str) -> String {
+    try_open(name, parts()).unwrap_err().to_string()
+}
+
+fn states(n: usize) -> Array4<f32> {
+    Array4::from_shape_fn((n, 3, 4, 4), |(b, c, h, w)| {
+        ((b * 48 + c * 16 + h * 4 + w) as f32 * 0.37).sin()
+    })
+}
+
+fn times(values: &[u32]) -> Vec<Timestep> {
+    values.iter().copied().map(Timestep).collect()
+}
+
+fn largest_difference(a: &Array4<f32>, b: &Array4<f32>) -> f32 {
+    (a - b).iter().fold(0.0, |largest, value| value.abs().max(largest))
+}
+
+#[test]
+fn class_and_time_reach_their_rows_through_micro_batches() {
+    let with_classes = DenoiserParts {
+        spec: DenoiserSpec { n_classes: Some(10), ..parts().spec },
+        y: Some("label".to_owned()),
+        ..parts()
+    };
+    let mut denoiser = open("epsilon_class", with_classes);
+    let (x, t) = (states(5), times(&[0, 100, 999, 3, 4]));
+    let y: Vec<ClassLabel> = [0, 9, 10, 2, 1].map(ClassLabel).to_vec();
+    let epsilon = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: Some(&y) }).unwrap();
+    for row in 0..5 {
+        let term = 0.001 * t[row].0 as f32 + 0.1 * y[row].0 as f32;
+        let got = epsilon[[row, 1, 2, 3]];
+        assert!((got - (0.5 * x[[row, 1, 2, 3]] + term)).abs() < 1e-6, "row {row}: {got}");
+    }
+}
+
+#[test]
+fn a_missing_class_is_refused() {
+    let with_classes = DenoiserParts { y: Some("label".to_owned()), ..parts() };
+    let mut denoiser = open("epsilon_class", with_classes);
+    let (x, t) = (states(1), times(&[0]));
+    let error = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap_err();
+    assert!(matches!(error, ModelError::Shape { input: "y", .. }), "{error}");
+}
+
+#[test]
+fn learned_variance_channels_are_cut() {
+    let mut denoiser = open("learned_variance", parts());
+    let (x, t) = (states(3), times(&[1, 2, 3]));
+    let epsilon = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap();
+    assert_eq!(epsilon, &x * 0.5);
+}
+
+#[test]
+fn each_prediction_becomes_epsilon_by_its_formula() {
+    let (x, t) = (states(3), times(&[0, 400, 999]));
+    let schedule = parts().schedule;
+    for prediction in [Prediction::Epsilon, Prediction::X0, Prediction::V, Prediction::Score] {
+        let mut denoiser = open("quarter", DenoiserParts { prediction, ..parts() });
+        let got = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap();
+        for row in 0..3 {
+            let alpha_bar = schedule.alpha_bar(t[row]);
+            let (a, s) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+            // The network answers 0.25 x, so epsilon is this multiple of x.
+            let factor = match prediction {
+                Prediction::Epsilon => 0.25,
+                Prediction::X0 => (1.0 - a * 0.25) / s,
+                Prediction::V => a * 0.25 + s,
+                Prediction::Score => -s * 0.25,
+            };
+            let value = f64::from(x[[row, 2, 1, 0]]);
+            let error = (f64::from(got[[row, 2, 1, 0]]) - factor * value).abs();
+            assert!(error <= 1e-6 * factor.abs().max(1.0), "{prediction:?}, row {row}: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_time_is_fed_with_its_offset_in_the_type_of_the_graph() {
+    for name in ["time_i64", "time_i32", "time_f32"] {
+        let mut denoiser = open(name, DenoiserParts { offset: 1, ..parts() });
+        let (x, t) = (states(3), times(&[0, 17, 999]));
+        let epsilon = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap();
+        let fed: Vec<f32> = (0..3).map(|row| epsilon[[row, 0, 0, 0]]).collect();
+        assert_eq!(fed, [1.0, 18.0, 1000.0], "{name}");
+    }
+}
+
+#[test]
+fn graphs_that_do_not_fit_are_refused_by_name_before_any_work() {
+    for (name, expected) in [
+        ("four_channels", "`eps` has shape [?, 4, 4, 4], expected [batch, 3, 4, 4]"),
+        ("fixed_batch", "the batch of `sample` is fixed to 2"),
+        ("time_f16", "`timestep` has element type f16, expected i64 or i32 or f32"),
+        ("epsilon_class", "input `label` is not among those of model.yaml (sample, timestep)"),
+    ] {
+        let error = refusal(name);
+        assert!(error.contains(expected), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_name_that_the_graph_lacks_is_refused_with_those_it_has() {
+    let error = try_open("quarter", DenoiserParts { output: "noise".to_owned(), ..parts() });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("there is no output `noise`, the outputs are: eps"), "{error}");
+}
+
+#[test]
+fn wrong_states_and_times_are_refused() {
+    let mut denoiser = open("quarter", parts());
+    let (x, small, t) = (states(2), Array4::zeros((2, 3, 4, 5)), times(&[1, 2]));
+    let mut ask = |x: &Array4<f32>, t: &[Timestep]| {
+        denoiser.epsilon(NetworkInput { x: x.view(), t, y: None })
+    };
+    assert!(matches!(ask(&small, &t), Err(ModelError::Shape { input: "x", .. })));
+    assert!(matches!(ask(&x, &t[..1]), Err(ModelError::Shape { input: "t", .. })));
+    let late = ask(&x, &times(&[0, 1000])).unwrap_err().to_string();
+    assert!(late.contains("t=1000 lies past the last training time, t=999"), "{late}");
+}
+
+#[test]
+fn an_empty_batch_gives_an_empty_answer() {
+    let mut denoiser = open("quarter", parts());
+    let x = Array4::zeros((0, 3, 4, 4));
+    let epsilon = denoiser.epsilon(NetworkInput { x: x.view(), t: &[], y: None }).unwrap();
+    assert_eq!(epsilon.dim(), (0, 3, 4, 4));
+}
+
+#[test]
+fn nan_of_the_model_stops_the_network_with_its_rows() {
+    let mut denoiser = open("nan_at_three", parts());
+    let mut network = Network::new(&mut denoiser);
+    let (x, t) = (states(4), times(&[0, 3, 5, 3]));
+    let error = network
+        .epsilon(NfeKind::Trajectory, NetworkInput { x: x.view(), t: &t, y: None })
+        .unwrap_err();
+    assert!(matches!(error, ModelError::NotFinite { ref rows, n: 96, .. } if rows == &[1, 3]));
+}
+
+#[test]
+fn dropout_of_a_train_graph_drops_what_its_masks_say() {
+    let options = RuntimeOptions { micro_batch: 2, ..RuntimeOptions::default() };
+    let graph = dropout_graph(&tiny("train_dropout"), &options).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((graph.mask_len, graph.p), (48, Some(0.25)));
+    let mut denoiser = open("quarter", parts()).with_dropout(Ok(graph));
+    assert_eq!(denoiser.spec().dropout_mask_len, Some(48));
+    let (x, t) = (states(3), times(&[1, 2, 3]));
+    let masks = Array2::from_shape_fn((3, 48), |(row, site)| u8::from((row + site) % 3 != 0));
+    let input = NetworkInput { x: x.view(), t: &t, y: None };
+    let got = denoiser.epsilon_dropout(input, &masks, 0.5).unwrap();
+    let kept = masks.mapv(|mask| f32::from(mask) * 2.0);
+    let kept = kept.into_shape_with_order((3, 3, 4, 4)).unwrap();
+    assert!(largest_difference(&got, &(&x * &kept * 0.5)) < 1e-6);
+}
+
+#[test]
+fn dropout_without_a_train_graph_is_not_applicable_and_says_why() {
+    let mut denoiser = open("quarter", parts());
+    let (x, t) = (states(1), times(&[0]));
+    let input = NetworkInput { x: x.view(), t: &t, y: None };
+    let error = denoiser.epsilon_dropout(input, &Array2::zeros((1, 0)), 0.1).unwrap_err();
+    assert!(matches!(error, ModelError::NotApplicable { .. }));
+    assert!(error.to_string().contains("no train-mode graph"), "{error}");
+}
+
+#[test]
+fn dropout_of_a_graph_that_has_none_is_refused_by_the_pass() {
+    let error = dropout_graph(&tiny("quarter"), &RuntimeOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("no Dropout node"), "{error}");
+}
+
+#[test]
+fn masks_of_another_length_and_p_of_one_are_refused() {
+    let options = RuntimeOptions::default();
+    let graph = dropout_graph(&tiny("train_dropout"), &options).unwrap_or_else(|e| panic!("{e}"));
+    let mut denoiser = open("quarter", parts()).with_dropout(Ok(graph));
+    let (x, t) = (states(1), times(&[0]));
+    let input = NetworkInput { x: x.view(), t: &t, y: None };
+    let error = denoiser.epsilon_dropout(input, &Array2::zeros((1, 47)), 0.1).unwrap_err();
+    assert!(matches!(error, ModelError::Shape { input: "masks", .. }), "{error}");
+    let error = denoiser.epsilon_dropout(input, &Array2::zeros((1, 48)), 1.0).unwrap_err();
+    assert!(error.to_string().contains("expected a number in [0, 1)"), "{error}");
+}
+
+/// `eps = factor x` for each prediction, so `J^T v = factor v`.
+#[test]
+fn the_vector_jacobian_product_follows_each_prediction() {
+    let (x, t, v) = (states(3), times(&[0, 400, 999]), states(3).mapv(|value| value - 0.5));
+    for prediction in [Prediction::Epsilon, Prediction::X0, Prediction::V, Prediction::Score] {
+        let graph = VjpGraph {
+            path: tiny("quarter_vjp"),
+            cotangent: "cotangent".to_owned(),
+            jtv: "jtv".to_owned(),
+        };
+        let mut denoiser =
+            open("quarter", DenoiserParts { prediction, ..parts() }).with_vjp(Ok(graph));
+        let input = NetworkInput { x: x.view(), t: &t, y: None };
+        let (epsilon, jtv) = denoiser.epsilon_vjp(input, v.view()).unwrap();
+        assert_eq!(epsilon, denoiser.epsilon(input).unwrap(), "{prediction:?}");
+        // The network is linear in x: both are the same multiple.
+        for ((epsilon, x), (jtv, v)) in epsilon.iter().zip(&x).zip(jtv.iter().zip(&v)) {
+            let (left, right) = (f64::from(epsilon * v), f64::from(jtv * x));
+            assert!((left - right).abs() <= 1e-5 * left.abs().max(1e-3), "{prediction:?}");
+        }
+    }
+}
+
+#[test]
+fn learned_variances_get_no_cotangent() {
+    let graph = VjpGraph {
+        path: tiny("learned_variance_vjp"),
+        cotangent: "cotangent".to_owned(),
+        jtv: "jtv".to_owned(),
+    };
+    let mut denoiser = open("learned_variance", parts()).with_vjp(Ok(graph));
+    let (x, t, v) = (states(3), times(&[0, 1, 2]), states(3).mapv(|value| value + 1.0));
+    let input = NetworkInput { x: x.view(), t: &t, y: None };
+    let (_, jtv) = denoiser.epsilon_vjp(input, v.view()).unwrap();
+    assert_eq!(jtv, &v * 0.5);
+}
+
+#[test]
+fn self_test_passes_a_model_of_independent_rows_and_catches_one_that_mixes_them() {
+    let wide = RuntimeOptions::default();
+    let open_wide = |name: &str| {
+        let path = tiny(name);
+        OnnxDenoiser::open(GraphSource::File(&path), parts(), &wide)
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    let independent = self_test::run(&mut open_wide("quarter")).unwrap();
+    assert!(independent.is_invariant() && independent.largest > 0.1, "{independent:?}");
+    let mixing = self_test::run(&mut open_wide("mixes_the_batch")).unwrap();
+    assert!(!mixing.is_invariant() && mixing.against_single > 0.1, "{mixing:?}");
+}
+
+#[test]
+fn rows_do_not_depend_on_the_micro_batch() {
+    let (x, t) = (states(7), times(&[0, 1, 2, 3, 4, 5, 6]));
+    let ask = |micro_batch: usize| {
+        let path = tiny("learned_variance");
+        let options = RuntimeOptions { micro_batch, ..RuntimeOptions::default() };
+        let mut denoiser =
+            OnnxDenoiser::open(GraphSource::File(&path), parts(), &options).unwrap();
+        denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap()
+    };
+    assert_eq!(ask(1), ask(7));
+    assert_eq!(ask(3).slice(s![5, .., .., ..]), ask(64).slice(s![5, .., .., ..]));
+}
