@@ -23,7 +23,7 @@ mod validate;
 pub use error::{ConfigError, Fault};
 pub use estimator::{ControlConfig, EstimatorConfig};
 pub use experiment::Experiment;
-pub use model::ModelConfig;
+pub use model::{AnalyticConfig, ModelConfig};
 pub use model_yaml::{ExtractorYaml, ModelYaml, Prediction, TaskYaml};
 pub use preset::{Defaults, Preset};
 pub use protocol::{CurveConfig, FeaturesConfig, Preprocess, ProtocolConfig, ReferenceConfig};

@@ -15,21 +15,26 @@ pub enum ModelConfig {
         /// The folder, relative to the experiment file.
         path: PathBuf,
     },
-    /// A network with a closed form, for tests and teaching: `x_0 ~ N(mean, std^2 I)`, for which
-    /// `E[epsilon | x_t] = s_t (x_t - a_t mean) / (a_t^2 std^2 + s_t^2)`.
-    Analytic {
-        /// `[c, h, w]` of the images; `c` is 3.
-        shape: [usize; 3],
-        /// Mean of every pixel, in [-1, 1].
-        mean: f64,
-        /// Standard deviation of every pixel, above 0.
-        std: f64,
-        /// Noise schedule of the imagined training.
-        schedule: ScheduleConfig,
-        /// Whether it has a dropout element for each output element.
-        #[serde(default)]
-        dropout: bool,
-        /// Number of classes, whose means lie 0.1 apart; left out for none.
-        classes: Option<u32>,
-    },
+    /// A network with a closed form, for tests and teaching.
+    Analytic(AnalyticConfig),
+}
+
+/// Images `x_0 ~ N(mean, std^2 I)`, for which
+/// `E[epsilon | x_t] = s_t (x_t - a_t mean) / (a_t^2 std^2 + s_t^2)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnalyticConfig {
+    /// `[c, h, w]` of the images; `c` is 3.
+    pub shape: [usize; 3],
+    /// Mean of every pixel, in [-1, 1].
+    pub mean: f64,
+    /// Standard deviation of every pixel, above 0.
+    pub std: f64,
+    /// Noise schedule of the imagined training.
+    pub schedule: ScheduleConfig,
+    /// Whether it has a dropout element for each output element.
+    #[serde(default)]
+    pub dropout: bool,
+    /// Number of classes, whose means lie 0.1 apart; left out for none.
+    pub classes: Option<u32>,
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    ControlConfig, EstimatorConfig, Experiment, Fault, FeaturesConfig, GridConfig, ModelConfig,
-    ProtocolConfig, SamplerConfig, ScaleConfig, ScheduleConfig,
+    AnalyticConfig, ControlConfig, EstimatorConfig, Experiment, Fault, FeaturesConfig, GridConfig,
+    ModelConfig, ProtocolConfig, SamplerConfig, ScaleConfig, ScheduleConfig,
 };
 use crate::uncertainty::Window;
 
@@ -49,7 +49,8 @@ fn name(key: &str, value: &str, faults: &mut Vec<Fault>) {
 }
 
 fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
-    let ModelConfig::Analytic { shape, mean, std, schedule, classes, .. } = model else { return };
+    let ModelConfig::Analytic(gaussian) = model else { return };
+    let AnalyticConfig { shape, mean, std, schedule, classes, .. } = gaussian;
     if shape[0] != 3 || shape[1] == 0 || shape[2] == 0 {
         let message = format!("{shape:?} is no image: use [3, height, width]");
         faults.push(Fault::new(format!("{key}.shape"), message));
@@ -85,7 +86,7 @@ fn sampler(experiment: &Experiment, faults: &mut Vec<Fault>) {
     let n_steps = experiment.sampler.n_steps();
     // A bundle's own number of training times is checked when it is opened.
     let most = match &experiment.model {
-        ModelConfig::Analytic { schedule, .. } => schedule.n_train_steps(),
+        ModelConfig::Analytic(AnalyticConfig { schedule, .. }) => schedule.n_train_steps(),
         ModelConfig::Bundle { .. } => 1_000_000,
     };
     if n_steps == 0 || n_steps > most {
@@ -94,8 +95,9 @@ fn sampler(experiment: &Experiment, faults: &mut Vec<Fault>) {
     }
     let (SamplerConfig::Ddim { grid, .. } | SamplerConfig::DpmSolverPp2m { grid, .. }) =
         &experiment.sampler;
-    if let (GridConfig::Leading { offset }, ModelConfig::Analytic { schedule, .. }) =
+    if let (GridConfig::Leading { offset }, ModelConfig::Analytic(gaussian)) =
         (grid, &experiment.model)
+        && let schedule = &gaussian.schedule
         && *offset >= schedule.n_train_steps() / n_steps.max(1)
     {
         let message = format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::Array3;
 
 use crate::config::{
-    Clip, FinalAlphaBar as FinalAlphaBarConfig, GridConfig, ModelConfig, SamplerConfig,
+    AnalyticConfig, Clip, FinalAlphaBar as FinalAlphaBarConfig, GridConfig, SamplerConfig,
     ScheduleConfig,
 };
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
@@ -41,14 +41,12 @@ impl std::fmt::Debug for OpenModel {
 /// Name of the model with a closed form.
 pub const ANALYTIC_NAME: &str = "analytic-gaussian";
 
-/// The model of the closed form `x_0 ~ N(mean, std^2 I)`; `None` for a bundle.
+/// The model with a closed form.
 ///
 /// # Errors
 /// [`StageError`] when the values make no model.
-pub fn analytic(config: &ModelConfig) -> Result<Option<OpenModel>, StageError> {
-    let ModelConfig::Analytic { shape, mean, std, schedule, dropout, classes } = config else {
-        return Ok(None);
-    };
+pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
+    let AnalyticConfig { shape, mean, std, schedule, dropout, classes } = config;
     let schedule = noise_schedule(schedule)?;
     #[expect(clippy::cast_possible_truncation, reason = "a grey level in [-1, 1]")]
     let mean = Array3::from_elem((shape[0], shape[1], shape[2]), *mean as f32);
@@ -59,12 +57,12 @@ pub fn analytic(config: &ModelConfig) -> Result<Option<OpenModel>, StageError> {
     if let Some(classes) = classes {
         denoiser = denoiser.with_classes(*classes, 0.1);
     }
-    Ok(Some(OpenModel {
+    Ok(OpenModel {
         denoiser: Box::new(denoiser),
         decoder: Box::new(IdentityDecoder),
         schedule,
         provenance: Provenance::new("closed form", "cpu"),
-    }))
+    })
 }
 
 /// A noise schedule.

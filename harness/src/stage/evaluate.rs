@@ -90,7 +90,7 @@ pub fn evaluate(run: &Run<'_>, experiment: &Experiment) -> Result<Evaluation, St
 }
 
 /// Checks that every part stands whole; the digest of what they claim.
-fn complete(run: &Run<'_>) -> Result<String, StageError> {
+pub(super) fn complete(run: &Run<'_>) -> Result<String, StageError> {
     let mut missing: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
     let mut claims = Vec::new();
     for block in run.plan.blocks() {
@@ -185,7 +185,7 @@ fn json<T: Serialize>(run: &Run<'_>, name: &str, value: &T) -> Result<(), StageE
     Ok(())
 }
 
-fn compute(
+pub(super) fn compute(
     run: &Run<'_>,
     experiment: &Experiment,
     plan_id: &str,

@@ -50,15 +50,21 @@ pub fn generate(
     let _lock = run.lock(STAGE)?;
     let mut n_found = 0;
     let mut found_images = 0;
-    let blocks = outstanding(run.plan, run.shard, |block| {
+    let mut blocks = outstanding(run.plan, run.shard, |block| {
         let done = is_done(run, block)?;
         n_found += usize::from(done);
         found_images += if done { block.len() } else { 0 };
         Ok::<_, StageError>(done)
     })?;
+    let n_left = blocks.len().saturating_sub(run.limit.unwrap_or(usize::MAX));
+    blocks.truncate(blocks.len() - n_left);
     let n_images: u64 = blocks.iter().map(Block::len).sum();
-    let mut summary =
-        StageSummary { n_blocks: n_found + blocks.len(), n_found, ..Default::default() };
+    let mut summary = StageSummary {
+        n_blocks: n_found + blocks.len() + n_left,
+        n_found,
+        n_left,
+        ..Default::default()
+    };
     if blocks.is_empty() {
         summary.wall = start.elapsed();
         return Ok(summary);
@@ -168,7 +174,8 @@ fn record_failure(run: &Run<'_>, block: &Block, error: &ModelError) -> Result<()
     Ok(())
 }
 
-fn generate_block(
+/// Generates one block. Nothing is published.
+pub(super) fn generate_block(
     run: &Run<'_>,
     options: GenerateOptions,
     model: &mut OpenModel,

@@ -59,7 +59,7 @@ fn model_identity(
     config: &ModelConfig,
 ) -> Result<ModelIdentity, StageError> {
     match config {
-        ModelConfig::Analytic { .. } => Ok(ModelIdentity::of_config(build::ANALYTIC_NAME, config)),
+        ModelConfig::Analytic(_) => Ok(ModelIdentity::of_config(build::ANALYTIC_NAME, config)),
         ModelConfig::Bundle { path } => models::identity(&experiment.resolve(path)),
     }
 }

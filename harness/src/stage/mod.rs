@@ -20,6 +20,7 @@ pub mod stop;
 #[cfg(test)]
 mod tests;
 pub mod trajectory;
+pub mod verify;
 
 pub use error::StageError;
 pub use progress::{Progress, Silent};

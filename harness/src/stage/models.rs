@@ -1,15 +1,72 @@
-//! Identities of bundles and feature networks, by their descriptions: quick, and enough to name a plan.
-//! That the files hold what their descriptions promise is checked when they are opened.
+//! Models and feature networks of an experiment.
+//!
+//! Their identities come from their descriptions: quick, and enough to name a plan. That the files hold what the
+//! descriptions promise is checked when they are opened.
 
 use std::path::Path;
 
 use crate::config::model_yaml::MODEL_FILE;
-use crate::config::{ExtractorYaml, ModelYaml, Preprocess};
+use crate::config::{
+    Experiment, ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml, Preprocess,
+};
 use crate::model::ExtractorId;
+use crate::model::bundle::{Opened, SelfTest, open_bundle};
+use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
 use crate::plan::ModelIdentity;
+use crate::store::Provenance;
 use crate::store::digest::sha256_of_file;
 
-use super::StageError;
+use super::build::{self, OpenModel};
+use super::features::OpenExtractor;
+use super::pixels::PixelFeatures;
+use super::{StageError, inputs};
+
+/// Opens the model of an experiment at a scale; a bundle is checked and tests itself.
+///
+/// # Errors
+/// [`StageError::Model`] for a bundle that is broken or a runtime that is missing.
+pub fn open_model(
+    experiment: &Experiment,
+    scale: &str,
+    options: &RuntimeOptions,
+) -> Result<OpenModel, StageError> {
+    let config = inputs::model_config(experiment, inputs::scale_of(experiment, scale)?);
+    match config {
+        ModelConfig::Analytic(gaussian) => build::analytic(gaussian),
+        ModelConfig::Bundle { path } => {
+            let Opened { denoiser, decoder, schedule, provenance, .. } =
+                open_bundle(&experiment.resolve(path), options, SelfTest::Run)?;
+            let runtime = format!("onnxruntime {}", provenance.runtime_version);
+            let provenance = Provenance::new(runtime, provenance.device);
+            Ok(OpenModel { denoiser: Box::new(denoiser), decoder, schedule, provenance })
+        }
+    }
+}
+
+/// Opens the feature network of an experiment.
+///
+/// # Errors
+/// [`StageError::Model`] for a network that is missing, damaged, or no such network.
+pub fn open_extractor(
+    experiment: &Experiment,
+    options: &RuntimeOptions,
+) -> Result<OpenExtractor, StageError> {
+    match &experiment.features {
+        FeaturesConfig::Pixels { grid } => Ok(OpenExtractor {
+            extractor: Box::new(PixelFeatures::new(*grid)),
+            provenance: Provenance::new("none", "cpu"),
+        }),
+        FeaturesConfig::Extractor { path, preprocess } => {
+            let extractor = OnnxExtractor::open(&experiment.resolve(path), *preprocess, options)?;
+            let runtime = environment::runtime(options.library.as_deref())?;
+            let provenance = Provenance::new(
+                format!("onnxruntime {}", runtime.version),
+                options.device.to_string(),
+            );
+            Ok(OpenExtractor { extractor: Box::new(extractor), provenance })
+        }
+    }
+}
 
 /// Name of a bundle, the promised hash of each of its files, and the hash of its description.
 ///

@@ -29,6 +29,8 @@ pub struct Run<'a> {
     pub shard: Shard,
     /// Whether others may try them too.
     pub sharing: Sharing,
+    /// New blocks after which a stage ends by itself; none by default.
+    pub limit: Option<usize>,
     /// Request to stop.
     pub stop: &'a Stop,
     /// Who listens.
@@ -67,7 +69,7 @@ impl<'a> Run<'a> {
         publish(&path, text.as_bytes())
             .map_err(|source| StoreError::Write { path: path.clone(), source })?;
         let sharing = if shard.is_whole() { Sharing::Refuse } else { Sharing::Allow };
-        Ok(Self { plan, layout, shard, sharing, stop, progress })
+        Ok(Self { plan, layout, shard, sharing, limit: None, stop, progress })
     }
 
     /// Takes the lock of a stage, unless sharing is allowed.
@@ -162,6 +164,8 @@ pub struct StageSummary {
     pub n_blocks: usize,
     /// Blocks that were there before.
     pub n_found: usize,
+    /// Blocks that the limit left for another time.
+    pub n_left: usize,
     /// Images of the blocks done now.
     pub n_images: u64,
     /// Wall time.

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ndarray::{Array1, Array2, Array4, ArrayView4};
 use ndarray_npy::NpzWriter;
 
-use super::build::{self, OpenModel};
+use super::build::OpenModel;
 use super::evaluate::{Evaluation, evaluate};
-use super::features::{OpenExtractor, features};
+use super::features::features;
 use super::generate::{GenerateOptions, generate};
-use super::pixels::PixelFeatures;
 use super::report::report_input;
 use super::run::{self, status};
-use super::{Progress, Run, Sharing, Silent, StageError, Stop, inputs};
+use super::verify::verify;
+use super::{Progress, Run, Sharing, Silent, StageError, Stop, inputs, models};
 use crate::config::Experiment;
 use crate::exit::{Exit, Exits};
+use crate::model::onnx::RuntimeOptions;
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use crate::plan::{Plan, PlanOptions, Shard};
 use crate::report::input::RankEnd;
@@ -60,7 +61,7 @@ impl Bench {
     }
 
     fn open(&self) -> Result<OpenModel, StageError> {
-        Ok(build::analytic(&self.experiment.model)?.unwrap())
+        models::open_model(&self.experiment, "smoke", &RuntimeOptions::default())
     }
 
     fn generate(&self, run: &Run<'_>, batch: usize) -> Result<super::StageSummary, StageError> {
@@ -70,10 +71,7 @@ impl Bench {
 
     fn features(&self, run: &Run<'_>) -> Result<super::StageSummary, StageError> {
         features(run, NonZeroUsize::new(5).unwrap(), &mut || {
-            Ok(OpenExtractor {
-                extractor: Box::new(PixelFeatures::new(2)),
-                provenance: Provenance::new("none", "cpu"),
-            })
+            models::open_extractor(&self.experiment, &RuntimeOptions::default())
         })
     }
 
@@ -536,4 +534,44 @@ fn a_report_shows_both_ends_of_every_ranking_with_its_maps() {
     assert!((sum / shown.score - 1.0).abs() < 1e-5, "{sum} {}", shown.score);
     assert!(of("total_variation", RankEnd::MostCertain)[0].map.is_none());
     assert!(input.remarks[0].contains("48 images, 40 kept"), "{:?}", input.remarks);
+}
+
+#[test]
+fn verification_recomputes_blocks_and_numbers_and_finds_what_was_exchanged() {
+    let bench = Bench::new();
+    let digest = bench.all("work", 16).unwrap().digest;
+    let stop = Stop::default();
+    let run = bench.run("work", Shard::whole(), &stop);
+    let options = GenerateOptions { batch_size: NonZeroUsize::new(7).unwrap(), threads: 1 };
+    let verify = |n| verify(&run, &bench.experiment, (n, options), &mut || bench.open());
+    let verification = verify(2).unwrap();
+    assert_eq!((verification.n_parts, verification.recomputed.len()), (6, 2));
+    assert_eq!(verification.metrics_sha256, digest);
+    assert_eq!(verify(99).unwrap().recomputed, [0, 1, 2]);
+    // A part with a sound hash and a sound digest, which no seed gives.
+    let path = bench.part("work", StageName::Generate, 2);
+    let stage_id = run.layout.stage_id(StageName::Generate).to_owned();
+    let mut part = part::read(&path, &stage_id, Parts::All).unwrap();
+    part.scores[0].score[0] *= 2.0;
+    let provenance = Provenance::new("closed form", "cpu");
+    let bytes = part::to_bytes(&path, &part, &stage_id, &provenance).unwrap();
+    publish(&path, &bytes).unwrap();
+    crate::store::sidecar::seal(&path, &bytes).unwrap();
+    let error = verify(99).unwrap_err();
+    assert_eq!(error.exit(), Exit::Integrity, "{error}");
+    assert!(error.to_string().contains("block-000002"), "{error}");
+    assert!(verify(0).unwrap_err().to_string().contains("metrics.parquet"));
+}
+
+#[test]
+fn a_limit_leaves_blocks_for_another_time() {
+    let bench = Bench::new();
+    let stop = Stop::default();
+    let mut run = bench.run("work", Shard::whole(), &stop);
+    run.limit = Some(1);
+    let summary = bench.generate(&run, 16).unwrap();
+    assert_eq!((summary.n_blocks, summary.n_found, summary.n_left), (3, 0, 2));
+    run.limit = None;
+    let summary = bench.generate(&run, 16).unwrap();
+    assert_eq!((summary.n_blocks, summary.n_found, summary.n_left), (3, 1, 0));
 }

@@ -1,0 +1,107 @@
+//! Re-checking a finished run: every hash, every content digest, some blocks from their seeds, all numbers
+//! from scores and features.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::config::Experiment;
+use crate::noise::{NoiseKey, Purpose, uniform_below};
+use crate::plan::Block;
+use crate::store::layout::StageName;
+use crate::store::part::{self, Parts};
+use crate::store::{StoreError, features as feature_parts};
+use crate::units::SampleId;
+
+use super::build::OpenModel;
+use super::generate::{GenerateOptions, generate_block};
+use super::{Run, StageError, evaluate};
+
+/// What was verified. Whatever did not hold is an error instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Parts whose hash and content were checked.
+    pub n_parts: u64,
+    /// Blocks that were generated again.
+    pub recomputed: Vec<u64>,
+    /// Digest of the numbers, computed again and equal to the stored one.
+    pub metrics_sha256: String,
+}
+
+/// Verifies a finished run; `n_blocks` blocks, chosen by the seed of the plan, are generated again.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for content that is not its digest, [`StoreError::Disagreement`] for a block or numbers
+/// that come out otherwise, and the errors of the stages.
+pub fn verify(
+    run: &Run<'_>,
+    experiment: &Experiment,
+    (n_blocks, options): (u64, GenerateOptions),
+    open: &mut dyn FnMut() -> Result<OpenModel, StageError>,
+) -> Result<Verification, StageError> {
+    evaluate::complete(run)?;
+    for block in run.plan.blocks() {
+        contents(run, &block)?;
+    }
+    let recomputed = recompute(run, (n_blocks, options), open)?;
+    let stored = evaluate::read(run)?.digest;
+    let (again, _) = evaluate::compute(run, experiment, &run.plan.id())?;
+    agree(run.layout.run_file("metrics.parquet"), &again.digest, &stored)?;
+    Ok(Verification { n_parts: 2 * run.plan.n_blocks(), recomputed, metrics_sha256: stored })
+}
+
+/// Holds the content of a block's parts against the digests inside them.
+fn contents(run: &Run<'_>, block: &Block) -> Result<(), StageError> {
+    let images = run.layout.part(StageName::Generate, block.id);
+    let id = run.layout.stage_id(StageName::Generate);
+    let actual = part::content_digest(&part::read(&images, id, Parts::All)?);
+    agree(images.clone(), &actual, &part::claims(&images, id)?.content_sha256)?;
+    let features = run.layout.part(StageName::Features, block.id);
+    let id = run.layout.stage_id(StageName::Features);
+    let actual = feature_parts::content_digest(&feature_parts::read(&features, id)?);
+    agree(features.clone(), &actual, &feature_parts::claims(&features, id)?.content_sha256)
+}
+
+fn recompute(
+    run: &Run<'_>,
+    (n_blocks, options): (u64, GenerateOptions),
+    open: &mut dyn FnMut() -> Result<OpenModel, StageError>,
+) -> Result<Vec<u64>, StageError> {
+    let chosen = chosen(run.plan.seed, run.plan.n_blocks(), n_blocks);
+    if chosen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut model = open()?;
+    for block in run.plan.blocks().filter(|block| chosen.contains(&block.id.0)) {
+        let path = run.layout.part(StageName::Generate, block.id);
+        let again = part::content_digest(&generate_block(run, options, &mut model, &block)?);
+        let id = run.layout.stage_id(StageName::Generate);
+        agree(path.clone(), &again, &part::claims(&path, id)?.content_sha256)?;
+    }
+    Ok(chosen.into_iter().collect())
+}
+
+/// `n_blocks` different block numbers below `of`, or all of them.
+fn chosen(seed: u64, of: u64, n_blocks: u64) -> BTreeSet<u64> {
+    if n_blocks >= of {
+        return (0..of).collect();
+    }
+    let below = u32::try_from(of).unwrap_or(u32::MAX);
+    let mut chosen = BTreeSet::new();
+    let mut draw = 0;
+    while (chosen.len() as u64) < n_blocks {
+        let key =
+            NoiseKey { seed, purpose: Purpose::Subset, sample: SampleId(u64::MAX), step: 0, draw };
+        chosen.insert(u64::from(uniform_below(key, below)));
+        draw += 1;
+    }
+    chosen
+}
+
+fn agree(path: std::path::PathBuf, ours: &str, theirs: &str) -> Result<(), StageError> {
+    if ours == theirs {
+        return Ok(());
+    }
+    let (ours, theirs) = (ours.to_owned(), theirs.to_owned());
+    Err(StoreError::Disagreement { path, ours, theirs }.into())
+}
