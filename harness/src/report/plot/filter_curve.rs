@@ -143,7 +143,11 @@ impl FilterCurve {
             };
             [centre - NORMAL_95 * point.sd, centre + NORMAL_95 * point.sd]
         });
-        Axis::covering(curves.map(|(_, value)| value).chain(band), 5)
+        let n_ticks = match quantity {
+            Quantity::Fid => 5,
+            Quantity::AboveRandom => 8,
+        };
+        Axis::covering(curves.map(|(_, value)| value).chain(band), n_ticks)
     }
 
     fn panel(&self, quantity: Quantity) -> Panel {

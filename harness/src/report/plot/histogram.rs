@@ -9,7 +9,8 @@ use super::style;
 use crate::report::{ReportError, label, number};
 use crate::store::records::ScoreTable;
 
-const N_BINS: usize = 72;
+/// Bars across the axis: twice the square root of the number of images, within these ends.
+const N_BINS: (usize, usize) = (14, 72);
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 64.0;
 const TOP: f64 = 64.0;
@@ -33,6 +34,7 @@ struct Scores {
 pub struct Histograms {
     panels: Vec<Scores>,
     range: (f64, f64),
+    n_bins: usize,
 }
 
 impl Histograms {
@@ -54,20 +56,21 @@ impl Histograms {
         };
         let low = ends(<[f64]>::first).fold(-1.0, f64::min).max(REACH.0);
         let high = ends(<[f64]>::last).fold(1.0, f64::max).min(REACH.1);
-        Ok(Some(Self { panels, range: (low.floor(), high.ceil()) }))
+        let n_bins = (2 * table.samples.len().isqrt()).clamp(N_BINS.0, N_BINS.1);
+        Ok(Some(Self { panels, range: (low.floor(), high.ceil()), n_bins }))
     }
 
     fn counts(&self, z: &[f64]) -> Vec<u32> {
         let (low, high) = self.range;
-        let mut counts = vec![0; N_BINS];
+        let mut counts = vec![0; self.n_bins];
         for value in z {
-            let place = (value - low) / (high - low) * N_BINS as f64;
+            let place = (value - low) / (high - low) * self.n_bins as f64;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "clamped to the bins"
             )]
-            let bin = (place.clamp(0.0, N_BINS as f64 - 1.0)) as usize;
+            let bin = (place.clamp(0.0, self.n_bins as f64 - 1.0)) as usize;
             counts[bin] += 1;
         }
         counts
@@ -89,7 +92,7 @@ impl Histograms {
         };
         panel.draw_axes(canvas, TickLabels::Shown, |z| panel.x.label(z))?;
         let (low, high) = self.range;
-        let width = (high - low) / N_BINS as f64;
+        let width = (high - low) / self.n_bins as f64;
         for (bin, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let (x, y) = panel.point(low + bin as f64 * width, f64::from(*count));
             let (right, bottom) = panel.point(low + (bin as f64 + 1.0) * width, 0.0);
@@ -171,7 +174,7 @@ impl Figure for Histograms {
     }
 
     fn size(&self) -> (u32, u32) {
-        let height = TOP + self.panels.len() as f64 * STEP + 12.0;
+        let height = TOP + self.panels.len() as f64 * STEP - 4.0;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -192,7 +195,7 @@ impl Figure for Histograms {
         }
         let middle = TOP + 0.5 * (self.panels.len() as f64 * STEP - STEP + PANEL);
         canvas.text_upwards((22.0, middle), "images a bar", (style::LABEL, style::INK))?;
-        let bottom = TOP + self.panels.len() as f64 * STEP + 6.0;
+        let bottom = TOP + self.panels.len() as f64 * STEP - 4.0;
         let name = "standard deviations from the mean (right: less certain)";
         let centre = (LEFT + (WIDTH - LEFT - 28.0) / 2.0, bottom);
         canvas.text(centre, name, Anchor::Middle, (style::LABEL, style::INK))
