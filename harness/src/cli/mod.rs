@@ -9,6 +9,7 @@ mod graph;
 mod metric;
 mod model;
 mod progress;
+mod session;
 mod signal;
 mod stages;
 mod stats;

@@ -1,0 +1,82 @@
+//! What every command on an experiment opens: experiment, plan, run, runtime options.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::answer::Context;
+use super::arguments::{DeviceOptions, RunOptions};
+use super::error::CliError;
+use super::progress::TerminalProgress;
+use super::signal;
+use crate::config::Experiment;
+use crate::model::onnx::{Device, Fallback, RuntimeOptions};
+use crate::plan::{Plan, PlanOptions, Shard};
+use crate::stage::generate::GenerateOptions;
+use crate::stage::{Run, Stop, inputs};
+
+/// An experiment at a scale, resolved, and how to run it.
+pub(super) struct Session {
+    pub(super) experiment: Experiment,
+    pub(super) plan: Plan,
+    pub(super) runtime: RuntimeOptions,
+    pub(super) generate: GenerateOptions,
+    shard: Shard,
+    limit: Option<usize>,
+    stop: Stop,
+    progress: TerminalProgress,
+}
+
+impl Session {
+    /// Reads the experiment, resolves its plan, and listens for signals.
+    pub(super) fn open(options: &RunOptions, context: &Context) -> Result<Self, CliError> {
+        let stop = Stop::default();
+        signal::listen(&stop).map_err(CliError::Signals)?;
+        let experiment = Experiment::read(&options.experiment)?;
+        let sizes = inputs::scale_of(&experiment, &options.scale)?;
+        let batch = options.device.batch.unwrap_or(sizes.batch_size as usize);
+        let plan = inputs::plan(&experiment, &options.scale, PlanOptions::default())?;
+        let runtime = runtime(&options.device, batch)?;
+        let generate = GenerateOptions { batch_size: positive(batch)?, threads: runtime.threads };
+        Ok(Self {
+            experiment,
+            plan,
+            runtime,
+            generate,
+            shard: Shard::of_process(options.shard.as_deref())?,
+            limit: options.limit,
+            stop,
+            progress: TerminalProgress::new(context.quiet),
+        })
+    }
+
+    /// The run of this session in a work folder.
+    pub(super) fn run(&self, work: &Path) -> Result<Run<'_>, CliError> {
+        let mut run = Run::open(&self.plan, work, self.shard, (&self.stop, &self.progress))?;
+        run.limit = self.limit;
+        Ok(run)
+    }
+
+    /// Whether this process does a share of the blocks only.
+    pub(super) fn is_shard(&self) -> bool {
+        !self.shard.is_whole()
+    }
+}
+
+/// Runtime options of a command; `batch` rows go into one call.
+pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOptions, CliError> {
+    let device: Device = options
+        .device
+        .parse()
+        .map_err(|_| CliError::option("--device", &options.device, "cpu, cuda or cuda:<ordinal>"))?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = options.threads.unwrap_or(cores);
+    if threads == 0 {
+        return Err(CliError::option("--threads", "0", "at least 1"));
+    }
+    let micro_batch = positive(batch)?.get();
+    Ok(RuntimeOptions { device, threads, micro_batch, fallback: Fallback::Refuse, library: None })
+}
+
+fn positive(batch: usize) -> Result<NonZeroUsize, CliError> {
+    NonZeroUsize::new(batch).ok_or_else(|| CliError::option("--batch", "0", "at least 1"))
+}

@@ -1,0 +1,184 @@
+//! `dubench run | plan | generate | features | evaluate | report | status | verify`.
+
+use serde::Serialize;
+
+use super::answer::Context;
+use super::arguments::{PlanOptions, RunOptions, VerifyOptions};
+use super::error::CliError;
+use super::session::Session;
+use crate::config::Experiment;
+use crate::exit::Exit;
+use crate::plan::print::plan_text;
+use crate::stage::evaluate::{self, Evaluation};
+use crate::stage::run::StageStatus;
+use crate::stage::{
+    Run, StageSummary, features as features_stage, generate as generate_stage, inputs, models,
+    publish_results, run as run_stage, verify as verify_stage,
+};
+
+#[derive(Serialize)]
+struct Done {
+    experiment: String,
+    scale: String,
+    plan_id: String,
+    metrics_sha256: String,
+    results: String,
+    found: bool,
+}
+
+/// All stages; a shard ends after the features, since others hold the rest.
+pub(super) fn run(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+    let session = Session::open(options, context)?;
+    let run = session.run(&options.work_dir)?;
+    let summary = generate_blocks(&session, options, &run)?;
+    let left = summary.n_left;
+    if left > 0 {
+        return stage_answer(context, "generate", &summary);
+    }
+    let summary = feature_blocks(&session, &run)?;
+    if session.is_shard() {
+        return stage_answer(context, "features", &summary);
+    }
+    let evaluation = evaluate::evaluate(&run, &session.experiment)?;
+    publish(options, context, &session, (&run, &evaluation))
+}
+
+pub(super) fn plan(options: &PlanOptions, context: &Context) -> Result<Exit, CliError> {
+    let experiment = Experiment::read(&options.experiment)?;
+    let plan = inputs::plan(&experiment, &options.scale, crate::plan::PlanOptions::default())?;
+    let text = if options.print {
+        plan_text(&plan).trim_end().to_owned()
+    } else {
+        format!(
+            "{} at {}: {} images in {} blocks, {} kept; plan {}",
+            plan.experiment, plan.scale, plan.n_pool, plan.n_blocks(), plan.n_keep, plan.id()
+        )
+    };
+    context.answer(&plan, &text)?;
+    Ok(Exit::Complete)
+}
+
+pub(super) fn generate(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+    let session = Session::open(options, context)?;
+    let run = session.run(&options.work_dir)?;
+    let summary = generate_blocks(&session, options, &run)?;
+    stage_answer(context, "generate", &summary)
+}
+
+pub(super) fn features(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+    let session = Session::open(options, context)?;
+    let run = session.run(&options.work_dir)?;
+    let summary = feature_blocks(&session, &run)?;
+    stage_answer(context, "features", &summary)
+}
+
+pub(super) fn evaluate(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+    let session = Session::open(options, context)?;
+    let run = session.run(&options.work_dir)?;
+    let evaluation = evaluate::evaluate(&run, &session.experiment)?;
+    let text = format!(
+        "{} numbers, sha256 {}{}",
+        evaluation.rows.len(),
+        evaluation.digest,
+        if evaluation.found { " (found computed)" } else { "" }
+    );
+    context.answer(&evaluation.rows, &text)?;
+    Ok(Exit::Complete)
+}
+
+pub(super) fn report(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+    let session = Session::open(options, context)?;
+    let run = session.run(&options.work_dir)?;
+    let evaluation = evaluate::read(&run)?;
+    publish(options, context, &session, (&run, &evaluation))
+}
+
+pub(super) fn status(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+    let session = Session::open(options, context)?;
+    let layout = run_stage::layout(&session.plan, &options.work_dir);
+    let stages = run_stage::status(&session.plan, &layout);
+    let text: Vec<String> = stages.iter().map(status_line).collect();
+    context.answer(&stages, &text.join("\n"))?;
+    let complete = stages.iter().all(|stage| stage.n_present == stage.n_blocks);
+    Ok(if complete { Exit::Complete } else { Exit::Incomplete })
+}
+
+pub(super) fn verify(options: &VerifyOptions, context: &Context) -> Result<Exit, CliError> {
+    let session = Session::open(&options.run, context)?;
+    let run = session.run(&options.run.work_dir)?;
+    let mut open =
+        || models::open_model(&session.experiment, &options.run.scale, &session.runtime);
+    let how = (options.blocks as u64, session.generate);
+    let verification = verify_stage::verify(&run, &session.experiment, how, &mut open)?;
+    let text = format!(
+        "{} parts hold what they claim; blocks {:?} generated again, equal; {} numbers computed again, equal (sha256 {})",
+        verification.n_parts, verification.recomputed, "all", verification.metrics_sha256
+    );
+    context.answer(&verification, &text)?;
+    Ok(Exit::Complete)
+}
+
+fn generate_blocks(
+    session: &Session,
+    options: &RunOptions,
+    run: &Run<'_>,
+) -> Result<StageSummary, CliError> {
+    let mut open = || models::open_model(&session.experiment, &options.scale, &session.runtime);
+    Ok(generate_stage::generate(run, session.generate, &mut open)?)
+}
+
+fn feature_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {
+    let mut open = || models::open_extractor(&session.experiment, &session.runtime);
+    Ok(features_stage::features(run, session.generate.batch_size, &mut open)?)
+}
+
+fn publish(
+    options: &RunOptions,
+    context: &Context,
+    session: &Session,
+    (run, evaluation): (&Run<'_>, &Evaluation),
+) -> Result<Exit, CliError> {
+    let folder = options.results_dir.join(&session.plan.experiment).join(&session.plan.scale);
+    publish_results(run, &session.experiment, &folder, options.force)?;
+    let done = Done {
+        experiment: session.plan.experiment.clone(),
+        scale: session.plan.scale.clone(),
+        plan_id: session.plan.id(),
+        metrics_sha256: evaluation.digest.clone(),
+        results: folder.display().to_string(),
+        found: evaluation.found,
+    };
+    let text = format!("{}\n{}", folder.join("table.md").display(), folder.join("plots").display());
+    context.answer(&done, &text)?;
+    Ok(Exit::Complete)
+}
+
+fn stage_answer(context: &Context, stage: &str, summary: &StageSummary) -> Result<Exit, CliError> {
+    let text = format!(
+        "{stage}: {} blocks, {} were there, {} left; {} images in {:.1} s, {:.1} s of them inside the network",
+        summary.n_blocks,
+        summary.n_found,
+        summary.n_left,
+        summary.n_images,
+        summary.wall.as_secs_f64(),
+        summary.network.as_secs_f64()
+    );
+    context.answer(&serde_json::json!({
+        "stage": stage, "n_blocks": summary.n_blocks, "n_found": summary.n_found,
+        "n_left": summary.n_left, "n_images": summary.n_images,
+        "wall_seconds": summary.wall.as_secs_f64(),
+        "network_seconds": summary.network.as_secs_f64(),
+    }), &text)?;
+    Ok(if summary.n_left > 0 { Exit::Incomplete } else { Exit::Complete })
+}
+
+fn status_line(stage: &StageStatus) -> String {
+    let mut line = format!("{:9} {} of {} blocks", stage.stage, stage.n_present, stage.n_blocks);
+    if !stage.missing.is_empty() {
+        line.push_str(&format!("; missing {:?}", stage.missing));
+    }
+    if !stage.failed.is_empty() {
+        line.push_str(&format!("; failed {:?}", stage.failed));
+    }
+    line
+}
