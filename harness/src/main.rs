@@ -1,2 +1,5 @@
-//! dubench.
-fn main() {}
+//! The command `dubench`.
+
+fn main() -> std::process::ExitCode {
+    dubench::cli::main()
+}

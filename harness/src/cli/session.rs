@@ -42,7 +42,7 @@ impl Session {
             plan,
             runtime,
             generate,
-            shard: Shard::of_process(options.shard.as_deref())?,
+            shard: Shard::choose(options.shard.as_deref(), |name| std::env::var(name).ok())?,
             limit: options.limit,
             stop,
             progress: TerminalProgress::new(context.quiet),

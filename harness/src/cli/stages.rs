@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::answer::Context;
 use super::arguments::{PlanOptions, RunOptions, VerifyOptions};
 use super::error::CliError;
+use super::publish as results;
 use super::session::Session;
 use crate::config::Experiment;
 use crate::exit::Exit;
@@ -13,7 +14,7 @@ use crate::stage::evaluate::{self, Evaluation};
 use crate::stage::run::StageStatus;
 use crate::stage::{
     Run, StageSummary, features as features_stage, generate as generate_stage, inputs, models,
-    publish_results, run as run_stage, verify as verify_stage,
+    run as run_stage, verify as verify_stage,
 };
 
 #[derive(Serialize)]
@@ -111,8 +112,8 @@ pub(super) fn verify(options: &VerifyOptions, context: &Context) -> Result<Exit,
     let how = (options.blocks as u64, session.generate);
     let verification = verify_stage::verify(&run, &session.experiment, how, &mut open)?;
     let text = format!(
-        "{} parts hold what they claim; blocks {:?} generated again, equal; {} numbers computed again, equal (sha256 {})",
-        verification.n_parts, verification.recomputed, "all", verification.metrics_sha256
+        "{} parts hold what they claim; blocks {:?} generated again, equal; all numbers computed again, equal (sha256 {})",
+        verification.n_parts, verification.recomputed, verification.metrics_sha256
     );
     context.answer(&verification, &text)?;
     Ok(Exit::Complete)
@@ -139,7 +140,7 @@ fn publish(
     (run, evaluation): (&Run<'_>, &Evaluation),
 ) -> Result<Exit, CliError> {
     let folder = options.results_dir.join(&session.plan.experiment).join(&session.plan.scale);
-    publish_results(run, &session.experiment, &folder, options.force)?;
+    results::publish(session, (run, evaluation), &folder, options.force)?;
     let done = Done {
         experiment: session.plan.experiment.clone(),
         scale: session.plan.scale.clone(),

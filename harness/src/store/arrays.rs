@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dubench_metrics::Features;
 use ndarray::{Array1, Array2, ArrayD, Axis};
-use ndarray_npy::{ReadNpyError, ReadNpyExt};
+use ndarray_npy::{NpzReader, ReadNpyError, ReadNpyExt};
 
 use super::StoreError;
 
@@ -73,6 +73,17 @@ pub fn read_vector(path: &Path) -> Result<Array1<f64>, StoreError> {
         Matrix::F32(rows) => rows.index_axis(Axis(1), 0).mapv(f64::from),
         Matrix::F64(rows) => rows.index_axis(Axis(1), 0).to_owned(),
     })
+}
+
+/// Whether an `.npz` file holds an array of this name.
+///
+/// # Errors
+/// [`StoreError::Read`] and [`StoreError::Malformed`].
+pub fn has_array(path: &Path, name: &str) -> Result<bool, StoreError> {
+    let file = File::open(path).map_err(StoreError::read(path))?;
+    let mut npz = NpzReader::new(file).map_err(|error| StoreError::malformed(path, error))?;
+    let names = npz.names().map_err(|error| StoreError::malformed(path, error))?;
+    Ok(names.iter().any(|entry| entry.strip_suffix(".npy").unwrap_or(entry) == name))
 }
 
 fn read<T: ndarray_npy::ReadableElement>(path: &Path) -> Result<ArrayD<T>, ReadNpyError> {

@@ -4,6 +4,7 @@
 //! whenever it is read, and it says in its own metadata what it is and which plan it belongs to
 //! ([`envelope`]).
 
+pub mod arrays;
 pub mod columns;
 pub mod digest;
 pub mod envelope;

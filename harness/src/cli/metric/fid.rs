@@ -3,7 +3,7 @@
 use dubench_metrics::{EstimateOptions, FrechetEstimate};
 use serde::Serialize;
 
-use super::input::{Input, SampleSet};
+use super::input::{Input, SampleSet, describe};
 use crate::cli::answer::Context;
 use crate::cli::arguments::PairOptions;
 use crate::cli::error::CliError;
@@ -42,7 +42,7 @@ pub(super) fn run(options: &PairOptions, context: &Context) -> Result<(), CliErr
         n_real: reference.gaussian().n(),
         n_fake: estimate.n,
         dim: estimate.dim,
-        extractor: real.extractor().or(fake.extractor()).map(ToString::to_string),
+        extractor: real.extractor().or(fake.extractor()).map(describe),
     };
     context.answer(&answer, &text(&answer, &estimate))
 }

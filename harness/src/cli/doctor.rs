@@ -1,0 +1,75 @@
+//! `dubench doctor`: what this machine has, and what is missing.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::answer::Context;
+use super::arguments::DoctorOptions;
+use super::error::CliError;
+use super::session::runtime as runtime_options;
+use crate::config::ExtractorYaml;
+use crate::exit::Exit;
+use crate::model::onnx::{OnnxExtractor, environment};
+
+const EXTRACTOR: &str = "experiments/extractors/fid-inception.yaml";
+
+#[derive(Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+pub(super) fn run(options: &DoctorOptions, context: &Context) -> Result<Exit, CliError> {
+    let findings = vec![
+        cache(),
+        library(),
+        extractor(options)?,
+        Finding {
+            what: "cores",
+            ok: true,
+            detail: std::thread::available_parallelism().map_or(0, usize::from).to_string(),
+        },
+    ];
+    let text: Vec<String> = findings
+        .iter()
+        .map(|finding| {
+            let mark = if finding.ok { "ok     " } else { "missing" };
+            format!("{mark} {:12} {}", finding.what, finding.detail)
+        })
+        .collect();
+    context.answer(&findings, &text.join("\n"))?;
+    let healthy = findings.iter().all(|finding| finding.ok);
+    Ok(if healthy { Exit::Complete } else { Exit::Resources })
+}
+
+fn cache() -> Finding {
+    let (ok, detail) = match environment::cache_root() {
+        Ok(path) => (path.is_dir(), path.display().to_string()),
+        Err(error) => (false, error.to_string()),
+    };
+    Finding { what: "cache", ok, detail }
+}
+
+fn library() -> Finding {
+    let (ok, detail) = match environment::runtime(None) {
+        Ok(runtime) => (true, format!("{} at {}", runtime.version, runtime.library.display())),
+        Err(error) => (false, error.to_string()),
+    };
+    Finding { what: "ONNX Runtime", ok, detail }
+}
+
+/// Opens the feature network on the device that was asked for: library, device and file in one.
+fn extractor(options: &DoctorOptions) -> Result<Finding, CliError> {
+    let path = PathBuf::from(EXTRACTOR);
+    let runtime = runtime_options(&options.device, options.device.batch.unwrap_or(1))?;
+    let opened = ExtractorYaml::read(&path)
+        .map_err(|error| error.to_string())
+        .and_then(|_| OnnxExtractor::open(&path, None, &runtime).map_err(|error| error.to_string()));
+    let (ok, detail) = match opened {
+        Ok(_) => (true, format!("fid-inception opens on {}", runtime.device)),
+        Err(message) => (false, message),
+    };
+    Ok(Finding { what: "features", ok, detail })
+}

@@ -1,0 +1,35 @@
+//! The feature network that `--extractor` and `--preprocess` name.
+
+use std::path::PathBuf;
+
+use super::arguments::FeatureOptions;
+use super::error::CliError;
+use super::session::runtime;
+use crate::config::Preprocess;
+use crate::model::onnx::OnnxExtractor;
+
+/// Images of one call: the fastest size on two cores, and no number depends on it.
+const BATCH: usize = 8;
+
+/// Opens the feature network of the options.
+pub(super) fn open(options: &FeatureOptions) -> Result<OnnxExtractor, CliError> {
+    let runtime = runtime(&options.device, options.device.batch.unwrap_or(BATCH))?;
+    let preprocess = preprocess(&options.preprocess)?;
+    Ok(OnnxExtractor::open(&description(&options.extractor), Some(preprocess), &runtime)?)
+}
+
+fn description(name: &str) -> PathBuf {
+    if name.contains(['/', '.']) {
+        return PathBuf::from(name);
+    }
+    PathBuf::from("experiments/extractors").join(format!("{name}.yaml"))
+}
+
+fn preprocess(name: &str) -> Result<Preprocess, CliError> {
+    [Preprocess::PytorchFid, Preprocess::TorchFidelity, Preprocess::CleanFid]
+        .into_iter()
+        .find(|preprocess| preprocess.as_str() == name)
+        .ok_or_else(|| {
+            CliError::option("--preprocess", name, "pytorch-fid, torch-fidelity or clean-fid")
+        })
+}

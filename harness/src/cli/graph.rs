@@ -1,0 +1,94 @@
+//! `dubench graph`: graph surgery for people who never run the harness.
+
+use std::fs::File;
+use std::path::Path;
+
+use ndarray::Array1;
+use ndarray_npy::NpzReader;
+
+use super::answer::Context;
+use super::arguments::{
+    GraphCommand, GraphFiles, LastLayerOptions, VarianceGradientOptions, VjpOptions,
+};
+use super::error::CliError;
+use crate::exit::Exit;
+use crate::graph::dropout::{KeepScale, to_mask_input};
+use crate::graph::last_layer::{WeightVariance, with_variance};
+use crate::graph::{ConvGradient, Model, Names, Weights, fused, tap, vjp};
+use crate::model::onnx::runner::OrtRunner;
+use crate::store::StoreError;
+
+pub(super) fn run(command: &GraphCommand, context: &Context) -> Result<Exit, CliError> {
+    let (files, model) = match command {
+        GraphCommand::Vjp(options) => (&options.files, vector_jacobian(options)?),
+        GraphCommand::VarianceGradient(options) => {
+            (&options.vjp.files, variance_gradient(options)?)
+        }
+        GraphCommand::Dropout(files) => (files, dropout(files)?),
+        GraphCommand::Tap(files) => (files, tap::tap(&Model::read(&files.input)?, None)?),
+        GraphCommand::LastLayerVariance(options) => (&options.files, last_layer(options)?),
+    };
+    model.write(&files.output_file, Weights::Auto)?;
+    let names = |ports: Vec<crate::graph::Port>| -> Vec<String> {
+        ports.into_iter().map(|port| port.name).collect()
+    };
+    let (inputs, outputs) = (names(model.inputs()), names(model.outputs()));
+    let answer = serde_json::json!({
+        "output_file": files.output_file, "n_nodes": model.n_nodes(),
+        "inputs": inputs, "outputs": outputs,
+    });
+    let text = format!(
+        "{}: {} nodes, inputs {}, outputs {}",
+        files.output_file.display(),
+        model.n_nodes(),
+        inputs.join(", "),
+        outputs.join(", ")
+    );
+    context.answer(&answer, &text)?;
+    Ok(Exit::Complete)
+}
+
+fn names(options: &VjpOptions) -> Names<'_> {
+    Names { x: options.x.as_deref(), output: options.output.as_deref() }
+}
+
+fn vector_jacobian(options: &VjpOptions) -> Result<Model, CliError> {
+    let model = Model::read(&options.files.input)?;
+    let how = vjp::Options { names: names(options), conv: ConvGradient::default() };
+    Ok(vjp::vjp(&model, how, &OrtRunner::open(1)?)?)
+}
+
+fn variance_gradient(options: &VarianceGradientOptions) -> Result<Model, CliError> {
+    let model = Model::read(&options.vjp.files.input)?;
+    let how = fused::Options {
+        names: names(&options.vjp),
+        conv: ConvGradient::default(),
+        n_draws: options.draws,
+    };
+    Ok(fused::variance_gradient(&model, how, &OrtRunner::open(1)?)?)
+}
+
+fn dropout(files: &GraphFiles) -> Result<Model, CliError> {
+    let model = Model::read(&files.input)?;
+    let (masked, _) = to_mask_input(&model, KeepScale::OfNode, &OrtRunner::open(1)?)?;
+    Ok(masked)
+}
+
+fn last_layer(options: &LastLayerOptions) -> Result<Model, CliError> {
+    let model = Model::read(&options.files.input)?;
+    let (weight, bias) = variances(&options.variances)?;
+    let variance = WeightVariance { weight: &weight, bias: bias.as_deref() };
+    Ok(with_variance(&model, None, variance)?)
+}
+
+/// `weight_variance` and, where there is one, `bias_variance`: f32, flat.
+fn variances(path: &Path) -> Result<(Vec<f32>, Option<Vec<f32>>), CliError> {
+    let file = File::open(path).map_err(StoreError::read(path))?;
+    let mut npz =
+        NpzReader::new(file).map_err(|error| StoreError::malformed(path, error))?;
+    let weight: Array1<f32> = npz.by_name("weight_variance").map_err(|error| {
+        StoreError::malformed(path, format!("weight_variance (f32, one axis): {error}"))
+    })?;
+    let bias: Option<Array1<f32>> = npz.by_name("bias_variance").ok();
+    Ok((weight.to_vec(), bias.map(|values| values.to_vec())))
+}

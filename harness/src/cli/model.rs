@@ -1,0 +1,52 @@
+//! `dubench model inspect`.
+
+use super::answer::Context;
+use super::arguments::{InspectOptions, ModelCommand};
+use super::error::CliError;
+use super::session::runtime;
+use crate::exit::Exit;
+use crate::model::bundle::inspect::{PortSummary, Summary, inspect};
+
+pub(super) fn run(command: &ModelCommand, context: &Context) -> Result<Exit, CliError> {
+    let ModelCommand::Inspect(options) = command;
+    let summary = summary(options)?;
+    context.answer(&summary, &text(&summary))?;
+    Ok(Exit::Complete)
+}
+
+fn summary(options: &InspectOptions) -> Result<Summary, CliError> {
+    let runtime = runtime(&options.device, options.device.batch.unwrap_or(32))?;
+    Ok(inspect(&options.bundle, &runtime)?)
+}
+
+fn text(summary: &Summary) -> String {
+    let dropout = match (&summary.dropout_mask_len, &summary.dropout_reason) {
+        (Some(len), _) => format!("applicable, {len} mask elements an image"),
+        (None, Some(reason)) => format!("not applicable: {reason}"),
+        (None, None) => "not applicable".to_owned(),
+    };
+    let test = &summary.self_test;
+    let invariance = if test.is_invariant() {
+        "an answer has the same bits alone, in a batch, and at any place in it".to_owned()
+    } else {
+        format!(
+            "answers depend on the batch: alone {:e}, reversed {:e}, repeated {:e} (scale {:e})",
+            test.against_single, test.against_reversed, test.against_repeat, test.largest
+        )
+    };
+    let classes = summary.n_classes.map_or("unconditional".to_owned(), |n| format!("{n} classes"));
+    format!(
+        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  MC-Dropout  {dropout}\n  self-test   {invariance}\n  files       {} checked by SHA-256",
+        summary.name, summary.shape, summary.prediction, ports(&summary.inputs),
+        ports(&summary.outputs), summary.files.len()
+    )
+}
+
+fn ports(ports: &[PortSummary]) -> String {
+    let show = |port: &PortSummary| {
+        let dims: Vec<String> =
+            port.dims.iter().map(|dim| dim.map_or("?".to_owned(), |n| n.to_string())).collect();
+        format!("{} {} [{}]", port.name, port.dtype, dims.join(", "))
+    };
+    ports.iter().map(show).collect::<Vec<_>>().join("; ")
+}
