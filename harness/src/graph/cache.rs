@@ -24,11 +24,7 @@ pub(crate) fn key_of_text(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
-<<<<<<< HEAD
 pub(crate) fn hex(bytes: &[u8]) -> String {
-=======
-fn hex(bytes: &[u8]) -> String {
->>>>>>> onnx
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(64), |mut out, byte| {
         // Writing to a String cannot fail.

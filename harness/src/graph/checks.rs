@@ -104,19 +104,11 @@ pub fn interface(model: &Model, names: Names<'_>) -> Result<Interface, GraphErro
     let inputs = model.inputs();
     let image_like =
         |p: &&Port| p.element.is_float() && p.dims.as_ref().is_some_and(|d| d.len() >= 3);
-<<<<<<< HEAD
     let wanted = ("input", "float input of three or more axes");
     let x = pick(model, names.x, &inputs, wanted, image_like)?;
     let outputs = model.outputs();
     let output =
         pick(model, names.output, &outputs, ("output", "float output"), |p| p.element.is_float())?;
-=======
-    let x =
-        pick(model, names.x, &inputs, image_like, "input", "float input of three or more axes")?;
-    let outputs = model.outputs();
-    let output =
-        pick(model, names.output, &outputs, |p| p.element.is_float(), "output", "float output")?;
->>>>>>> onnx
     float32(model, x)?;
     match x.dims.as_ref().and_then(|d| d.first()) {
         Some(DeclaredDim::Named(_)) => {}
@@ -140,14 +132,8 @@ fn pick<'a>(
     model: &Model,
     wanted: Option<&str>,
     ports: &'a [Port],
-<<<<<<< HEAD
     (kind, description): (&str, &str),
     candidate: impl Fn(&&Port) -> bool,
-=======
-    candidate: impl Fn(&&Port) -> bool,
-    kind: &str,
-    description: &str,
->>>>>>> onnx
 ) -> Result<&'a Port, GraphError> {
     let list =
         |ports: &[&Port]| ports.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");

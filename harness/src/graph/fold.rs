@@ -35,16 +35,11 @@ pub(crate) fn fold(mut model: Model) -> Result<Model, GraphError> {
             })?;
             weights.insert(output);
             model.graph_mut().initializer.push(value);
-<<<<<<< HEAD
         } else if folds
             && node.op_type == "Identity"
             && let Some(input) = node.input_at(0).filter(|input| weights.contains(*input))
         {
             alias.insert(output, input.to_owned());
-=======
-        } else if folds && node.op_type == "Identity" && weights.contains(&node.input[0]) {
-            alias.insert(output, node.input[0].clone());
->>>>>>> onnx
         } else {
             kept.push(node);
         }

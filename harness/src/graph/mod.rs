@@ -5,24 +5,17 @@
 //!
 //! | pass | adds | for |
 //! |---|---|---|
-<<<<<<< HEAD
 //! | [`vjp::vjp`] | input `cotangent`, output `jtv` | gradients through the network |
 //! | [`fused::variance_gradient`] | outputs `variance`, `gradient` | guidance, `M` draws a sample in one run |
 //! | [`dropout::to_mask_input`] | input `masks` in place of `Dropout` | MC-Dropout |
 //! | [`tap::tap`] | output `features`: input of the last layer | fitting a last-layer posterior |
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
-=======
-//! | [`dropout::to_mask_input`] | input `masks` in place of `Dropout` | MC-Dropout |
->>>>>>> onnx
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work.
 
-<<<<<<< HEAD
 #[cfg(test)]
 mod bundle;
-=======
->>>>>>> onnx
 pub mod cache;
 pub mod checks;
 pub mod dropout;
@@ -30,7 +23,6 @@ mod edit;
 mod error;
 mod external;
 mod fold;
-<<<<<<< HEAD
 pub mod fused;
 #[cfg(test)]
 mod golden;
@@ -47,29 +39,17 @@ mod runner;
 mod shapes;
 mod tail;
 pub mod tap;
-=======
-mod model;
-mod proto;
-mod runner;
-mod shapes;
->>>>>>> onnx
 mod tensor;
 #[cfg(test)]
 mod testing;
 mod types;
-<<<<<<< HEAD
 pub mod vjp;
-=======
->>>>>>> onnx
 mod write;
 
 pub use checks::{Interface, Names};
 pub use error::GraphError;
 pub use model::{DeclaredDim, Model, Port};
-<<<<<<< HEAD
 pub use reverse::ConvGradient;
-=======
->>>>>>> onnx
 pub use runner::{Feeds, Runner, Source};
 pub use shapes::Dim;
 pub use tensor::{ElementType, Tensor, TensorData};

@@ -196,11 +196,7 @@ impl Model {
             .initializer
             .iter()
             .filter(|t| external::is_external(t))
-<<<<<<< HEAD
             .filter_map(external::declared_bytes)
-=======
-            .filter_map(|t| external::declared_bytes(t))
->>>>>>> onnx
             .sum();
         self.proto.encoded_len().saturating_add(outside)
     }
@@ -236,11 +232,7 @@ impl Model {
         }
         let shape = shape_of(proto).map_err(bad)?;
         let element = ElementType::from_onnx(proto.data_type.unwrap_or(0));
-<<<<<<< HEAD
         Tensor::from_le_bytes(element, &shape, &self.raw(proto)?).map_err(bad)
-=======
-        Tensor::from_le_bytes(element, shape, &self.raw(proto)?).map_err(bad)
->>>>>>> onnx
     }
 
     /// Little-endian bytes of a tensor that has them (not typed fields).

@@ -17,10 +17,6 @@ pub(crate) mod attribute_type {
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const INT: i32 = 2;
     pub(crate) const STRING: i32 = 3;
-<<<<<<< HEAD
-=======
-    pub(crate) const TENSOR: i32 = 4;
->>>>>>> onnx
     pub(crate) const INTS: i32 = 7;
 }
 

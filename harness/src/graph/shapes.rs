@@ -20,11 +20,8 @@ use super::write::Weights;
 const BATCHES: [usize; 2] = [3, 5];
 /// Integer values with more elements are data, not shape arithmetic.
 const MAX_CONSTANT: usize = 4096;
-<<<<<<< HEAD
 /// Largest input that is made up for probing; a damaged shape must not fill the memory.
 const MAX_ELEMENTS: usize = 1 << 28;
-=======
->>>>>>> onnx
 
 /// Length of one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +95,6 @@ impl Shapes {
         self.dims.get(name).map(Vec::as_slice)
     }
 
-<<<<<<< HEAD
     /// Bytes that one more image adds to a value; 0 for unknown values.
     pub(crate) fn bytes_per_image(&self, name: &str, element: ElementType) -> usize {
         let per_image = |d: &Dim| match *d {
@@ -114,8 +110,6 @@ impl Shapes {
         }
     }
 
-=======
->>>>>>> onnx
     /// Elements of an integer value that no input changes.
     pub(crate) fn constant(&self, name: &str) -> Option<Vec<i64>> {
         self.constants.get(name)?.to_i64()
@@ -125,14 +119,6 @@ impl Shapes {
     pub(crate) fn constant_rank(&self, name: &str) -> Option<usize> {
         self.constants.get(name).map(|t| t.shape().len())
     }
-<<<<<<< HEAD
-=======
-
-    /// Notes the axes of a value that a pass adds.
-    pub(crate) fn insert(&mut self, name: &str, dims: Vec<Dim>) {
-        self.dims.insert(name.to_owned(), dims);
-    }
->>>>>>> onnx
 }
 
 fn compare(a: &[usize], b: &[usize]) -> Vec<Dim> {
@@ -278,16 +264,12 @@ fn feed(
             }
         });
     }
-<<<<<<< HEAD
     let count = shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d));
     let Some(count) = count.filter(|&n| n <= MAX_ELEMENTS) else {
         return Err(model.interface_error(format!(
             "input {name} of shape {shape:?} has more than {MAX_ELEMENTS} elements: the declared shape is damaged"
         )));
     };
-=======
-    let count = shape.iter().product();
->>>>>>> onnx
     let data = match port.element {
         ElementType::F32 => TensorData::F32(pattern(count, run)),
         ElementType::F64 => {

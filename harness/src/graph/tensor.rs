@@ -222,11 +222,7 @@ impl Tensor {
     /// Decodes little-endian bytes; the text of the error says what does not fit.
     pub(crate) fn from_le_bytes(
         element: ElementType,
-<<<<<<< HEAD
         shape: &[usize],
-=======
-        shape: Vec<usize>,
->>>>>>> onnx
         bytes: &[u8],
     ) -> Result<Self, String> {
         let data = match element {
@@ -239,11 +235,7 @@ impl Tensor {
             other => return Err(format!("values of type {other:?} cannot be read here")),
         };
         let found = data.len();
-<<<<<<< HEAD
         Self::new(shape.to_vec(), data).ok_or_else(|| {
-=======
-        Self::new(shape.clone(), data).ok_or_else(|| {
->>>>>>> onnx
             format!("holds {found} elements, its shape {shape:?} asks for another number")
         })
     }
@@ -253,11 +245,7 @@ impl Tensor {
         let shape = shape_of(proto)?;
         let element = ElementType::from_onnx(proto.data_type.unwrap_or(0));
         if let Some(raw) = proto.raw_data.as_ref().filter(|raw| !raw.is_empty()) {
-<<<<<<< HEAD
             return Self::from_le_bytes(element, &shape, raw);
-=======
-            return Self::from_le_bytes(element, shape, raw);
->>>>>>> onnx
         }
         let data = match element {
             ElementType::F32 => TensorData::F32(proto.float_data.clone()),
@@ -354,11 +342,7 @@ mod tests {
 
     #[test]
     fn a_shape_that_disagrees_with_its_elements_is_refused() {
-<<<<<<< HEAD
         let text = Tensor::from_le_bytes(ElementType::F32, &[2], &[0; 7]).unwrap_err();
-=======
-        let text = Tensor::from_le_bytes(ElementType::F32, vec![2], &[0; 7]).unwrap_err();
->>>>>>> onnx
         assert!(text.contains("holds 1 elements"), "{text}");
         let proto = super::TensorProto { dims: vec![-1], data_type: Some(1), ..Default::default() };
         assert!(Tensor::from_inline_proto(&proto).unwrap_err().contains("length -1"));

@@ -14,11 +14,7 @@ use super::proto::{LOCATION_EXTERNAL, MAX_MESSAGE_BYTES, StringStringEntryProto,
 /// Weights of fewer bytes stay inside the message even where the others go out.
 const INLINE_BYTES: usize = 1024;
 /// External weights start at multiples of this, so that they can be memory-mapped.
-<<<<<<< HEAD
 const ALIGNMENT: u16 = 4096;
-=======
-const ALIGNMENT: u64 = 4096;
->>>>>>> onnx
 
 /// When weights go into a file of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,11 +83,7 @@ impl Model {
             return Ok(Ok(end));
         }
         let raw = self.raw(tensor)?.into_owned();
-<<<<<<< HEAD
         let offset = end.next_multiple_of(u64::from(ALIGNMENT));
-=======
-        let offset = end.next_multiple_of(ALIGNMENT);
->>>>>>> onnx
         let written = write_padded(out, offset - end, &raw).map(|()| offset + raw.len() as u64);
         let entry =
             |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
@@ -119,13 +111,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-<<<<<<< HEAD
 fn file_error(path: &Path, message: impl Into<String>) -> GraphError {
     GraphError::File { path: path.display().to_string(), message: message.into() }
-=======
-fn file_error(path: &Path, message: impl ToString) -> GraphError {
-    GraphError::File { path: path.display().to_string(), message: message.to_string() }
->>>>>>> onnx
 }
 
 /// Writes under a temporary name, syncs, renames: readers see the old file or the whole new one.
@@ -165,12 +152,8 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 mod tests {
     use super::Weights;
     use crate::graph::model::Model;
-<<<<<<< HEAD
     use crate::graph::testing::{GraphUnderTest, random_tensor, runner};
     use crate::graph::{Runner, Source};
-=======
-    use crate::graph::testing::GraphUnderTest;
->>>>>>> onnx
 
     fn large() -> Model {
         GraphUnderTest::new(&[64])
@@ -205,7 +188,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn the_runtime_reads_weights_beside_the_model() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
@@ -240,8 +222,6 @@ mod tests {
     }
 
     #[test]
-=======
->>>>>>> onnx
     fn a_missing_folder_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none").join("model.onnx");
