@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, ArrayViewD, CowArray, IxDyn};
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{Outlet, Tensor, TensorElementType, TensorRef};
 
@@ -250,9 +250,15 @@ impl Standard<'_> {
     /// Why copies for a binding? `ort` 2.0.0-rc.15 never returns from binding a borrowed tensor.
     fn value(&self, transfer: Transfer) -> Result<SessionInputValue<'_>, ort::Error> {
         Ok(match (self, transfer) {
-            (Self::F32(array), Transfer::Direct) => TensorRef::from_array_view(array.view())?.into(),
-            (Self::I64(array), Transfer::Direct) => TensorRef::from_array_view(array.view())?.into(),
-            (Self::I32(array), Transfer::Direct) => TensorRef::from_array_view(array.view())?.into(),
+            (Self::F32(array), Transfer::Direct) => {
+                TensorRef::from_array_view(array.view())?.into()
+            }
+            (Self::I64(array), Transfer::Direct) => {
+                TensorRef::from_array_view(array.view())?.into()
+            }
+            (Self::I32(array), Transfer::Direct) => {
+                TensorRef::from_array_view(array.view())?.into()
+            }
             (Self::U8(array), Transfer::Direct) => TensorRef::from_array_view(array.view())?.into(),
             (Self::F32(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
             (Self::I64(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
@@ -310,7 +316,10 @@ fn ports(graph: &str, outlets: &[Outlet]) -> Result<Vec<Port>, ModelError> {
 }
 
 fn open_failure(graph: &str, device: Device, what: &str, error: &str) -> ModelError {
-    ModelError::Runtime { context: format!("{graph} on {device}"), message: format!("{what}: {error}") }
+    ModelError::Runtime {
+        context: format!("{graph} on {device}"),
+        message: format!("{what}: {error}"),
+    }
 }
 
 fn run_failure(graph: &str, error: &str) -> ModelError {

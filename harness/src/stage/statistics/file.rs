@@ -82,8 +82,7 @@ impl ReferenceStatistics {
         let mu: Array1<f64> = npz.by_name::<OwnedRepr<f64>, Ix1>("mu").map_err(damaged)?;
         let sigma: Array2<f64> = npz.by_name::<OwnedRepr<f64>, Ix2>("sigma").map_err(damaged)?;
         let n: Array0<i64> = npz.by_name::<OwnedRepr<i64>, Ix0>("n").map_err(damaged)?;
-        let text: Array1<u8> =
-            npz.by_name::<OwnedRepr<u8>, Ix1>("provenance").map_err(damaged)?;
+        let text: Array1<u8> = npz.by_name::<OwnedRepr<u8>, Ix1>("provenance").map_err(damaged)?;
         let provenance: Provenance = serde_json::from_slice(&text.to_vec())
             .map_err(|error| StatisticsError::input(path, format!("provenance: {error}")))?;
         let n = usize::try_from(n.into_scalar()).unwrap_or(0);

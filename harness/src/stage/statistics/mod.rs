@@ -168,7 +168,10 @@ pub fn features(
             Some(header) => (header, 0),
             None => {
                 let features = extractor.extract(images.view())?;
-                (block::publish_block(folder, index, promised, &features, work.made_by)?, end - start)
+                (
+                    block::publish_block(folder, index, promised, &features, work.made_by)?,
+                    end - start,
+                )
             }
         };
         headers.push(header);

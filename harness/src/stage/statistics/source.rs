@@ -139,7 +139,10 @@ impl PngFolder {
         }
         files.sort();
         let Some(first) = files.first() else {
-            return Err(StatisticsError::input(folder, "holds no .png file: give a folder of PNGs"));
+            return Err(StatisticsError::input(
+                folder,
+                "holds no .png file: give a folder of PNGs",
+            ));
         };
         let size = read_png(first)?.dimensions();
         let size = (size.1 as usize, size.0 as usize);

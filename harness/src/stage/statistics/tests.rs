@@ -184,9 +184,8 @@ fn png_folders_and_npz_files_give_the_same_images() {
     let folder = tempfile::tempdir().unwrap();
     let expected = images(3);
     for (index, picture) in expected.outer_iter().enumerate() {
-        let pixel = |x: u32, y: u32| {
-            image::Rgb([0, 1, 2].map(|c| picture[[c, y as usize, x as usize]]))
-        };
+        let pixel =
+            |x: u32, y: u32| image::Rgb([0, 1, 2].map(|c| picture[[c, y as usize, x as usize]]));
         let path = folder.path().join(format!("{index}.png"));
         image::RgbImage::from_fn(2, 2, pixel).save(path).unwrap();
     }
