@@ -248,7 +248,8 @@ impl ModelYaml {
         check(self.format == FORMAT, "format", version(self.format));
         check(!self.name.is_empty(), "name", "is empty: tables need a name".to_owned());
         let [c, h, w] = self.task.shape();
-        let shape_key = if matches!(self.task, TaskYaml::Latent { .. }) { "shape" } else { "image" };
+        let shape_key =
+            if matches!(self.task, TaskYaml::Latent { .. }) { "shape" } else { "image" };
         let shape = format!("is [{c}, {h}, {w}], expected [c, h, w] of 1 or more");
         check(c * h * w > 0, &format!("task.{shape_key}"), shape);
         let classes = self.task.classes();
@@ -280,7 +281,8 @@ impl ModelYaml {
             check(self.files.contains_key(file), key, message);
         }
         for (name, file) in &self.files {
-            let message = format!("`{}` is no SHA-256: expected 64 lower-case hex digits", file.sha256);
+            let message =
+                format!("`{}` is no SHA-256: expected 64 lower-case hex digits", file.sha256);
             check(is_sha256(&file.sha256), &format!("files.{name}.sha256"), message);
         }
         faults

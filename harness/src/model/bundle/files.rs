@@ -67,7 +67,8 @@ pub(super) fn check(
         }
     }
     let description = folder.join(MODEL_FILE);
-    let digest = sha256_file(&description).map_err(|error| fault(&description, error.to_string()))?;
+    let digest =
+        sha256_file(&description).map_err(|error| fault(&description, error.to_string()))?;
     hashes.insert(MODEL_FILE.to_owned(), digest);
     Ok(hashes)
 }

@@ -3,6 +3,8 @@
 pub mod files;
 mod inspect;
 mod open;
+#[cfg(test)]
+mod tests;
 
 pub use inspect::{PortSummary, Summary, inspect};
 pub use open::{Opened, Provenance, SelfTest, open_bundle};

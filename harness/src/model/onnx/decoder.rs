@@ -60,7 +60,10 @@ impl OnnxDecoder {
             Ok(images) if got[0] == latents.dim().0 && got[1] == 3 => Ok(images),
             _ => Err(ports::fault(
                 &self.session,
-                format!("the decoder answers with shape {got:?}, expected [{}, 3, H, W]", latents.dim().0),
+                format!(
+                    "the decoder answers with shape {got:?}, expected [{}, 3, H, W]",
+                    latents.dim().0
+                ),
             )),
         }
     }

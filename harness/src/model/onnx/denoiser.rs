@@ -71,8 +71,8 @@ impl OnnxDenoiser {
         let session = OnnxSession::open(&parts.spec.name, source, options)?;
         let mut fed = vec![parts.x.as_str(), parts.t.as_str()];
         fed.extend(parts.y.as_deref());
-        ports::no_others(&session, &fed)?;
         let types = check(&session, &parts)?;
+        ports::no_others(&session, &fed)?;
         let none = |method: Method, reason: &str| method.unavailable(&parts.spec.name, reason);
         let dropout = none(Method::Dropout, "the bundle has no train-mode graph (graphs.train)");
         let vjp = none(Method::Vjp, "no gradient graph was made of it");

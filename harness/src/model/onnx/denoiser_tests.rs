@@ -288,8 +288,7 @@ fn rows_do_not_depend_on_the_micro_batch() {
     let ask = |micro_batch: usize| {
         let path = tiny("learned_variance");
         let options = RuntimeOptions { micro_batch, ..RuntimeOptions::default() };
-        let mut denoiser =
-            OnnxDenoiser::open(GraphSource::File(&path), parts(), &options).unwrap();
+        let mut denoiser = OnnxDenoiser::open(GraphSource::File(&path), parts(), &options).unwrap();
         denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap()
     };
     assert_eq!(ask(1), ask(7));

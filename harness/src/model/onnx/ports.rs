@@ -23,7 +23,10 @@ pub(super) fn find<'a>(
 ) -> Result<&'a Port, ModelError> {
     ports.iter().find(|port| port.name == name).ok_or_else(|| {
         let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
-        fault(session, format!("there is no {kind} `{name}`, the {kind}s are: {}", names.join(", ")))
+        fault(
+            session,
+            format!("there is no {kind} `{name}`, the {kind}s are: {}", names.join(", ")),
+        )
     })
 }
 

@@ -71,3 +71,40 @@ fn blend(upper: [f32; 2], lower: [f32; 2], (row, column): (&Tap, &Tap)) -> f32 {
     let top = upper[0].mul_add(w00, upper[1] * w01);
     lower[1].mul_add(w11, lower[0].mul_add(w10, top))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::pytorch_fid;
+    use ndarray::Array4;
+
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        cases: Vec<Case>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        n: usize,
+        height: usize,
+        width: usize,
+        size: usize,
+        bits: Vec<u32>,
+    }
+
+    /// Golden values: `scripts/golden/pytorch_fid_resize.py`, torch 2.15.0.
+    #[test]
+    fn values_are_those_of_pytorch_bit_for_bit() {
+        let text = include_str!("../../../tests/data/pytorch_fid_resize.json");
+        let golden: Golden = serde_json::from_str(text).unwrap();
+        assert_eq!(golden.cases.len(), 3);
+        for case in golden.cases {
+            let n = case.n * 3 * case.height * case.width;
+            let pixels = (0..n).map(|i| u8::try_from((37 * i + i * i) % 256).unwrap()).collect();
+            let shape = (case.n, 3, case.height, case.width);
+            let images = Array4::from_shape_vec(shape, pixels).unwrap();
+            let got = pytorch_fid(images.view(), case.size);
+            let bits: Vec<u32> = got.iter().map(|value| value.to_bits()).collect();
+            assert_eq!(bits, case.bits, "{} x {} to {}", case.height, case.width, case.size);
+        }
+    }
+}

@@ -50,7 +50,8 @@ pub fn run(denoiser: &mut dyn Denoiser) -> Result<SelfTestReport, ModelError> {
     let mut against_single = 0.0_f32;
     for row in 0..ROWS {
         let single = rows.ask(denoiser, &[row])?;
-        let difference = largest_difference(&single, &batch.slice(s![row..=row, .., .., ..]).to_owned());
+        let difference =
+            largest_difference(&single, &batch.slice(s![row..=row, .., .., ..]).to_owned());
         against_single = against_single.max(difference);
     }
     Ok(SelfTestReport {
@@ -91,11 +92,7 @@ impl Rows {
         Self { x, t, y }
     }
 
-    fn ask(
-        &self,
-        denoiser: &mut dyn Denoiser,
-        order: &[usize],
-    ) -> Result<Array4<f32>, ModelError> {
+    fn ask(&self, denoiser: &mut dyn Denoiser, order: &[usize]) -> Result<Array4<f32>, ModelError> {
         let x = self.x.select(Axis(0), order);
         let t: Vec<Timestep> = order.iter().map(|row| self.t[*row]).collect();
         let y: Option<Vec<ClassLabel>> =

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, ArrayViewD, CowArray, IxDyn};
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue, SessionOutputs};
-use ort::value::{Outlet, TensorElementType, TensorRef};
+use ort::value::{Outlet, Tensor, TensorElementType, TensorRef};
 
 use super::device::Device;
 use super::environment;
@@ -167,7 +167,7 @@ impl OnnxSession {
         let fail = |error: ort::Error| run_failure(graph, error.message());
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(layout.len());
         for (name, feed) in &layout {
-            values.push((name, feed.value().map_err(fail)?));
+            values.push((name, feed.value(self.transfer).map_err(fail)?));
         }
         match self.transfer {
             Transfer::Direct => {
@@ -247,12 +247,23 @@ impl Feed<'_> {
 }
 
 impl Standard<'_> {
-    fn value(&self) -> Result<SessionInputValue<'_>, ort::Error> {
-        Ok(match self {
-            Self::F32(array) => TensorRef::from_array_view(array.view())?.into(),
-            Self::I64(array) => TensorRef::from_array_view(array.view())?.into(),
-            Self::I32(array) => TensorRef::from_array_view(array.view())?.into(),
-            Self::U8(array) => TensorRef::from_array_view(array.view())?.into(),
+    /// Why copies for a binding? `ort` 2.0.0-rc.15 never returns from binding a borrowed tensor.
+    fn value(&self, transfer: Transfer) -> Result<SessionInputValue<'_>, ort::Error> {
+        Ok(match (self, transfer) {
+            (Self::F32(array), Transfer::Direct) => {
+                TensorRef::from_array_view(array.view())?.into()
+            }
+            (Self::I64(array), Transfer::Direct) => {
+                TensorRef::from_array_view(array.view())?.into()
+            }
+            (Self::I32(array), Transfer::Direct) => {
+                TensorRef::from_array_view(array.view())?.into()
+            }
+            (Self::U8(array), Transfer::Direct) => TensorRef::from_array_view(array.view())?.into(),
+            (Self::F32(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
+            (Self::I64(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
+            (Self::I32(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
+            (Self::U8(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
         })
     }
 }
@@ -305,7 +316,10 @@ fn ports(graph: &str, outlets: &[Outlet]) -> Result<Vec<Port>, ModelError> {
 }
 
 fn open_failure(graph: &str, device: Device, what: &str, error: &str) -> ModelError {
-    ModelError::Runtime { context: format!("{graph} on {device}"), message: format!("{what}: {error}") }
+    ModelError::Runtime {
+        context: format!("{graph} on {device}"),
+        message: format!("{what}: {error}"),
+    }
 }
 
 fn run_failure(graph: &str, error: &str) -> ModelError {

@@ -158,7 +158,9 @@ pub fn publish_block(
 ) -> Result<Header, StatisticsError> {
     let path = features_path(folder, index);
     let mut bytes = Vec::with_capacity(features.len() * 4 + 256);
-    features.write_npy(&mut bytes).map_err(|error| StatisticsError::input(&path, error.to_string()))?;
+    features
+        .write_npy(&mut bytes)
+        .map_err(|error| StatisticsError::input(&path, error.to_string()))?;
     publish(&path, &bytes).map_err(StatisticsError::io(&path))?;
     let header = Header {
         format: FORMAT,

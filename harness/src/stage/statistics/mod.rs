@@ -7,12 +7,15 @@
 pub mod block;
 pub mod file;
 pub mod source;
+#[cfg(test)]
+mod tests;
 
 pub use file::{Provenance, ReferenceStatistics};
 pub use source::ImageSource;
 
 use std::path::{Path, PathBuf};
 
+use dubench_metrics::MomentsBuilder;
 use ndarray::Array2;
 
 use crate::exit::{Exit, Exits};
@@ -51,6 +54,14 @@ pub enum StatisticsError {
         /// What is wrong and the remedy.
         message: String,
     },
+    /// The features of a data set have no moments.
+    #[error("{dataset}: {message}")]
+    Moments {
+        /// The data set.
+        dataset: String,
+        /// Why.
+        message: String,
+    },
     /// A covariance needs two images.
     #[error("{dataset} has {n} images: a covariance needs at least 2")]
     TooFew {
@@ -69,6 +80,7 @@ impl Exits for StatisticsError {
                 Exit::Resources
             }
             Self::Io { .. } | Self::Input { .. } | Self::TooFew { .. } => Exit::Input,
+            Self::Moments { .. } => Exit::Gate,
             Self::Damaged { .. } => Exit::Integrity,
         }
     }
@@ -77,6 +89,10 @@ impl Exits for StatisticsError {
 impl StatisticsError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    fn metric(dataset: &str, error: &dubench_metrics::MetricError) -> Self {
+        Self::Moments { dataset: dataset.to_owned(), message: error.to_string() }
     }
 
     pub(crate) fn input(path: &Path, message: impl Into<String>) -> Self {
@@ -152,7 +168,10 @@ pub fn features(
             Some(header) => (header, 0),
             None => {
                 let features = extractor.extract(images.view())?;
-                (block::publish_block(folder, index, promised, &features, work.made_by)?, end - start)
+                (
+                    block::publish_block(folder, index, promised, &features, work.made_by)?,
+                    end - start,
+                )
             }
         };
         headers.push(header);
@@ -174,18 +193,13 @@ pub fn reduce(
     if n < 2 {
         return Err(StatisticsError::TooFew { dataset: dataset.to_owned(), n });
     }
-    let dim = extractor.dim;
-    let mut sum = ndarray::Array1::<f64>::zeros(dim);
-    let mut outer = Array2::<f64>::zeros((dim, dim));
+    let mut moments = MomentsBuilder::new(extractor.dim);
     for index in 0..blocks.headers().len() {
-        let rows = blocks.read(index)?.mapv(f64::from);
-        sum += &rows.sum_axis(ndarray::Axis(0));
-        outer += &rows.t().dot(&rows);
+        let rows = blocks.read(index)?;
+        moments.push(&rows).map_err(|error| StatisticsError::metric(dataset, &error))?;
     }
-    let mu = &sum / n as f64;
-    let column = mu.view().insert_axis(ndarray::Axis(1));
-    let row = mu.view().insert_axis(ndarray::Axis(0));
-    let sigma = (outer - column.dot(&row) * n as f64) / (n - 1) as f64;
+    let gaussian =
+        moments.finish().gaussian().map_err(|error| StatisticsError::metric(dataset, &error))?;
     let images_sha256 = block::dataset_digest(blocks.headers());
     let provenance = Provenance {
         format: file::FORMAT,
@@ -195,5 +209,6 @@ pub fn reduce(
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         runtime: None,
     };
+    let (mu, sigma) = (gaussian.mean().to_owned(), gaussian.covariance().to_owned());
     Ok(ReferenceStatistics { n, mu, sigma, provenance })
 }

@@ -5,7 +5,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array4, s};
+use ndarray::{Array4, Ix4, OwnedRepr, s};
+use ndarray_npy::NpzReader;
 
 use super::StatisticsError;
 
@@ -109,4 +110,124 @@ fn read_records(file: &Path, first: usize, n: usize) -> std::io::Result<Vec<u8>>
     let mut records = vec![0; n * CIFAR10_RECORD];
     handle.read_exact(&mut records)?;
     Ok(records)
+}
+
+/// A folder of PNG images of one size, in the order of their names.
+#[derive(Debug)]
+pub struct PngFolder {
+    name: String,
+    files: Vec<PathBuf>,
+    size: (usize, usize),
+}
+
+impl PngFolder {
+    /// Lists the `.png` files of `folder`; the first fixes the size.
+    ///
+    /// Why PNG alone? JPEG decoders differ by several grey levels, so a distance over JPEG files
+    /// depends on the program that read them.
+    ///
+    /// # Errors
+    /// [`StatisticsError::Io`] when the folder cannot be read, [`StatisticsError::Input`] when it
+    /// holds no PNG or the first is none.
+    pub fn open(folder: &Path) -> Result<Self, StatisticsError> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(StatisticsError::io(folder))? {
+            let path = entry.map_err(StatisticsError::io(folder))?.path();
+            if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) {
+                files.push(path);
+            }
+        }
+        files.sort();
+        let Some(first) = files.first() else {
+            return Err(StatisticsError::input(
+                folder,
+                "holds no .png file: give a folder of PNGs",
+            ));
+        };
+        let size = read_png(first)?.dimensions();
+        let size = (size.1 as usize, size.0 as usize);
+        Ok(Self { name: folder.display().to_string(), files, size })
+    }
+}
+
+impl ImageSource for PngFolder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
+        let (h, w) = self.size;
+        let mut images = Array4::zeros((range.len(), 3, h, w));
+        for (mut image, file) in images.outer_iter_mut().zip(&self.files[range]) {
+            let pixels = read_png(file)?;
+            if (pixels.height() as usize, pixels.width() as usize) != (h, w) {
+                let message = format!(
+                    "is {} x {}, the first image is {h} x {w}: images of a set have one size",
+                    pixels.height(),
+                    pixels.width()
+                );
+                return Err(StatisticsError::input(file, message));
+            }
+            for (x, y, pixel) in pixels.enumerate_pixels() {
+                for channel in 0..3 {
+                    image[[channel, y as usize, x as usize]] = pixel.0[channel];
+                }
+            }
+        }
+        Ok(images)
+    }
+}
+
+fn read_png(path: &Path) -> Result<image::RgbImage, StatisticsError> {
+    let bytes = std::fs::read(path).map_err(StatisticsError::io(path))?;
+    image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
+        .map(|image| image.to_rgb8())
+        .map_err(|error| StatisticsError::input(path, error.to_string()))
+}
+
+/// The array `arr_0` of an `.npz`, u8 `[n, h, w, 3]`: the sample files of guided-diffusion.
+#[derive(Debug)]
+pub struct NpzImages {
+    name: String,
+    images: Array4<u8>,
+}
+
+impl NpzImages {
+    /// Reads `arr_0` into memory.
+    ///
+    /// # Errors
+    /// [`StatisticsError::Io`] when there is no file, [`StatisticsError::Input`] when it holds no
+    /// such array.
+    pub fn open(path: &Path) -> Result<Self, StatisticsError> {
+        let file = File::open(path).map_err(StatisticsError::io(path))?;
+        let fail = |error: ndarray_npy::ReadNpzError| {
+            StatisticsError::input(path, format!("arr_0, u8 [n, h, w, 3]: {error}"))
+        };
+        let mut npz = NpzReader::new(file).map_err(fail)?;
+        let images = npz.by_name::<OwnedRepr<u8>, Ix4>("arr_0").map_err(fail)?;
+        if images.dim().3 != 3 {
+            let message = format!("arr_0 has shape {:?}, expected [n, h, w, 3]", images.shape());
+            return Err(StatisticsError::input(path, message));
+        }
+        Ok(Self { name: path.display().to_string(), images })
+    }
+}
+
+impl ImageSource for NpzImages {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.images.dim().0
+    }
+
+    fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
+        let block = self.images.slice(s![range, .., .., ..]).permuted_axes([0, 3, 1, 2]);
+        Ok(block.as_standard_layout().into_owned())
+    }
 }

@@ -1,0 +1,221 @@
+//! Bundles made of the tiny graphs, whole and broken in every way that a user may meet.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ndarray::Array4;
+
+use super::files::sha256_file;
+use super::{Opened, SelfTest, inspect, open_bundle};
+use crate::model::onnx::RuntimeOptions;
+use crate::model::{Decoder, Denoiser, ModelError, NetworkInput};
+use crate::units::{ClassLabel, Timestep};
+
+const PLAIN: &str = "
+task: {kind: denoiser, image: [3, 4, 4], range: [-1, 1], classes: null}
+prediction: epsilon
+schedule: {kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}
+timestep: {offset: 0}
+graphs:
+  denoiser: {file: quarter.onnx, inputs: {x: sample, t: timestep, y: null}, outputs: {prediction: eps}}
+";
+
+const CLASSES: &str = "
+task: {kind: denoiser, image: [3, 4, 4], range: [-1, 1], classes: 10}
+prediction: epsilon
+schedule: {kind: cosine, n_train_steps: 1000}
+graphs:
+  denoiser: {file: external.onnx, inputs: {x: sample, t: timestep, y: label}, outputs: {prediction: eps}}
+";
+
+const LATENT: &str = "
+task: {kind: latent, shape: [4, 2, 2], scale: 0.5, decoder: decoder.onnx, classes: null}
+prediction: epsilon
+schedule: {kind: scaled_linear, beta_start: 0.00085, beta_end: 0.012, n_train_steps: 1000}
+graphs:
+  denoiser: {file: latent_denoiser.onnx, inputs: {x: sample, t: timestep}, outputs: {prediction: eps}}
+";
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name)
+}
+
+/// A folder with the named files and a `model.yaml` that lists them.
+fn bundle(body: &str, files: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in files {
+        fs::copy(data(name), folder.path().join(name)).unwrap();
+    }
+    describe(folder.path(), body, files);
+    folder
+}
+
+fn describe(folder: &Path, body: &str, files: &[&str]) {
+    let mut text = format!("format: 1\nname: tiny\n{body}\nfiles:\n");
+    for name in files {
+        let path = folder.join(name);
+        let bytes = fs::metadata(&path).unwrap().len();
+        let sha256 = sha256_file(&path).unwrap();
+        text += &format!("  {name}: {{sha256: '{sha256}', bytes: {bytes}}}\n");
+    }
+    text += "provenance: {licence: MIT, fid: null}\n";
+    crate::store::publish(&folder.join("model.yaml"), text.as_bytes()).unwrap();
+}
+
+fn open(folder: &tempfile::TempDir) -> Result<Opened, ModelError> {
+    open_bundle(folder.path(), &RuntimeOptions::default(), SelfTest::Run)
+}
+
+fn opened(folder: &tempfile::TempDir) -> Opened {
+    open(folder).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refusal(folder: &tempfile::TempDir) -> String {
+    open(folder).unwrap_err().to_string()
+}
+
+#[test]
+fn a_plain_bundle_opens_with_its_self_test_and_hashes() {
+    let mut opened = opened(&bundle(PLAIN, &["quarter.onnx"]));
+    assert!(opened.provenance.self_test.unwrap().is_invariant());
+    assert_eq!(opened.provenance.files.len(), 2, "the graph and model.yaml");
+    assert_eq!(opened.provenance.notes["licence"], "MIT");
+    assert!(opened.spec.clip_x0 && opened.spec.dropout_mask_len.is_none());
+    let x0 = Array4::from_elem((1, 3, 4, 4), 1.0);
+    assert_eq!(opened.decoder.decode(x0.view()).unwrap()[[0, 0, 0, 0]], 255);
+    let t = [Timestep(0)];
+    let input = NetworkInput { x: x0.view(), t: &t, y: None };
+    assert_eq!(opened.denoiser.epsilon(input).unwrap()[[0, 2, 3, 3]], 0.25);
+}
+
+#[test]
+fn a_train_graph_gives_dropout() {
+    let body = format!("{PLAIN}  train: {{file: train_dropout.onnx}}\n");
+    let folder = bundle(&body, &["quarter.onnx", "train_dropout.onnx"]);
+    let opened = opened(&folder);
+    assert_eq!((opened.spec.dropout_mask_len, opened.spec.dropout_p), (Some(48), Some(0.25)));
+}
+
+#[test]
+fn a_train_graph_without_dropout_is_a_reason_and_no_error() {
+    let body = format!("{PLAIN}  train: {{file: quarter.onnx}}\n");
+    let folder = bundle(&body, &["quarter.onnx"]);
+    let summary = inspect(folder.path(), &RuntimeOptions::default()).unwrap();
+    let reason = summary.dropout_reason.unwrap();
+    assert!(reason.contains("no Dropout node"), "{reason}");
+}
+
+#[test]
+fn classes_and_external_weights_open() {
+    let mut opened = opened(&bundle(CLASSES, &["external.onnx", "external.bin"]));
+    assert_eq!(opened.spec.n_classes, Some(10));
+    let x = Array4::zeros((1, 3, 4, 4));
+    let (t, y) = ([Timestep(100)], [ClassLabel(7)]);
+    let input = NetworkInput { x: x.view(), t: &t, y: Some(&y) };
+    let epsilon = opened.denoiser.epsilon(input).unwrap();
+    assert!((epsilon[[0, 0, 0, 0]] - 0.8).abs() < 1e-6);
+}
+
+#[test]
+fn latents_are_scaled_decoded_and_not_clipped() {
+    let mut opened = opened(&bundle(LATENT, &["latent_denoiser.onnx", "decoder.onnx"]));
+    assert!(!opened.spec.clip_x0);
+    let mut latent = Array4::zeros((2, 4, 2, 2));
+    latent[[1, 0, 0, 1]] = 0.25;
+    latent[[1, 3, 0, 1]] = -0.5;
+    let image = opened.decoder.decode(latent.view()).unwrap();
+    assert_eq!(image.dim(), (2, 3, 4, 4));
+    // Divided by the scale 0.5: channel 0 is 0.5 - 1.0 = -0.5, channels 1 and 2 are -1.0.
+    assert_eq!([0, 1, 2].map(|c| image[[1, c, 1, 3]]), [64, 0, 0]);
+    assert_eq!(image[[0, 0, 0, 0]], 128);
+    let broken = latent.mapv(|value: f32| if value < 0.0 { f32::NAN } else { value });
+    let error = opened.decoder.decode(broken.view()).unwrap_err();
+    assert!(matches!(error, ModelError::NotFinite { rows, .. } if rows == [1]));
+}
+
+#[test]
+fn inspection_serialises() {
+    let folder = bundle(PLAIN, &["quarter.onnx"]);
+    let summary = inspect(folder.path(), &RuntimeOptions::default()).unwrap();
+    let json = serde_json::to_value(&summary).unwrap();
+    assert_eq!(json["inputs"][0]["name"], "sample");
+    assert_eq!(json["inputs"][0]["dims"], serde_json::json!([null, 3, 4, 4]));
+    assert_eq!(json["prediction"], "epsilon");
+}
+
+#[test]
+fn a_flipped_bit_is_an_integrity_error_and_a_cut_a_size_error() {
+    let folder = bundle(PLAIN, &["quarter.onnx"]);
+    let path = folder.path().join("quarter.onnx");
+    let good = fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 1;
+    crate::store::publish(&path, &bad).unwrap();
+    assert!(matches!(open(&folder), Err(ModelError::Integrity { .. })));
+    crate::store::publish(&path, &good[..good.len() - 1]).unwrap();
+    assert!(refusal(&folder).contains("model.yaml promises 398"), "{}", refusal(&folder));
+    fs::remove_file(&path).unwrap();
+    assert!(refusal(&folder).contains("cannot be read"), "{}", refusal(&folder));
+}
+
+#[test]
+fn external_weights_must_be_listed() {
+    let folder = bundle(CLASSES, &["external.onnx", "external.bin"]);
+    describe(folder.path(), CLASSES, &["external.onnx"]);
+    assert!(refusal(&folder).contains("its weights lie in `external.bin`"), "{}", refusal(&folder));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_of_both_kinds_are_refused() {
+    let folder = bundle(PLAIN, &["quarter.onnx"]);
+    let (path, other) = (folder.path().join("quarter.onnx"), folder.path().join("other.onnx"));
+    fs::hard_link(&path, &other).unwrap();
+    assert!(refusal(&folder).contains("has 2 names (hard links)"), "{}", refusal(&folder));
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&other, &path).unwrap();
+    assert!(refusal(&folder).contains("is a symbolic link"), "{}", refusal(&folder));
+}
+
+#[test]
+fn wrong_descriptions_are_refused_with_their_key() {
+    for (from, to, expected) in [
+        ("range: [-1, 1]", "range: [0, 1]", "task.range: is [0, 1]"),
+        ("classes: null", "classes: 5", "graphs.denoiser.inputs.y: must name an input"),
+        ("prediction: epsilon", "prediction: noise", "unknown variant `noise`"),
+        ("timestep: {offset: 0}", "timestep: {offsett: 0}", "unknown field `offsett`"),
+        ("beta_end: 0.02", "beta_end: 2", "beta runs from 0.0001 to 2"),
+        ("[3, 4, 4]", "[3, 4, 5]", "`sample` has shape [?, 3, 4, 4], expected [batch, 3, 4, 5]"),
+        ("t: timestep", "t: time", "there is no input `time`, the inputs are: sample, timestep"),
+        ("file: quarter.onnx", "file: ../quarter.onnx", "has no entry under files"),
+    ] {
+        assert!(PLAIN.contains(from), "{from}");
+        let folder = bundle(&PLAIN.replace(from, to), &["quarter.onnx"]);
+        let error = refusal(&folder);
+        assert!(error.contains(expected), "{from} -> {to}: {error}");
+    }
+}
+
+#[test]
+fn a_listed_path_may_not_leave_the_folder() {
+    let folder = bundle(PLAIN, &["quarter.onnx"]);
+    let path = folder.path().join("model.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let hash = "0".repeat(64);
+    let entry = format!("files:\n  ../secret: {{sha256: '{hash}', bytes: 1}}\n");
+    crate::store::publish(&path, text.replace("files:\n", &entry).as_bytes()).unwrap();
+    assert!(refusal(&folder).contains("`../secret` leaves the bundle"), "{}", refusal(&folder));
+}
+
+#[test]
+fn a_model_of_another_format_is_refused() {
+    let folder = bundle(PLAIN, &["quarter.onnx"]);
+    let path = folder.path().join("model.yaml");
+    let text = fs::read_to_string(&path).unwrap().replace("format: 1", "format: 2");
+    crate::store::publish(&path, text.as_bytes()).unwrap();
+    assert!(
+        refusal(&folder).contains("format: is 2, this program reads 1"),
+        "{}",
+        refusal(&folder)
+    );
+}

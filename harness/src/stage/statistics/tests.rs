@@ -1,0 +1,203 @@
+//! Statistics over images in memory and features that can be worked out by hand.
+
+use std::ops::Range;
+use std::path::Path;
+
+use ndarray::{Array2, Array4, ArrayView4, Axis, s};
+
+use super::source::{NpzImages, PngFolder};
+use super::{
+    BLOCK_IMAGES, ImageSource, ReferenceStatistics, StatisticsError, WorkFolder, features, reduce,
+};
+use crate::model::{ExtractorId, FeatureExtractor, ModelError};
+
+/// Images in memory.
+struct Memory(Array4<u8>);
+
+impl ImageSource for Memory {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn len(&self) -> usize {
+        self.0.dim().0
+    }
+
+    fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
+        Ok(self.0.slice(s![range, .., .., ..]).to_owned())
+    }
+}
+
+/// The three channel means; counts the images that it was asked for and may fail at one of them.
+struct Means {
+    id: ExtractorId,
+    n_asked: usize,
+    fails_after: usize,
+}
+
+fn means() -> Means {
+    let id = ExtractorId {
+        name: "means".to_owned(),
+        sha256: "0".repeat(64),
+        preprocess: "none".to_owned(),
+        dim: 3,
+    };
+    Means { id, n_asked: 0, fails_after: usize::MAX }
+}
+
+impl FeatureExtractor for Means {
+    fn id(&self) -> &ExtractorId {
+        &self.id
+    }
+
+    fn extract(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError> {
+        self.n_asked += images.dim().0;
+        if self.n_asked > self.fails_after {
+            let (context, message) = ("means".to_owned(), "stopped".to_owned());
+            return Err(ModelError::Runtime { context, message });
+        }
+        let values = images.mapv(f32::from);
+        Ok(values.mean_axis(Axis(3)).unwrap().mean_axis(Axis(2)).unwrap())
+    }
+}
+
+fn images(n: usize) -> Array4<u8> {
+    Array4::from_shape_fn((n, 3, 2, 2), |(b, c, h, w)| {
+        u8::try_from((b * 31 + c * 7 + h * 3 + w * b) % 251).unwrap()
+    })
+}
+
+fn work(folder: &Path) -> WorkFolder<'_> {
+    WorkFolder { folder, made_by: "test" }
+}
+
+fn statistics(
+    folder: &Path,
+    n: usize,
+    extractor: &mut Means,
+) -> Result<ReferenceStatistics, StatisticsError> {
+    let mut source = Memory(images(n));
+    let blocks = features(&mut source, extractor, &work(folder), &mut |_| {})?;
+    reduce("memory", &extractor.id, &blocks)
+}
+
+#[test]
+fn mean_and_covariance_are_those_of_the_features() {
+    let folder = tempfile::tempdir().unwrap();
+    let n = 2 * BLOCK_IMAGES + 5;
+    let got = statistics(folder.path(), n, &mut means()).unwrap();
+    let rows = means().extract(images(n).view()).unwrap().mapv(f64::from);
+    let mu = rows.mean_axis(Axis(0)).unwrap();
+    let centred = &rows - &mu;
+    let sigma = centred.t().dot(&centred) / (n - 1) as f64;
+    assert_eq!(got.n, n);
+    assert!((&got.mu - &mu).iter().all(|d| d.abs() < 1e-9));
+    assert!((&got.sigma - &sigma).iter().all(|d| d.abs() < 1e-8));
+}
+
+#[test]
+fn a_stopped_run_goes_on_where_it_was_and_ends_in_the_same_bytes() {
+    let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let n = 3 * BLOCK_IMAGES;
+    statistics(whole.path(), n, &mut means()).unwrap().write(&whole.path().join("s.npz")).unwrap();
+    let mut failing = Means { fails_after: 2 * BLOCK_IMAGES, ..means() };
+    assert!(statistics(stopped.path(), n, &mut failing).is_err());
+    let mut second = means();
+    let resumed = statistics(stopped.path(), n, &mut second).unwrap();
+    assert_eq!(second.n_asked, BLOCK_IMAGES, "finished blocks are not computed again");
+    resumed.write(&stopped.path().join("s.npz")).unwrap();
+    let bytes = |folder: &tempfile::TempDir| std::fs::read(folder.path().join("s.npz")).unwrap();
+    assert_eq!(bytes(&whole), bytes(&stopped));
+}
+
+#[test]
+fn a_damaged_block_is_computed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = statistics(folder.path(), 10, &mut means()).unwrap();
+    let path = folder.path().join("features-00000.npy");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    crate::store::publish(&path, &bytes).unwrap();
+    let mut again = means();
+    assert_eq!(statistics(folder.path(), 10, &mut again).unwrap(), first);
+    assert_eq!(again.n_asked, 10);
+}
+
+#[test]
+fn features_of_other_images_or_another_network_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    statistics(folder.path(), 10, &mut means()).unwrap();
+    let mut other = means();
+    other.id.preprocess = "clean-fid".to_owned();
+    let error = statistics(folder.path(), 10, &mut other).unwrap_err().to_string();
+    assert!(error.contains("the extractor is") && error.contains("another work folder"), "{error}");
+    let mut source = Memory(images(10).mapv(|v| v ^ 1));
+    let error = features(&mut source, &mut means(), &work(folder.path()), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("the digest of the images"), "{error}");
+}
+
+#[test]
+fn one_image_has_no_covariance() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = statistics(folder.path(), 1, &mut means()).unwrap_err();
+    assert!(matches!(error, StatisticsError::TooFew { n: 1, .. }), "{error}");
+}
+
+#[test]
+fn statistics_survive_writing_and_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = statistics(folder.path(), 50, &mut means()).unwrap();
+    let path = folder.path().join("s.npz");
+    written.write(&path).unwrap();
+    let read = ReferenceStatistics::read(&path).unwrap();
+    assert_eq!(read, written);
+    read.expect_extractor(&path, &means().id).unwrap();
+    let mut other = means().id;
+    other.sha256 = "f".repeat(64);
+    let error = read.expect_extractor(&path, &other).unwrap_err().to_string();
+    assert!(error.contains("extractor sha256"), "{error}");
+}
+
+#[test]
+fn broken_statistics_are_refused_with_their_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = statistics(folder.path(), 50, &mut means()).unwrap();
+    let path = folder.path().join("s.npz");
+    let refusal = |change: &dyn Fn(&mut ReferenceStatistics)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        bad.write(&path).unwrap();
+        ReferenceStatistics::read(&path).unwrap_err().to_string()
+    };
+    assert!(refusal(&|s| s.sigma[[0, 1]] += 1.0).contains("not symmetric"));
+    assert!(refusal(&|s| s.mu[0] = f64::NAN).contains("not finite"));
+    assert!(refusal(&|s| s.n = 1).contains("at least 2 images"));
+    assert!(refusal(&|s| s.sigma = Array2::zeros((2, 3))).contains("mu has 3 values"));
+    good.write(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    crate::store::publish(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(ReferenceStatistics::read(&path), Err(StatisticsError::Damaged { .. })));
+}
+
+#[test]
+fn png_folders_and_npz_files_give_the_same_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = images(3);
+    for (index, picture) in expected.outer_iter().enumerate() {
+        let pixel =
+            |x: u32, y: u32| image::Rgb([0, 1, 2].map(|c| picture[[c, y as usize, x as usize]]));
+        let path = folder.path().join(format!("{index}.png"));
+        image::RgbImage::from_fn(2, 2, pixel).save(path).unwrap();
+    }
+    let mut pngs = PngFolder::open(folder.path()).unwrap();
+    assert_eq!((pngs.len(), pngs.read(0..3).unwrap()), (3, expected.clone()));
+    let path = folder.path().join("samples.npz");
+    let mut bytes = Vec::new();
+    let mut npz = ndarray_npy::NpzWriter::new(std::io::Cursor::new(&mut bytes));
+    let nhwc = expected.view().permuted_axes([0, 2, 3, 1]).as_standard_layout().into_owned();
+    npz.add_array("arr_0", &nhwc).unwrap();
+    npz.finish().unwrap();
+    crate::store::publish(&path, &bytes).unwrap();
+    let mut npz = NpzImages::open(&path).unwrap();
+    assert_eq!(npz.read(1..3).unwrap(), expected.slice(s![1..3, .., .., ..]));
+}
