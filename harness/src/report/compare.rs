@@ -78,8 +78,7 @@ pub fn compare(a: &[MetricRow], b: &[MetricRow]) -> Result<Comparison, ReportErr
     let mut pairs: Vec<Pair> = indices(&inner, "row")?
         .into_iter()
         .zip(indices(&inner, "row_right")?)
-        .map(|(i, j)| (i, judge(&a[i], &b[j])))
-        .map(|(_, pair)| pair)
+        .map(|(i, j)| judge(&a[i], &b[j]))
         .collect();
     bonferroni(&mut pairs);
     Ok(Comparison { pairs, only_a: without(&left, &right, a)?, only_b: without(&right, &left, b)? })
