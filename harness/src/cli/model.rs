@@ -5,7 +5,7 @@ use super::arguments::{InspectOptions, ModelCommand};
 use super::error::CliError;
 use super::session::runtime;
 use crate::exit::Exit;
-use crate::model::bundle::inspect::{PortSummary, Summary, inspect};
+use crate::model::bundle::{PortSummary, Summary, inspect};
 
 pub(super) fn run(command: &ModelCommand, context: &Context) -> Result<Exit, CliError> {
     let ModelCommand::Inspect(options) = command;

@@ -11,10 +11,11 @@ use crate::exit::Exit;
 use crate::model::FeatureExtractor;
 use crate::model::onnx::environment;
 use crate::stage::Progress;
-use crate::stage::statistics::{BlockDone, WorkFolder, features, reduce, source};
+use crate::stage::statistics::open::open;
+use crate::stage::statistics::{BlockDone, WorkFolder, features, reduce};
 
 pub(super) fn run(options: &StatsOptions, context: &Context) -> Result<Exit, CliError> {
-    let mut source = source::open(&options.dataset)?;
+    let mut source = open(&options.dataset)?;
     let mut network = extractor::open(&options.features)?;
     let runtime = environment::runtime(None)?;
     let made_by =

@@ -98,7 +98,7 @@ fn as_rows<T: Clone>(path: &Path, array: ArrayD<T>) -> Result<Array2<T>, StoreEr
             "the array is a single number, expected [n, ...] with one row an image".to_owned(),
         ));
     };
-    let dim = rest.iter().product();
+    let dim: usize = rest.iter().product();
     array
         .as_standard_layout()
         .into_owned()

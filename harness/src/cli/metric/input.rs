@@ -12,7 +12,8 @@ use crate::cli::progress::TerminalProgress;
 use crate::model::onnx::OnnxExtractor;
 use crate::model::{ExtractorId, FeatureExtractor};
 use crate::stage::Progress;
-use crate::stage::statistics::{BLOCK_IMAGES, ImageSource, source};
+use crate::stage::statistics::open::open;
+use crate::stage::statistics::{BLOCK_IMAGES, ImageSource};
 use crate::store::arrays::{Matrix, read_matrix};
 use crate::store::statistics::Statistics;
 use crate::store::{StoreError, arrays};
@@ -66,7 +67,7 @@ impl<'a> Input<'a> {
             let message = "expected .npy features or .npz statistics: compute them with `dubench stats`";
             return Err(StoreError::malformed(path, message).into());
         };
-        let mut source = source::open(&path.to_string_lossy())?;
+        let mut source = open(&path.to_string_lossy())?;
         let network = match self.network.take() {
             Some(network) => network,
             None => extractor::open(options)?,

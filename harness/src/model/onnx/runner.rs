@@ -17,6 +17,14 @@ pub struct OrtRunner {
 }
 
 impl OrtRunner {
+    /// A runner on the runtime of this process, with `n_threads` threads.
+    ///
+    /// # Errors
+    /// [`crate::model::ModelError::Runtime`] when the library cannot be had.
+    pub fn open(n_threads: usize) -> Result<Self, crate::model::ModelError> {
+        Ok(Self::new(super::environment::environment(None)?.clone(), n_threads))
+    }
+
     /// Uses an environment that is open already.
     pub fn new(environment: Environment, n_threads: usize) -> Self {
         Self { environment, n_threads }

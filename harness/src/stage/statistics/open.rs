@@ -1,0 +1,53 @@
+//! From what people type to images.
+
+use std::path::Path;
+
+use super::source::{Cifar10, Cifar10Split, NpzImages, PngFolder};
+use super::{ImageSource, StatisticsError};
+use crate::model::onnx::environment;
+
+/// Opens a data set by name (`cifar10-train`, `cifar10-test`), a folder of PNG images, or an `.npz` with
+/// `arr_0` (u8 `[n, h, w, 3]`).
+///
+/// # Errors
+/// [`StatisticsError::Input`] for a name that is none of these, and the errors of the sources.
+pub fn open(dataset: &str) -> Result<Box<dyn ImageSource>, StatisticsError> {
+    if let Some(split) = split(dataset) {
+        let folder = environment::cache_root()?.join("cifar10").join("cifar-10-batches-bin");
+        return Ok(Box::new(Cifar10::open(&folder, split)?));
+    }
+    let path = Path::new(dataset);
+    if path.is_dir() {
+        return Ok(Box::new(PngFolder::open(path)?));
+    }
+    if path.extension().is_some_and(|extension| extension == "npz") {
+        return Ok(Box::new(NpzImages::open(path)?));
+    }
+    let message = "no data set: expected cifar10-train, cifar10-test, a folder of .png images, or an .npz with arr_0";
+    Err(StatisticsError::input(path, message.to_owned()))
+}
+
+fn split(dataset: &str) -> Option<Cifar10Split> {
+    match dataset {
+        "cifar10-train" => Some(Cifar10Split::Train),
+        "cifar10-test" => Some(Cifar10Split::Test),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_lists_what_there_is() {
+        let error = open("cifar100").err().expect("there is no such data set").to_string();
+        assert!(error.starts_with("cifar100:") && error.contains("cifar10-train"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(open(&folder.path().to_string_lossy()).is_err());
+    }
+}
