@@ -32,7 +32,7 @@ impl Line {
 }
 
 /// Turns outputs into `epsilon_hat` in place. Rows of `epsilon` networks are not touched.
-pub(super) fn to_epsilon(output: &mut Array4<f32>, x: ArrayView4<'_, f32>, lines: &[Line]) {
+pub(super) fn to_epsilon(output: &mut Array4<f32>, x: &ArrayView4<'_, f32>, lines: &[Line]) {
     for ((mut row, x), line) in output.outer_iter_mut().zip(x.outer_iter()).zip(lines) {
         if *line != (Line { a: 1.0, b: 0.0 }) {
             row.zip_mut_with(&x, |value, x| *value = line.apply(*value, *x));
@@ -41,7 +41,7 @@ pub(super) fn to_epsilon(output: &mut Array4<f32>, x: ArrayView4<'_, f32>, lines
 }
 
 /// Scales each row of `cotangent` by its `a`: what the network's own reverse pass takes.
-pub(super) fn output_cotangent(cotangent: ArrayView4<'_, f32>, lines: &[Line]) -> Array4<f32> {
+pub(super) fn output_cotangent(cotangent: &ArrayView4<'_, f32>, lines: &[Line]) -> Array4<f32> {
     let mut scaled = cotangent.to_owned();
     for (mut row, line) in scaled.axis_iter_mut(Axis(0)).zip(lines) {
         row.mapv_inplace(|value| line.apply(value, 0.0));
@@ -50,7 +50,7 @@ pub(super) fn output_cotangent(cotangent: ArrayView4<'_, f32>, lines: &[Line]) -
 }
 
 /// Adds `b v` to `J_out^T (a v)`.
-pub(super) fn add_direct(jtv: &mut Array4<f32>, cotangent: ArrayView4<'_, f32>, lines: &[Line]) {
+pub(super) fn add_direct(jtv: &mut Array4<f32>, cotangent: &ArrayView4<'_, f32>, lines: &[Line]) {
     for ((mut row, v), line) in jtv.outer_iter_mut().zip(cotangent.outer_iter()).zip(lines) {
         let direct = Line { a: 1.0, b: line.b };
         row.zip_mut_with(&v, |value, v| *value = direct.apply(*value, *v));
@@ -90,7 +90,7 @@ mod tests {
             for (prediction, value) in predictions {
                 let mut output = Array4::from_elem((1, 1, 1, 1), value as f32);
                 let x = Array4::from_elem((1, 1, 1, 1), x_t as f32);
-                to_epsilon(&mut output, x.view(), &[Line::at(prediction, &schedule, t)]);
+                to_epsilon(&mut output, &x.view(), &[Line::at(prediction, &schedule, t)]);
                 let error = (f64::from(output[[0, 0, 0, 0]]) - epsilon).abs();
                 // x0 at t = 0: the inputs' own f32 rounding (6e-8) is divided by s = 0.01.
                 assert!(error < 2e-5, "{prediction:?} at {t}: {error}");

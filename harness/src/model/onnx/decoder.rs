@@ -51,7 +51,7 @@ impl OnnxDecoder {
         Ok(Self { session, input, output, shape, scale, micro_batch: options.micro_batch.max(1) })
     }
 
-    fn run(&mut self, latents: ArrayView4<'_, f32>) -> Result<Array4<f32>, ModelError> {
+    fn run(&mut self, latents: &ArrayView4<'_, f32>) -> Result<Array4<f32>, ModelError> {
         let scaled = latents.mapv(|value| value / self.scale);
         let feeds = [(self.input.as_str(), Feed::F32(scaled.view().into_dyn()))];
         let answer = self.session.run_one(&feeds, &self.output)?;
@@ -73,10 +73,10 @@ impl OnnxDecoder {
     /// As pixel models' images are made, with the rows of the whole batch in the error.
     fn grey_levels(
         &self,
-        images: ArrayView4<'_, f32>,
+        images: &Array4<f32>,
         first_row: usize,
     ) -> Result<Array4<u8>, ModelError> {
-        IdentityDecoder.decode(images).map_err(|error| match error {
+        IdentityDecoder.decode(images.view()).map_err(|error| match error {
             ModelError::NotFinite { n, total, t, rows, .. } => ModelError::NotFinite {
                 model: self.session.graph().to_owned(),
                 n,
@@ -103,8 +103,8 @@ impl Decoder for OnnxDecoder {
         let mut parts = Vec::new();
         for start in (0..n).step_by(self.micro_batch) {
             let end = (start + self.micro_batch).min(n);
-            let images = self.run(x0.slice(s![start..end, .., .., ..]))?;
-            parts.push(self.grey_levels(images.view(), start)?);
+            let images = self.run(&x0.slice(s![start..end, .., .., ..]))?;
+            parts.push(self.grey_levels(&images, start)?);
         }
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         ndarray::concatenate(ndarray::Axis(0), &views)

@@ -296,7 +296,7 @@ impl Denoiser for OnnxDenoiser {
             let feeds = rows.feeds(&self.parts);
             let answer = self.session.run_one(&feeds, &self.parts.output)?;
             let mut part = prediction(&self.parts, answer, range.len())?;
-            to_epsilon(&mut part, rows.x, &rows.lines);
+            to_epsilon(&mut part, &rows.x, &rows.lines);
             epsilon.slice_mut(s![range, .., .., ..]).assign(&part);
         }
         Ok(epsilon)
@@ -323,7 +323,7 @@ impl Denoiser for OnnxDenoiser {
             feeds.push((KEEP_SCALE, Feed::F32(aview0(&keep_scale).into_dyn())));
             let answer = session.run_one(&feeds, &self.parts.output)?;
             let mut part = prediction(&self.parts, answer, range.len())?;
-            to_epsilon(&mut part, rows.x, &rows.lines);
+            to_epsilon(&mut part, &rows.x, &rows.lines);
             epsilon.slice_mut(s![range, .., .., ..]).assign(&part);
         }
         Ok(epsilon)
@@ -349,14 +349,14 @@ impl Denoiser for OnnxDenoiser {
         for range in micro_batches(input.t.len(), self.micro_batch) {
             let rows = rows(&self.parts, self.types, &input, range.clone());
             let v = cotangent.slice(s![range.clone(), .., .., ..]);
-            let fed = fit_channels(session, &graph.cotangent, output_cotangent(v, &rows.lines));
+            let fed = fit_channels(session, &graph.cotangent, output_cotangent(&v, &rows.lines));
             let mut feeds = rows.feeds(&self.parts);
             feeds.push((&graph.cotangent, Feed::F32(fed.view().into_dyn())));
             let mut answers = session.run(&feeds, &[&self.parts.output, &graph.jtv])?;
             let mut product = prediction(&self.parts, answers.remove(1), range.len())?;
             let mut part = prediction(&self.parts, answers.remove(0), range.len())?;
-            to_epsilon(&mut part, rows.x, &rows.lines);
-            add_direct(&mut product, v, &rows.lines);
+            to_epsilon(&mut part, &rows.x, &rows.lines);
+            add_direct(&mut product, &v, &rows.lines);
             epsilon.slice_mut(s![range.clone(), .., .., ..]).assign(&part);
             jtv.slice_mut(s![range, .., .., ..]).assign(&product);
         }

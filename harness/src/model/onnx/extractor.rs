@@ -64,7 +64,7 @@ impl OnnxExtractor {
         })
     }
 
-    fn features(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError> {
+    fn features(&mut self, images: &ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError> {
         let input = self.prepare(images)?;
         let feed = Feed::F32(input.view().into_dyn());
         let features = self.session.run_one(&[(&self.input, feed)], &self.output)?;
@@ -75,13 +75,15 @@ impl OnnxExtractor {
         }
     }
 
-    fn prepare(&self, images: ArrayView4<'_, u8>) -> Result<Array4<f32>, ModelError> {
+    fn prepare(&self, images: &ArrayView4<'_, u8>) -> Result<Array4<f32>, ModelError> {
         let convention = match self.preprocess {
             Preprocess::PytorchFid => return Ok(preprocess::pytorch_fid(images, self.size)),
             Preprocess::TorchFidelity => resize::Preprocess::TorchFidelity,
             Preprocess::CleanFid => resize::Preprocess::CleanFid,
         };
-        convention.apply(images, Layout::Nchw).map_err(|error| self.failed(error.to_string()))
+        convention
+            .apply(images.view(), Layout::Nchw)
+            .map_err(|error| self.failed(error.to_string()))
     }
 
     fn failed(&self, message: String) -> ModelError {
@@ -107,7 +109,7 @@ impl FeatureExtractor for OnnxExtractor {
         let mut parts = vec![Array2::zeros((0, self.id.dim))];
         for start in (0..n).step_by(self.micro_batch) {
             let end = (start + self.micro_batch).min(n);
-            parts.push(self.features(images.slice(s![start..end, .., .., ..]))?);
+            parts.push(self.features(&images.slice(s![start..end, .., .., ..]))?);
         }
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         let features = concatenate(Axis(0), &views).map_err(|e| self.failed(e.to_string()))?;

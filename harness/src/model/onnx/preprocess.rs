@@ -8,7 +8,7 @@ use ndarray::{Array4, ArrayView4, Axis};
 /// The order of operations is that of `PyTorch`'s CPU kernel for three channels, so that values are
 /// equal bit for bit: source index by one fused multiply-add, products of the two weights rounded
 /// to f32, and the four taps summed by fused multiply-adds.
-pub fn pytorch_fid(images: ArrayView4<'_, u8>, out: usize) -> Array4<f32> {
+pub fn pytorch_fid(images: &ArrayView4<'_, u8>, out: usize) -> Array4<f32> {
     let (b, c, h, w) = images.dim();
     let rows = taps(h, out);
     let columns = taps(w, out);
@@ -102,7 +102,7 @@ mod tests {
             let pixels = (0..n).map(|i| u8::try_from((37 * i + i * i) % 256).unwrap()).collect();
             let shape = (case.n, 3, case.height, case.width);
             let images = Array4::from_shape_vec(shape, pixels).unwrap();
-            let got = pytorch_fid(images.view(), case.size);
+            let got = pytorch_fid(&images.view(), case.size);
             let bits: Vec<u32> = got.iter().map(|value| value.to_bits()).collect();
             assert_eq!(bits, case.bits, "{} x {} to {}", case.height, case.width, case.size);
         }

@@ -165,15 +165,12 @@ pub fn features(
         let end = (start + BLOCK_IMAGES).min(n_images);
         let images = source.read(start..end)?;
         let promised = block::Promise::new(extractor.id(), &images);
-        let (header, n_computed) = match block::find(folder, index, &promised)? {
-            Some(header) => (header, 0),
-            None => {
-                let features = extractor.extract(images.view())?;
-                (
-                    block::publish_block(folder, index, promised, &features, work.made_by)?,
-                    end - start,
-                )
-            }
+        let (header, n_computed) = if let Some(header) = block::find(folder, index, &promised)? {
+            (header, 0)
+        } else {
+            let features = extractor.extract(images.view())?;
+            let header = block::publish_block(folder, index, promised, &features, work.made_by)?;
+            (header, end - start)
         };
         headers.push(header);
         on_block(BlockDone { n_done: end, n_images, n_computed });
