@@ -27,8 +27,8 @@ pub struct RunFacts {
     pub n_reference: Option<u64>,
     /// Evaluations per image that moved the trajectory.
     pub nfe_trajectory: u64,
-    /// Wall time inside the network for the trajectories.
-    pub trajectory_seconds: f64,
+    /// Wall time inside the network for the trajectories, where it can be told from that of estimators.
+    pub trajectory_seconds: Option<f64>,
 }
 
 /// What rows say of a method.
@@ -132,7 +132,7 @@ impl Table<'_> {
 
     fn full(&self, full: &FrechetEstimate) -> Vec<MetricRow> {
         let mut rows = self.fid("full", full.n, values(full));
-        rows[0].seconds = Some(self.facts.trajectory_seconds);
+        rows[0].seconds = self.facts.trajectory_seconds;
         rows
     }
 

@@ -8,8 +8,8 @@ use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Experiment, ProtocolConfig, PublishedSetting, PublishedTable, read_yaml};
-use crate::plan::Plan;
 use crate::plan::canonical::fingerprint;
+use crate::plan::{EstimatorRule, Plan};
 use crate::protocol::{Filtering, FilteringOutcome, MethodFacts, RunFacts, rows};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
@@ -195,14 +195,13 @@ pub(super) fn compute(
     let outcome = protocol(run.plan, &pool, &reference)?;
     let plan = run.plan;
     let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
-    let estimator_seconds: f64 = pool.methods.values().map(|facts| facts.seconds).sum();
     let facts = RunFacts {
         experiment: [plan.experiment.clone(), plan.artefact.clone(), plan.scale.clone()],
         setting: [plan.model.name.clone(), plan.reference.dataset.clone(), plan.sampler.label()],
         plan_id: plan_id.to_owned(),
         n_reference: plan.reference.n,
         nfe_trajectory: pool.nfe_trajectory,
-        trajectory_seconds: pool.timings.generate_network_seconds - estimator_seconds,
+        trajectory_seconds: trajectory_seconds(plan, &pool),
     };
     let published = published(experiment)?;
     let paper = |metric: &str, method: &str| {
@@ -213,6 +212,26 @@ pub(super) fn compute(
     let evaluation =
         Evaluation { rows, curves: outcome.curves, scores: pool.scores, digest, found: false };
     Ok((evaluation, pool.timings))
+}
+
+/// Time inside the network that moved the trajectories: all of it less that of the estimators.
+///
+/// Re-noising estimators share their calls, and each tells what it would have taken alone; over one window the longest
+/// of them is what was spent. Over several windows the shares cannot be told apart: `None`.
+fn trajectory_seconds(plan: &Plan, pool: &Pool) -> Option<f64> {
+    let (mut alone, mut shared) = (0.0, 0.0_f64);
+    let mut windows = Vec::new();
+    for estimator in &plan.estimators {
+        let Some(facts) = pool.methods.get(&estimator.name) else { continue };
+        if matches!(estimator.rule, EstimatorRule::McDropout { .. }) {
+            alone += facts.seconds;
+        } else {
+            shared = shared.max(facts.seconds);
+            windows.push(estimator.window);
+        }
+    }
+    let one_window = windows.windows(2).all(|pair| pair[0] == pair[1]);
+    one_window.then(|| pool.timings.generate_network_seconds - alone - shared)
 }
 
 fn protocol(
