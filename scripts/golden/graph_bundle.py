@@ -2,8 +2,8 @@
 
     python scripts/golden/graph_bundle.py
 
-Needs torch (see scripts/train/README.md) and safetensors. Reads experiments/models/ddpm-cifar10-small/weights.safetensors
-and writes harness/tests/data/graph/ddpm_cifar10_small.json. Run it again after the weights have changed: the JSON holds
+Needs torch (see scripts/train/README.md) and safetensors. Reads weights.safetensors of
+experiments/models/ddpm-cifar10-small and writes harness/tests/data/graph/ddpm_cifar10_small.json. Run it again after the weights have changed: the JSON holds
 their hash and the test refuses others. Inputs come from a generator that the test repeats, so only samples of the
 results are stored. Everything is computed in float64.
 """
@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +51,22 @@ class Masked(nn.Module):
         return x * self.masks.reshape(x.shape) / (1 - P)
 
 
-def mask_sites(net: UNet, run: object, masks: np.ndarray) -> None:
+def recorder(sites: list[tuple[nn.Module, int]], owner: nn.Module) -> Callable[..., None]:
+    """A hook that notes the elements of one image at a site."""
+
+    def record(_: nn.Module, inputs: tuple[Tensor], __: Tensor) -> None:
+        sites.append((owner, inputs[0][0].numel()))
+
+    return record
+
+
+def mask_sites(net: UNet, run: Callable[[], Tensor], masks: np.ndarray) -> None:
     """Put the masks of one row after the other, in the order in which the network meets its dropout."""
     sites: list[tuple[nn.Module, int]] = []
     hooks = []
     for module in net.modules():
         if isinstance(getattr(module, "dropout", None), nn.Dropout):
-            record = lambda _, inputs, __, owner=module: sites.append((owner, inputs[0][0].numel()))  # noqa: E731
-            hooks.append(module.dropout.register_forward_hook(record))
+            hooks.append(module.dropout.register_forward_hook(recorder(sites, module)))
     run()
     for hook in hooks:
         hook.remove()

@@ -53,7 +53,8 @@ def export(net: nn.Module, path: Path, exporter: str, opset: int, *, train: bool
     if exporter == "dynamo":
         batch = torch.export.Dim("batch")
         shapes = {"x": {0: batch}, "t": {0: batch}}
-        torch.onnx.export(net, inputs(BATCH), path, dynamo=True, dynamic_shapes=shapes, external_data=False, verbose=False, **names)
+        options = {"dynamic_shapes": shapes, "external_data": False, "verbose": False}
+        torch.onnx.export(net, inputs(BATCH), path, dynamo=True, **options, **names)
     else:
         mode = torch.onnx.TrainingMode.TRAINING if train else torch.onnx.TrainingMode.EVAL
         axes = {name: {0: "batch"} for name in ("sample", "timestep", "eps")}
@@ -110,7 +111,8 @@ class FixedMask(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.mask is None:
-            self.mask = (torch.rand(x.shape, generator=torch.Generator().manual_seed(SEED + x.shape[1])) >= self.p).to(x)
+            generator = torch.Generator().manual_seed(SEED + x.shape[1])
+            self.mask = (torch.rand(x.shape, generator=generator) >= self.p).to(x)
         return x * self.mask / (1 - self.p)
 
 
@@ -131,10 +133,11 @@ def masked_golden(net: nn.Module) -> dict:
 
 def write(path: Path, arrays: dict[str, Tensor], **facts: object) -> None:
     """One JSON of shapes and flat values."""
-    data = {
-        name: {"shape": list(a.shape), "values": [int(v) if name == "masks" else float(f"{v:.9g}") for v in a.detach().flatten().tolist()]}
-        for name, a in arrays.items()
-    }
+    data = {}
+    for name, array in arrays.items():
+        flat = array.detach().flatten().tolist()
+        values = [int(v) if name == "masks" else float(f"{v:.9g}") for v in flat]
+        data[name] = {"shape": list(array.shape), "values": values}
     document = {"tool": f"torch {torch.__version__} autograd, float64", "seed": SEED, **facts, "arrays": data}
     path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
 

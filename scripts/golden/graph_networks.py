@@ -102,7 +102,8 @@ class EinsumAttention(nn.Module):
     def __init__(self, width: int, n_heads: int = 2) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.norm, self.qkv, self.out = nn.GroupNorm(2, width), nn.Conv1d(width, 3 * width, 1), nn.Conv1d(width, width, 1)
+        self.norm = nn.GroupNorm(2, width)
+        self.qkv, self.out = nn.Conv1d(width, 3 * width, 1), nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
@@ -139,8 +140,9 @@ class UVitBlock(nn.Module):
     def __init__(self, width: int, *, skip: bool = False) -> None:
         super().__init__()
         self.join = nn.Linear(2 * width, width) if skip else None
-        self.norm1, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
-        self.norm2, self.wide, self.narrow = nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
+        self.wide, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         if self.join is not None and skip is not None:

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::dropout::{KeepScale, to_mask_input};
+use super::golden::rows;
 use super::testing::{noise, run, runner, values};
 use super::{ConvGradient, Feeds, Model, Names, Tensor, TensorData, fused, vjp};
 
@@ -71,6 +72,22 @@ fn gradients_of_the_bundled_model_agree_with_autograd() {
         bundle.close("eps", &out[0]);
         bundle.close("jtv", &out[1]);
     }
+}
+
+#[test]
+fn a_row_of_the_gradient_has_the_same_bits_in_every_batch() {
+    let bundle = Bundle::open();
+    let derived =
+        vjp::vjp(&bundle.model("denoiser.onnx"), vjp::Options::default(), &runner()).unwrap();
+    let mut feeds = bundle.feeds();
+    feeds.push(("cotangent".to_owned(), image(2)));
+    let alone = vec![
+        ("sample".to_owned(), rows(&image(1), 1)),
+        ("timestep".to_owned(), Tensor::vector_i64(vec![10])),
+        ("cotangent".to_owned(), rows(&image(2), 1)),
+    ];
+    let (all, first) = (run(&derived, feeds, &["jtv"]), run(&derived, alone, &["jtv"]));
+    assert_eq!(values(&rows(&all[0], 1)), values(&first[0]));
 }
 
 #[test]

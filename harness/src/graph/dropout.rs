@@ -10,7 +10,7 @@ use super::checks::{self, Interface};
 use super::edit::{Editor, int};
 use super::error::GraphError;
 use super::fold::fold;
-use super::model::Model;
+use super::model::{DeclaredDim, Model, Port};
 use super::proto::NodeProto;
 use super::runner::Runner;
 use super::shapes::{Dim, Shapes};
@@ -68,7 +68,8 @@ impl MaskLayout {
 ///
 /// The result has the inputs of `model` plus `masks` (u8, `[batch, total]`, 1 = keep), and
 /// `keep_scale` (f32 scalar) under [`KeepScale::Input`]; with masks of ones and a keep scale of 1 it
-/// equals the plain graph. The batch stays dynamic and each row sees its own masks alone.
+/// equals the plain graph. A `Dropout` that the exporter left inactive becomes a site like any other,
+/// since the masks alone decide. The batch stays dynamic and each row sees its own masks alone.
 ///
 /// # Errors
 /// [`GraphError::Interface`] where the graph has no `Dropout` or an input is called `masks` already,
@@ -85,7 +86,9 @@ pub fn to_mask_input(
         ));
     }
     checks::supported(model)?;
-    let Interface { x, .. } = checks::interface(model, with_x(model))?;
+    let (x, output) = probed_by(model);
+    let names = checks::Names { x: x.as_deref(), output: output.as_deref() };
+    let Interface { x, .. } = checks::interface(model, names)?;
     let model = fold(model.clone())?;
     let shapes = Shapes::probe(&model, &x, runner)?;
     let layout = layout(&model, &shapes)?;
@@ -103,9 +106,15 @@ pub fn to_mask_input(
     Ok((masked, layout))
 }
 
-/// The output does not matter here: the first one stands for all.
-fn with_x(model: &Model) -> checks::Names<'_> {
-    checks::Names { x: None, output: model.graph().output.first().map(|v| v.name.as_str()) }
+/// What the batch is read off: the first image-like input with an open batch, and any output.
+fn probed_by(model: &Model) -> (Option<String>, Option<String>) {
+    let open = |p: &Port| {
+        let dims = p.dims.as_deref().unwrap_or_default();
+        dims.len() >= 3 && p.element.is_float() && matches!(dims[0], DeclaredDim::Named(_))
+    };
+    let x = model.inputs().into_iter().find(open).map(|p| p.name);
+    let output = model.outputs().into_iter().find(|p| p.element.is_float()).map(|p| p.name);
+    (x, output)
 }
 
 fn is_dropout(node: &NodeProto) -> bool {
@@ -311,6 +320,17 @@ mod tests {
             text.contains("node Dropout_1 (Dropout)") && text.contains("the batch first"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_second_image_like_input_is_no_hindrance() {
+        let model = GraphUnderTest::new(&[2, 3])
+            .input("context", ElementType::F32, &[Dim::Batch(1), Dim::Fixed(2), Dim::Fixed(3)])
+            .node("Add", &["x", "context"], &["a"], vec![])
+            .node("Dropout", &["a"], &["y"], vec![])
+            .model();
+        let (_, layout) = to_mask_input(&model, KeepScale::Input, &runner()).unwrap();
+        assert_eq!(layout.sites[0].shape, [2, 3]);
     }
 
     #[test]

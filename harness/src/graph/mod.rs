@@ -13,6 +13,17 @@
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use dubench::graph::{GraphError, Model, Runner, Weights, vjp};
+//!
+//! fn derive(runner: &dyn Runner) -> Result<(), GraphError> {
+//!     let forward = Model::read(Path::new("denoiser.onnx"))?;
+//!     let derived = vjp::vjp(&forward, vjp::Options::default(), runner)?;
+//!     derived.write(Path::new("denoiser_vjp.onnx"), Weights::Auto)
+//! }
+//! ```
 
 #[cfg(test)]
 mod bundle;

@@ -49,7 +49,8 @@ pub fn vjp(model: &Model, options: Options<'_>, runner: &dyn Runner) -> Result<M
 #[cfg(test)]
 mod tests {
     use super::{Options, vjp};
-    use crate::graph::edit::int;
+    use crate::graph::edit::{int, ints};
+    use crate::graph::rules::testing::check;
     use crate::graph::shapes::Dim;
     use crate::graph::tensor::ElementType;
     use crate::graph::testing::{GraphUnderTest, runner};
@@ -68,6 +69,25 @@ mod tests {
         let (inputs, outputs) = (derived.inputs(), derived.outputs());
         assert_eq!((inputs[1].name.as_str(), &inputs[1].dims), ("cotangent", &expected));
         assert_eq!((outputs[1].name.as_str(), &outputs[1].dims), ("jtv", &expected));
+    }
+
+    #[test]
+    fn every_operator_set_from_13_to_21_works() {
+        for opset in 13..=21 {
+            let graph = GraphUnderTest::new(&[4, 4, 4]).opset(opset).random("w", &[4, 4, 3, 3]);
+            let graph = graph.floats("s", &[2], &[1.0; 2]).floats("b", &[2], &[0.0; 2]);
+            let graph = graph.ints("groups", &[-1, 2, 32]).ints("image", &[-1, 4, 4, 4]);
+            let graph = graph
+                .node("Conv", &["x", "w"], &["c"], vec![ints("pads", &[1, 1, 1, 1])])
+                .node("Reshape", &["c", "groups"], &["g"], vec![])
+                .node("InstanceNormalization", &["g", "s", "b"], &["n"], vec![])
+                .node("Reshape", &["n", "image"], &["i"], vec![])
+                .node("Sigmoid", &["i"], &["gate"], vec![])
+                .node("Mul", &["i", "gate"], &["a"], vec![])
+                .node("Softmax", &["a"], &["p"], vec![])
+                .node("Add", &["a", "p"], &["y"], vec![]);
+            check(graph);
+        }
     }
 
     #[test]

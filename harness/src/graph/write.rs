@@ -194,7 +194,8 @@ mod tests {
         large().write(&path, Weights::Beside).unwrap();
         let feeds = vec![("x".to_owned(), random_tensor(&[2, 64], 5))];
         let names = ["y".to_owned()];
-        let from_file = runner().run(Source::File(&path), &[feeds.clone()], &names).unwrap();
+        let from_file =
+            runner().run(Source::File(&path), std::slice::from_ref(&feeds), &names).unwrap();
         let bytes = large().to_bytes().unwrap();
         assert_eq!(from_file, runner().run(Source::Bytes(&bytes), &[feeds], &names).unwrap());
     }

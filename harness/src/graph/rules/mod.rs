@@ -14,7 +14,7 @@ mod reduce;
 mod shape;
 mod softmax;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use super::error::GraphError;
 use super::reverse::{Call, Gradients, Reverse};
