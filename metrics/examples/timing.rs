@@ -46,8 +46,8 @@ fn main() {
         println!("study {:?}", t.elapsed());
         for &k in &a[3..] {
             let t = Instant::now();
-            let nl = st.random_null(k, 8, 0).unwrap();
-            println!("null k={k} 8 subsets {} {} {:?}", nl.mean, nl.sd, t.elapsed());
+            let nl = st.random_null(k, a.get(20).copied().unwrap_or(40), 0).unwrap();
+            println!("null k={k} 40 subsets {} {} {:?}", nl.mean, nl.sd, t.elapsed());
         }
     }
 }
