@@ -12,7 +12,7 @@ use ndarray::{Array2, Array4};
 use std::error::Error;
 use std::time::Instant;
 
-/// Uniform numbers of a seed and a counter: the mixing function of SplitMix64, 24 bits.
+/// Uniform numbers of a seed and a counter: the mixing function of `SplitMix64`, 24 bits.
 fn uniform(seed: u64, i: u64) -> f32 {
     let mut z = seed.wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

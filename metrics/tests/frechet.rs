@@ -1,5 +1,10 @@
 //! Closed forms and laws of the Fréchet distance, its error bar, and the filter study.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::float_cmp, reason = "facts about bits")]
+#![expect(clippy::cast_possible_truncation, reason = "features in single precision")]
+#![expect(clippy::needless_for_each, reason = "short")]
+
 use dubench_metrics::{
     EstimateOptions, FilterStudy, Gaussian, MetricError, Moments, Reference, SampleRegime,
     compare_overlapping, compare_paired, compare_unpaired, frechet_distance,

@@ -1,5 +1,8 @@
 //! Laws that hold for any input.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::float_cmp, reason = "shares of the same counts")]
+
 use dubench_metrics::manifold::{Convention, OverlapOptions, overlap};
 use dubench_metrics::resize::{Filter, pillow_u8};
 use dubench_metrics::sparsification::{Pool, Preset, SparsificationOptions, sparsification};
