@@ -68,10 +68,10 @@ fn filter(real: &Array2<f32>, fake: &Array2<f32>) -> Result<(), Box<dyn Error>> 
     let reference = Reference::from_features(real)?;
     let n = fake.ncols().min(fake.nrows());
     let pool = fake.slice(ndarray::s![..n, ..]);
-    for (name, keep) in [("null_40_keep_5_of_6", n * 5 / 6), ("null_40_keep_half", n / 2)] {
+    for (name, keep) in [("null_64_keep_5_of_6", n * 5 / 6), ("null_64_keep_half", n / 2)] {
         let start = Instant::now();
         let study = FilterStudy::new(&reference, pool)?;
-        let null = study.random_null(keep, 40, 0)?;
+        let null = study.random_null(keep, 64, 0)?;
         report(name, start, null.mean);
         let few = study.random_null(keep, 2, 0)?;
         let difference = (few.fids[1] - null.fids[1]).abs();

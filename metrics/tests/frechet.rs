@@ -260,11 +260,11 @@ fn bad_input_is_refused_by_name() {
 
 #[test]
 fn random_subsets_by_shared_resolvents_are_exact() {
-    // 40 subsets that drop an eighth take the shared route; three take the eigenvalues of each.
+    // 64 subsets that drop an eighth take the shared route; three take the eigenvalues of each.
     let reference = Reference::from_features(&sample(900, 150, 1)).unwrap();
     let pool = sample(160, 150, 8);
     let study = FilterStudy::new(&reference, &pool).unwrap();
-    let shared = study.random_null(140, 40, 5).unwrap();
+    let shared = study.random_null(140, 64, 5).unwrap();
     let direct = study.random_null(140, 3, 5).unwrap();
     for (a, b) in shared.fids.iter().zip(&direct.fids) {
         assert!(relative(*a, *b) < 1e-10, "{a} {b}");

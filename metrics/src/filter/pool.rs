@@ -14,10 +14,10 @@ use rayon::prelude::*;
 const GRAM_POOL: usize = 2;
 
 /// Fewest subsets for which shared resolvents pay.
-const WORTH_POLES: usize = 32;
+const WORTH_POLES: usize = 64;
 
 /// Shared resolvents pay if at most one row in this many is dropped.
-const POLES_DROP: usize = 4;
+const POLES_DROP: usize = 5;
 
 /// Relative difference of both routes that is taken as rounding.
 const AGREEMENT: f64 = 1e-10;

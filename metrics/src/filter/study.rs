@@ -57,7 +57,7 @@ pub struct CurvePoint {
 ///
 /// Every distance is exact. For pools of at most `2 d` images the Gram matrix `Xc S_r Xc^T` is computed once, and
 /// a subset costs the eigenvalues of a `k x k` matrix (many subsets that drop
-/// at most a quarter share more, and cost a fraction of that); for larger pools the dropped rows are taken out of the
+/// at most a fifth share more, and cost a fraction of that); for larger pools the dropped rows are taken out of the
 /// pool's moments (or the kept ones summed, if they are fewer). Random subsets run in parallel and depend on
 /// (seed, index) alone.
 ///
