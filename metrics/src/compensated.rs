@@ -51,6 +51,7 @@ pub(crate) fn add(high: &mut f64, low: &mut f64, term: f64) {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the sum is exact")]
 mod tests {
     use super::*;
 

@@ -12,6 +12,12 @@
 //! | Quality or diversity? | [`overlap`](manifold::overlap) (precision, recall, density, coverage), [`inception_score`] |
 //! | What does the network see? | [`resize`] |
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "views of arrays are handles: ndarray passes them by value"
+)]
+#![expect(clippy::needless_for_each, reason = "one operation on a whole slice reads as one line")]
+
 mod compensated;
 mod error;
 mod features;

@@ -1,5 +1,7 @@
 //! Rank correlation: does a score order images as another quantity does?
 
+#![expect(clippy::float_cmp, reason = "ties are equal numbers")]
+
 use crate::error::{MetricError, Result, at_least, same_length};
 
 /// A rank correlation and the p-value of "no association".

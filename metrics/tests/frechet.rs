@@ -1,5 +1,10 @@
 //! Closed forms and laws of the Fréchet distance, its error bar, and the filter study.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::float_cmp, reason = "facts about bits")]
+#![expect(clippy::cast_possible_truncation, reason = "features in single precision")]
+#![expect(clippy::needless_for_each, reason = "short")]
+
 use dubench_metrics::{
     EstimateOptions, FilterStudy, Gaussian, MetricError, Moments, Reference, SampleRegime,
     compare_overlapping, compare_paired, compare_unpaired, frechet_distance,
@@ -251,4 +256,17 @@ fn bad_input_is_refused_by_name() {
     let study = FilterStudy::new(&reference, &zeros).unwrap();
     assert!(study.random_null(8, 10, 0).is_err());
     assert!(study.random_null(4, 1, 0).is_err());
+}
+
+#[test]
+fn random_subsets_depend_on_seed_and_index_alone() {
+    let reference = Reference::from_features(&sample(900, 150, 1)).unwrap();
+    let pool = sample(160, 150, 8);
+    let study = FilterStudy::new(&reference, &pool).unwrap();
+    let shared = study.random_null(140, 64, 5).unwrap();
+    let direct = study.random_null(140, 3, 5).unwrap();
+    for (a, b) in shared.fids.iter().zip(&direct.fids) {
+        assert!(relative(*a, *b) < 1e-10, "{a} {b}");
+    }
+    assert!(shared.sd > 0.0 && shared.fids[0] != shared.fids[1]);
 }

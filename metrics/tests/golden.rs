@@ -1,5 +1,7 @@
 //! Values of other tools. `scripts/golden/metrics_golden.py` writes them; each file names tool and version.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use dubench_metrics::manifold::{Convention, OverlapOptions, overlap};
 use dubench_metrics::resize::{
     Filter, Grid, Layout, Preprocess, adm_center_crop, bilinear, bilinear_antialias, pillow_f32,

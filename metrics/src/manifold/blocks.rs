@@ -69,19 +69,15 @@ impl<'a, 'c> Cloud<'a, 'c> {
 
 /// Squared distance of row i of `a` and row j of `b`.
 pub(super) fn squared_distance(a: Features<'_>, i: usize, b: Features<'_>, j: usize) -> f64 {
-    match (a, b) {
-        (Features::F32(a), Features::F32(b)) => {
-            let pairs = a.row(i).into_iter().zip(b.row(j));
-            pairs.map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum()
-        }
-        _ => {
-            let at = |f: Features<'_>, row: usize, k: usize| match f {
-                Features::F32(rows) => f64::from(rows[[row, k]]),
-                Features::F64(rows) => rows[[row, k]],
-            };
-            (0..a.dim()).map(|k| (at(a, i, k) - at(b, j, k)).powi(2)).sum()
-        }
+    if let (Features::F32(a), Features::F32(b)) = (a, b) {
+        let pairs = a.row(i).into_iter().zip(b.row(j));
+        return pairs.map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
     }
+    let at = |f: Features<'_>, row: usize, k: usize| match f {
+        Features::F32(rows) => f64::from(rows[[row, k]]),
+        Features::F64(rows) => rows[[row, k]],
+    };
+    (0..a.dim()).map(|k| (at(a, i, k) - at(b, j, k)).powi(2)).sum()
 }
 
 /// Squared distances `[a, b]`, and a bound on their rounding error relative to the sum of the two squared norms.

@@ -1,5 +1,7 @@
 //! The public function: from errors and uncertainties to AUSE and AURG.
 
+#![expect(clippy::float_cmp, reason = "ties are equal numbers")]
+
 use super::authors::as_released;
 use super::exact::{ExactCurve, Ranked};
 use super::interval::{

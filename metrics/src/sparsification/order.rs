@@ -27,9 +27,9 @@ pub(super) fn ascending(values: Features<'_>) -> Result<Vec<u32>> {
                 .map(|(&v, i)| u64::from(ordered_f32(v + 0.0)) << 32 | i)
                 .collect();
             if n < PARALLEL {
-                packed.sort_unstable()
+                packed.sort_unstable();
             } else {
-                packed.par_sort_unstable()
+                packed.par_sort_unstable();
             }
             packed.into_iter().map(low_word).collect()
         }
@@ -40,17 +40,22 @@ pub(super) fn ascending(values: Features<'_>) -> Result<Vec<u32>> {
                 .map(|(&v, i)| u128::from(ordered_f64(v + 0.0)) << 32 | i)
                 .collect();
             if n < PARALLEL {
-                packed.sort_unstable()
+                packed.sort_unstable();
             } else {
-                packed.par_sort_unstable()
+                packed.par_sort_unstable();
             }
-            packed.into_iter().map(|p| low_word((p & u128::from(u32::MAX)) as u64)).collect()
+            packed.into_iter().map(low_word_u128).collect()
         }
     })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the index is the low word")]
 fn low_word(packed: u64) -> u32 {
+    packed as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the index is the low word")]
+fn low_word_u128(packed: u128) -> u32 {
     packed as u32
 }
 
