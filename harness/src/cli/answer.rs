@@ -19,10 +19,12 @@ pub(crate) struct Context {
 
 impl Context {
     /// Prints the answer: `text` for people, or `value` as one line of JSON.
-    pub(crate) fn answer(&self, value: &impl Serialize, text: &str) -> Result<(), CliError> {
+    pub(crate) fn answer(self, value: &impl Serialize, text: &str) -> Result<(), CliError> {
         let line = match self.format {
             Format::Text => text.to_owned(),
-            Format::Json => serde_json::to_string(value).map_err(|e| CliError::Bug(e.to_string()))?,
+            Format::Json => {
+                serde_json::to_string(value).map_err(|e| CliError::Bug(e.to_string()))?
+            }
         };
         writeln!(std::io::stdout().lock(), "{line}").map_err(CliError::Stdout)
     }

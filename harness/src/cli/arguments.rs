@@ -158,7 +158,7 @@ pub(crate) struct FeatureOptions {
 /// Two sets of images: features, statistics, arrays or folders.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PairOptions {
-    /// Real set: `.npy` features, `.npz` (mu, sigma | arr_0), a folder of parts or of images
+    /// Real set: `.npy` features, `.npz` (`mu`, `sigma` or `arr_0`), or a folder of images
     #[arg(long)]
     pub(crate) real: PathBuf,
     /// Generated set, in the same forms

@@ -12,14 +12,11 @@ use crate::report::markdown;
 use crate::store::records::MetricRow;
 use crate::store::results::read_metrics;
 
-pub(super) fn check(options: &CheckOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn check(options: &CheckOptions, context: Context) -> Result<Exit, CliError> {
     let baseline = rows(&options.baseline)?;
     let result = rows(&options.result)?;
-    let otherwise = Band {
-        standard_errors: options.sigmas,
-        relative: options.relative,
-        ..Band::default()
-    };
+    let otherwise =
+        Band { standard_errors: options.sigmas, relative: options.relative, ..Band::default() };
     let failed = held(&baseline, &result, &Bands { by_metric: Vec::new(), otherwise })?;
     let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
     let text = if lines.is_empty() {
@@ -32,7 +29,7 @@ pub(super) fn check(options: &CheckOptions, context: &Context) -> Result<Exit, C
     Ok(if lines.is_empty() { Exit::Complete } else { Exit::Gate })
 }
 
-pub(super) fn compare(options: &CompareOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn compare(options: &CompareOptions, context: Context) -> Result<Exit, CliError> {
     let (a, b) = (rows(&options.a)?, rows(&options.b)?);
     let comparison = report_compare::compare(&a, &b)?;
     let name = |path: &Path| path.display().to_string();

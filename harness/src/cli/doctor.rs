@@ -21,7 +21,7 @@ struct Finding {
     detail: String,
 }
 
-pub(super) fn run(options: &DoctorOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(options: &DoctorOptions, context: Context) -> Result<Exit, CliError> {
     let findings = vec![
         cache(),
         library(),
@@ -64,9 +64,9 @@ fn library() -> Finding {
 fn extractor(options: &DoctorOptions) -> Result<Finding, CliError> {
     let path = PathBuf::from(EXTRACTOR);
     let runtime = runtime_options(&options.device, options.device.batch.unwrap_or(1))?;
-    let opened = ExtractorYaml::read(&path)
-        .map_err(|error| error.to_string())
-        .and_then(|_| OnnxExtractor::open(&path, None, &runtime).map_err(|error| error.to_string()));
+    let opened = ExtractorYaml::read(&path).map_err(|error| error.to_string()).and_then(|_| {
+        OnnxExtractor::open(&path, None, &runtime).map_err(|error| error.to_string())
+    });
     let (ok, detail) = match opened {
         Ok(_) => (true, format!("fid-inception opens on {}", runtime.device)),
         Err(message) => (false, message),

@@ -18,7 +18,7 @@ use crate::graph::{ConvGradient, Model, Names, Weights, fused, tap, vjp};
 use crate::model::onnx::runner::OrtRunner;
 use crate::store::StoreError;
 
-pub(super) fn run(command: &GraphCommand, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliError> {
     let (files, model) = match command {
         GraphCommand::Vjp(options) => (&options.files, vector_jacobian(options)?),
         GraphCommand::VarianceGradient(options) => {
@@ -84,8 +84,7 @@ fn last_layer(options: &LastLayerOptions) -> Result<Model, CliError> {
 /// `weight_variance` and, where there is one, `bias_variance`: f32, flat.
 fn variances(path: &Path) -> Result<(Vec<f32>, Option<Vec<f32>>), CliError> {
     let file = File::open(path).map_err(StoreError::read(path))?;
-    let mut npz =
-        NpzReader::new(file).map_err(|error| StoreError::malformed(path, error))?;
+    let mut npz = NpzReader::new(file).map_err(|error| StoreError::malformed(path, error))?;
     let weight: Array1<f32> = npz.by_name("weight_variance").map_err(|error| {
         StoreError::malformed(path, format!("weight_variance (f32, one axis): {error}"))
     })?;

@@ -44,21 +44,21 @@ pub fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let context = answer::Context { format: arguments.format, quiet: arguments.quiet };
     match &arguments.command {
-        Command::Run(options) => stages::run(options, &context),
-        Command::Plan(options) => stages::plan(options, &context),
-        Command::Generate(options) => stages::generate(options, &context),
-        Command::Features(options) => stages::features(options, &context),
-        Command::Evaluate(options) => stages::evaluate(options, &context),
-        Command::Report(options) => stages::report(options, &context),
-        Command::Status(options) => stages::status(options, &context),
-        Command::Verify(options) => stages::verify(options, &context),
-        Command::Metric(command) => metric::run(command, &context),
-        Command::Stats(options) => stats::run(options, &context),
-        Command::Check(options) => check::check(options, &context),
-        Command::Compare(options) => check::compare(options, &context),
-        Command::Graph(command) => graph::run(command, &context),
-        Command::Model(command) => model::run(command, &context),
-        Command::Doctor(options) => doctor::run(options, &context),
+        Command::Run(options) => stages::run(options, context),
+        Command::Plan(options) => stages::plan(options, context),
+        Command::Generate(options) => stages::generate(options, context),
+        Command::Features(options) => stages::features(options, context),
+        Command::Evaluate(options) => stages::evaluate(options, context),
+        Command::Report(options) => stages::report(options, context),
+        Command::Status(options) => stages::status(options, context),
+        Command::Verify(options) => stages::verify(options, context),
+        Command::Metric(command) => metric::run(command, context),
+        Command::Stats(options) => stats::run(options, context),
+        Command::Check(options) => check::check(options, context),
+        Command::Compare(options) => check::compare(options, context),
+        Command::Graph(command) => graph::run(command, context),
+        Command::Model(command) => model::run(command, context),
+        Command::Doctor(options) => doctor::run(options, context),
     }
 }
 

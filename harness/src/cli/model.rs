@@ -7,7 +7,7 @@ use super::session::runtime;
 use crate::exit::Exit;
 use crate::model::bundle::{PortSummary, Summary, inspect};
 
-pub(super) fn run(command: &ModelCommand, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliError> {
     let ModelCommand::Inspect(options) = command;
     let summary = summary(options)?;
     context.answer(&summary, &text(&summary))?;
@@ -37,8 +37,12 @@ fn text(summary: &Summary) -> String {
     let classes = summary.n_classes.map_or("unconditional".to_owned(), |n| format!("{n} classes"));
     format!(
         "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  MC-Dropout  {dropout}\n  self-test   {invariance}\n  files       {} checked by SHA-256",
-        summary.name, summary.shape, summary.prediction, ports(&summary.inputs),
-        ports(&summary.outputs), summary.files.len()
+        summary.name,
+        summary.shape,
+        summary.prediction,
+        ports(&summary.inputs),
+        ports(&summary.outputs),
+        summary.files.len()
     )
 }
 

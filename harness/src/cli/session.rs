@@ -28,7 +28,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Reads the experiment, resolves its plan, and listens for signals.
-    pub(super) fn open(options: &RunOptions, context: &Context) -> Result<Self, CliError> {
+    pub(super) fn open(options: &RunOptions, context: Context) -> Result<Self, CliError> {
         let stop = Stop::default();
         signal::listen(&stop).map_err(CliError::Signals)?;
         let experiment = Experiment::read(&options.experiment)?;
@@ -64,10 +64,9 @@ impl Session {
 
 /// Runtime options of a command; `batch` rows go into one call.
 pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOptions, CliError> {
-    let device: Device = options
-        .device
-        .parse()
-        .map_err(|_| CliError::option("--device", &options.device, "cpu, cuda or cuda:<ordinal>"))?;
+    let device: Device = options.device.parse().map_err(|_| {
+        CliError::option("--device", &options.device, "cpu, cuda or cuda:<ordinal>")
+    })?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = options.threads.unwrap_or(cores);
     if threads == 0 {

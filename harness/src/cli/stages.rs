@@ -28,7 +28,7 @@ struct Done {
 }
 
 /// All stages; a shard ends after the features, since others hold the rest.
-pub(super) fn run(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.work_dir)?;
     let summary = generate_blocks(&session, options, &run)?;
@@ -44,7 +44,7 @@ pub(super) fn run(options: &RunOptions, context: &Context) -> Result<Exit, CliEr
     publish(options, context, &session, (&run, &evaluation))
 }
 
-pub(super) fn plan(options: &PlanOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliError> {
     let experiment = Experiment::read(&options.experiment)?;
     let plan = inputs::plan(&experiment, &options.scale, crate::plan::PlanOptions::default())?;
     let text = if options.print {
@@ -52,28 +52,33 @@ pub(super) fn plan(options: &PlanOptions, context: &Context) -> Result<Exit, Cli
     } else {
         format!(
             "{} at {}: {} images in {} blocks, {} kept; plan {}",
-            plan.experiment, plan.scale, plan.n_pool, plan.n_blocks(), plan.n_keep, plan.id()
+            plan.experiment,
+            plan.scale,
+            plan.n_pool,
+            plan.n_blocks(),
+            plan.n_keep,
+            plan.id()
         )
     };
     context.answer(&plan, &text)?;
     Ok(Exit::Complete)
 }
 
-pub(super) fn generate(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn generate(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.work_dir)?;
     let summary = generate_blocks(&session, options, &run)?;
     stage_answer(context, "generate", &summary)
 }
 
-pub(super) fn features(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn features(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.work_dir)?;
     let summary = feature_blocks(&session, &run)?;
     stage_answer(context, "features", &summary)
 }
 
-pub(super) fn evaluate(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn evaluate(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.work_dir)?;
     let evaluation = evaluate::evaluate(&run, &session.experiment)?;
@@ -87,14 +92,14 @@ pub(super) fn evaluate(options: &RunOptions, context: &Context) -> Result<Exit, 
     Ok(Exit::Complete)
 }
 
-pub(super) fn report(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn report(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.work_dir)?;
     let evaluation = evaluate::read(&run)?;
     publish(options, context, &session, (&run, &evaluation))
 }
 
-pub(super) fn status(options: &RunOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn status(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let layout = run_stage::layout(&session.plan, &options.work_dir);
     let stages = run_stage::status(&session.plan, &layout);
@@ -104,11 +109,10 @@ pub(super) fn status(options: &RunOptions, context: &Context) -> Result<Exit, Cl
     Ok(if complete { Exit::Complete } else { Exit::Incomplete })
 }
 
-pub(super) fn verify(options: &VerifyOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(&options.run, context)?;
     let run = session.run(&options.run.work_dir)?;
-    let mut open =
-        || models::open_model(&session.experiment, &options.run.scale, &session.runtime);
+    let mut open = || models::open_model(&session.experiment, &options.run.scale, &session.runtime);
     let how = (options.blocks as u64, session.generate);
     let verification = verify_stage::verify(&run, &session.experiment, how, &mut open)?;
     let text = format!(
@@ -135,7 +139,7 @@ fn feature_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliE
 
 fn publish(
     options: &RunOptions,
-    context: &Context,
+    context: Context,
     session: &Session,
     (run, evaluation): (&Run<'_>, &Evaluation),
 ) -> Result<Exit, CliError> {
@@ -154,7 +158,7 @@ fn publish(
     Ok(Exit::Complete)
 }
 
-fn stage_answer(context: &Context, stage: &str, summary: &StageSummary) -> Result<Exit, CliError> {
+fn stage_answer(context: Context, stage: &str, summary: &StageSummary) -> Result<Exit, CliError> {
     let text = format!(
         "{stage}: {} blocks, {} were there, {} left; {} images in {:.1} s, {:.1} s of them inside the network",
         summary.n_blocks,
@@ -164,12 +168,15 @@ fn stage_answer(context: &Context, stage: &str, summary: &StageSummary) -> Resul
         summary.wall.as_secs_f64(),
         summary.network.as_secs_f64()
     );
-    context.answer(&serde_json::json!({
-        "stage": stage, "n_blocks": summary.n_blocks, "n_found": summary.n_found,
-        "n_left": summary.n_left, "n_images": summary.n_images,
-        "wall_seconds": summary.wall.as_secs_f64(),
-        "network_seconds": summary.network.as_secs_f64(),
-    }), &text)?;
+    context.answer(
+        &serde_json::json!({
+            "stage": stage, "n_blocks": summary.n_blocks, "n_found": summary.n_found,
+            "n_left": summary.n_left, "n_images": summary.n_images,
+            "wall_seconds": summary.wall.as_secs_f64(),
+            "network_seconds": summary.network.as_secs_f64(),
+        }),
+        &text,
+    )?;
     Ok(if summary.n_left > 0 { Exit::Incomplete } else { Exit::Complete })
 }
 

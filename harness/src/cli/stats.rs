@@ -14,12 +14,11 @@ use crate::stage::Progress;
 use crate::stage::statistics::open::open;
 use crate::stage::statistics::{BlockDone, WorkFolder, features, reduce};
 
-pub(super) fn run(options: &StatsOptions, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliError> {
     let mut source = open(&options.dataset)?;
     let mut network = extractor::open(&options.features)?;
     let runtime = environment::runtime(None)?;
-    let made_by =
-        format!("dubench {}, onnxruntime {}", env!("CARGO_PKG_VERSION"), runtime.version);
+    let made_by = format!("dubench {}, onnxruntime {}", env!("CARGO_PKG_VERSION"), runtime.version);
     let folder = work_folder(options, network.id().preprocess.as_str());
     let work = WorkFolder { folder: &folder, made_by: &made_by };
     let progress = TerminalProgress::new(context.quiet);

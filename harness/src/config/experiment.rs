@@ -99,7 +99,7 @@ impl Experiment {
     }
 
     fn check(path: &Path, mut experiment: Self) -> Result<Self, ConfigError> {
-        experiment.folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        path.parent().unwrap_or(Path::new("")).clone_into(&mut experiment.folder);
         let faults = validate::faults(&experiment);
         if faults.is_empty() {
             return Ok(experiment);

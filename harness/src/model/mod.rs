@@ -139,7 +139,9 @@ pub enum ModelError {
         expected: Vec<usize>,
     },
     /// The network answered with NaN or infinity.
-    #[error("{model}: {n} of {total} outputs are not finite at {t} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it")]
+    #[error(
+        "{model}: {n} of {total} outputs are not finite at {t} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it"
+    )]
     NotFinite {
         /// The bundle.
         model: String,
@@ -161,7 +163,9 @@ pub enum ModelError {
         message: String,
     },
     /// An artefact does not have the bytes that its manifest promises.
-    #[error("{path}: sha256 is {got}, {expected} was promised: the file is damaged or was replaced; fetch or export it again")]
+    #[error(
+        "{path}: sha256 is {got}, {expected} was promised: the file is damaged or was replaced; fetch or export it again"
+    )]
     Integrity {
         /// The file.
         path: String,

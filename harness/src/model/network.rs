@@ -18,7 +18,10 @@ pub struct Network<'a> {
 
 impl std::fmt::Debug for Network<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Network").field("spec", self.denoiser.spec()).field("nfe", &self.nfe).finish_non_exhaustive()
+        f.debug_struct("Network")
+            .field("spec", self.denoiser.spec())
+            .field("nfe", &self.nfe)
+            .finish_non_exhaustive()
     }
 }
 
@@ -47,7 +50,11 @@ impl<'a> Network<'a> {
     ///
     /// # Errors
     /// As [`Denoiser::epsilon`], and [`ModelError::NotFinite`].
-    pub fn epsilon(&mut self, kind: NfeKind, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
+    pub fn epsilon(
+        &mut self,
+        kind: NfeKind,
+        input: NetworkInput<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
         let out = self.timed(|d| d.epsilon(input))?;
         self.account(kind, &out, input.t)?;
         Ok(out)
@@ -91,7 +98,12 @@ impl<'a> Network<'a> {
         out
     }
 
-    fn account(&mut self, kind: NfeKind, out: &Array4<f32>, t: &[Timestep]) -> Result<(), ModelError> {
+    fn account(
+        &mut self,
+        kind: NfeKind,
+        out: &Array4<f32>,
+        t: &[Timestep],
+    ) -> Result<(), ModelError> {
         self.nfe.add(kind, out.shape()[0] as u64);
         let rows: Vec<usize> = out
             .outer_iter()

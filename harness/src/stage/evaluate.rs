@@ -231,7 +231,7 @@ fn trajectory_seconds(plan: &Plan, pool: &Pool) -> Option<f64> {
         }
     }
     let one_window = windows.windows(2).all(|pair| pair[0] == pair[1]);
-    one_window.then(|| pool.timings.generate_network_seconds - alone - shared)
+    one_window.then_some(pool.timings.generate_network_seconds - alone - shared)
 }
 
 fn protocol(

@@ -161,10 +161,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_and_a_truncated_one_are_errors() {
-        assert!(matches!(
-            read_matrix(Path::new("no-such.npy")),
-            Err(StoreError::Read { .. })
-        ));
+        assert!(matches!(read_matrix(Path::new("no-such.npy")), Err(StoreError::Read { .. })));
         let whole = file(&Array2::<f32>::zeros((8, 8)));
         let bytes = std::fs::read(whole.path()).unwrap();
         whole.as_file().set_len(bytes.len() as u64 - 5).unwrap();

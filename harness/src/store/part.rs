@@ -102,7 +102,7 @@ pub fn to_bytes(
     let mut methods = Vec::new();
     for method in &part.scores {
         columns.f64(&format!("score:{}", method.method), method.score.iter().copied());
-        let map = method.map.as_ref().and_then(|maps| maps.first()).map(|map| map.dim());
+        let map = method.map.as_ref().and_then(|maps| maps.first()).map(ndarray::Array3::dim);
         if let (Some((c, h, w)), Some(maps)) = (map, &method.map) {
             let name = format!("map:{}", method.method);
             columns.bytes(path, &name, 4 * c * h * w, f32_bytes(maps.iter().flatten()))?;

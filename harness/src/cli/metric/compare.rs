@@ -20,7 +20,7 @@ struct Answer {
     paired: bool,
 }
 
-pub(super) fn run(options: &FidCompareOptions, context: &Context) -> Result<(), CliError> {
+pub(super) fn run(options: &FidCompareOptions, context: Context) -> Result<(), CliError> {
     let reference = Input::of_features(context).open(&options.real)?.reference()?;
     let estimate = |path| -> Result<_, CliError> {
         let rows = read_matrix(path)?;

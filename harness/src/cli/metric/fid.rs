@@ -21,7 +21,7 @@ struct Answer {
     extractor: Option<String>,
 }
 
-pub(super) fn run(options: &PairOptions, context: &Context) -> Result<(), CliError> {
+pub(super) fn run(options: &PairOptions, context: Context) -> Result<(), CliError> {
     let mut input = Input::new(&options.features, context);
     let real = input.open(&options.real)?;
     let fake = input.open(&options.fake)?;
@@ -51,7 +51,13 @@ fn text(answer: &Answer, estimate: &FrechetEstimate) -> String {
     let n_real = answer.n_real.map_or("unknown".to_owned(), |n| n.to_string());
     let mut text = format!(
         "FID      {:.4} ± {:.4}\nFID_inf  {:.4} ± {:.4}   (bias {:.4})\nimages   {} against {n_real}, {} features",
-        answer.fid, answer.se, answer.fid_inf, answer.fid_inf_se, answer.bias, answer.n_fake, answer.dim
+        answer.fid,
+        answer.se,
+        answer.fid_inf,
+        answer.fid_inf_se,
+        answer.bias,
+        answer.n_fake,
+        answer.dim
     );
     if estimate.regime == dubench_metrics::SampleRegime::Small {
         text.push_str("\nfewer than 4 images a feature: read ± as an upper bound, and FID_inf as a rough guide");

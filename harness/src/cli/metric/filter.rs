@@ -21,7 +21,7 @@ struct Answer {
     keep: usize,
 }
 
-pub(super) fn run(options: &FilterOptions, context: &Context) -> Result<(), CliError> {
+pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliError> {
     let real = Input::of_features(context).open(&options.real)?;
     let pool = read_matrix(&options.features)?;
     let scores = read_vector(&options.scores)?;
@@ -41,8 +41,15 @@ pub(super) fn run(options: &FilterOptions, context: &Context) -> Result<(), CliE
     };
     let text = format!(
         "keep lowest   {:.4}   p = {:.4}\nkeep highest  {:.4}   p = {:.4}\nrandom        {:.4} ± {:.4} (sd of {} subsets)\n{} of {} images kept; p: chance that a random subset does as well",
-        found.fid_keep_lowest, found.p_lowest, found.fid_keep_highest, found.p_highest,
-        found.fid_random_mean, found.fid_random_sd, options.permutations, found.keep, found.n
+        found.fid_keep_lowest,
+        found.p_lowest,
+        found.fid_keep_highest,
+        found.p_highest,
+        found.fid_random_mean,
+        found.fid_random_sd,
+        options.permutations,
+        found.keep,
+        found.n
     );
     context.answer(&answer, &text)
 }

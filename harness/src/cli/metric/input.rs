@@ -42,12 +42,16 @@ pub(super) enum SampleSet {
 
 impl<'a> Input<'a> {
     /// Inputs whose images go through the feature network of the options.
-    pub(super) fn new(features: &'a FeatureOptions, context: &Context) -> Self {
-        Self { features: Some(features), network: None, progress: TerminalProgress::new(context.quiet) }
+    pub(super) fn new(features: &'a FeatureOptions, context: Context) -> Self {
+        Self {
+            features: Some(features),
+            network: None,
+            progress: TerminalProgress::new(context.quiet),
+        }
     }
 
     /// Inputs that must be features or statistics.
-    pub(super) fn of_features(context: &Context) -> Self {
+    pub(super) fn of_features(context: Context) -> Self {
         Self { features: None, network: None, progress: TerminalProgress::new(context.quiet) }
     }
 
@@ -64,7 +68,8 @@ impl<'a> Input<'a> {
 
     fn images(&mut self, path: &Path) -> Result<(SampleSet, Option<ExtractorId>), CliError> {
         let Some(options) = self.features else {
-            let message = "expected .npy features or .npz statistics: compute them with `dubench stats`";
+            let message =
+                "expected .npy features or .npz statistics: compute them with `dubench stats`";
             return Err(StoreError::malformed(path, message).into());
         };
         let mut source = open(&path.to_string_lossy())?;

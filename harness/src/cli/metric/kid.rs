@@ -13,7 +13,7 @@ struct Answer {
     sd: f64,
 }
 
-pub(super) fn run(options: &KidOptions, context: &Context) -> Result<(), CliError> {
+pub(super) fn run(options: &KidOptions, context: Context) -> Result<(), CliError> {
     let mut input = Input::new(&options.pair.features, context);
     let real = input.open(&options.pair.real)?;
     let fake = input.open(&options.pair.fake)?;

@@ -14,7 +14,7 @@ use super::arguments::MetricCommand;
 use super::error::CliError;
 use crate::exit::Exit;
 
-pub(crate) fn run(command: &MetricCommand, context: &Context) -> Result<Exit, CliError> {
+pub(crate) fn run(command: &MetricCommand, context: Context) -> Result<Exit, CliError> {
     match command {
         MetricCommand::Fid(options) => fid::run(options, context),
         MetricCommand::Kid(options) => kid::run(options, context),

@@ -21,7 +21,7 @@ struct Answer {
     k: usize,
 }
 
-pub(super) fn run(options: &PrOptions, context: &Context) -> Result<(), CliError> {
+pub(super) fn run(options: &PrOptions, context: Context) -> Result<(), CliError> {
     let convention = match options.convention.as_str() {
         "adm" => Convention::Adm,
         "torch-fidelity" => Convention::TorchFidelity,
@@ -49,8 +49,16 @@ pub(super) fn run(options: &PrOptions, context: &Context) -> Result<(), CliError
     };
     let text = format!(
         "precision  {:.4} ± {:.4}\nrecall     {:.4} ± {:.4}\ndensity    {:.4} ± {:.4}\ncoverage   {:.4} ± {:.4}\nk = {}, rules of {}",
-        found.precision, found.precision_se, found.recall, found.recall_se, found.density,
-        found.density_se, found.coverage, found.coverage_se, found.k, options.convention
+        found.precision,
+        found.precision_se,
+        found.recall,
+        found.recall_se,
+        found.density,
+        found.density_se,
+        found.coverage,
+        found.coverage_se,
+        found.k,
+        options.convention
     );
     context.answer(&answer, &text)
 }

@@ -31,7 +31,7 @@ struct Curve {
 
 pub(super) fn run(
     options: &arguments::SparsificationOptions,
-    context: &Context,
+    context: Context,
 ) -> Result<(), CliError> {
     let error = read_matrix(&options.error)?;
     let uncertainty = read_matrix(&options.uncertainty)?;

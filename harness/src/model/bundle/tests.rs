@@ -8,7 +8,7 @@ use ndarray::Array4;
 use super::files::sha256_file;
 use super::{Opened, SelfTest, inspect, open_bundle};
 use crate::model::onnx::RuntimeOptions;
-use crate::model::{Decoder, Denoiser, ModelError, NetworkInput};
+use crate::model::{Denoiser, ModelError, NetworkInput};
 use crate::units::{ClassLabel, Timestep};
 
 const PLAIN: &str = "

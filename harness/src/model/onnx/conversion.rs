@@ -73,6 +73,11 @@ mod tests {
     use crate::units::Timestep;
     use ndarray::Array4;
 
+    #[expect(clippy::cast_possible_truncation, reason = "what a network gets is f32")]
+    fn single(value: f64) -> f32 {
+        value as f32
+    }
+
     #[test]
     fn every_prediction_of_the_true_noise_gives_the_true_noise() {
         let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap();
@@ -88,8 +93,8 @@ mod tests {
                 (Prediction::Score, -epsilon / s),
             ];
             for (prediction, value) in predictions {
-                let mut output = Array4::from_elem((1, 1, 1, 1), value as f32);
-                let x = Array4::from_elem((1, 1, 1, 1), x_t as f32);
+                let mut output = Array4::from_elem((1, 1, 1, 1), single(value));
+                let x = Array4::from_elem((1, 1, 1, 1), single(x_t));
                 to_epsilon(&mut output, &x.view(), &[Line::at(prediction, &schedule, t)]);
                 let error = (f64::from(output[[0, 0, 0, 0]]) - epsilon).abs();
                 // x0 at t = 0: the inputs' own f32 rounding (6e-8) is divided by s = 0.01.
