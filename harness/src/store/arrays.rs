@@ -119,7 +119,7 @@ fn refuse(path: &Path, error: ReadNpyError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array0, Array3, arr0};
+    use ndarray::{Array0, Array3, ShapeBuilder, arr0};
     use ndarray_npy::WriteNpyExt;
 
     use super::*;
@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn fortran_order_is_read_by_meaning() {
         let matrix = Array2::from_shape_fn((3, 2), |(i, j)| (i * 2 + j) as f64);
-        let fortran = matrix.t().to_owned().reversed_axes();
+        let mut fortran = Array2::zeros((3, 2).f());
+        fortran.assign(&matrix);
         assert!(!fortran.is_standard_layout());
         assert_eq!(read_matrix(file(&fortran).path()).unwrap(), Matrix::F64(matrix));
     }

@@ -1,0 +1,215 @@
+//! `dubench metric`, `graph` and `model`, as people call them on their own files.
+
+mod support;
+
+use ndarray::{Array2, Axis};
+use support::{Folder, features};
+
+fn keys(value: &serde_json::Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn the_distance_of_a_shifted_copy_is_the_squared_shift() {
+    let folder = Folder::new();
+    folder.npy("real.npy", &features(400, 3, 0.0));
+    folder.npy("fake.npy", &features(400, 3, 0.5));
+    let call = ["metric", "fid", "--real", "real.npy", "--fake", "fake.npy", "--format", "json"];
+    let answer = folder.dubench(&call).json();
+    let mut expected =
+        ["fid", "se", "bias", "fid_inf", "fid_inf_se", "n_real", "n_fake", "dim", "extractor"];
+    expected.sort_unstable();
+    assert_eq!(keys(&answer), expected);
+    assert!((answer["fid"].as_f64().unwrap() - 3.0 * 0.25).abs() < 1e-9, "{answer}");
+    assert_eq!((answer["n_fake"].as_u64(), answer["dim"].as_u64()), (Some(400), Some(3)));
+}
+
+#[test]
+fn every_metric_answers_with_its_documented_keys() {
+    let folder = Folder::new();
+    folder.npy("real.npy", &features(60, 3, 0.0));
+    folder.npy("fake.npy", &features(60, 3, 0.1));
+    folder.npy("scores.npy", &features(60, 1, 0.0));
+    let pair = ["--real", "real.npy", "--fake", "fake.npy"];
+    let cases: [(&str, Vec<&str>, &[&str]); 5] = [
+        ("kid", [&pair[..], &["--subsets", "3", "--subset-size", "20"]].concat(), &["kid", "sd"]),
+        (
+            "pr",
+            pair.to_vec(),
+            &[
+                "coverage",
+                "coverage_se",
+                "density",
+                "density_se",
+                "k",
+                "precision",
+                "precision_se",
+                "recall",
+                "recall_se",
+            ],
+        ),
+        (
+            "sparsification",
+            vec!["--error", "real.npy", "--uncertainty", "fake.npy"],
+            &["ause", "ause_se", "aurg", "aurg_se", "curve", "n_images", "rmse"],
+        ),
+        (
+            "filter",
+            vec![
+                "--real",
+                "real.npy",
+                "--features",
+                "fake.npy",
+                "--scores",
+                "scores.npy",
+                "--keep",
+                "40",
+                "--permutations",
+                "20",
+            ],
+            &[
+                "fid_keep_highest",
+                "fid_keep_lowest",
+                "fid_random_mean",
+                "fid_random_sd",
+                "keep",
+                "n",
+                "p_highest",
+                "p_lowest",
+            ],
+        ),
+        (
+            "compare",
+            vec!["--real", "real.npy", "--a", "fake.npy", "--b", "real.npy", "--paired"],
+            &["delta", "fid_a", "fid_b", "p", "paired", "se", "z"],
+        ),
+    ];
+    for (name, arguments, expected) in cases {
+        let call = [&["metric", name], &arguments[..], &["--format", "json"]].concat();
+        let answer = folder.dubench(&call).json();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(keys(&answer), expected, "{name}");
+    }
+}
+
+#[test]
+fn an_uncertainty_equal_to_the_error_has_no_sparsification_error() {
+    let folder = Folder::new();
+    let error = features(5, 16, -0.5);
+    folder.npy("e.npy", &error);
+    folder.npy("u.npy", &error.mapv(f64::abs));
+    let call = [
+        "metric",
+        "sparsification",
+        "--error",
+        "e.npy",
+        "--uncertainty",
+        "u.npy",
+        "--format",
+        "json",
+    ];
+    assert_eq!(folder.dubench(&call).json()["ause"].as_f64(), Some(0.0));
+}
+
+#[test]
+fn bad_arrays_are_refused_by_name() {
+    let folder = Folder::new();
+    folder.npy("real.npy", &features(60, 3, 0.0));
+    folder.npy("narrow.npy", &features(60, 2, 0.0));
+    let mut broken = features(60, 3, 0.0);
+    broken[[7, 1]] = f64::NAN;
+    folder.npy("nan.npy", &broken);
+    folder.npy("integers.npy", &Array2::<i64>::zeros((4, 3)));
+    folder.npy("one.npy", &features(1, 3, 0.0));
+    let fid = |fake: &str| folder.dubench(&["metric", "fid", "--real", "real.npy", "--fake", fake]);
+    fid("narrow.npy").fails(3, &["3", "2"]);
+    fid("nan.npy").fails(3, &["row 7", "column 1"]);
+    fid("integers.npy").fails(5, &["f32 or f64"]);
+    fid("one.npy").fails(3, &["at least"]);
+    fid("missing.npy").fails(3, &["missing.npy"]);
+    fid("pool.pkl").fails(3, &["pool.pkl"]);
+    let pr = ["metric", "pr", "--real", "real.npy", "--fake", "real.npy", "--convention", "mine"];
+    folder.dubench(&pr).fails(2, &["mine", "torch-fidelity"]);
+    let columns = features(60, 2, 0.0);
+    folder.npy("scores.npy", &columns);
+    folder
+        .dubench(&[
+            "metric",
+            "filter",
+            "--real",
+            "real.npy",
+            "--features",
+            "real.npy",
+            "--scores",
+            "scores.npy",
+            "--keep",
+            "10",
+        ])
+        .fails(5, &["one number an image"]);
+    folder.npy("scores.npy", &columns.index_axis(Axis(1), 0).insert_axis(Axis(1)).to_owned());
+    folder
+        .dubench(&[
+            "metric",
+            "filter",
+            "--real",
+            "real.npy",
+            "--features",
+            "real.npy",
+            "--scores",
+            "scores.npy",
+            "--keep",
+            "60",
+        ])
+        .fails(3, &["60"]);
+}
+
+#[test]
+fn statistics_serve_as_reference_but_not_as_features() {
+    let folder = Folder::new();
+    folder.npy("fake.npy", &features(60, 12, 0.0));
+    let fid =
+        ["metric", "fid", "--real", "reference.npz", "--fake", "fake.npy", "--format", "json"];
+    assert_eq!(folder.dubench(&fid).json()["n_real"].as_u64(), Some(1000));
+    folder
+        .dubench(&["metric", "pr", "--real", "reference.npz", "--fake", "fake.npy"])
+        .fails(5, &["one row an image"]);
+}
+
+#[test]
+fn graph_surgery_works_on_a_file_and_refuses_what_it_cannot_do() {
+    let folder = Folder::new();
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/graph");
+    let plain = format!("{data}/ddpm_traced_17.onnx");
+    let answer =
+        folder.dubench(&["graph", "vjp", &plain, "-o", "vjp.onnx", "--format", "json"]).json();
+    let holds = |key: &str, name: &str| {
+        answer[key].as_array().expect("a list").iter().any(|found| found == name)
+    };
+    assert!(holds("inputs", "cotangent") && holds("outputs", "jtv"), "{answer}");
+    assert!(folder.path("vjp.onnx").is_file());
+    folder.dubench(&["graph", "dropout", &plain, "-o", "d.onnx"]).fails(3, &["no Dropout"]);
+    assert!(!folder.path("d.onnx").exists());
+    folder.bytes("broken.onnx", &std::fs::read(&plain).unwrap()[..40]);
+    let broken = folder.dubench(&["graph", "vjp", "broken.onnx", "-o", "v.onnx"]);
+    assert!([3, 5].contains(&broken.code), "{}", broken.stderr);
+}
+
+#[test]
+fn a_bundle_with_a_damaged_file_is_an_integrity_error() {
+    let folder = Folder::new();
+    folder.dubench(&["model", "inspect", "nowhere"]).fails(3, &["nowhere"]);
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
+    std::fs::create_dir(folder.path("bundle")).unwrap();
+    for entry in std::fs::read_dir(bundle).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if name == "weights.safetensors" {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }
+        folder.bytes(&format!("bundle/{name}"), &bytes);
+    }
+    folder.dubench(&["model", "inspect", "bundle"]).fails(5, &["weights.safetensors", "sha256"]);
+}

@@ -1,0 +1,130 @@
+//! Running the binary in a folder of its own.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests: a failure here is a failed test")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ndarray::{Array1, Array2, arr0};
+use ndarray_npy::{NpzWriter, WritableElement, WriteNpyExt};
+
+/// An experiment on the model with a closed form: all stages in a second.
+pub(crate) const TINY: &str = include_str!("../../src/plan/tiny.yaml");
+
+/// A folder with the tiny experiment and its reference statistics.
+pub(crate) struct Folder {
+    folder: tempfile::TempDir,
+}
+
+/// How a command ended.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let new = Self { folder: tempfile::tempdir().unwrap() };
+        new.text("tiny.yaml", TINY);
+        new.statistics("reference.npz", 12);
+        new
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a scratch file of a test")]
+    pub(crate) fn text(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a scratch file of a test")]
+    pub(crate) fn bytes(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a scratch file of a test")]
+    pub(crate) fn npy<T: WritableElement>(&self, name: &str, rows: &Array2<T>) {
+        let file = std::fs::File::create(self.path(name)).unwrap();
+        rows.write_npy(file).unwrap();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a scratch file of a test")]
+    pub(crate) fn statistics(&self, name: &str, dim: usize) {
+        let file = std::fs::File::create(self.path(name)).unwrap();
+        let mut npz = NpzWriter::new(file);
+        npz.add_array("mu", &Array1::from_elem(dim, 0.55)).unwrap();
+        npz.add_array("sigma", &(Array2::<f64>::eye(dim) * 0.004)).unwrap();
+        npz.add_array("n", &arr0(1000_i64)).unwrap();
+        npz.finish().unwrap();
+    }
+
+    /// Runs `dubench` here.
+    pub(crate) fn dubench(&self, arguments: &[&str]) -> Ended {
+        let output: Output = Command::new(env!("CARGO_BIN_EXE_dubench"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// All stages of the tiny experiment, and the digest of its numbers.
+    pub(crate) fn digest(&self, more: &[&str]) -> String {
+        let mut arguments = vec!["run", "tiny.yaml", "--scale", "smoke", "--format", "json"];
+        arguments.extend(more);
+        let ended = self.dubench(&arguments);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let answer: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        answer["metrics_sha256"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Ended {
+    /// Asserts the exit code and that stderr holds every one of `words`, in one line and without a backtrace.
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "stderr: {}", self.stderr);
+        let line = self.stderr.lines().find(|line| line.starts_with("error: "));
+        let line = line.unwrap_or_else(|| panic!("no error line in {:?}", self.stderr));
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is not in {line:?}");
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+/// First file below `folder` whose name ends in `ending`.
+pub(crate) fn find(folder: &Path, ending: &str) -> PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found.into_iter().next().unwrap()
+}
+
+/// Features that no two rows share: a Weyl sequence, one irrational a column.
+pub(crate) fn features(n: usize, dim: usize, shift: f64) -> Array2<f64> {
+    Array2::from_shape_fn((n, dim), |(i, j)| {
+        ((i + 1) as f64 * ((j + 2) as f64).sqrt()).fract() + shift
+    })
+}
