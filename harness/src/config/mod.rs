@@ -1,7 +1,7 @@
 //! Experiment files. The only door to `serde_yaml`.
 //!
 //! One YAML file asks one question. Reading goes in two passes: serde refuses unknown keys, wrong
-//! types and unknown variants with the key path; [`validate`] then refuses values that cannot work
+//! types and unknown variants with the key path; `validate` then refuses values that cannot work
 //! together, all of them at once, again with key paths.
 
 pub mod bundled;

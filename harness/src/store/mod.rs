@@ -1,6 +1,6 @@
 //! Parts, manifests, sidecars: the only writer of data files and the only door to `arrow` and `parquet`.
 //!
-//! A file is whole or absent ([`publish`]), its hash stands beside it ([`sidecar`]) and is checked
+//! A file is whole or absent ([`publish()`]), its hash stands beside it ([`sidecar`]) and is checked
 //! whenever it is read, and it says in its own metadata what it is and which plan it belongs to
 //! ([`envelope`]).
 
