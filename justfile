@@ -114,7 +114,7 @@ verify-assets:
 build:
     @cargo build --locked --profile {{ profile }} --package dubench
 
-# Speed, with the results asserted
+# Speed of the metrics, with the results asserted; scripts/bench/metrics_peers.py runs the peers beside it
 [group('bench')]
-bench *filter:
-    cargo bench --workspace --locked -- {{ filter }}
+bench *arguments:
+    cargo run --locked --quiet --profile {{ profile }} -p dubench-metrics --example metrics_bench -- {{ arguments }}
