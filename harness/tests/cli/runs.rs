@@ -1,8 +1,6 @@
 //! `dubench run` and its stages, as a person or a scheduler calls them.
 
-mod support;
-
-use support::{Folder, TINY, find};
+use crate::support::{Folder, TINY, find};
 
 #[test]
 fn a_run_gives_tables_plots_and_a_record_and_a_second_one_finds_them() {

@@ -1,9 +1,7 @@
 //! `dubench metric`, `graph` and `model`, as people call them on their own files.
 
-mod support;
-
+use crate::support::{Folder, features};
 use ndarray::{Array2, Axis};
-use support::{Folder, features};
 
 fn keys(value: &serde_json::Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
@@ -24,14 +22,12 @@ fn the_distance_of_a_shifted_copy_is_the_squared_shift() {
     assert_eq!((answer["n_fake"].as_u64(), answer["dim"].as_u64()), (Some(400), Some(3)));
 }
 
-#[test]
-fn every_metric_answers_with_its_documented_keys() {
-    let folder = Folder::new();
-    folder.npy("real.npy", &features(60, 3, 0.0));
-    folder.npy("fake.npy", &features(60, 3, 0.1));
-    folder.npy("scores.npy", &features(60, 1, 0.0));
+/// Metric, its arguments, and the keys of its answer.
+type Case = (&'static str, Vec<&'static str>, &'static [&'static str]);
+
+fn cases() -> [Case; 5] {
     let pair = ["--real", "real.npy", "--fake", "fake.npy"];
-    let cases: [(&str, Vec<&str>, &[&str]); 5] = [
+    [
         ("kid", [&pair[..], &["--subsets", "3", "--subset-size", "20"]].concat(), &["kid", "sd"]),
         (
             "pr",
@@ -83,8 +79,16 @@ fn every_metric_answers_with_its_documented_keys() {
             vec!["--real", "real.npy", "--a", "fake.npy", "--b", "real.npy", "--paired"],
             &["delta", "fid_a", "fid_b", "p", "paired", "se", "z"],
         ),
-    ];
-    for (name, arguments, expected) in cases {
+    ]
+}
+
+#[test]
+fn every_metric_answers_with_its_documented_keys() {
+    let folder = Folder::new();
+    folder.npy("real.npy", &features(60, 3, 0.0));
+    folder.npy("fake.npy", &features(60, 3, 0.1));
+    folder.npy("scores.npy", &features(60, 1, 0.0));
+    for (name, arguments, expected) in cases() {
         let call = [&["metric", name], &arguments[..], &["--format", "json"]].concat();
         let answer = folder.dubench(&call).json();
         let mut expected = expected.to_vec();

@@ -1,0 +1,5 @@
+//! The command line, end to end: what people type and what they get.
+
+mod metrics;
+mod runs;
+mod support;
