@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Status(RunOptions),
     /// Re-check a finished work folder: all hashes, and random blocks recomputed
     Verify(VerifyOptions),
+    /// Queue an experiment on a cluster: an array over its blocks, then its evaluation
+    Submit(SubmitOptions),
     /// Metrics of your own arrays, folders or statistics
     #[command(subcommand)]
     Metric(MetricCommand),
@@ -126,6 +128,51 @@ pub(crate) struct VerifyOptions {
     /// Random blocks to recompute from their seeds
     #[arg(long, default_value_t = 1)]
     pub(crate) blocks: usize,
+}
+
+/// Who queues and starts the processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// An array of `sbatch`.
+    Slurm,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SubmitOptions {
+    /// Experiment file
+    pub(crate) experiment: PathBuf,
+    /// Scheduler
+    #[arg(long, value_enum)]
+    pub(crate) engine: Engine,
+    /// Scale named in the experiment file
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// Tasks of the array, at most one a block; default: 16, or one a block where there are fewer
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<u32>,
+    /// Most tasks that run at the same time
+    #[arg(long, value_name = "K")]
+    pub(crate) throttle: Option<u32>,
+    /// Partition of the cluster
+    #[arg(long)]
+    pub(crate) partition: Option<String>,
+    /// Generic resources of a task (`gpu:1`)
+    #[arg(long)]
+    pub(crate) gres: Option<String>,
+    /// Time limit of a job, as Slurm writes it (`4:00:00`); a task that needs longer is queued again
+    #[arg(long)]
+    pub(crate) time: Option<String>,
+    /// Where parts are kept; every node must see it. Scripts and logs go to `slurm/` in it
+    #[arg(long, default_value = "work")]
+    pub(crate) work_dir: PathBuf,
+    /// Where tables and plots go
+    #[arg(long, default_value = "results")]
+    pub(crate) results_dir: PathBuf,
+    /// Write the scripts and queue nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 }
 
 #[derive(Args, Clone, Debug)]

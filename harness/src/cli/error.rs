@@ -16,6 +16,9 @@ pub(crate) enum CliError {
     /// An option has a value that it cannot have.
     #[error("{option} {got:?}: expected {expected}")]
     Option { option: &'static str, got: String, expected: String },
+    /// A scheduler that is not there, or that refuses a job.
+    #[error("{program}: {reason}: {remedy}")]
+    Scheduler { program: &'static str, reason: String, remedy: String },
     /// Two inputs that cannot be compared.
     #[error("{0}")]
     Mismatch(String),
@@ -69,7 +72,7 @@ impl Exits for CliError {
             Self::Graph(error) => error.exit(),
             Self::Report(error) => error.exit(),
             Self::Statistics(error) => error.exit(),
-            Self::Stdout(_) | Self::Signals(_) => Exit::Resources,
+            Self::Scheduler { .. } | Self::Stdout(_) | Self::Signals(_) => Exit::Resources,
             Self::Bug(_) => Exit::Bug,
         }
     }

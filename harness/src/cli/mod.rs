@@ -15,6 +15,7 @@ mod session;
 mod signal;
 mod stages;
 mod stats;
+mod submit;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Report(options) => stages::report(options, context),
         Command::Status(options) => stages::status(options, context),
         Command::Verify(options) => stages::verify(options, context),
+        Command::Submit(options) => submit::submit(options, context),
         Command::Metric(command) => metric::run(command, context),
         Command::Stats(options) => stats::run(options, context),
         Command::Check(options) => check::check(options, context),

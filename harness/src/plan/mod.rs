@@ -12,6 +12,7 @@ pub mod method;
 pub mod print;
 pub mod resolve;
 pub mod shard;
+pub mod slurm;
 
 pub use block::{Block, outstanding};
 pub use error::PlanError;
@@ -19,3 +20,4 @@ pub use identity::{ModelIdentity, PlanInputs, ReferenceIdentity};
 pub use method::{ControlPlan, ControlRule, EstimatorPlan, EstimatorRule};
 pub use resolve::{Plan, PlanOptions};
 pub use shard::Shard;
+pub use slurm::SlurmJobs;
