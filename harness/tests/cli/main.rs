@@ -2,4 +2,6 @@
 
 mod metrics;
 mod runs;
+#[cfg(unix)]
+mod submit;
 mod support;

@@ -1,15 +1,11 @@
 //! `dubench submit`, with a scheduler that is missing, that refuses, or that only writes down what it is
 //! asked; and the job scripts run by hand, with the variables that Slurm would set.
 
-#![cfg(unix)]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use support::{Ended, Folder};
+use crate::support::{Ended, Folder};
 
 const SUBMIT: [&str; 6] = ["submit", "tiny.yaml", "--engine", "slurm", "--scale", "smoke"];
 
