@@ -1,6 +1,8 @@
 //! `dubench submit`, with a scheduler that is missing, that refuses, or that only writes down what it is
 //! asked; and the job scripts run by hand, with the variables that Slurm would set.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failed test")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
