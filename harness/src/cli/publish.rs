@@ -30,6 +30,11 @@ pub(super) fn publish(
     if !force && is_current(folder, &record) {
         return Ok(());
     }
+    // While files are replaced, no record may call the folder complete.
+    let stale = folder.join("run.json");
+    if stale.exists() {
+        std::fs::remove_file(&stale).map_err(StoreError::write(&stale))?;
+    }
     let input = report_stage::report_input(run, &session.experiment)?;
     let published = bundled::published(&session.plan.artefact)
         .map_err(|error| CliError::Bug(error.to_string()))?;

@@ -7,7 +7,7 @@ use super::files;
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
 use crate::config::{Prediction, ScheduleConfig};
 use crate::model::analytic::IdentityDecoder;
-use crate::model::onnx::derive::dropout_graph;
+use crate::model::onnx::derive::{DeriveError, dropout_graph};
 use crate::model::onnx::{
     DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
     environment, self_test,
@@ -151,8 +151,13 @@ pub(super) fn denoiser(
     Ok(match &model.graphs.train {
         None => denoiser,
         Some(train) => {
-            let derived = dropout_graph(&folder.join(&train.file), options);
-            denoiser.with_dropout(derived.map_err(|error| error.to_string()))
+            // A graph that cannot be rewritten is "not applicable"; a cache or runtime that fails is an error,
+            // or a full disk would drop a method from a run in silence.
+            match dropout_graph(&folder.join(&train.file), options) {
+                Ok(derived) => denoiser.with_dropout(Ok(derived)),
+                Err(DeriveError::Graph(error)) => denoiser.with_dropout(Err(error.to_string())),
+                Err(DeriveError::Model(error)) => return Err(error),
+            }
         }
     })
 }
