@@ -339,7 +339,7 @@ pub(crate) struct CompareOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// What a bundle holds and what it can serve
+    /// What a bundle holds, what it can serve, and whether its answers depend on the batch
     Inspect(InspectOptions),
 }
 
@@ -347,9 +347,6 @@ pub(crate) enum ModelCommand {
 pub(crate) struct InspectOptions {
     /// Bundle folder
     pub(crate) bundle: PathBuf,
-    /// Also open the network and test that an answer does not depend on its batch
-    #[arg(long)]
-    pub(crate) self_test: bool,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
 }
