@@ -36,7 +36,7 @@ class Schedule:
     """Learning rate by images seen: warm-up, constant, then linear to zero over the last 20 %."""
 
     def __init__(self, peak: float, warmup: int, total: int) -> None:
-        self.peak, self.warmup = peak, warmup
+        self.peak, self.warmup, self.began_at = peak, warmup, 0
         self.planned = self.total = total
         self.decay_from, self.level = round(0.8 * total), 1.0
 
@@ -54,14 +54,16 @@ class Schedule:
 
     def __call__(self, images: int) -> float:
         """Learning rate after `images` images."""
-        return self.peak * min(1.0, (images + 1) / self.warmup) * self.share(images)
+        return self.peak * min(1.0, (images - self.began_at + 1) / self.warmup) * self.share(images)
 
     def state(self) -> dict[str, float]:
         """What a resumed run needs to go on with the same plan."""
-        return {"planned": self.planned, "total": self.total, "decay_from": self.decay_from, "level": self.level}
+        names = ("planned", "total", "decay_from", "level", "began_at")
+        return {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, float]) -> None:
         """Go on with a stored plan, unless the command line now asks for another number of images."""
+        self.began_at = state["began_at"]
         if state["planned"] == self.planned:
             self.total, self.decay_from, self.level = state["total"], state["decay_from"], state["level"]
 

@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 from data import batches_folder, cache_folder, load_test, load_train, to_unit_range
 from recipe import N_TIMESTEPS, Diffusion, Ema, Schedule
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from unet import Config, UNet
@@ -56,13 +57,17 @@ class Trainer:
         self.train = torch.from_numpy(load_train(arguments.data))
         self.test = torch.from_numpy(to_unit_range(load_test(arguments.data)[:N_EVALUATION_IMAGES]))
         torch.manual_seed(arguments.seed)
+        self.use_bfloat16 = arguments.precision == "bf16"
         self.model = UNet(self.config)
+        if not self.use_bfloat16:  # faster in f32, slower in bf16: README.md, Speed
+            self.model.to(memory_format=torch.channels_last)
         self.ema = Ema(self.model, arguments.ema_decay)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.01)
         self.schedule = Schedule(arguments.learning_rate, 20_000, arguments.total_images)
         self.images, self.seconds, self.generator = 0, 0.0, torch.Generator().manual_seed(arguments.seed)
         self.order, self.position = torch.empty(0, dtype=torch.long), 0
-        self.resume()
+        if not self.resume() and arguments.start_from is not None:
+            self.start_from(arguments.start_from)
         self.workers = GradientWorkers(self.model, self.n_threads())
 
     def n_threads(self) -> int:
@@ -97,7 +102,7 @@ class Trainer:
 
         def work(replica: nn.Module, index: int) -> float:
             part = slice(index * micro, (index + 1) * micro)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.use_bfloat16):
                 v = replica(x_t[part], timestep[part]).float()
             loss = (weight[part] * (v - target[part]).square()).mean(dim=(1, 2, 3)).sum() / n
             loss.backward()
@@ -132,11 +137,23 @@ class Trainer:
             errors.append((estimate - epsilon).square().mean().item())
         return errors
 
-    def resume(self) -> None:
+    def start_from(self, path: Path) -> None:
+        """Begin with a bundle's averaged weights and image count; the optimiser starts anew, with a warm-up."""
+        with safe_open(path, "pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+            self.images = int(file.metadata()["images_seen"])
+            self.seconds = float(file.metadata()["train_seconds"])
+        self.model.load_state_dict(weights)
+        self.ema.weights = {name: weight.clone() for name, weight in weights.items()}
+        self.schedule.began_at = self.images
+        self.generator.manual_seed(self.arguments.seed + self.images)  # not the noise already seen
+        print(f"started from {path} at {self.images} images", flush=True)
+
+    def resume(self) -> bool:
         """Go on from `last.pt` if there is one."""
         path = self.folder / "last.pt"
         if not path.exists():
-            return
+            return False
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -147,6 +164,7 @@ class Trainer:
         if "schedule" in state:
             self.schedule.restore(state["schedule"])
         print(f"resumed at {self.images} images", flush=True)
+        return True
 
     def save(self, epsilon_mse: list[float]) -> None:
         """Write `last.pt` and the EMA weights, each whole or not at all; keep the newest six EMA files."""
@@ -228,15 +246,22 @@ class Trainer:
             losses, mark, mark_images = [], time.monotonic(), self.images
 
 
+def native_precision() -> str:
+    """bf16 where the processor multiplies it; elsewhere it is emulated, ten times slower than f32."""
+    return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16", False) else "f32"
+
+
 def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=cache_folder() / "train", help="checkpoints, log, control files")
     parser.add_argument("--data", type=Path, default=batches_folder(), help="folder of the six CIFAR-10 files")
+    parser.add_argument("--start-from", type=Path, help="weights.safetensors of a bundle, where there is no last.pt")
     parser.add_argument("--total-images", type=int, default=700_000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--micro-batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=4e-4)
+    parser.add_argument("--precision", choices=["bf16", "f32"], default=native_precision(), help="of the layers")
     parser.add_argument("--ema-decay", type=float, default=0.9995)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
