@@ -7,6 +7,9 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 scale := "mini"
 device := "cpu"
 
+# Written into what a run makes: the commit of this checkout, `-dirty` with changes on top, empty outside git.
+export DUBENCH_GIT_REVISION := `git describe --always --abbrev=12 --dirty 2>/dev/null || true`
+
 # cargo profile: dev (numerics are optimised there too) or release
 profile := "dev"
 run := "cargo run --quiet --locked --profile " + profile + " --package dubench --"

@@ -75,9 +75,13 @@ pub(crate) struct DeviceOptions {
     /// `cpu`, `cuda` or `cuda:1`. A device that is asked for is used or the command fails
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
-    /// Threads inside one network call; default: all cores
+    /// Threads of all networks together; default: all cores
     #[arg(long)]
     pub(crate) threads: Option<usize>,
+    /// Networks that work side by side on the CPU and share the threads; default: one a thread, as far as their
+    /// weights take no more than 1 GiB
+    #[arg(long)]
+    pub(crate) networks: Option<usize>,
     /// Images in one network call; changes no number on the CPU
     #[arg(long)]
     pub(crate) batch: Option<usize>,

@@ -12,7 +12,7 @@ use crate::config::Experiment;
 use crate::model::onnx::{Device, Fallback, RuntimeOptions};
 use crate::plan::{Plan, PlanOptions, Shard};
 use crate::stage::generate::GenerateOptions;
-use crate::stage::{Run, Stop, inputs};
+use crate::stage::{Run, Stop, inputs, models};
 
 /// An experiment at a scale, resolved, and how to run it.
 pub(super) struct Session {
@@ -35,8 +35,15 @@ impl Session {
         let sizes = inputs::scale_of(&experiment, &options.scale)?;
         let batch = options.device.batch.unwrap_or(sizes.batch_size as usize);
         let plan = inputs::plan(&experiment, &options.scale, PlanOptions::default())?;
-        let runtime = runtime(&options.device, batch)?;
-        let generate = GenerateOptions { batch_size: positive(batch)?, threads: runtime.threads };
+        let mut runtime = runtime(&options.device, batch)?;
+        let weights = models::weight_bytes(&experiment, &options.scale)?;
+        let networks = networks(&options.device, &runtime, weights)?;
+        runtime.threads = (runtime.threads / networks).max(1);
+        let generate = GenerateOptions {
+            batch_size: positive(batch)?,
+            networks,
+            threads: runtime.threads,
+        };
         Ok(Self {
             experiment,
             plan,
@@ -74,6 +81,33 @@ pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOp
     }
     let micro_batch = positive(batch)?.get();
     Ok(RuntimeOptions { device, threads, micro_batch, fallback: Fallback::Refuse, library: None })
+}
+
+/// Weights of all networks that work side by side, at most, unless `--networks` asks for more.
+const WEIGHTS_BYTES: u64 = 1 << 30;
+
+/// How many networks work side by side.
+fn networks(
+    options: &DeviceOptions,
+    runtime: &RuntimeOptions,
+    weight_bytes: u64,
+) -> Result<NonZeroUsize, CliError> {
+    let several = runtime.device == Device::Cpu;
+    match options.networks {
+        Some(n) => match NonZeroUsize::new(n) {
+            Some(n) if several || n.get() == 1 => Ok(n),
+            _ => {
+                let accepted = if several { "at least 1" } else { "1: a GPU has one network" };
+                Err(CliError::option("--networks", &n.to_string(), accepted))
+            }
+        },
+        None if several => {
+            let fit = WEIGHTS_BYTES / weight_bytes.max(1);
+            let n = usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, runtime.threads);
+            Ok(NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN))
+        }
+        None => Ok(NonZeroUsize::MIN),
+    }
 }
 
 fn positive(batch: usize) -> Result<NonZeroUsize, CliError> {

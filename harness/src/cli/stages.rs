@@ -11,6 +11,7 @@ use crate::config::Experiment;
 use crate::exit::Exit;
 use crate::plan::print::plan_text;
 use crate::stage::evaluate::{self, Evaluation};
+use crate::stage::generate::GenerateOptions;
 use crate::stage::run::StageStatus;
 use crate::stage::{
     Run, StageSummary, features as features_stage, generate as generate_stage, inputs, models,
@@ -134,7 +135,8 @@ fn generate_blocks(
 
 fn feature_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {
     let mut open = || models::open_extractor(&session.experiment, &session.runtime);
-    Ok(features_stage::features(run, session.generate.batch_size, &mut open)?)
+    let GenerateOptions { batch_size, networks, .. } = session.generate;
+    Ok(features_stage::features(run, (batch_size, networks), &mut open)?)
 }
 
 fn publish(
@@ -160,12 +162,13 @@ fn publish(
 
 fn stage_answer(context: Context, stage: &str, summary: &StageSummary) -> Result<Exit, CliError> {
     let text = format!(
-        "{stage}: {} blocks, {} were there, {} left; {} images in {:.1} s, {:.1} s of them inside the network",
+        "{stage}: {} blocks, {} were there, {} left; {} images in {:.1} s; {} networks side by side, busy for {:.1} s in all",
         summary.n_blocks,
         summary.n_found,
         summary.n_left,
         summary.n_images,
         summary.wall.as_secs_f64(),
+        summary.n_networks,
         summary.network.as_secs_f64()
     );
     context.answer(
@@ -174,6 +177,7 @@ fn stage_answer(context: Context, stage: &str, summary: &StageSummary) -> Result
             "n_left": summary.n_left, "n_images": summary.n_images,
             "wall_seconds": summary.wall.as_secs_f64(),
             "network_seconds": summary.network.as_secs_f64(),
+            "n_networks": summary.n_networks,
         }),
         &text,
     )?;

@@ -140,7 +140,7 @@ pub enum ModelError {
     },
     /// The network answered with NaN or infinity.
     #[error(
-        "{model}: {n} of {total} outputs are not finite at {t} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it"
+        "{model}: {n} of {total} outputs are not finite{} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it", t.map_or(String::new(), |t| format!(" at {t}"))
     )]
     NotFinite {
         /// The bundle.
@@ -149,8 +149,8 @@ pub enum ModelError {
         n: usize,
         /// Number of values.
         total: usize,
-        /// Training time of the call.
-        t: Timestep,
+        /// Training time of the call; `None` for networks that know none.
+        t: Option<Timestep>,
         /// Rows of the batch that hold such values.
         rows: Vec<usize>,
     },

@@ -118,7 +118,7 @@ impl<'a> Network<'a> {
             model: self.denoiser.spec().name.clone(),
             n: out.iter().filter(|v| !v.is_finite()).count(),
             total: out.len(),
-            t: t.get(rows[0]).copied().unwrap_or(Timestep(0)),
+            t: t.get(rows[0]).copied(),
             rows,
         })
     }

@@ -9,6 +9,7 @@ use crate::config::{
     ScheduleConfig,
 };
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
+use crate::model::onnx::SelfTestReport;
 use crate::model::{Decoder, Denoiser, DenoiserSpec};
 use crate::plan::{ControlRule, EstimatorPlan, EstimatorRule, Plan};
 use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, Sampler};
@@ -30,6 +31,8 @@ pub struct OpenModel {
     pub schedule: NoiseSchedule,
     /// What runs it, where.
     pub provenance: Provenance,
+    /// Whether a row's answer depends on its batch, as measured; `None` where it cannot.
+    pub self_test: Option<SelfTestReport>,
 }
 
 impl std::fmt::Debug for OpenModel {
@@ -62,6 +65,7 @@ pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
         decoder: Box::new(IdentityDecoder),
         schedule,
         provenance: Provenance::new("closed form", "cpu"),
+        self_test: None,
     })
 }
 

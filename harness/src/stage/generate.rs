@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ndarray::{Array4, Axis};
@@ -14,12 +15,13 @@ use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::records::{Array3Map, ImagePart, MethodScores};
-use crate::store::{StoreError, publish};
+use crate::store::{Provenance, StoreError, publish};
 use crate::units::{ClassLabel, Nfe, SampleId, StepIndex};
 
 use super::build::{self, OpenModel};
 use super::run::failure_file;
 use super::shelf::{self, Checks};
+use super::side_by_side::each_block;
 use super::trajectory::{BatchOutcome, BatchRequest, initial_labels, initial_states, run_batch};
 use super::{Run, StageError, StageSummary};
 
@@ -30,11 +32,13 @@ const STAGE: StageName = StageName::Generate;
 pub struct GenerateOptions {
     /// Images a network call, at most.
     pub batch_size: NonZeroUsize,
+    /// Networks that work side by side, each on a block of its own.
+    pub networks: NonZeroUsize,
     /// Threads of a network call, for the manifest.
     pub threads: usize,
 }
 
-/// Generates the outstanding blocks of the shard. The model is opened only if there are any.
+/// Generates the outstanding blocks of the shard. The model is opened only if there are any, once a network.
 ///
 /// A block whose network answers are not finite is recorded under `failed/` and the others go on; the call
 /// then ends with [`StageError::NotFinite`].
@@ -69,13 +73,22 @@ pub fn generate(
         summary.wall = start.elapsed();
         return Ok(summary);
     }
-    let mut model = open()?;
-    manifest(run.plan, run, &model, options).establish(&run.layout.manifest(STAGE))?;
+    let mut models = vec![open()?];
+    manifest(run, &models[0], options).establish(&run.layout.manifest(STAGE))?;
+    for _ in 1..options.networks.get().min(blocks.len()) {
+        models.push(open()?);
+    }
     run.progress.begin(STAGE.as_str(), found_images + n_images, found_images);
-    let ended = work(run, options, &mut model, &blocks);
+    let ended = work(run, options, &mut models, &blocks);
     run.progress.end();
     let network = ended?;
-    Ok(StageSummary { n_images, wall: start.elapsed(), network, ..summary })
+    Ok(StageSummary {
+        n_images,
+        wall: start.elapsed(),
+        network,
+        n_networks: models.len(),
+        ..summary
+    })
 }
 
 /// Whether the part of a block stands whole.
@@ -97,65 +110,91 @@ fn checks(stage_id: &str) -> Checks<'_> {
     }
 }
 
-fn manifest(plan: &Plan, run: &Run<'_>, model: &OpenModel, options: GenerateOptions) -> Manifest {
-    let text = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
-    };
+fn manifest(run: &Run<'_>, model: &OpenModel, options: GenerateOptions) -> Manifest {
     let provenance = &model.provenance;
+    let mut fixed = vec![
+        ("plan", run.layout.stage_id(STAGE).to_owned()),
+        ("runtime", provenance.runtime.clone()),
+        ("device", provenance.device.clone()),
+    ];
+    let mut noted = vec![
+        ("version", provenance.version.clone()),
+        ("revision", provenance.revision.clone().unwrap_or_default()),
+        ("networks", options.networks.to_string()),
+        ("threads", options.threads.to_string()),
+    ];
+    if let Some(report) = model.self_test {
+        let largest = report.against_single.max(report.against_reversed).max(report.against_repeat);
+        noted.push(("rows_differ_by", largest.to_string()));
+    }
+    // Where a row's answer depends on the batch around it, the batch size moves digits.
+    let pinned = model.self_test.is_some_and(|report| !report.is_invariant());
+    let batch_size = ("batch_size", options.batch_size.to_string());
+    if pinned { &mut fixed } else { &mut noted }.push(batch_size);
+    let text = |pairs: Vec<(&str, String)>| {
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    };
     Manifest {
-        fixed: text(&[
-            ("plan", run.layout.stage_id(STAGE).to_owned()),
-            ("runtime", provenance.runtime.clone()),
-            ("device", provenance.device.clone()),
-        ]),
-        noted: text(&[
-            ("version", provenance.version.clone()),
-            ("revision", provenance.revision.clone().unwrap_or_default()),
-            ("threads", options.threads.to_string()),
-            ("batch_size", options.batch_size.to_string()),
-        ]),
-        not_applicable: build::not_applicable(plan, model.denoiser.spec()),
+        fixed: text(fixed),
+        noted: text(noted),
+        not_applicable: build::not_applicable(run.plan, model.denoiser.spec()),
     }
 }
 
-/// Works through the blocks; the time inside the network.
+/// What the networks did so far.
+#[derive(Default)]
+struct Tally {
+    n_done: usize,
+    network: Duration,
+    failed: BTreeMap<u64, ModelError>,
+}
+
+/// Works through the blocks; the time inside the networks, added up.
 fn work(
     run: &Run<'_>,
     options: GenerateOptions,
-    model: &mut OpenModel,
+    models: &mut [OpenModel],
     blocks: &[Block],
 ) -> Result<Duration, StageError> {
-    let stage_id = run.layout.stage_id(STAGE);
-    let mut network = Duration::ZERO;
-    let mut failed: Vec<(u64, ModelError)> = Vec::new();
-    for (done, block) in blocks.iter().enumerate() {
-        run.check_stop(STAGE, (done, blocks.len()))?;
-        let part = match generate_block(run, options, model, block) {
-            Ok(part) => part,
-            Err(_) if run.stop.requested() => {
-                run.check_stop(STAGE, (done, blocks.len()))?;
-                continue;
+    let tally = Mutex::new(Tally::default());
+    let tallied = || tally.lock().unwrap_or_else(PoisonError::into_inner);
+    each_block(models, blocks, &|model, block| {
+        let check_stop = || run.check_stop(STAGE, (tallied().n_done, blocks.len()));
+        check_stop()?;
+        match generate_block(run, options, model, block) {
+            Ok(part) => {
+                put(run, &model.provenance, &part)?;
+                let mut tally = tallied();
+                tally.n_done += 1;
+                tally.network += Duration::from_secs_f64(part.network_seconds);
+                Ok(())
             }
+            Err(_) if run.stop.requested() => check_stop(),
             Err(StageError::Model(error @ ModelError::NotFinite { .. })) => {
                 record_failure(run, block, &error)?;
-                failed.push((block.id.0, error));
-                continue;
+                tallied().failed.insert(block.id.0, error);
+                Ok(())
             }
-            Err(error) => return Err(error),
-        };
-        network += Duration::from_secs_f64(part.network_seconds);
-        let path = run.layout.part(STAGE, block.id);
-        let bytes = part::to_bytes(&path, &part, stage_id, &model.provenance)?;
-        shelf::put(&path, &bytes, &part::content_digest(&part), &checks(stage_id))?;
-        // A failure of an earlier run is over.
-        let _ = std::fs::remove_file(failure_file(&run.layout, STAGE, block.id.0));
-    }
+            Err(error) => Err(error),
+        }
+    })?;
+    let Tally { network, failed, .. } = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let folder = run.layout.stage_folder(STAGE).join("failed").display().to_string();
-    let numbers = failed.iter().map(|(block, _)| *block).collect();
-    match failed.into_iter().next() {
+    let numbers = failed.keys().copied().collect();
+    match failed.into_values().next() {
         None => Ok(network),
-        Some((_, first)) => Err(StageError::NotFinite { failed: numbers, first, folder }),
+        Some(first) => Err(StageError::NotFinite { failed: numbers, first, folder }),
     }
+}
+
+/// Publishes a part; a failure of an earlier run is over then.
+fn put(run: &Run<'_>, provenance: &Provenance, part: &ImagePart) -> Result<(), StoreError> {
+    let stage_id = run.layout.stage_id(STAGE);
+    let path = run.layout.part(STAGE, part.block);
+    let bytes = part::to_bytes(&path, part, stage_id, provenance)?;
+    shelf::put(&path, &bytes, &part::content_digest(part), &checks(stage_id))?;
+    let _ = std::fs::remove_file(failure_file(&run.layout, STAGE, part.block.0));
+    Ok(())
 }
 
 fn record_failure(run: &Run<'_>, block: &Block, error: &ModelError) -> Result<(), StageError> {

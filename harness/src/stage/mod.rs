@@ -15,6 +15,7 @@ pub mod progress;
 pub mod report;
 pub mod run;
 pub mod shelf;
+mod side_by_side;
 pub mod statistics;
 pub mod stop;
 #[cfg(test)]

@@ -37,8 +37,15 @@ pub fn open_model(
             let Opened { denoiser, decoder, schedule, provenance, .. } =
                 open_bundle(&experiment.resolve(path), options, SelfTest::Run)?;
             let runtime = format!("onnxruntime {}", provenance.runtime_version);
+            let self_test = provenance.self_test;
             let provenance = Provenance::new(runtime, provenance.device);
-            Ok(OpenModel { denoiser: Box::new(denoiser), decoder, schedule, provenance })
+            Ok(OpenModel {
+                denoiser: Box::new(denoiser),
+                decoder,
+                schedule,
+                provenance,
+                self_test,
+            })
         }
     }
 }
@@ -66,6 +73,27 @@ pub fn open_extractor(
             Ok(OpenExtractor { extractor: Box::new(extractor), provenance })
         }
     }
+}
+
+/// Bytes of the larger of the experiment's two networks, as promised by their descriptions.
+///
+/// # Errors
+/// [`StageError::Config`] for a description that is missing or wrong.
+pub fn weight_bytes(experiment: &Experiment, scale: &str) -> Result<u64, StageError> {
+    let model = match inputs::model_config(experiment, inputs::scale_of(experiment, scale)?) {
+        ModelConfig::Analytic(_) => 0,
+        ModelConfig::Bundle { path } => {
+            let model = ModelYaml::read(&experiment.resolve(path).join(MODEL_FILE))?;
+            model.files.values().map(|file| file.bytes).sum()
+        }
+    };
+    let extractor = match &experiment.features {
+        FeaturesConfig::Pixels { .. } => 0,
+        FeaturesConfig::Extractor { path, .. } => {
+            ExtractorYaml::read(&experiment.resolve(path))?.file.bytes
+        }
+    };
+    Ok(model.max(extractor))
 }
 
 /// Name of a bundle, the promised hash of each of its files, and the hash of its description.

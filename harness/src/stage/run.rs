@@ -170,6 +170,8 @@ pub struct StageSummary {
     pub n_images: u64,
     /// Wall time.
     pub wall: Duration,
-    /// Wall time inside networks.
+    /// Wall time inside networks, added up over those that worked side by side.
     pub network: Duration,
+    /// Networks that worked side by side; 0 where there was nothing to do.
+    pub n_networks: usize,
 }

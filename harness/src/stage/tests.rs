@@ -17,7 +17,7 @@ use super::verify::verify;
 use super::{Progress, Run, Sharing, Silent, StageError, Stop, inputs, models};
 use crate::config::Experiment;
 use crate::exit::{Exit, Exits};
-use crate::model::onnx::RuntimeOptions;
+use crate::model::onnx::{RuntimeOptions, SelfTestReport};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use crate::plan::{Plan, PlanOptions, Shard};
 use crate::report::input::RankEnd;
@@ -65,12 +65,16 @@ impl Bench {
     }
 
     fn generate(&self, run: &Run<'_>, batch: usize) -> Result<super::StageSummary, StageError> {
-        let batch_size = NonZeroUsize::new(batch).unwrap();
-        generate(run, GenerateOptions { batch_size, threads: 1 }, &mut || self.open())
+        generate(run, one_network(batch), &mut || self.open())
     }
 
     fn features(&self, run: &Run<'_>) -> Result<super::StageSummary, StageError> {
-        features(run, NonZeroUsize::new(5).unwrap(), &mut || {
+        self.features_by(run, 1)
+    }
+
+    fn features_by(&self, run: &Run<'_>, n: usize) -> Result<super::StageSummary, StageError> {
+        let [batch_size, n] = [5, n].map(|n| NonZeroUsize::new(n).unwrap());
+        features(run, (batch_size, n), &mut || {
             models::open_extractor(&self.experiment, &RuntimeOptions::default())
         })
     }
@@ -91,6 +95,11 @@ impl Bench {
     fn part(&self, name: &str, stage: StageName, block: u64) -> PathBuf {
         run::layout(&self.plan, &self.work(name)).part(stage, BlockId(block))
     }
+}
+
+fn one_network(batch: usize) -> GenerateOptions {
+    let batch_size = NonZeroUsize::new(batch).unwrap();
+    GenerateOptions { batch_size, networks: NonZeroUsize::MIN, threads: 1 }
 }
 
 /// Asks for a stop when the n-th image is done.
@@ -162,6 +171,16 @@ fn batch_size_and_threads_change_no_digit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let got = pool.install(|| bench.all(&format!("threads-{threads}"), 16)).unwrap();
         assert_eq!(got.digest, expected.digest, "{threads} threads");
+    }
+    for n in [2, 3, 9] {
+        let stop = Stop::default();
+        let run = bench.run(&format!("networks-{n}"), Shard::whole(), &stop);
+        let options = GenerateOptions { networks: NonZeroUsize::new(n).unwrap(), ..one_network(7) };
+        let summary = generate(&run, options, &mut || bench.open()).unwrap();
+        assert_eq!(summary.n_networks, n.min(3));
+        assert_eq!(bench.features_by(&run, n).unwrap().n_networks, n.min(3));
+        let got = evaluate(&run, &bench.experiment).unwrap();
+        assert_eq!(got.digest, expected.digest, "{n} networks");
     }
 }
 
@@ -441,9 +460,7 @@ fn a_nan_fails_its_block_alone_and_no_metric_is_computed_over_the_rest() {
     let bench = Bench::new();
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
-    let batch_size = NonZeroUsize::new(16).unwrap();
-    let options = GenerateOptions { batch_size, threads: 1 };
-    let error = generate(&run, options, &mut || {
+    let error = generate(&run, one_network(16), &mut || {
         let mut model = bench.open()?;
         model.denoiser = Box::new(Faulty { inner: model.denoiser, calls_left: 100 });
         Ok(model)
@@ -542,8 +559,7 @@ fn verification_recomputes_blocks_and_numbers_and_finds_what_was_exchanged() {
     let digest = bench.all("work", 16).unwrap().digest;
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
-    let options = GenerateOptions { batch_size: NonZeroUsize::new(7).unwrap(), threads: 1 };
-    let verify = |n| verify(&run, &bench.experiment, (n, options), &mut || bench.open());
+    let verify = |n| verify(&run, &bench.experiment, (n, one_network(7)), &mut || bench.open());
     let verification = verify(2).unwrap();
     assert_eq!((verification.n_parts, verification.recomputed.len()), (6, 2));
     assert_eq!(verification.metrics_sha256, digest);
@@ -561,6 +577,33 @@ fn verification_recomputes_blocks_and_numbers_and_finds_what_was_exchanged() {
     assert_eq!(error.exit(), Exit::Integrity, "{error}");
     assert!(error.to_string().contains("block-000002"), "{error}");
     assert!(verify(0).unwrap_err().to_string().contains("metrics.parquet"));
+}
+
+#[test]
+fn a_network_whose_rows_depend_on_their_batch_pins_the_batch_size() {
+    let bench = Bench::new();
+    let stop = Stop::default();
+    let go = |name: &str, against_single: f32, batch: usize| {
+        let mut run = bench.run(name, Shard::whole(), &stop);
+        run.limit = Some(1);
+        generate(&run, one_network(batch), &mut || {
+            let report = SelfTestReport {
+                n_rows: 5,
+                largest: 1.0,
+                against_single,
+                against_reversed: 0.0,
+                against_repeat: 0.0,
+            };
+            Ok(OpenModel { self_test: Some(report), ..bench.open()? })
+        })
+    };
+    go("invariant", 0.0, 16).unwrap();
+    go("invariant", 0.0, 7).unwrap();
+    go("dependent", 1e-7, 16).unwrap();
+    go("dependent", 1e-7, 16).unwrap();
+    let error = go("dependent", 1e-7, 7).unwrap_err();
+    assert_eq!(error.exit(), Exit::Input);
+    assert!(error.to_string().contains("batch_size is 16"), "{error}");
 }
 
 #[test]

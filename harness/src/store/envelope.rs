@@ -35,7 +35,7 @@ pub enum Kind {
 pub struct Provenance {
     /// Version of this program.
     pub version: String,
-    /// Git revision of this program, where the build knew it.
+    /// Git revision of this program, where its maker or its caller told it by [`REVISION_VARIABLE`].
     pub revision: Option<String>,
     /// Runtime library and version: `onnxruntime 1.27.0`, or `closed form`.
     pub runtime: String,
@@ -48,11 +48,21 @@ impl Provenance {
     pub fn new(runtime: impl Into<String>, device: impl Into<String>) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: option_env!("DUBENCH_GIT_REVISION").map(str::to_owned),
+            revision: revision(),
             runtime: runtime.into(),
             device: device.into(),
         }
     }
+}
+
+/// Environment variable with the git revision: while it runs, as the justfile sets it, or while it is built.
+///
+/// Why not at build time alone? Every commit would compile the package again.
+pub const REVISION_VARIABLE: &str = "DUBENCH_GIT_REVISION";
+
+fn revision() -> Option<String> {
+    let built = || option_env!("DUBENCH_GIT_REVISION").map(str::to_owned);
+    std::env::var(REVISION_VARIABLE).ok().filter(|text| !text.is_empty()).or_else(built)
 }
 
 /// Metadata of a file.

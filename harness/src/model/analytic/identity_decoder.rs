@@ -3,7 +3,6 @@
 use ndarray::{Array4, ArrayView4};
 
 use crate::model::{Decoder, ModelError};
-use crate::units::Timestep;
 
 /// `round(127.5 (clamp(x, -1, 1) + 1))`, halves to the even neighbour.
 ///
@@ -36,7 +35,7 @@ impl Decoder for IdentityDecoder {
             model: "identity decoder".to_owned(),
             n: bad,
             total: x0.len(),
-            t: Timestep(0),
+            t: None,
             rows: rows.map(|(row, _)| row).collect(),
         })
     }

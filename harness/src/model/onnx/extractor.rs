@@ -86,6 +86,25 @@ impl OnnxExtractor {
             .map_err(|error| self.failed(error.to_string()))
     }
 
+    fn finite(&self, features: Array2<f32>) -> Result<Array2<f32>, ModelError> {
+        let rows: Vec<usize> = features
+            .outer_iter()
+            .enumerate()
+            .filter(|(_, row)| row.iter().any(|value| !value.is_finite()))
+            .map(|(index, _)| index)
+            .collect();
+        if rows.is_empty() {
+            return Ok(features);
+        }
+        Err(ModelError::NotFinite {
+            model: self.id.name.clone(),
+            n: features.iter().filter(|value| !value.is_finite()).count(),
+            total: features.len(),
+            t: None,
+            rows,
+        })
+    }
+
     fn failed(&self, message: String) -> ModelError {
         ModelError::Runtime { context: self.id.name.clone(), message }
     }
@@ -113,16 +132,7 @@ impl FeatureExtractor for OnnxExtractor {
         }
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         let features = concatenate(Axis(0), &views).map_err(|e| self.failed(e.to_string()))?;
-        let bad: Vec<usize> = features
-            .outer_iter()
-            .enumerate()
-            .filter(|(_, row)| row.iter().any(|value| !value.is_finite()))
-            .map(|(index, _)| index)
-            .collect();
-        if bad.is_empty() {
-            return Ok(features);
-        }
-        Err(self.failed(format!("features of images {bad:?} of the batch are not finite")))
+        self.finite(features)
     }
 }
 

@@ -276,7 +276,7 @@ fn values_that_are_not_finite_and_stops_end_the_batch_at_their_step() {
     let mut network = Network::new(&mut model);
     let mut sampler = ddim(ClipX0::Unit);
     let error = run_batch(&request, &mut sampler, &mut [], None, &mut network).unwrap_err();
-    assert!(matches!(error, ModelError::NotFinite { n: 1, t, .. } if t.0 == 400));
+    assert!(matches!(error, ModelError::NotFinite { n: 1, t: Some(t), .. } if t.0 == 400));
     let mut network = Network::new(&mut model);
     let request = BatchRequest { before_step: Some(&stop), ..request };
     let error = run_batch(&request, &mut sampler, &mut [], None, &mut network).unwrap_err();
