@@ -17,6 +17,7 @@ mod kernel;
 mod linear;
 mod pillow;
 mod preprocess;
+mod separable;
 
 pub use crop::adm_center_crop;
 pub use kernel::Filter;

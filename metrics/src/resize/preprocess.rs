@@ -2,7 +2,7 @@
 
 use super::kernel::{Filter, Taps, pillow_taps};
 use super::linear::{BilinearPlan, Grid};
-use super::pillow::separable_f32;
+use super::separable::separable_f32;
 use crate::error::{MetricError, Result};
 use ndarray::{Array4, ArrayView2, ArrayView4};
 use rayon::prelude::*;
