@@ -35,6 +35,7 @@ mod normal;
 mod rank;
 pub mod resize;
 mod rng;
+mod simd;
 pub mod sparsification;
 
 pub use error::{MetricError, Result};
