@@ -28,6 +28,11 @@ impl Block {
     pub(super) fn len(&self) -> usize {
         self.norms.len()
     }
+
+    /// Squared norm of each row, centred.
+    pub(super) fn norms(&self) -> &[f32] {
+        &self.norms
+    }
 }
 
 impl<'a, 'c> Cloud<'a, 'c> {
@@ -122,8 +127,10 @@ pub(super) fn squared_distances(a: &Block, b: &Block) -> Mat<f32> {
     out
 }
 
+/// Rounding error of an f32 squared distance, relative to the sum of the two squared norms.
+pub(super) const RELATIVE: f64 = 2e-5;
+
 /// How far an f32 squared distance may be from the exact one.
 pub(super) fn rounding(a: &Block, i: usize, b: &Block, j: usize) -> f64 {
-    const RELATIVE: f64 = 2e-5;
     RELATIVE * f64::from(a.norms[i] + b.norms[j]) + f64::from(f32::MIN_POSITIVE)
 }

@@ -18,6 +18,7 @@ mod linear;
 mod pillow;
 mod preprocess;
 mod separable;
+mod torch;
 
 pub use crop::adm_center_crop;
 pub use kernel::Filter;
