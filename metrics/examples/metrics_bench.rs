@@ -1,15 +1,17 @@
 //! Times the metrics on data that `scripts/bench/metrics_peers.py` makes again in `NumPy`, and prints one JSON line a
-//! case: name, seconds, value. Results are asserted before they are timed.
+//! case: name, seconds, processor seconds, megabytes of memory beyond the input, values. The script asserts the values.
 //!
-//! `cargo run --profile dev -p dubench-metrics --example metrics_bench -- [--dim D] [--rows N] [--pixels P]`
+//! `cargo run --release -p dubench-metrics --example metrics_bench -- CASE.. [--rows N] [--dim D] [--pool N]
+//! [--draws N] [--neighbours N] [--images N]`; cases: `moments frechet filter overlap ause resize`
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use dubench_metrics::manifold::{Convention, overlap};
 use dubench_metrics::resize::{Layout, Preprocess};
-use dubench_metrics::sparsification::{Pool, SparsificationOptions, sparsification};
+use dubench_metrics::sparsification::{Pool, Preset, SparsificationOptions, sparsification};
 use dubench_metrics::{FilterStudy, Moments, Reference};
 use ndarray::{Array2, Array4};
 use std::error::Error;
+use std::fs::read_to_string;
 use std::time::Instant;
 
 /// Uniform numbers of a seed and a counter: the mixing function of `SplitMix64`, 24 bits.
@@ -27,11 +29,47 @@ fn features(seed: u64, n: usize, d: usize) -> Array2<f32> {
     })
 }
 
-fn report(name: &str, start: Instant, value: f64) {
-    println!(
-        "{{\"name\": \"{name}\", \"seconds\": {:.4}, \"value\": {value:e}}}",
-        start.elapsed().as_secs_f64()
-    );
+/// A clock that is read at the end of a case.
+struct Clock {
+    wall: Instant,
+    processor: Option<f64>,
+    megabytes: Option<f64>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { wall: Instant::now(), processor: processor_seconds(), megabytes: peak_megabytes() }
+    }
+
+    /// Prints the case. Memory is what the peak has grown by, so it is right for the first case of a run.
+    fn report(self, name: &str, values: &[f64]) {
+        let since = |now: Option<f64>, then: Option<f64>| match (now, then) {
+            (Some(now), Some(then)) => format!("{:.2}", now - then),
+            _ => "null".to_owned(),
+        };
+        let values: Vec<String> = values.iter().map(|v| format!("{v:e}")).collect();
+        println!(
+            "{{\"name\": \"{name}\", \"seconds\": {:.4}, \"processor_seconds\": {}, \"megabytes\": {}, \"values\": [{}]}}",
+            self.wall.elapsed().as_secs_f64(),
+            since(processor_seconds(), self.processor),
+            since(peak_megabytes(), self.megabytes),
+            values.join(", ")
+        );
+    }
+}
+
+/// User and system time of this process, where `/proc` tells (in hundredths of a second).
+fn processor_seconds() -> Option<f64> {
+    let stat = read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+    let ticks: f64 = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some(ticks / 100.0)
+}
+
+fn peak_megabytes() -> Option<f64> {
+    let status = read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1000.0)
 }
 
 fn option(name: &str, default: usize) -> Result<usize, Box<dyn Error>> {
@@ -40,57 +78,76 @@ fn option(name: &str, default: usize) -> Result<usize, Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (n, d) = (option("--rows", 4096)?, option("--dim", 512)?);
-    let (real, fake) = (features(1, n, d), features(2, n, d));
-    frechet(&real, &fake)?;
-    filter(&real, &fake)?;
-    let start = Instant::now();
-    let result = overlap(&fake, &real, &Convention::Prdc.into())?;
-    report("prdc_precision", start, result.precision);
-    areas(option("--pixels", 2_000_000)?)?;
-    preprocessing()
-}
-
-fn frechet(real: &Array2<f32>, fake: &Array2<f32>) -> Result<(), Box<dyn Error>> {
-    let start = Instant::now();
-    let moments = Moments::from_rows(fake)?;
-    report("moments", start, moments.n() as f64);
-    let gaussian = moments.gaussian()?;
-    let reference = Reference::from_features(real)?;
-    assert!(reference.distance(reference.gaussian())? < 1e-8, "a set is at distance 0 of itself");
-    let start = Instant::now();
-    let distance = reference.distance(&gaussian)?;
-    report("frechet", start, distance);
-    Ok(())
-}
-
-fn filter(real: &Array2<f32>, fake: &Array2<f32>) -> Result<(), Box<dyn Error>> {
-    let reference = Reference::from_features(real)?;
-    let n = fake.ncols().min(fake.nrows());
-    let pool = fake.slice(ndarray::s![..n, ..]);
-    for (name, keep) in [("null_64_keep_5_of_6", n * 5 / 6), ("null_64_keep_half", n / 2)] {
-        let start = Instant::now();
-        let study = FilterStudy::new(&reference, pool)?;
-        let null = study.random_null(keep, 64, 0)?;
-        report(name, start, null.mean);
-        let few = study.random_null(keep, 2, 0)?;
-        let difference = (few.fids[1] - null.fids[1]).abs();
-        assert!(difference < 1e-9 * few.fids[1], "subset routes differ by {difference}");
+    let (rows, dim) = (option("--rows", 4096)?, option("--dim", 512)?);
+    for case in std::env::args().skip(1).take_while(|a| !a.starts_with("--")) {
+        match case.as_str() {
+            "moments" => moments(rows, dim)?,
+            "frechet" => frechet(rows, dim)?,
+            "filter" => filter(option("--pool", 4096)?, dim, option("--draws", 4)?)?,
+            "overlap" => neighbours(option("--neighbours", 2048)?, dim)?,
+            "ause" => areas(option("--images", 200)?)?,
+            "resize" => preprocessing()?,
+            other => return Err(format!("no case is called {other}").into()),
+        }
     }
     Ok(())
 }
 
-fn areas(pixels: usize) -> Result<(), Box<dyn Error>> {
-    let shape = (pixels / 1000, 1000);
-    let value =
-        |seed| Array2::from_shape_fn(shape, |(i, j)| uniform(seed, (i * 1000 + j) as u64) - 0.5);
-    let (error, noise) = (value(3), value(4));
-    let options = SparsificationOptions { pool: Pool::All, ..SparsificationOptions::default() };
-    let perfect = sparsification(&error, &error.mapv(f32::abs), &options)?;
-    assert!(perfect.ause.abs() < 1e-12, "the error ranks itself perfectly");
-    let start = Instant::now();
-    let result = sparsification(&error, &noise, &options)?;
-    report("ause_pooled", start, result.ause);
+fn moments(rows: usize, dim: usize) -> Result<(), Box<dyn Error>> {
+    let fake = features(2, rows, dim);
+    let clock = Clock::start();
+    let gaussian = Moments::from_rows(&fake)?.gaussian()?;
+    let squares: f64 = gaussian.covariance().iter().map(|v| v * v).sum();
+    clock.report("moments", &[gaussian.total_variance(), squares]);
+    Ok(())
+}
+
+fn frechet(rows: usize, dim: usize) -> Result<(), Box<dyn Error>> {
+    let sample = Moments::from_rows(&features(2, rows, dim))?.gaussian()?;
+    let real = Moments::from_rows(&features(1, rows, dim))?.gaussian()?;
+    let clock = Clock::start();
+    let distance = Reference::new(real.clone())?.distance(&sample)?;
+    clock.report("frechet", &[distance]);
+    Ok(())
+}
+
+/// Five of six rows are kept, as the paper keeps 50,000 of 60,000.
+fn filter(pool: usize, dim: usize, draws: usize) -> Result<(), Box<dyn Error>> {
+    let reference = Reference::from_features(&features(1, 2 * dim, dim))?;
+    let fake = features(2, pool, dim);
+    let clock = Clock::start();
+    let study = FilterStudy::new(&reference, &fake)?;
+    clock.report("filter_prepare", &[]);
+    let clock = Clock::start();
+    let null = study.random_null(pool * 5 / 6, draws, 0)?;
+    clock.report("filter", &[null.fids[0], null.fids[1]]);
+    Ok(())
+}
+
+fn neighbours(rows: usize, dim: usize) -> Result<(), Box<dyn Error>> {
+    let (real, fake) = (features(1, rows, dim), features(2, rows, dim));
+    let clock = Clock::start();
+    let o = overlap(&fake, &real, &Convention::Prdc.into())?;
+    clock.report("overlap", &[o.precision, o.recall, o.density, o.coverage]);
+    Ok(())
+}
+
+fn areas(images: usize) -> Result<(), Box<dyn Error>> {
+    const PIXELS: usize = 3 * 64 * 64;
+    let values = |seed| {
+        Array2::from_shape_fn((images, PIXELS), |(i, j)| {
+            uniform(seed, (i * PIXELS + j) as u64) - 0.5
+        })
+    };
+    let (error, noise) = (values(3), values(4));
+    for (name, preset) in
+        [("ause_exact", Preset::Exact), ("ause_percentiles", Preset::MonoUncertainty)]
+    {
+        let options = SparsificationOptions { pool: Pool::All, preset, intervals: 50 };
+        let clock = Clock::start();
+        let result = sparsification(&error, &noise, &options)?;
+        clock.report(name, &[result.ause, result.aurg]);
+    }
     Ok(())
 }
 
@@ -101,10 +158,16 @@ fn preprocessing() -> Result<(), Box<dyn Error>> {
         });
         for preprocess in [Preprocess::PytorchFid, Preprocess::TorchFidelity, Preprocess::CleanFid]
         {
-            let start = Instant::now();
-            let out = preprocess.apply(images.view(), Layout::Nhwc)?;
-            let mean = out.iter().map(|&v| f64::from(v)).sum::<f64>() / out.len() as f64;
-            report(&format!("{}_{side}_x64", preprocess.name()), start, mean);
+            preprocess.apply(images.view(), Layout::Nhwc)?;
+            let clock = Clock::start();
+            let mut out = preprocess.apply(images.view(), Layout::Nhwc)?;
+            for _ in 0..3 {
+                out = preprocess.apply(images.view(), Layout::Nhwc)?;
+            }
+            let name = format!("resize_{}_{side}", preprocess.name());
+            let squares = |()| out.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+            clock.report(&name, &[]);
+            Clock::start().report(&format!("{name}_values"), &[squares(())]);
         }
     }
     Ok(())

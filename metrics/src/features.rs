@@ -74,7 +74,10 @@ impl Features<'_> {
     ) -> Result<()> {
         let start = out.len();
         match self {
-            Self::F32(rows) => out.extend(rows.row(i).iter().map(|&v| f64::from(v))),
+            Self::F32(rows) => match rows.row(i).to_slice() {
+                Some(row) => out.extend(row.iter().map(|&v| f64::from(v))),
+                None => out.extend(rows.row(i).iter().map(|&v| f64::from(v))),
+            },
             Self::F64(rows) => out.extend(rows.row(i).iter()),
         }
         match out[start..].iter().position(|v| !v.is_finite()) {
@@ -91,7 +94,10 @@ impl Features<'_> {
     /// Appends row `i` to `out` in f32; the rows have been checked before.
     pub(crate) fn append_row_f32(&self, i: usize, out: &mut Vec<f32>) {
         match self {
-            Self::F32(rows) => out.extend(rows.row(i).iter()),
+            Self::F32(rows) => match rows.row(i).to_slice() {
+                Some(row) => out.extend_from_slice(row),
+                None => out.extend(rows.row(i).iter()),
+            },
             #[expect(clippy::cast_possible_truncation, reason = "narrowing is what is asked for")]
             Self::F64(rows) => out.extend(rows.row(i).iter().map(|&v| v as f32)),
         }

@@ -35,6 +35,7 @@ mod normal;
 mod rank;
 pub mod resize;
 mod rng;
+mod simd;
 pub mod sparsification;
 
 pub use error::{MetricError, Result};
@@ -51,3 +52,8 @@ pub use mmd::{Kernel, Mmd, MmdEstimator, mmd};
 pub use moments::{BLOCK_ROWS, Moments, MomentsBuilder};
 pub use mt19937::RandomState;
 pub use rank::{RankCorrelation, kendall, spearman};
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

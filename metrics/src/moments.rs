@@ -1,20 +1,22 @@
 //! Streaming first and second moments.
 
-use crate::compensated::{CompensatedSums, add};
+use crate::compensated::{CompensatedSums, add_all};
 use crate::error::{Result, at_least, same_length};
 use crate::features::Features;
 use crate::gaussian::Gaussian;
-use crate::linalg::row_major;
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, Par};
+use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 
 /// Rows of one block. The sums of a block are rounded once, whatever is done with the blocks afterwards.
 pub const BLOCK_ROWS: usize = 1024;
 
-/// Rows of the outer product that one task computes.
-const PANEL: usize = 256;
+/// Rows of the outer product that one task computes: of a panel on the diagonal half is computed in vain.
+const PANEL: usize = 128;
+
+/// Rows that are turned into columns together: two lines of the cache.
+const TRANSPOSED_ROWS: usize = 16;
 
 /// The number of samples, their sum and the sum of their outer products.
 ///
@@ -259,17 +261,34 @@ fn add_sums(sum: &mut CompensatedSums, block: &[f64], dim: usize) {
         }
     }
     let (high, low) = sum.parts_mut();
-    for (i, term) in block_sum.into_iter().enumerate() {
-        add(&mut high[i], &mut low[i], term);
-    }
+    add_all(high, low, &block_sum);
+}
+
+/// Rows to columns. Products read a block column by column, and at a stride of a power of two each step down a row-major
+/// one would fall into the same few lines of the cache.
+fn columns_of(block: &[f64], rows: usize, dim: usize) -> Vec<f64> {
+    let mut columns = vec![0.0; rows * dim];
+    columns.par_chunks_mut(PANEL * rows).enumerate().for_each(|(panel, columns)| {
+        let first = panel * PANEL;
+        for start in (0..rows).step_by(TRANSPOSED_ROWS) {
+            let end = rows.min(start + TRANSPOSED_ROWS);
+            for (j, column) in columns.chunks_exact_mut(rows).enumerate() {
+                for (i, value) in (start..end).zip(&mut column[start..end]) {
+                    *value = block[i * dim + first + j];
+                }
+            }
+        }
+    });
+    columns
 }
 
 /// Adds `block^T block`, a panel of rows a task.
 fn add_outer_products(outer: &mut CompensatedSums, block: &[f64], rows: usize, dim: usize) {
-    let x = row_major(block, rows, dim);
+    let columns = columns_of(block, rows, dim);
+    let x = MatRef::from_column_major_slice(&columns, rows, dim);
     let (high, low) = outer.parts_mut();
     let panels = high.par_chunks_mut(PANEL * dim).zip(low.par_chunks_mut(PANEL * dim));
-    panels.enumerate().for_each(|(panel, (high, low))| {
+    panels.enumerate().with_max_len(1).for_each(|(panel, (high, low))| {
         let start = panel * PANEL;
         let height = high.len() / dim;
         let width = start + height;
@@ -282,10 +301,11 @@ fn add_outer_products(outer: &mut CompensatedSums, block: &[f64], rows: usize, d
             1.0,
             Par::Seq,
         );
-        for (i, row) in sums.chunks_exact(width).enumerate() {
-            for (j, &term) in row.iter().enumerate().take(start + i + 1) {
-                add(&mut high[i * dim + j], &mut low[i * dim + j], term);
-            }
+        let sums = sums.chunks_exact(width);
+        let rows = high.chunks_exact_mut(dim).zip(low.chunks_exact_mut(dim)).zip(sums);
+        for (i, ((high, low), sums)) in rows.enumerate() {
+            let lower = start + i + 1;
+            add_all(&mut high[..lower], &mut low[..lower], &sums[..lower]);
         }
     });
 }

@@ -256,6 +256,14 @@ fn bad_input_is_refused_by_name() {
     let study = FilterStudy::new(&reference, &zeros).unwrap();
     assert!(study.random_null(8, 10, 0).is_err());
     assert!(study.random_null(4, 1, 0).is_err());
+    // Two and three images have a distance, but no error bar.
+    let scores = [0.0; 8];
+    for keep in [0, 1, 2, 3] {
+        let refused = |e| matches!(e, MetricError::OutOfRange { .. });
+        assert!(study.random_null(keep, 10, 0).is_err_and(refused), "{keep}");
+        assert!(study.curve(&scores, &[keep]).is_err_and(refused), "{keep}");
+    }
+    assert!(study.random_null(4, 10, 0).is_ok());
 }
 
 #[test]

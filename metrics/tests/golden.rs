@@ -11,7 +11,7 @@ use dubench_metrics::sparsification::{Pool, Preset, SparsificationOptions, spars
 use dubench_metrics::{
     KidOptions, RandomState, Reference, Splits, inception_score, kendall, kid, spearman,
 };
-use ndarray::{Array2, Array3, Axis, s};
+use ndarray::{Array2, Array3, Array4, Axis, s};
 use serde_json::Value;
 
 /// Rounding of a sum in another order.
@@ -198,12 +198,8 @@ fn the_network_is_fed_what_each_tool_feeds_it() {
     for case in golden("preprocess")["cases"].as_array().unwrap() {
         let picture = image(&case["image"]);
         let batch = picture.view().insert_axis(Axis(0));
-        // A few rounding steps of values in [-1, 1]; TF1 and Pillow have no freedom.
-        for (preprocess, tolerance) in [
-            (Preprocess::PytorchFid, 2.0 * f32::EPSILON),
-            (Preprocess::TorchFidelity, 0.0),
-            (Preprocess::CleanFid, 0.0),
-        ] {
+        for preprocess in [Preprocess::PytorchFid, Preprocess::TorchFidelity, Preprocess::CleanFid]
+        {
             let ours = preprocess.apply(batch, Layout::Nhwc).unwrap();
             let planes = batch.permuted_axes([0, 3, 1, 2]);
             assert_eq!(ours, preprocess.apply(planes, Layout::Nchw).unwrap());
@@ -212,8 +208,27 @@ fn the_network_is_fed_what_each_tool_feeds_it() {
                 let ours = ours[[0, at[0] as usize, at[1] as usize, at[2] as usize]];
                 let name = preprocess.name();
                 let theirs = theirs as f32;
-                assert!((ours - theirs).abs() <= tolerance, "{name} {at}: {ours} {theirs}");
+                assert_eq!(ours.to_bits(), theirs.to_bits(), "{name} {at}: {ours} {theirs}");
             }
         }
+    }
+}
+
+/// `scripts/golden/pytorch_fid_resize.py`: whole images, at small sizes, growing and shrinking.
+#[test]
+fn pytorch_fid_preprocessing_is_that_of_pytorch_bit_for_bit() {
+    let file = golden("pytorch_fid_resize");
+    let cases = file["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 3);
+    for case in cases {
+        let at = |key: &str| usize::try_from(case[key].as_u64().unwrap()).unwrap();
+        let shape = (at("n"), 3, at("height"), at("width"));
+        let count = shape.0 * shape.1 * shape.2 * shape.3;
+        let pixels = (0..count).map(|i| u8::try_from((37 * i + i * i) % 256).unwrap()).collect();
+        let images = Array4::from_shape_vec(shape, pixels).unwrap();
+        let ours =
+            Preprocess::PytorchFid.apply_to(images.view(), Layout::Nchw, at("size")).unwrap();
+        let theirs = case["bits"].as_array().unwrap().iter().map(|b| b.as_u64().unwrap());
+        assert!(ours.iter().map(|v| u64::from(v.to_bits())).eq(theirs), "{shape:?}");
     }
 }

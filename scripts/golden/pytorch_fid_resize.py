@@ -1,6 +1,6 @@
 """Write golden values of pytorch-fid's preprocessing, computed by PyTorch itself.
 
-    python scripts/golden/pytorch_fid_resize.py harness/tests/data/pytorch_fid_resize.json
+    python scripts/golden/pytorch_fid_resize.py metrics/tests/data/pytorch_fid_resize.json
 
 Needs torch (CPU kernels with fused multiply-add: any x86-64 with AVX2). The images come from a formula that the test
 repeats; the JSON holds the bits of the f32 results, so that the test can ask for equality.

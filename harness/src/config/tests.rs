@@ -57,7 +57,7 @@ fn every_edit_is_refused_at_its_key_path() {
         ("n_random: 50", "n_random: 1", "protocol.n_random", "2 subsets"),
         ("n_points: 2", "n_points: 4", "protocol.curve.n_points", "3 or less"),
         ("n_keep: 40", "n_keep: 48", "scales.smoke.n_keep", "got 48 of 48"),
-        ("n_keep: 40", "n_keep: 1", "scales.smoke.n_keep", "2 images or more"),
+        ("n_keep: 40", "n_keep: 3", "scales.smoke.n_keep", "4 images or more"),
         ("block_size: 16", "block_size: 0", "scales.smoke.block_size", "1..=65536"),
         (
             "scales:",

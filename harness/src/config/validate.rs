@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use dubench_metrics::FrechetEstimate;
+
 use super::{
     AnalyticConfig, ControlConfig, EstimatorConfig, Experiment, Fault, FeaturesConfig, GridConfig,
     ModelConfig, ProtocolConfig, SamplerConfig, ScaleConfig, ScheduleConfig,
@@ -211,9 +213,10 @@ fn scale(key: &str, scale: &ScaleConfig, faults: &mut Vec<Fault>) {
         let message = format!("{} images, at most {MAX_POOL} are planned", scale.n_pool);
         faults.push(Fault::new(format!("{key}.n_pool"), message));
     }
-    if scale.n_keep < 2 || scale.n_keep >= scale.n_pool {
+    let least = FrechetEstimate::MIN_ROWS as u64;
+    if scale.n_keep < least || scale.n_keep >= scale.n_pool {
         let message = format!(
-            "a filter keeps 2 images or more and fewer than the pool, got {} of {}",
+            "a filter keeps {least} images or more (a standard error needs them) and fewer than the pool, got {} of {}",
             scale.n_keep, scale.n_pool
         );
         faults.push(Fault::new(format!("{key}.n_keep"), message));

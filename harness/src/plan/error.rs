@@ -17,7 +17,7 @@ pub enum PlanError {
     },
     /// `--limit` leaves nothing to filter.
     #[error(
-        "limit {limit}: {n_keep} images would be kept, a filter needs 2 or more: set the limit to {least} or more"
+        "limit {limit}: {n_keep} images would be kept, a filter needs 4 or more: set the limit to {least} or more"
     )]
     Limit {
         /// The limit.

@@ -1,5 +1,6 @@
 //! Experiment and scale to plan: fill defaults, hash.
 
+use dubench_metrics::FrechetEstimate;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Experiment, ProtocolConfig, SamplerConfig};
@@ -161,10 +162,11 @@ impl Plan {
 fn limited(n_pool: u64, n_keep: u64, limit: Option<u64>) -> Result<(u64, u64), PlanError> {
     let Some(limit) = limit.filter(|limit| *limit < n_pool) else { return Ok((n_pool, n_keep)) };
     let kept = limit * n_keep / n_pool;
-    if kept >= 2 {
+    let needed = FrechetEstimate::MIN_ROWS as u64;
+    if kept >= needed {
         return Ok((limit, kept));
     }
-    Err(PlanError::Limit { limit, n_keep: kept, least: (2 * n_pool).div_ceil(n_keep) })
+    Err(PlanError::Limit { limit, n_keep: kept, least: (needed * n_pool).div_ceil(n_keep) })
 }
 
 #[cfg(test)]
@@ -267,9 +269,9 @@ pub(crate) mod tests {
     fn a_limit_keeps_the_proportion() {
         assert_eq!(limited(2048, 1707, Some(48)), Ok((48, 40)));
         assert_eq!(limited(2048, 1707, Some(9999)), Ok((2048, 1707)));
-        let error = limited(2048, 1707, Some(2)).unwrap_err();
-        assert_eq!(error, PlanError::Limit { limit: 2, n_keep: 1, least: 3 });
-        assert_eq!(limited(2048, 1707, Some(3)), Ok((3, 2)));
+        let error = limited(2048, 1707, Some(4)).unwrap_err();
+        assert_eq!(error, PlanError::Limit { limit: 4, n_keep: 3, least: 5 });
+        assert_eq!(limited(2048, 1707, Some(5)), Ok((5, 4)));
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Filtering<'_> {
         Ok(rows)
     }
 
-    /// `(fraction discarded, images kept)` of every point but the first, as far as two images are left.
+    /// `(fraction discarded, images kept)` of every point but the first, as far as enough images for a distance with an error bar are left.
     fn points(&self, n: usize) -> Vec<(f64, usize)> {
         let (n_parts, n_points) = self.curve;
         (1..=n_points)
@@ -208,7 +208,7 @@ impl Filtering<'_> {
                 let discarded = f64::from(point) / f64::from(n_parts);
                 (discarded, rounded((1.0 - discarded) * n as f64))
             })
-            .filter(|(_, keep)| (2..n).contains(keep))
+            .filter(|(_, keep)| (FrechetEstimate::MIN_ROWS..n).contains(keep))
             .collect()
     }
 }

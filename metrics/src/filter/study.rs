@@ -4,7 +4,7 @@ use super::pool::Pool;
 use super::ranking::kept_rows;
 use crate::error::{MetricError, Result, at_least, same_length};
 use crate::features::Features;
-use crate::frechet::Reference;
+use crate::frechet::{FrechetEstimate, Reference};
 use crate::rng::Subsets;
 use rayon::prelude::*;
 
@@ -56,10 +56,10 @@ pub struct CurvePoint {
 /// A pool of samples, prepared for the distances of many subsets.
 ///
 /// Every distance is exact. For pools of at most `2 d` images the Gram matrix `Xc S_r Xc^T` is computed once, and
-/// a subset costs the eigenvalues of a `k x k` matrix (from 100 subsets of
-/// 1536 images on, those that drop at most a fifth share more and cost half); for larger pools the dropped rows are taken out of the
-/// pool's moments (or the kept ones summed, if they are fewer). Random subsets run in parallel and depend on
-/// (seed, index) alone.
+/// a subset costs the eigenvalues of a `k x k` matrix (from 100 subsets of 1536 images on, those that drop at most a
+/// fifth share resolvents instead, and each costs a factor of the size of what it drops); for larger pools the dropped
+/// rows are taken out of the pool's moments (or the kept ones summed, if they are fewer). Random subsets run in parallel
+/// and depend on (seed, index) alone.
 ///
 /// # Examples
 /// ```
@@ -89,11 +89,11 @@ impl<'a> FilterStudy<'a> {
     ///
     /// # Errors
     /// [`MetricError::LengthMismatch`] if the dimension is not that of the reference,
-    /// [`MetricError::TooFewSamples`] below three rows, [`MetricError::NonFinite`].
+    /// [`MetricError::TooFewSamples`] below five rows (four are kept), [`MetricError::NonFinite`].
     pub fn new(reference: &'a Reference, features: impl Into<Features<'a>>) -> Result<Self> {
         let features = features.into();
         same_length("the features of the pool", features.dim(), reference.dim())?;
-        at_least("the pool", features.n(), 3)?;
+        at_least("the pool", features.n(), FrechetEstimate::MIN_ROWS + 1)?;
         Ok(Self { pool: Pool::new(reference, features)? })
     }
 
@@ -115,7 +115,8 @@ impl<'a> FilterStudy<'a> {
     /// Depends on the pool, not on a score: draw it once for all methods that are compared on one pool.
     ///
     /// # Errors
-    /// [`MetricError::OutOfRange`] unless `2 <= keep < n` and there are at least two subsets.
+    /// [`MetricError::OutOfRange`] unless `4 <= keep < n` ([`FrechetEstimate::MIN_ROWS`]) and there
+    /// are at least two subsets.
     pub fn random_null(&self, keep: usize, permutations: usize, seed: u64) -> Result<RandomNull> {
         self.check_keep(keep)?;
         if permutations < 2 {
@@ -159,7 +160,7 @@ impl<'a> FilterStudy<'a> {
     /// The distances of the kept sets of a score for several sizes.
     ///
     /// # Errors
-    /// As [`FilterStudy::evaluate`], and [`MetricError::OutOfRange`] unless `2 <= keep < n`.
+    /// As [`FilterStudy::evaluate`], and [`MetricError::OutOfRange`] unless `4 <= keep < n`.
     pub fn curve(&self, scores: &[f64], keeps: &[usize]) -> Result<Vec<CurvePoint>> {
         keeps.par_iter().with_max_len(1).map(|&keep| self.point(scores, keep)).collect()
     }
@@ -173,10 +174,11 @@ impl<'a> FilterStudy<'a> {
     }
 
     fn check_keep(&self, keep: usize) -> Result<()> {
-        if (2..self.n()).contains(&keep) {
+        let least = FrechetEstimate::MIN_ROWS;
+        if (least..self.n()).contains(&keep) {
             return Ok(());
         }
-        let accepted = format!("2 or more and below the {} images of the pool", self.n());
+        let accepted = format!("{least} or more and below the {} images of the pool", self.n());
         Err(MetricError::out_of_range("the number of images to keep", keep, accepted))
     }
 }

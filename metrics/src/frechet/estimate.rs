@@ -74,6 +74,9 @@ pub struct FrechetEstimate {
 }
 
 impl FrechetEstimate {
+    /// Fewest rows that have a standard error and a bias: each half needs a covariance.
+    pub const MIN_ROWS: usize = 4;
+
     /// The interval that covers the distance for infinitely many samples with probability `level`.
     ///
     /// # Errors
@@ -117,8 +120,8 @@ impl Reference {
     /// `mean F(n/2) - F(n)`, which is the leading 1/n term for any distribution of the features.
     ///
     /// # Errors
-    /// [`MetricError::LengthMismatch`], [`MetricError::NonFinite`], [`MetricError::TooFewSamples`] below four
-    /// rows, [`MetricError::OutOfRange`] for zero splits.
+    /// [`MetricError::LengthMismatch`], [`MetricError::NonFinite`], [`MetricError::TooFewSamples`] below
+    /// [`FrechetEstimate::MIN_ROWS`] rows, [`MetricError::OutOfRange`] for zero splits.
     ///
     /// # Examples
     /// ```
@@ -137,7 +140,7 @@ impl Reference {
     ) -> Result<FrechetEstimate> {
         let features = features.into();
         same_length("the features of the sample", features.dim(), self.dim())?;
-        at_least("the sample of an error bar", features.n(), 4)?;
+        at_least("the sample of an error bar", features.n(), FrechetEstimate::MIN_ROWS)?;
         if options.splits == 0 {
             return Err(MetricError::out_of_range("the number of splits", 0, "at least 1"));
         }

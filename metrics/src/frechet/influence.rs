@@ -133,8 +133,8 @@ pub(super) struct ThinTransport {
 impl ThinTransport {
     pub(super) fn new(reference: &Reference, rows: &CentredRows) -> Result<Self> {
         let n = rows.n();
-        let projected = product(rows.matrix(), reference.factor.as_ref());
-        let gram = gram_lower(projected.transpose());
+        let projected = product(reference.factor.transpose(), rows.matrix().transpose());
+        let gram = gram_lower(projected.as_ref());
         let (values, vectors) = eigen(gram.as_ref(), "the samples' Gram matrix")?;
         let largest = values.last().copied().unwrap_or(0.0);
         let first = n - (n - 1).min(reference.gaussian().rank_bound());
@@ -158,7 +158,7 @@ impl ThinTransport {
         let weights = Mat::from_fn(n, kept.len(), |i, j| {
             vectors[(i, kept[j])] / (lambda[j].powf(1.5) * scale.sqrt())
         });
-        let pulled = product(projected.transpose(), weights.as_ref());
+        let pulled = product(projected.as_ref(), weights.as_ref());
         let map = product(reference.factor.as_ref(), pulled.as_ref());
         Ok(Self { lambda, influence: centred(influence), map, values })
     }

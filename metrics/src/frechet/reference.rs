@@ -136,8 +136,8 @@ impl Reference {
             return self.distance(&Moments::from_rows(features)?.gaussian()?);
         }
         let rows = CentredRows::new(features)?;
-        let projected = product(rows.matrix(), self.factor.as_ref());
-        let gram = gram_lower(projected.transpose());
+        let projected = product(self.factor.transpose(), rows.matrix().transpose());
+        let gram = gram_lower(projected.as_ref());
         let values = eigenvalues(gram.as_ref(), "the samples' Gram matrix")?;
         let root = self.gram_root_trace(&values, features.n())?;
         Ok(self.assemble_terms(rows.mean(), rows.total_variance(), root))

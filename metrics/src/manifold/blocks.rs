@@ -4,6 +4,7 @@ use crate::error::{Result, at_least};
 use crate::features::Features;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
+use rayon::prelude::*;
 
 /// Rows of one block.
 pub(super) const BLOCK: usize = 1024;
@@ -12,6 +13,8 @@ pub(super) const BLOCK: usize = 1024;
 pub(super) struct Cloud<'a, 'c> {
     features: Features<'a>,
     centre: &'c [f32],
+    /// Squared norm of each row, centred.
+    norms: Vec<f32>,
 }
 
 /// Some rows of a cloud, centred, with their squared norms.
@@ -25,6 +28,11 @@ impl Block {
     pub(super) fn len(&self) -> usize {
         self.norms.len()
     }
+
+    /// Squared norm of each row, centred.
+    pub(super) fn norms(&self) -> &[f32] {
+        &self.norms
+    }
 }
 
 impl<'a, 'c> Cloud<'a, 'c> {
@@ -36,7 +44,16 @@ impl<'a, 'c> Cloud<'a, 'c> {
     ) -> Result<Self> {
         at_least(what, features.n(), needed)?;
         features.check_finite(what)?;
-        Ok(Self { features, centre })
+        let mut cloud = Self { features, centre, norms: Vec::new() };
+        let norms: Vec<Vec<f32>> = cloud
+            .starts()
+            .par_iter()
+            .map(|&start| {
+                cloud.centred(start).chunks_exact(centre.len()).map(squared_norm).collect()
+            })
+            .collect();
+        cloud.norms = norms.concat();
+        Ok(cloud)
     }
 
     pub(super) fn n(&self) -> usize {
@@ -49,6 +66,12 @@ impl<'a, 'c> Cloud<'a, 'c> {
 
     pub(super) fn block(&self, start: usize) -> Block {
         let end = self.n().min(start + BLOCK);
+        Block { start, rows: self.centred(start), norms: self.norms[start..end].to_vec() }
+    }
+
+    /// The rows of the block from `start` on, less the centre.
+    fn centred(&self, start: usize) -> Vec<f32> {
+        let end = self.n().min(start + BLOCK);
         let dim = self.centre.len();
         let mut rows = Vec::with_capacity((end - start) * dim);
         for i in start..end {
@@ -57,14 +80,18 @@ impl<'a, 'c> Cloud<'a, 'c> {
         for row in rows.chunks_exact_mut(dim) {
             row.iter_mut().zip(self.centre).for_each(|(v, c)| *v -= c);
         }
-        let norms = rows.chunks_exact(dim).map(|r| r.iter().map(|v| v * v).sum()).collect();
-        Block { start, rows, norms }
+        rows
     }
 
     /// The squared distance of two rows in f64.
     pub(super) fn exact(&self, i: usize, other: &Cloud<'_, '_>, j: usize) -> f64 {
         squared_distance(self.features, i, other.features, j)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "distances are f32 until they are in doubt")]
+fn squared_norm(row: &[f32]) -> f32 {
+    row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() as f32
 }
 
 /// Squared distance of row i of `a` and row j of `b`.
@@ -100,8 +127,10 @@ pub(super) fn squared_distances(a: &Block, b: &Block) -> Mat<f32> {
     out
 }
 
+/// Rounding error of an f32 squared distance, relative to the sum of the two squared norms.
+pub(super) const RELATIVE: f64 = 2e-5;
+
 /// How far an f32 squared distance may be from the exact one.
 pub(super) fn rounding(a: &Block, i: usize, b: &Block, j: usize) -> f64 {
-    const RELATIVE: f64 = 2e-5;
     RELATIVE * f64::from(a.norms[i] + b.norms[j]) + f64::from(f32::MIN_POSITIVE)
 }

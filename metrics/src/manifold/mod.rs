@@ -6,5 +6,6 @@
 mod blocks;
 mod overlap;
 mod radii;
+mod scan;
 
 pub use overlap::{Convention, Overlap, OverlapOptions, overlap};

@@ -1,7 +1,8 @@
 //! The four numbers in one pass over the distances.
 
-use super::blocks::{Block, Cloud, rounding, squared_distances};
+use super::blocks::{Block, Cloud, RELATIVE, rounding, squared_distances};
 use super::radii::squared_radii;
+use super::scan::candidates;
 use crate::error::{MetricError, Result, same_length};
 use crate::features::Features;
 use rayon::prelude::*;
@@ -192,13 +193,22 @@ impl Pass<'_, '_, '_> {
     /// Counts for one block of real points against all fake points.
     fn visit(&self, real: &Block) -> Vec<RealPoint> {
         let mut points = vec![RealPoint::default(); real.len()];
+        let reaches: Vec<f32> = (0..real.len())
+            .map(|i| reach(self.real_radii[real.start + i], real.norms()[i]))
+            .collect();
+        let largest_norm = real.norms().iter().copied().fold(0.0, f32::max);
+        let mut candidates_of_j = Vec::new();
         for start in self.fake.starts() {
             let fake = self.fake.block(start);
             let distances = squared_distances(real, &fake);
-            for (j, column) in distances.col_iter().enumerate() {
+            for j in 0..fake.len() {
+                let column = distances.col_as_slice(j);
+                let norm = fake.norms()[j];
+                let bound = reach(self.fake_radii[start + j], norm + largest_norm);
+                candidates(column, (&reaches, reach(0.0, norm)), bound, &mut candidates_of_j);
                 let mut balls = 0;
-                for (i, &distance) in column.iter().enumerate() {
-                    let near = self.decide((real, i), (&fake, j), distance);
+                for &i in &candidates_of_j {
+                    let near = self.decide((real, i), (&fake, j), column[i]);
                     balls += u32::from(near.in_real_ball);
                     points[i].covered |= near.in_real_ball;
                     points[i].recalled |= near.in_fake_ball;
@@ -223,6 +233,13 @@ impl Pass<'_, '_, '_> {
             in_fake_ball: self.convention.inside(distance, fake_radius),
         }
     }
+}
+
+/// A distance from which on a point is outside of a ball beyond doubt, with room for the rounding of this sum.
+#[expect(clippy::cast_possible_truncation, reason = "rounded up by the factors")]
+fn reach(squared_radius: f64, norms: f32) -> f32 {
+    let doubt = 1.05 * RELATIVE * f64::from(norms) + f64::from(f32::MIN_POSITIVE);
+    ((1.0 + 1e-6) * squared_radius + doubt) as f32
 }
 
 struct Near {

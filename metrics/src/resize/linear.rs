@@ -1,6 +1,7 @@
 //! Two-tap bilinear interpolation.
 
 use super::check_sizes;
+use super::torch::HalfPixelPlan;
 use crate::error::Result;
 use ndarray::{Array2, ArrayView2};
 
@@ -15,9 +16,9 @@ pub enum Grid {
 
 /// Resizes one plane `[h, w]` to `to = (height, width)` by interpolating between two rows and two columns.
 ///
-/// All arithmetic is f32, columns first, then rows, as in the tool that [`Grid`] names: for
-/// [`Grid::Corner`] the bits are those of torch-fidelity; for [`Grid::HalfPixel`] the last bit depends on whether
-/// `PyTorch` was compiled with fused multiply-add.
+/// All arithmetic is f32, in the order of the tool that [`Grid`] names. For [`Grid::Corner`] (columns first, then rows)
+/// the bits are those of torch-fidelity; for [`Grid::HalfPixel`] those of `PyTorch` 2 on images of three channels, on a
+/// processor with fused multiply-add: its kernel for one channel sums in another order and may differ in the last bit.
 ///
 /// # Errors
 /// [`MetricError::OutOfRange`](crate::MetricError::OutOfRange) if a side is zero.
@@ -36,10 +37,14 @@ pub enum Grid {
 pub fn bilinear(plane: ArrayView2<'_, f32>, to: (usize, usize), grid: Grid) -> Result<Array2<f32>> {
     check_sizes(plane.dim(), to)?;
     let mut out = Array2::zeros(to);
-    let resizer = BilinearPlan::new(plane.dim(), to, grid);
     let input: Vec<f32> = plane.iter().copied().collect();
     if let Some(out) = out.as_slice_mut() {
-        resizer.apply(&input, out, &mut Vec::new(), |v| v);
+        match grid {
+            Grid::HalfPixel => HalfPixelPlan::new(plane.dim(), to).apply(&input, out, |v| v),
+            Grid::Corner => {
+                CornerPlan::new(plane.dim(), to).apply(&input, out, &mut Vec::new(), |v| v);
+            }
+        }
     }
     Ok(out)
 }
@@ -57,17 +62,13 @@ impl Axis {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "truncation of a non-negative f32 coordinate is the rule of both tools"
+        reason = "truncation of a non-negative f32 coordinate is the rule of the tool"
     )]
-    fn new(input: usize, output: usize, grid: Grid) -> Self {
+    fn new(input: usize, output: usize) -> Self {
         let scale = input as f32 / output as f32;
         let mut axis = Self { low: Vec::new(), high: Vec::new(), fraction: Vec::new() };
         for i in 0..output {
-            let source = match grid {
-                // One rounding, as the fused multiply-add that PyTorch is compiled to.
-                Grid::HalfPixel => scale.mul_add(i as f32 + 0.5, -0.5).max(0.0),
-                Grid::Corner => i as f32 * scale,
-            };
+            let source = i as f32 * scale;
             let low = (source as usize).min(input - 1);
             axis.low.push(low);
             axis.high.push((low + 1).min(input - 1));
@@ -77,22 +78,20 @@ impl Axis {
     }
 }
 
-/// A resize between two fixed sizes, prepared once.
+/// A resize between two fixed sizes by `TensorFlow`'s rule, prepared once.
 #[derive(Debug, Clone)]
-pub(super) struct BilinearPlan {
-    grid: Grid,
+pub(super) struct CornerPlan {
     input_width: usize,
     columns: Axis,
     rows: Axis,
 }
 
-impl BilinearPlan {
-    pub(super) fn new(from: (usize, usize), to: (usize, usize), grid: Grid) -> Self {
+impl CornerPlan {
+    pub(super) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
         Self {
-            grid,
             input_width: from.1,
-            columns: Axis::new(from.1, to.1, grid),
-            rows: Axis::new(from.0, to.0, grid),
+            columns: Axis::new(from.1, to.1),
+            rows: Axis::new(from.0, to.0),
         }
     }
 
@@ -114,7 +113,7 @@ impl BilinearPlan {
             let high = &scratch[self.rows.high[y] * width..][..width];
             let fraction = self.rows.fraction[y];
             for ((out, &low), &high) in out.iter_mut().zip(low).zip(high) {
-                *out = finish(mix(self.grid, low, high, fraction));
+                *out = finish(low + (high - low) * fraction);
             }
         }
     }
@@ -122,15 +121,6 @@ impl BilinearPlan {
     fn stretch_row(&self, row: &[f32], out: &mut Vec<f32>) {
         let axis = &self.columns;
         let taps = axis.low.iter().zip(&axis.high).zip(&axis.fraction);
-        out.extend(taps.map(|((&low, &high), &f)| mix(self.grid, row[low], row[high], f)));
-    }
-}
-
-/// The interpolation in the order of operations of each tool.
-#[inline]
-fn mix(grid: Grid, low: f32, high: f32, fraction: f32) -> f32 {
-    match grid {
-        Grid::HalfPixel => low * (1.0 - fraction) + high * fraction,
-        Grid::Corner => low + (high - low) * fraction,
+        out.extend(taps.map(|((&low, &high), &f)| row[low] + (row[high] - row[low]) * f));
     }
 }

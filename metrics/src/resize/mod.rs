@@ -17,6 +17,8 @@ mod kernel;
 mod linear;
 mod pillow;
 mod preprocess;
+mod separable;
+mod torch;
 
 pub use crop::adm_center_crop;
 pub use kernel::Filter;

@@ -2,6 +2,7 @@
 
 use super::check_sizes;
 use super::kernel::{Filter, Taps, antialias_taps, pillow_taps};
+use super::separable::separable_f32;
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
@@ -98,40 +99,6 @@ pub fn pillow_u8(
         });
     }
     Ok(wide)
-}
-
-/// Both passes over a plane, f64 sums, rounded to f32 after each; `None` copies.
-#[expect(clippy::cast_possible_truncation, reason = "each pass is rounded to f32 by the rule")]
-pub(super) fn separable_f32(
-    plane: ArrayView2<'_, f32>,
-    to: (usize, usize),
-    columns: Option<&[Taps]>,
-    rows: Option<&[Taps]>,
-) -> Array2<f32> {
-    let mut wide = plane.to_owned();
-    if let Some(columns) = columns {
-        wide = Array2::zeros((plane.nrows(), to.1));
-        for (mut out, row) in wide.rows_mut().into_iter().zip(plane.rows()) {
-            let row: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
-            for (value, taps) in out.iter_mut().zip(columns) {
-                let window = row[taps.first..].iter().zip(&taps.weights);
-                *value = window.map(|(v, w)| v * w).sum::<f64>() as f32;
-            }
-        }
-    }
-    let Some(rows) = rows else { return wide };
-    let mut out = Array2::zeros(to);
-    let mut sums = vec![0.0_f64; to.1];
-    for (mut out, taps) in out.rows_mut().into_iter().zip(rows) {
-        sums.fill(0.0);
-        for (offset, weight) in taps.weights.iter().enumerate() {
-            for (sum, &value) in sums.iter_mut().zip(wide.row(taps.first + offset)) {
-                *sum += f64::from(value) * weight;
-            }
-        }
-        out.iter_mut().zip(&sums).for_each(|(value, &sum)| *value = sum as f32);
-    }
-    out
 }
 
 struct FixedTaps {

@@ -1,10 +1,11 @@
 //! From 8-bit images to what the Inception network reads.
 
 use super::kernel::{Filter, Taps, pillow_taps};
-use super::linear::{BilinearPlan, Grid};
-use super::pillow::separable_f32;
+use super::linear::CornerPlan;
+use super::separable::separable_f32;
+use super::torch::HalfPixelPlan;
 use crate::error::{MetricError, Result};
-use ndarray::{Array4, ArrayView2, ArrayView4};
+use ndarray::{Array4, ArrayView2, ArrayView4, Axis, s};
 use rayon::prelude::*;
 
 /// Side of the network's input.
@@ -40,7 +41,7 @@ impl Preprocess {
         }
     }
 
-    /// Resizes and scales a batch of u8 RGB images to `[n, 3, 299, 299]` f32 in [-1, 1].
+    /// Resizes and scales a batch of u8 RGB images to `[n, 3, 299, 299]` f32 in [-1, 1], bit for bit as the tool does.
     ///
     /// Images run in parallel; each is computed by one thread.
     ///
@@ -61,29 +62,60 @@ impl Preprocess {
     /// # Ok::<(), dubench_metrics::MetricError>(())
     /// ```
     pub fn apply(self, images: ArrayView4<'_, u8>, layout: Layout) -> Result<Array4<f32>> {
+        self.apply_to(images, layout, INCEPTION_SIZE)
+    }
+
+    /// As [`Preprocess::apply`], for networks that read another size: `[n, 3, side, side]`.
+    ///
+    /// # Errors
+    /// As [`Preprocess::apply`], and [`MetricError::OutOfRange`] for `side = 0`.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::resize::{Layout, Preprocess};
+    /// use ndarray::Array4;
+    /// let black = Array4::zeros((1, 3, 8, 8));
+    /// let small = Preprocess::PytorchFid.apply_to(black.view(), Layout::Nchw, 16)?;
+    /// assert_eq!(small.dim(), (1, 3, 16, 16));
+    /// assert!(small.iter().all(|&v| v == -1.0));
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
+    pub fn apply_to(
+        self,
+        images: ArrayView4<'_, u8>,
+        layout: Layout,
+        side: usize,
+    ) -> Result<Array4<f32>> {
         let planes = match layout {
             Layout::Nhwc => images.permuted_axes([0, 3, 1, 2]),
             Layout::Nchw => images,
         };
         let (n, channels, height, width) = planes.dim();
         crate::error::same_length("the channel axis of the images", channels, 3)?;
-        super::check_sizes((height, width), (INCEPTION_SIZE, INCEPTION_SIZE))?;
-        let plan = Plan::new(self, (height, width));
-        let area = INCEPTION_SIZE * INCEPTION_SIZE;
+        super::check_sizes((height, width), (side, side))?;
+        let plan = Plan::new(self, (height, width), side);
+        let levels: Vec<f32> = (0..=u8::MAX).map(|v| plan.level(v)).collect();
+        let area = side * side;
         let mut out = vec![0.0_f32; n * 3 * area];
         out.par_chunks_mut(3 * area).enumerate().for_each_init(
             Scratch::default,
             |scratch, (i, image)| {
                 for (c, target) in image.chunks_exact_mut(area).enumerate() {
                     scratch.plane.clear();
-                    let plane = planes.slice(ndarray::s![i, c, .., ..]);
-                    scratch.plane.extend(plane.iter().map(|&v| plan.level(v)));
+                    let level = |v: &u8| levels[usize::from(*v)];
+                    let image = images.index_axis(Axis(0), i);
+                    match (image.to_slice(), layout) {
+                        (Some(image), Layout::Nhwc) => {
+                            scratch.plane.extend(image.iter().skip(c).step_by(3).map(level));
+                        }
+                        _ => scratch.plane.extend(planes.slice(s![i, c, .., ..]).iter().map(level)),
+                    }
                     plan.resize(scratch, (height, width), target);
                 }
             },
         );
-        Array4::from_shape_vec((n, 3, INCEPTION_SIZE, INCEPTION_SIZE), out)
-            .map_err(|e| MetricError::out_of_range("the batch", e, "[n, 3, 299, 299]"))
+        Array4::from_shape_vec((n, 3, side, side), out)
+            .map_err(|e| MetricError::out_of_range("the batch", e, "[n, 3, side, side]"))
     }
 }
 
@@ -97,25 +129,21 @@ struct Scratch {
 /// A preprocessing for one image size.
 #[derive(Debug)]
 enum Plan {
-    PytorchFid(BilinearPlan),
-    TorchFidelity(BilinearPlan),
-    CleanFid { columns: Option<Vec<Taps>>, rows: Option<Vec<Taps>> },
+    PytorchFid(HalfPixelPlan),
+    TorchFidelity(CornerPlan),
+    CleanFid { side: usize, columns: Option<Vec<Taps>>, rows: Option<Vec<Taps>> },
 }
 
 impl Plan {
-    fn new(preprocess: Preprocess, from: (usize, usize)) -> Self {
-        let to = (INCEPTION_SIZE, INCEPTION_SIZE);
-        let cubic = |side: usize| {
-            (side != INCEPTION_SIZE).then(|| pillow_taps(side, INCEPTION_SIZE, Filter::Bicubic))
-        };
+    fn new(preprocess: Preprocess, from: (usize, usize), side: usize) -> Self {
+        let to = (side, side);
+        let cubic = |from: usize| (from != side).then(|| pillow_taps(from, side, Filter::Bicubic));
         match preprocess {
-            Preprocess::PytorchFid => {
-                Self::PytorchFid(BilinearPlan::new(from, to, Grid::HalfPixel))
+            Preprocess::PytorchFid => Self::PytorchFid(HalfPixelPlan::new(from, to)),
+            Preprocess::TorchFidelity => Self::TorchFidelity(CornerPlan::new(from, to)),
+            Preprocess::CleanFid => {
+                Self::CleanFid { side, columns: cubic(from.1), rows: cubic(from.0) }
             }
-            Preprocess::TorchFidelity => {
-                Self::TorchFidelity(BilinearPlan::new(from, to, Grid::Corner))
-            }
-            Preprocess::CleanFid => Self::CleanFid { columns: cubic(from.1), rows: cubic(from.0) },
         }
     }
 
@@ -130,12 +158,12 @@ impl Plan {
     fn resize(&self, scratch: &mut Scratch, from: (usize, usize), target: &mut [f32]) {
         let Scratch { plane, stretched } = scratch;
         match self {
-            Self::PytorchFid(plan) => plan.apply(plane, target, stretched, |v| 2.0 * v - 1.0),
+            Self::PytorchFid(plan) => plan.apply(plane, target, |v| 2.0 * v - 1.0),
             Self::TorchFidelity(plan) => {
                 plan.apply(plane, target, stretched, |v| (v - 128.0) / 128.0);
             }
-            Self::CleanFid { columns, rows } => {
-                let to = (INCEPTION_SIZE, INCEPTION_SIZE);
+            Self::CleanFid { side, columns, rows } => {
+                let to = (*side, *side);
                 if let Ok(plane) = ArrayView2::from_shape(from, plane) {
                     let resized = separable_f32(plane, to, columns.as_deref(), rows.as_deref());
                     for (out, v) in target.iter_mut().zip(resized.iter()) {

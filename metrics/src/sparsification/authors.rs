@@ -1,6 +1,5 @@
 //! What the script released with arXiv:2412.00205 computes.
 
-use super::curve::padded;
 use crate::error::{MetricError, Result, same_length};
 use crate::features::Features;
 use ndarray::{Array2, ArrayView2};
@@ -55,6 +54,14 @@ pub(super) fn as_released(
     }
     uncertainties.iter_mut().for_each(|u| *u = to_half(*u));
     Ok((padded(errors, pixels, n_rows)?, padded(uncertainties, pixels, n_rows)?))
+}
+
+/// Rows of zeros below `rows`, up to `n_rows`.
+fn padded(rows: Vec<f32>, pixels: usize, n_rows: usize) -> Result<Array2<f32>> {
+    let mut rows = rows;
+    rows.resize(n_rows * pixels, 0.0);
+    Array2::from_shape_vec((n_rows, pixels), rows)
+        .map_err(|e| MetricError::out_of_range("the padded arrays", e, "[n_rows, pixels]"))
 }
 
 /// Rounds to the nearest number of half precision (binary16), ties to even; overflow to infinity is clamped to the

@@ -1,15 +1,14 @@
 //! The area under a sparsification curve, exactly, and its derivative by the weight of each pixel.
 
-use std::ops::Range;
+use super::order::Packed;
+use rayon::prelude::*;
 
 /// Pixels in the order in which they are kept longest: least uncertain first.
-pub(super) struct Ranked<'a> {
-    /// Pixel of each rank.
-    pub(super) order: &'a [u32],
-    /// Squared error of each pixel.
-    pub(super) squared_error: &'a [f64],
-    /// Ranks with equal uncertainty, in order.
-    pub(super) ties: Vec<Range<usize>>,
+pub(super) struct Ranked<P> {
+    /// Uncertainty and pixel of each rank.
+    pub(super) order: Vec<P>,
+    /// Squared error of each rank.
+    pub(super) squared: Vec<f64>,
 }
 
 /// A curve by number of pixels kept.
@@ -20,64 +19,45 @@ pub(super) struct ExactCurve {
     pub(super) area: f64,
 }
 
-impl<'a> Ranked<'a> {
-    /// `same(a, b)`: whether pixels a and b are equally uncertain.
-    pub(super) fn new(
-        order: &'a [u32],
-        squared_error: &'a [f64],
-        same: impl Fn(usize, usize) -> bool,
-    ) -> Self {
-        let mut ties = Vec::new();
-        let mut start = 0;
-        for rank in 1..=order.len() {
-            let ended =
-                rank == order.len() || !same(order[rank - 1] as usize, order[rank] as usize);
-            if ended {
-                ties.push(start..rank);
-                start = rank;
-            }
-        }
-        Self { order, squared_error, ties }
-    }
-
-    fn error(&self, rank: usize) -> f64 {
-        self.squared_error[self.order[rank] as usize]
+impl<P: Packed> Ranked<P> {
+    /// `squared`: the squared error of a pixel.
+    pub(super) fn new(order: Vec<P>, squared: impl Fn(P) -> f64 + Sync) -> Self {
+        let squared = order.par_iter().with_min_len(1 << 14).map(|&p| squared(p)).collect();
+        Self { order, squared }
     }
 
     /// The curve. Within a tie every pixel stands for the mean of the tie, so no order among them is preferred.
     pub(super) fn curve(&self) -> ExactCurve {
         let mut rmse_of_kept = Vec::with_capacity(self.order.len());
-        let mut sum = 0.0;
-        for tie in &self.ties {
-            let total: f64 = tie.clone().map(|rank| self.error(rank)).sum();
+        let (mut sum, mut area, mut rank) = (0.0, 0.0, 0);
+        for tie in self.order.chunk_by(|a, b| a.ties_with(*b)) {
+            let total: f64 = self.squared[rank..rank + tie.len()].iter().sum();
             let mean = total / tie.len() as f64;
-            for (offset, rank) in tie.clone().enumerate() {
-                let kept = sum + mean * (offset + 1) as f64;
-                rmse_of_kept.push((kept / (rank + 1) as f64).sqrt());
+            for offset in 1..=tie.len() {
+                rank += 1;
+                let rmse = ((sum + mean * offset as f64) / rank as f64).sqrt();
+                area += rmse;
+                rmse_of_kept.push(rmse);
             }
             sum += total;
         }
-        let area = rmse_of_kept.iter().sum::<f64>() / rmse_of_kept.len() as f64;
+        area /= rmse_of_kept.len() as f64;
         ExactCurve { rmse_of_kept, area }
     }
 
-    /// Adds `sign dA/dw` of each pixel to the total of its image, `images` of `pixels` each.
+    /// Adds `dA/dw` of each pixel to the total of its image, `images` of `pixels` each.
     ///
     /// With weights, `A = sum_i (w_i / W) sqrt(S_i / W_i)` over ranks, where `S_i` and `W_i` are sums up to rank i.
     /// At unit weights
     /// `dA/dw_l = 1/n [c_l - A + 1/2 (e_l sum_{i >= l} 1 / (i c_i) - sum_{i >= l} c_i / i)]`.
-    pub(super) fn add_derivative(
-        &self,
-        curve: &ExactCurve,
-        sign: f64,
-        pixels: usize,
-        totals: &mut [f64],
-    ) {
+    pub(super) fn add_derivative(&self, curve: &ExactCurve, pixels: usize, totals: &mut [f64]) {
         let n = self.order.len() as f64;
         let (mut inverse, mut ratio) = (0.0, 0.0);
-        for tie in self.ties.iter().rev() {
+        let mut end = self.order.len();
+        for tie in self.order.chunk_by(|a, b| a.ties_with(*b)).rev() {
+            let start = end - tie.len();
             let (mut constant, mut slope) = (0.0, 0.0);
-            for rank in tie.clone().rev() {
+            for rank in (start..end).rev() {
                 let (c, kept) = (curve.rmse_of_kept[rank], (rank + 1) as f64);
                 if c > 0.0 {
                     inverse += 1.0 / (kept * c);
@@ -86,11 +66,11 @@ impl<'a> Ranked<'a> {
                 constant += c - curve.area - 0.5 * ratio;
                 slope += 0.5 * inverse;
             }
-            let size = tie.len() as f64;
-            for rank in tie.clone() {
-                let derivative = (constant + self.error(rank) * slope) / size;
-                totals[self.order[rank] as usize / pixels] += sign * derivative / n;
+            let scale = 1.0 / (n * tie.len() as f64);
+            for (pixel, squared) in tie.iter().zip(&self.squared[start..end]) {
+                totals[pixel.pixel() / pixels] += scale * (constant + squared * slope);
             }
+            end = start;
         }
     }
 }

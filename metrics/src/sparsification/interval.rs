@@ -10,53 +10,58 @@ pub(super) struct GridCurve {
 
 /// mono-uncertainty: `intervals` thresholds at percentiles of `-u`, RMSE of what is at or above, a zero appended.
 ///
-/// `keys` ascend: `-u` of the pixels, most uncertain first; `suffix_mean[i]` is the mean squared error of the pixels
-/// from i on.
-pub(super) fn percentile_curve(keys: &[f64], suffix_mean: &[f64], intervals: usize) -> GridCurve {
-    let mut values: Vec<f64> = (0..intervals)
+/// `uncertainty(rank)` ascends, `squared` is the squared error of each rank.
+pub(super) fn percentile_curve(
+    uncertainty: impl Fn(usize) -> f64,
+    squared: &[f64],
+    intervals: usize,
+) -> GridCurve {
+    let n = squared.len();
+    let key = |i: usize| -uncertainty(n - 1 - i);
+    let kept: Vec<usize> = (0..intervals)
         .map(|k| {
             let percent = 100.0 * (k as f64 / intervals as f64);
-            let threshold = percentile(keys, percent);
-            let first = keys.partition_point(|&key| key < threshold).min(keys.len() - 1);
-            suffix_mean[first].sqrt()
+            let threshold = percentile(&key, n, percent);
+            n - partition_point(n, |i| key(i) < threshold).min(n - 1)
         })
         .collect();
-    values.push(0.0);
+    let mut values = vec![0.0; intervals + 1];
+    let (mut sum, mut summed) = (0.0, 0);
+    for (value, kept) in values.iter_mut().zip(kept).rev() {
+        sum += squared[summed..kept.max(summed)].iter().sum::<f64>();
+        summed = kept.max(summed);
+        *value = (sum / kept as f64).sqrt();
+    }
     let area = trapezoid(&values, 1.0 / intervals as f64);
     GridCurve { values, area }
 }
 
-/// `NumPy`'s default percentile of ascending values: linear between the two nearest ranks.
+/// The first index of `0..n` that is not `below`; those that are come first.
+fn partition_point(n: usize, below: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, n);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if below(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// `NumPy`'s default percentile of `n` ascending values: linear between the two nearest ranks.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a rank within the array"
 )]
-fn percentile(ascending: &[f64], percent: f64) -> f64 {
-    let rank = percent / 100.0 * (ascending.len() - 1) as f64;
+fn percentile(ascending: &impl Fn(usize) -> f64, n: usize, percent: f64) -> f64 {
+    let rank = percent / 100.0 * (n - 1) as f64;
     let low = rank as usize;
-    let high = (low + 1).min(ascending.len() - 1);
-    let (fraction, step) = (rank - low as f64, ascending[high] - ascending[low]);
-    if fraction < 0.5 {
-        ascending[low] + step * fraction
-    } else {
-        ascending[high] - step * (1.0 - fraction)
-    }
-}
-
-/// The mean squared error of the values from each position to the end.
-pub(super) fn suffix_means(squared_error: impl DoubleEndedIterator<Item = f64>) -> Vec<f64> {
-    let mut sum = 0.0;
-    let mut means: Vec<f64> = squared_error
-        .rev()
-        .enumerate()
-        .map(|(i, e)| {
-            sum += e;
-            sum / (i + 1) as f64
-        })
-        .collect();
-    means.reverse();
-    means
+    let (below, above) = (ascending(low), ascending((low + 1).min(n - 1)));
+    let (fraction, step) = (rank - low as f64, above - below);
+    if fraction < 0.5 { below + step * fraction } else { above - step * (1.0 - fraction) }
 }
 
 /// torch-uncertainty: mean absolute error of the kept pixels over that of all, at `x = i / n`, by the trapezoid rule.

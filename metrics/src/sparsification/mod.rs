@@ -10,9 +10,10 @@ mod authors;
 mod curve;
 mod exact;
 mod interval;
+mod options;
 mod order;
+mod ranking;
 
 pub use authors::authors_code_error;
-pub use curve::{
-    Pool, Preset, Sparsification, SparsificationCurve, SparsificationOptions, sparsification,
-};
+pub use curve::sparsification;
+pub use options::{Pool, Preset, Sparsification, SparsificationCurve, SparsificationOptions};

@@ -1,62 +1,137 @@
 //! Sorting many values with their indices.
 
 use crate::error::{MetricError, Result};
-use crate::features::Features;
 use rayon::prelude::*;
 
-/// Below this many values a parallel sort costs more than it saves.
-const PARALLEL: usize = 1 << 14;
+/// Below this many values a sort by comparison is as fast as one by digits.
+const BY_DIGITS: usize = 1 << 12;
 
-/// Indices of `values`, row-major, from the smallest to the largest; equal values by index.
-///
-/// Value and index are packed in one integer whose order is theirs, so that the sort moves no memory twice.
-pub(super) fn ascending(values: Features<'_>) -> Result<Vec<u32>> {
-    let n = values.n() * values.dim();
-    if u32::try_from(n).is_err() {
-        return Err(MetricError::out_of_range(
-            "the number of pixels of one ranking",
-            n,
-            format!("at most {}: rank per image", u32::MAX),
-        ));
+/// A value and its pixel in one integer that orders by value, then by pixel: a sort moves no memory twice, and what was
+/// sorted is read off the integer afterwards.
+pub(super) trait Packed: Copy + Ord + Send + Sync {
+    /// The index.
+    fn pixel(self) -> usize;
+
+    /// Whether both values are equal; `-0` was made `0`.
+    fn ties_with(self, other: Self) -> bool;
+
+    /// The value.
+    fn value(self) -> f64;
+}
+
+/// f32 and an index below 2^32.
+impl Packed for u64 {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits")]
+    fn pixel(self) -> usize {
+        self as u32 as usize
     }
-    Ok(match values {
-        Features::F32(rows) => {
-            let mut packed: Vec<u64> = rows
-                .iter()
-                .zip(0_u64..)
-                .map(|(&v, i)| u64::from(ordered_f32(v + 0.0)) << 32 | i)
-                .collect();
-            if n < PARALLEL {
-                packed.sort_unstable();
-            } else {
-                packed.par_sort_unstable();
-            }
-            packed.into_iter().map(low_word).collect()
-        }
-        Features::F64(rows) => {
-            let mut packed: Vec<u128> = rows
-                .iter()
-                .zip(0_u128..)
-                .map(|(&v, i)| u128::from(ordered_f64(v + 0.0)) << 32 | i)
-                .collect();
-            if n < PARALLEL {
-                packed.sort_unstable();
-            } else {
-                packed.par_sort_unstable();
-            }
-            packed.into_iter().map(low_word_u128).collect()
-        }
-    })
+
+    #[inline]
+    fn ties_with(self, other: Self) -> bool {
+        self >> 32 == other >> 32
+    }
+
+    #[inline]
+    fn value(self) -> f64 {
+        let key = (self >> 32) as u32;
+        f64::from(f32::from_bits(if key >> 31 == 1 { key & !(1 << 31) } else { !key }))
+    }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the index is the low word")]
-fn low_word(packed: u64) -> u32 {
-    packed as u32
+/// f64 and an index below 2^32.
+impl Packed for u128 {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits")]
+    fn pixel(self) -> usize {
+        self as u32 as usize
+    }
+
+    #[inline]
+    fn ties_with(self, other: Self) -> bool {
+        self >> 32 == other >> 32
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the upper 64 bits")]
+    fn value(self) -> f64 {
+        let key = (self >> 32) as u64;
+        f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
+    }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the index is the low word")]
-fn low_word_u128(packed: u128) -> u32 {
-    packed as u32
+/// `values` from the smallest to the largest, equal ones by index.
+pub(super) fn ascending_f32(values: impl Iterator<Item = f32>) -> Result<Vec<u64>> {
+    // Adding zero makes -0 equal to 0.
+    let packed = values.zip(0_u64..).map(|(v, i)| u64::from(ordered_f32(v + 0.0)) << 32 | i);
+    let mut packed: Vec<u64> = packed.collect();
+    check_count(packed.len())?;
+    if packed.len() < BY_DIGITS {
+        packed.sort_unstable();
+        return Ok(packed);
+    }
+    Ok(sorted_by_digits(packed))
+}
+
+/// As [`ascending_f32`], with twice the digits: by comparison, in parallel.
+pub(super) fn ascending_f64(values: impl Iterator<Item = f64>) -> Result<Vec<u128>> {
+    let packed = values.zip(0_u128..).map(|(v, i)| u128::from(ordered_f64(v + 0.0)) << 32 | i);
+    let mut packed: Vec<u128> = packed.collect();
+    check_count(packed.len())?;
+    if packed.len() < BY_DIGITS {
+        packed.sort_unstable();
+    } else {
+        packed.par_sort_unstable();
+    }
+    Ok(packed)
+}
+
+fn check_count(n: usize) -> Result<()> {
+    if u32::try_from(n).is_ok() {
+        return Ok(());
+    }
+    Err(MetricError::out_of_range(
+        "the number of pixels of one ranking",
+        n,
+        format!("at most {}: rank per image", u32::MAX),
+    ))
+}
+
+/// Shifts and bits of the digits of the upper word, least significant first.
+const DIGITS: [(u32, u32); 3] = [(32, 11), (43, 11), (54, 10)];
+
+/// Sorts by the upper word, digit by digit; the order of equal ones stays, so the lower word must ascend already.
+fn sorted_by_digits(mut packed: Vec<u64>) -> Vec<u64> {
+    let mut counts = [const { Vec::new() }; DIGITS.len()];
+    counts.iter_mut().zip(DIGITS).for_each(|(c, (_, bits))| *c = vec![0_usize; 1 << bits]);
+    for &value in &packed {
+        for (counts, place) in counts.iter_mut().zip(DIGITS) {
+            counts[digit(value, place)] += 1;
+        }
+    }
+    let mut other = vec![0; packed.len()];
+    for (mut next, place) in counts.into_iter().zip(DIGITS) {
+        if next.contains(&packed.len()) {
+            continue; // One digit for all: nothing moves.
+        }
+        let mut start = 0;
+        for slot in &mut next {
+            start += std::mem::replace(slot, start);
+        }
+        for &value in &packed {
+            let slot = &mut next[digit(value, place)];
+            other[*slot] = value;
+            *slot += 1;
+        }
+        std::mem::swap(&mut packed, &mut other);
+    }
+    packed
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "at most 11 bits")]
+fn digit(value: u64, (shift, bits): (u32, u32)) -> usize {
+    (value >> shift & ((1 << bits) - 1)) as usize
 }
 
 /// Bits whose unsigned order is the order of the numbers.
@@ -73,14 +148,40 @@ fn ordered_f64(v: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
+
+    fn pixels<P: Packed>(packed: &[P]) -> Vec<usize> {
+        packed.iter().map(|p| p.pixel()).collect()
+    }
 
     #[test]
     fn order_is_numeric_with_ties_by_index() {
-        let expected = [3, 1, 2, 4, 0];
-        let single = array![[2.0_f32, -0.0, 0.0, -7.5, 1e-40]];
-        assert_eq!(ascending(Features::from(&single)).unwrap(), expected);
-        let double = single.mapv(f64::from);
-        assert_eq!(ascending(Features::from(&double)).unwrap(), expected);
+        let values = [2.0_f32, -0.0, 0.0, -7.5, 1e-40];
+        let single = ascending_f32(values.into_iter()).unwrap();
+        assert_eq!(pixels(&single), [3, 1, 2, 4, 0]);
+        assert!(single[1].ties_with(single[2]) && !single[2].ties_with(single[3]));
+        let double = ascending_f64(values.into_iter().map(f64::from)).unwrap();
+        assert_eq!(pixels(&double), [3, 1, 2, 4, 0]);
+        for (a, b) in single.iter().zip(&double) {
+            assert_eq!(a.value(), f64::from(values[a.pixel()]));
+            assert_eq!(b.value(), a.value());
+        }
+    }
+
+    #[test]
+    fn digits_sort_as_comparisons_do() {
+        for modulus in [7_u32, 5000, 1 << 24] {
+            let values: Vec<f32> = (0..12_288_u32)
+                .map(|i| {
+                    ((i.wrapping_mul(2_654_435_761) >> 7) % modulus) as f32 - 0.3 * modulus as f32
+                })
+                .collect();
+            let sorted = ascending_f32(values.iter().copied()).unwrap();
+            let mut compared = sorted.clone();
+            compared.sort_unstable();
+            assert_eq!(sorted, compared, "modulus {modulus}");
+            let mut pixels = pixels(&sorted);
+            pixels.sort_unstable();
+            assert!(pixels.into_iter().eq(0..values.len()), "each pixel once");
+        }
     }
 }

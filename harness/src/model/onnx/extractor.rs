@@ -7,7 +7,7 @@ use ndarray::{Array2, Array4, ArrayView4, Axis, Ix2, concatenate, s};
 use ort::value::TensorElementType;
 
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
-use super::{environment, ports, preprocess};
+use super::{environment, ports};
 use crate::config::{ExtractorYaml, Preprocess};
 use crate::model::bundle::files;
 use crate::model::{ExtractorId, FeatureExtractor, ModelError};
@@ -77,12 +77,12 @@ impl OnnxExtractor {
 
     fn prepare(&self, images: &ArrayView4<'_, u8>) -> Result<Array4<f32>, ModelError> {
         let convention = match self.preprocess {
-            Preprocess::PytorchFid => return Ok(preprocess::pytorch_fid(images, self.size)),
+            Preprocess::PytorchFid => resize::Preprocess::PytorchFid,
             Preprocess::TorchFidelity => resize::Preprocess::TorchFidelity,
             Preprocess::CleanFid => resize::Preprocess::CleanFid,
         };
         convention
-            .apply(images.view(), Layout::Nchw)
+            .apply_to(images.view(), Layout::Nchw, self.size)
             .map_err(|error| self.failed(error.to_string()))
     }
 

@@ -15,7 +15,6 @@ pub mod environment;
 pub mod extractor;
 mod lazy;
 mod ports;
-pub mod preprocess;
 pub mod runner;
 pub mod self_test;
 pub mod session;

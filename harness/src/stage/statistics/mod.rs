@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod file;
+pub mod npz;
 pub mod open;
 pub mod source;
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::source::{Cifar10, Cifar10Split, NpzImages, PngFolder};
+use super::npz::NpzImages;
+use super::source::{Cifar10, Cifar10Split, PngFolder};
 use super::{ImageSource, StatisticsError};
 use crate::model::onnx::environment;
 

@@ -5,8 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array4, Ix4, OwnedRepr, s};
-use ndarray_npy::NpzReader;
+use ndarray::{Array4, s};
 
 use super::StatisticsError;
 
@@ -187,47 +186,4 @@ fn read_png(path: &Path) -> Result<image::RgbImage, StatisticsError> {
     image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
         .map(|image| image.to_rgb8())
         .map_err(|error| StatisticsError::input(path, error.to_string()))
-}
-
-/// The array `arr_0` of an `.npz`, u8 `[n, h, w, 3]`: the sample files of guided-diffusion.
-#[derive(Debug)]
-pub struct NpzImages {
-    name: String,
-    images: Array4<u8>,
-}
-
-impl NpzImages {
-    /// Reads `arr_0` into memory.
-    ///
-    /// # Errors
-    /// [`StatisticsError::Io`] when there is no file, [`StatisticsError::Input`] when it holds no
-    /// such array.
-    pub fn open(path: &Path) -> Result<Self, StatisticsError> {
-        let file = File::open(path).map_err(StatisticsError::io(path))?;
-        let fail = |error: ndarray_npy::ReadNpzError| {
-            StatisticsError::input(path, format!("arr_0, u8 [n, h, w, 3]: {error}"))
-        };
-        let mut npz = NpzReader::new(file).map_err(fail)?;
-        let images = npz.by_name::<OwnedRepr<u8>, Ix4>("arr_0").map_err(fail)?;
-        if images.dim().3 != 3 {
-            let message = format!("arr_0 has shape {:?}, expected [n, h, w, 3]", images.shape());
-            return Err(StatisticsError::input(path, message));
-        }
-        Ok(Self { name: path.display().to_string(), images })
-    }
-}
-
-impl ImageSource for NpzImages {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn len(&self) -> usize {
-        self.images.dim().0
-    }
-
-    fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
-        let block = self.images.slice(s![range, .., .., ..]).permuted_axes([0, 3, 1, 2]);
-        Ok(block.as_standard_layout().into_owned())
-    }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 
-use super::source::{NpzImages, PngFolder};
+use super::npz::NpzImages;
+use super::source::PngFolder;
 use super::{
     BLOCK_IMAGES, ImageSource, ReferenceStatistics, StatisticsError, WorkFolder, features, reduce,
 };

@@ -12,27 +12,15 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Spec};
 use rayon::prelude::*;
 
+mod band;
+mod eigenvalues;
+mod tridiagonal;
+mod vectors;
+
+pub(crate) use eigenvalues::eigenvalues;
+
 /// Columns of one tile of a product.
 const TILE: usize = 256;
-
-/// Eigenvalues of a symmetric matrix, ascending. Only the lower triangle is read.
-pub(crate) fn eigenvalues(a: MatRef<'_, f64>, what: &'static str) -> Result<Vec<f64>> {
-    let n = a.nrows();
-    let mut values = Diag::<f64>::zeros(n);
-    let scratch =
-        self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::No, Par::Seq, Spec::default());
-    let mut memory = MemBuffer::new(scratch);
-    self_adjoint_evd(
-        a,
-        values.as_mut(),
-        None,
-        Par::Seq,
-        MemStack::new(&mut memory),
-        Spec::default(),
-    )
-    .map_err(|_| MetricError::NoConvergence { what })?;
-    Ok(values.column_vector().iter().copied().collect())
-}
 
 /// Eigenvalues, ascending, and eigenvectors (columns) of a symmetric matrix. Only the lower triangle is read.
 pub(crate) fn eigen(a: MatRef<'_, f64>, what: &'static str) -> Result<(Vec<f64>, Mat<f64>)> {
