@@ -154,6 +154,85 @@ fn gradients_of_the_mixture_equal_central_differences() {
     }
 }
 
+/// The mixture with a fused variance gradient, made of its own products one sample at a time.
+struct Fused(MixtureDenoiser);
+
+impl Denoiser for Fused {
+    fn spec(&self) -> &crate::model::DenoiserSpec {
+        self.0.spec()
+    }
+
+    fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
+        self.0.epsilon(input)
+    }
+
+    fn epsilon_dropout(
+        &mut self,
+        input: NetworkInput<'_>,
+        masks: &ndarray::Array2<u8>,
+        p: f32,
+    ) -> Result<Array4<f32>, ModelError> {
+        self.0.epsilon_dropout(input, masks, p)
+    }
+
+    fn epsilon_vjp(
+        &mut self,
+        _: NetworkInput<'_>,
+        _: ndarray::ArrayView4<'_, f32>,
+    ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
+        panic!("the fused graph is there")
+    }
+
+    fn variance_gradient(
+        &mut self,
+        input: NetworkInput<'_>,
+        n_draws: u32,
+    ) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
+        let (m, t) = (n_draws as usize, input.t);
+        let (mut variances, mut gradients) = (Vec::new(), Vec::new());
+        for start in (0..t.len()).step_by(m) {
+            let x = input.x.slice(ndarray::s![start..start + m, .., .., ..]);
+            let draws = NetworkInput { x, t: &t[start..start + m], y: None };
+            let e = self.0.epsilon(draws)?;
+            let mean = e.mean_axis(Axis(0)).unwrap();
+            let deviation = &e - &mean;
+            variances.push(deviation.mapv(|d| d * d).sum_axis(Axis(0)) / (m as f32 - 1.0));
+            let cotangent = deviation * (2.0 / (m as f32 - 1.0));
+            gradients.push(self.0.epsilon_vjp(draws, cotangent.view())?.1.sum_axis(Axis(0)));
+        }
+        let stack = |rows: &[Array3<f32>]| {
+            let views: Vec<_> = rows.iter().map(|row| row.view()).collect();
+            ndarray::stack(Axis(0), &views).unwrap()
+        };
+        Ok(Some((stack(&variances), stack(&gradients))))
+    }
+}
+
+#[test]
+fn a_fused_graph_gives_the_gradient_of_the_products_whatever_the_batch() {
+    let place = Place::new(&mut mixture(), &[3, 1, 8], ClipX0::Never);
+    let setting = (GuidedStatistic::SampleVariance, FIVE);
+    let mut plain = mixture();
+    let expected =
+        variance_gradient(&place.context(), &mut Network::new(&mut plain), setting).unwrap();
+    for max_batch in [1, 5, 11, 64] {
+        let mut model = Fused(mixture());
+        let mut network = Network::new(&mut model);
+        let max_batch = NonZeroUsize::new(max_batch).unwrap();
+        let context = StepContext { max_batch, ..place.context() };
+        let got = variance_gradient(&context, &mut network, setting).unwrap();
+        assert_eq!(network.nfe(), Nfe { trajectory: 0, estimator: 15, gradient: 15 });
+        let largest = expected.score.iter().fold(0.0_f64, |most, g| most.max(g.abs()));
+        assert!(largest > 1e-3);
+        for (got, expected) in got.score.iter().zip(&expected.score) {
+            assert!((got - expected).abs() < 1e-5 * largest, "{got}, expected {expected}");
+        }
+        for (got, expected) in got.u.iter().zip(&expected.u) {
+            assert!((got - expected).abs() < 1e-5, "{got}, expected {expected}");
+        }
+    }
+}
+
 #[test]
 fn only_masked_elements_move_and_they_move_uphill() {
     let place = Place::new(&mut mixture(), &[0, 1], ClipX0::Never);

@@ -1,6 +1,6 @@
 //! The uncertainty and its gradient, by vector-Jacobian products through the network.
 
-use ndarray::{Array4, ArrayRef4, Zip, s};
+use ndarray::{Array4, ArrayRef4, Axis, Zip, concatenate, s};
 
 use crate::model::{ModelError, Network, NetworkInput};
 use crate::noise::nearest_f32;
@@ -9,7 +9,7 @@ use crate::uncertainty::{
     CleanEstimate, Perturbation, StepContext, draws_of, epsilon_in_batches, in_batches, labels_of,
     mean_over_draws, mean_square_about, perturbed_states, variance_over_draws,
 };
-use crate::units::NfeKind;
+use crate::units::{ClassLabel, NfeKind};
 
 /// The uncertainty whose gradient guides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,9 @@ pub struct VarianceGradient {
 /// centered:         2 (epsilon_t - mean e) - s_t sum_m J_m^T 2 (e_m - epsilon_t) / M
 /// ```
 ///
-/// Cost per image: M evaluations, then M vector-Jacobian products (each with its own evaluation).
+/// Cost per image: M evaluations and M reverse passes in one run where the network has the fused graph
+/// ([`crate::model::Denoiser::variance_gradient`]; the sample variance only); else M evaluations, then M vector-Jacobian
+/// products, each with its own evaluation.
 ///
 /// # Errors
 /// [`ModelError::NotApplicable`] where the bundle has no gradient graph; [`ModelError`] of the network.
@@ -52,6 +54,13 @@ pub fn variance_gradient(
 ) -> Result<VarianceGradient, ModelError> {
     let b = context.x.shape()[0];
     let states = perturbed_states(context, perturbation);
+    if statistic == GuidedStatistic::SampleVariance
+        && let Some((u, pulled)) = fused(context, network, &states)?
+    {
+        let states = pulled.mapv(f64::from);
+        let score = reach(context, perturbation.clean) * &states;
+        return Ok(VarianceGradient { u, score, states });
+    }
     let batching = (context.labels, context.max_batch);
     let t = context.point.t;
     let stacked = epsilon_in_batches(network, NfeKind::Estimator, &states, t, batching)?;
@@ -76,6 +85,43 @@ pub fn variance_gradient(
         score += &direct;
     }
     Ok(VarianceGradient { u, score, states })
+}
+
+/// `U` and `d (sum U) / d x_hat` in one run, where the network offers it. `states` come draw after draw; the
+/// fused graph takes them sample after sample.
+fn fused(
+    context: &StepContext<'_>,
+    network: &mut Network<'_>,
+    states: &ArrayRef4<f32>,
+) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
+    let b = context.x.shape()[0];
+    let n_draws = states.shape()[0] / b.max(1);
+    let Ok(draws) = u32::try_from(n_draws) else { return Ok(None) };
+    let mut parts = Vec::new();
+    let most = (context.max_batch.get() / n_draws.max(1)).max(1);
+    for start in (0..b).step_by(most) {
+        let rows: Vec<usize> = (start..b.min(start + most))
+            .flat_map(|sample| (0..n_draws).map(move |draw| draw * b + sample))
+            .collect();
+        let x = states.select(Axis(0), &rows);
+        let times = vec![context.point.t; rows.len()];
+        let classes = context
+            .labels
+            .map(|labels| rows.iter().map(|row| labels[row % b]).collect::<Vec<ClassLabel>>());
+        let input = NetworkInput { x: x.view(), t: &times, y: classes.as_deref() };
+        match network.variance_gradient(input, draws)? {
+            Some(part) => parts.push(part),
+            None => return Ok(None),
+        }
+    }
+    let joined = |pick: fn(&(Array4<f32>, Array4<f32>)) -> &Array4<f32>| {
+        let views: Vec<_> = parts.iter().map(|part| pick(part).view()).collect();
+        concatenate(Axis(0), &views).map_err(|error| ModelError::Runtime {
+            context: "joining the answers of network calls".to_owned(),
+            message: error.to_string(),
+        })
+    };
+    Ok(Some((joined(|part| &part.0)?, joined(|part| &part.1)?)))
 }
 
 /// `d x_hat / d epsilon_t` of each element: `-s_t`, or 0 where `x0_hat` was clipped.

@@ -77,6 +77,22 @@ pub trait Denoiser: Send {
         input: NetworkInput<'_>,
         cotangent: ArrayView4<'_, f32>,
     ) -> Result<(Array4<f32>, Array4<f32>), ModelError>;
+
+    /// The variance over draws and its gradient in one run, where the network has a graph for it; `None`
+    /// sends the caller to [`Denoiser::epsilon`] and [`Denoiser::epsilon_vjp`].
+    ///
+    /// Rows `i M .. (i + 1) M` of `input` are the `M = n_draws` draws of sample `i`. The answer is `[b / M, c, h, w]`
+    /// twice: `1 / (M - 1) sum_m (e_m - mean e)^2`, and `2 / (M - 1) sum_m J_m^T (e_m - mean e)`.
+    ///
+    /// # Errors
+    /// [`ModelError`] when shapes disagree or the runtime fails.
+    fn variance_gradient(
+        &mut self,
+        _input: NetworkInput<'_>,
+        _n_draws: u32,
+    ) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
+        Ok(None)
+    }
 }
 
 /// Maps the final state of a trajectory to images: the identity for pixel models, a decoder for latents.

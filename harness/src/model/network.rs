@@ -91,6 +91,26 @@ impl<'a> Network<'a> {
         Ok((epsilon, jtv))
     }
 
+    /// As [`Denoiser::variance_gradient`]: where it is offered, one forward and one reverse pass a row.
+    ///
+    /// # Errors
+    /// As [`Denoiser::variance_gradient`], and [`ModelError::NotFinite`].
+    pub fn variance_gradient(
+        &mut self,
+        input: NetworkInput<'_>,
+        n_draws: u32,
+    ) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
+        let Some((variance, gradient)) = self.timed(|d| d.variance_gradient(input, n_draws))?
+        else {
+            return Ok(None);
+        };
+        self.finite(&variance, input.t)?;
+        self.finite(&gradient, input.t)?;
+        self.nfe.add(NfeKind::Estimator, input.t.len() as u64);
+        self.nfe.add(NfeKind::Gradient, input.t.len() as u64);
+        Ok(Some((variance, gradient)))
+    }
+
     fn timed<T>(&mut self, call: impl FnOnce(&mut dyn Denoiser) -> T) -> T {
         let start = Instant::now();
         let out = call(self.denoiser);
@@ -105,6 +125,10 @@ impl<'a> Network<'a> {
         t: &[Timestep],
     ) -> Result<(), ModelError> {
         self.nfe.add(kind, out.shape()[0] as u64);
+        self.finite(out, t)
+    }
+
+    fn finite(&self, out: &Array4<f32>, t: &[Timestep]) -> Result<(), ModelError> {
         let rows: Vec<usize> = out
             .outer_iter()
             .enumerate()

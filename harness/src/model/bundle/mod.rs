@@ -7,4 +7,4 @@ mod open;
 mod tests;
 
 pub use inspect::{PortSummary, Summary, inspect};
-pub use open::{Opened, Provenance, SelfTest, open_bundle};
+pub use open::{Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_with};

@@ -7,7 +7,8 @@ use super::files;
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
 use crate::config::{Prediction, ScheduleConfig};
 use crate::model::analytic::IdentityDecoder;
-use crate::model::onnx::derive::{DeriveError, dropout_graph};
+use crate::graph::Names;
+use crate::model::onnx::derive::{DeriveError, dropout_graph, variance_gradient_graph, vjp_graph};
 use crate::model::onnx::{
     DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
     environment, self_test,
@@ -23,6 +24,20 @@ pub enum SelfTest {
     Run,
     /// It does not.
     Skip,
+}
+
+/// Which gradient graphs are made of the network when it is opened. They cost seconds, so they are made
+/// only where something asks for gradients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Gradients {
+    /// None.
+    #[default]
+    None,
+    /// Vector-Jacobian products, and the fused variance gradient for each of these numbers of draws.
+    Derive {
+        /// Numbers of draws, each 2 or more.
+        n_draws: Vec<u32>,
+    },
 }
 
 /// A bundle, open and checked.
@@ -81,11 +96,28 @@ pub fn open_bundle(
     options: &RuntimeOptions,
     self_test: SelfTest,
 ) -> Result<Opened, ModelError> {
+    open_bundle_with(folder, options, self_test, &Gradients::None)
+}
+
+/// As [`open_bundle`], with gradients. A network whose graph has no gradient is opened all the same, and says why it
+/// has none when it is asked ([`ModelError::NotApplicable`]).
+///
+/// # Errors
+/// As [`open_bundle`], and [`ModelError::Runtime`] for a cache of derived graphs that fails.
+pub fn open_bundle_with(
+    folder: &Path,
+    options: &RuntimeOptions,
+    self_test: SelfTest,
+    gradients: &Gradients,
+) -> Result<Opened, ModelError> {
     let model = describe(folder)?;
     let hashes = files::check(folder, &model)?;
     let schedule = schedule(&model.schedule)
         .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
     let mut denoiser = denoiser(folder, &model, &schedule, options)?;
+    if let Gradients::Derive { n_draws } = gradients {
+        denoiser = with_gradients(denoiser, (folder, &model), n_draws, options)?;
+    }
     let decoder = decoder(folder, &model, options)?;
     let report = match self_test {
         SelfTest::Run => Some(self_test::run(&mut denoiser)?),
@@ -160,6 +192,36 @@ pub(super) fn denoiser(
             }
         }
     })
+}
+
+/// Adds the gradient graphs. The fused one is made where the output is `epsilon_hat` itself: elsewhere its variance
+/// is another number.
+fn with_gradients(
+    denoiser: OnnxDenoiser,
+    (folder, model): (&Path, &ModelYaml),
+    n_draws: &[u32],
+    options: &RuntimeOptions,
+) -> Result<OnnxDenoiser, ModelError> {
+    let graph = &model.graphs.denoiser;
+    let path = folder.join(&graph.file);
+    let names = Names { x: Some(&graph.inputs.x), output: Some(&graph.outputs.prediction) };
+    let mut denoiser = match vjp_graph(&path, names, options) {
+        Ok(derived) => denoiser.with_vjp(Ok(derived)),
+        Err(DeriveError::Graph(error)) => return Ok(denoiser.with_vjp(Err(error.to_string()))),
+        Err(DeriveError::Model(error)) => return Err(error),
+    };
+    if model.prediction != Prediction::Epsilon {
+        return Ok(denoiser);
+    }
+    for n in n_draws {
+        match variance_gradient_graph(&path, names, *n, options) {
+            Ok(derived) => denoiser = denoiser.with_variance_gradient(derived, options),
+            // Without it the same numbers come from vector-Jacobian products.
+            Err(DeriveError::Graph(error)) => tracing::warn!(%error, "no fused variance gradient"),
+            Err(DeriveError::Model(error)) => return Err(error),
+        }
+    }
+    Ok(denoiser)
 }
 
 fn spec(model: &ModelYaml, schedule: &NoiseSchedule) -> DenoiserSpec {

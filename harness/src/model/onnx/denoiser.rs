@@ -6,12 +6,13 @@ use ndarray::{Array1, Array2, Array4, ArrayView4, Axis as Dimension, Ix4, aview0
 use ort::value::TensorElementType;
 
 use super::conversion::{Line, add_direct, output_cotangent, to_epsilon};
-use super::derive::{DropoutGraph, VjpGraph};
+use super::derive::{DropoutGraph, VarianceGradientGraph, VjpGraph};
 use super::lazy::{LazySession, Method};
 use super::ports::{self, Axis};
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
 use crate::config::Prediction;
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
+use crate::graph::fused::{GRADIENT, VARIANCE};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use crate::schedule::NoiseSchedule;
 
@@ -54,6 +55,7 @@ pub struct OnnxDenoiser {
     session: OnnxSession,
     dropout: LazySession<DropoutGraph>,
     vjp: LazySession<VjpGraph>,
+    fused: Vec<LazySession<VarianceGradientGraph>>,
     micro_batch: usize,
 }
 
@@ -79,6 +81,7 @@ impl OnnxDenoiser {
         Ok(Self {
             dropout: LazySession::missing(dropout, options),
             vjp: LazySession::missing(vjp, options),
+            fused: Vec::new(),
             micro_batch: options.micro_batch.max(1),
             parts,
             types,
@@ -111,6 +114,17 @@ impl OnnxDenoiser {
                 self.vjp.refuse(Method::Vjp.unavailable(&self.parts.spec.name, &reason));
             }
         }
+        self
+    }
+
+    /// Lets the denoiser give the variance over draws and its gradient in one run, for one more number of draws.
+    #[must_use]
+    pub fn with_variance_gradient(
+        mut self,
+        graph: VarianceGradientGraph,
+        options: &RuntimeOptions,
+    ) -> Self {
+        self.fused.push(LazySession::of(graph.path.clone(), graph, options));
         self
     }
 
@@ -362,6 +376,45 @@ impl Denoiser for OnnxDenoiser {
         }
         Ok((epsilon, jtv))
     }
+
+    fn variance_gradient(
+        &mut self,
+        input: NetworkInput<'_>,
+        n_draws: u32,
+    ) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
+        let wanted = |lazy: &&mut LazySession<VarianceGradientGraph>| {
+            lazy.graph().is_some_and(|graph| graph.n_draws == n_draws)
+        };
+        let Some(lazy) = self.fused.iter_mut().find(wanted) else { return Ok(None) };
+        check_call(&self.parts, &input)?;
+        let (rows_in, draws) = (input.t.len(), n_draws.max(1) as usize);
+        check_draws(&self.parts, rows_in, draws)?;
+        let (session, _) = lazy.get()?;
+        let [c, h, w] = self.parts.spec.shape;
+        let mut variance = Array4::zeros((rows_in / draws, c, h, w));
+        let mut gradient = variance.clone();
+        let samples = (self.micro_batch / draws).max(1);
+        for range in micro_batches(rows_in / draws, samples) {
+            let rows =
+                rows(&self.parts, self.types, &input, range.start * draws..range.end * draws);
+            let mut answers = session.run(&rows.feeds(&self.parts), &[VARIANCE, GRADIENT])?;
+            let part = prediction(&self.parts, answers.remove(1), range.len())?;
+            gradient.slice_mut(s![range.clone(), .., .., ..]).assign(&part);
+            let part = prediction(&self.parts, answers.remove(0), range.len())?;
+            variance.slice_mut(s![range, .., .., ..]).assign(&part);
+        }
+        Ok(Some((variance, gradient)))
+    }
+}
+
+fn check_draws(parts: &DenoiserParts, n_rows: usize, n_draws: usize) -> Result<(), ModelError> {
+    if n_rows.is_multiple_of(n_draws) {
+        return Ok(());
+    }
+    Err(ModelError::Runtime {
+        context: parts.spec.name.clone(),
+        message: format!("{n_rows} rows are no whole number of samples of {n_draws} draws"),
+    })
 }
 
 fn check_masks(

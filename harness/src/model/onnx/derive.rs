@@ -9,7 +9,7 @@ use super::runner::OrtRunner;
 use super::session::RuntimeOptions;
 use crate::graph::cache::content_key;
 use crate::graph::dropout::{self, KeepScale, MaskLayout};
-use crate::graph::{ConvGradient, GraphError, Model, Names, Weights, vjp};
+use crate::graph::{ConvGradient, GraphError, Model, Names, Runner, Weights, fused, vjp};
 use crate::model::ModelError;
 use crate::store::publish;
 
@@ -34,6 +34,15 @@ pub struct VjpGraph {
     pub cotangent: String,
     /// Name of the product, of the shape of `x`.
     pub jtv: String,
+}
+
+/// A graph that is fed the draws of each sample and gives their variance and its gradient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VarianceGradientGraph {
+    /// The file.
+    pub path: PathBuf,
+    /// Draws a sample.
+    pub n_draws: u32,
 }
 
 /// The mask-input graph of a train-mode graph: from the cache, else made and put there.
@@ -71,20 +80,48 @@ pub fn vjp_graph(
     names: Names<'_>,
     options: &RuntimeOptions,
 ) -> Result<VjpGraph, DeriveError> {
+    let pass = format!("vjp flipped {:?} {:?}", names.x, names.output);
+    let how = vjp::Options { names, conv: ConvGradient::FlippedConv };
+    let path = derived(forward, &pass, options, |model, runner| vjp::vjp(model, how, runner))?;
+    Ok(VjpGraph { path, cotangent: vjp::COTANGENT.to_owned(), jtv: vjp::JTV.to_owned() })
+}
+
+/// The fused variance gradient of a forward graph over `n_draws` draws: from the cache, else made and put there.
+///
+/// # Errors
+/// As [`vjp_graph`].
+pub fn variance_gradient_graph(
+    forward: &Path,
+    names: Names<'_>,
+    n_draws: u32,
+    options: &RuntimeOptions,
+) -> Result<VarianceGradientGraph, DeriveError> {
+    let pass = format!("variance gradient {n_draws} flipped {:?} {:?}", names.x, names.output);
+    let conv = ConvGradient::FlippedConv;
+    let how = fused::Options { names, conv, n_draws: n_draws as usize };
+    let make = |model: &Model, runner: &dyn Runner| fused::variance_gradient(model, how, runner);
+    Ok(VarianceGradientGraph { path: derived(forward, &pass, options, make)?, n_draws })
+}
+
+/// File of the graph that `make` makes of `forward`: found by content, else made and sealed.
+fn derived(
+    forward: &Path,
+    pass: &str,
+    options: &RuntimeOptions,
+    make: impl FnOnce(&Model, &dyn Runner) -> Result<Model, GraphError>,
+) -> Result<PathBuf, DeriveError> {
     let model = Model::read(forward)?;
-    let key = content_key(&model, &format!("vjp flipped {:?} {:?}", names.x, names.output))?;
     let folder = environment::cache_root()?.join("derived");
-    let path = folder.join(format!("{key}.onnx"));
+    let path = folder.join(format!("{}.onnx", content_key(&model, pass)?));
     if !is_sealed(&path) {
         let environment = environment::environment(options.library.as_deref())?.clone();
         let runner = OrtRunner::new(environment, options.threads.max(1));
-        let how = vjp::Options { names, conv: ConvGradient::FlippedConv };
-        let derived = vjp::vjp(&model, how, &runner)?;
+        let made = make(&model, &runner)?;
         std::fs::create_dir_all(&folder).map_err(|error| DeriveError::cache(&folder, &error))?;
-        derived.write(&path, Weights::Auto)?;
+        made.write(&path, Weights::Auto)?;
         seal(&path).map_err(|error| DeriveError::cache(&path, &error))?;
     }
-    Ok(VjpGraph { path, cotangent: vjp::COTANGENT.to_owned(), jtv: vjp::JTV.to_owned() })
+    Ok(path)
 }
 
 fn describe(path: PathBuf, layout: &MaskLayout) -> DropoutGraph {

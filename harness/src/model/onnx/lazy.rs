@@ -53,6 +53,16 @@ impl<G> LazySession<G> {
         Self { graph: Err(reason), session: None, options: options.clone() }
     }
 
+    /// A derived graph, not yet opened.
+    pub(super) fn of(path: PathBuf, graph: G, options: &RuntimeOptions) -> Self {
+        Self { graph: Ok((path, graph)), session: None, options: options.clone() }
+    }
+
+    /// What is known of the graph, where there is one.
+    pub(super) fn graph(&self) -> Option<&G> {
+        self.graph.as_ref().ok().map(|(_, graph)| graph)
+    }
+
     pub(super) fn set(&mut self, path: PathBuf, graph: G) {
         self.session = None;
         self.graph = Ok((path, graph));
