@@ -39,11 +39,8 @@ impl Session {
         let weights = models::weight_bytes(&experiment, &options.scale)?;
         let networks = networks(&options.device, &runtime, weights)?;
         runtime.threads = (runtime.threads / networks).max(1);
-        let generate = GenerateOptions {
-            batch_size: positive(batch)?,
-            networks,
-            threads: runtime.threads,
-        };
+        let generate =
+            GenerateOptions { batch_size: positive(batch)?, networks, threads: runtime.threads };
         Ok(Self {
             experiment,
             plan,

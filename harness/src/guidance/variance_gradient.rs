@@ -2,7 +2,7 @@
 
 use ndarray::{Array4, ArrayRef4, Axis, Zip, concatenate, s};
 
-use crate::model::{ModelError, Network, NetworkInput};
+use crate::model::{MapAndGradient, ModelError, Network, NetworkInput};
 use crate::noise::nearest_f32;
 use crate::sampler::{ClipX0, x0_from_epsilon};
 use crate::uncertainty::{
@@ -93,7 +93,7 @@ fn fused(
     context: &StepContext<'_>,
     network: &mut Network<'_>,
     states: &ArrayRef4<f32>,
-) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
+) -> Result<Option<MapAndGradient>, ModelError> {
     let b = context.x.shape()[0];
     let n_draws = states.shape()[0] / b.max(1);
     let Ok(draws) = u32::try_from(n_draws) else { return Ok(None) };
@@ -114,7 +114,7 @@ fn fused(
             None => return Ok(None),
         }
     }
-    let joined = |pick: fn(&(Array4<f32>, Array4<f32>)) -> &Array4<f32>| {
+    let joined = |pick: fn(&MapAndGradient) -> &Array4<f32>| {
         let views: Vec<_> = parts.iter().map(|part| pick(part).view()).collect();
         concatenate(Axis(0), &views).map_err(|error| ModelError::Runtime {
             context: "joining the answers of network calls".to_owned(),

@@ -33,6 +33,9 @@ pub struct DenoiserSpec {
     pub dropout_p: Option<f32>,
 }
 
+/// A map `U [b, c, h, w]` and the gradient of its sum with respect to `x`, of the same shape.
+pub type MapAndGradient = (Array4<f32>, Array4<f32>);
+
 /// One batch of network inputs. All rows share nothing: row `b` of the answer depends on row `b` alone.
 #[derive(Clone, Copy, Debug)]
 pub struct NetworkInput<'a> {
@@ -90,7 +93,7 @@ pub trait Denoiser: Send {
         &mut self,
         _input: NetworkInput<'_>,
         _n_draws: u32,
-    ) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
+    ) -> Result<Option<MapAndGradient>, ModelError> {
         Ok(None)
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, Array4, ArrayView4};
 
-use super::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
+use super::{Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput};
 use crate::units::{Nfe, NfeKind, Timestep};
 
 /// A denoiser, its evaluation counts and the time spent inside it.
@@ -99,7 +99,7 @@ impl<'a> Network<'a> {
         &mut self,
         input: NetworkInput<'_>,
         n_draws: u32,
-    ) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
+    ) -> Result<Option<MapAndGradient>, ModelError> {
         let Some((variance, gradient)) = self.timed(|d| d.variance_gradient(input, n_draws))?
         else {
             return Ok(None);

@@ -39,13 +39,7 @@ pub fn open_model(
             let runtime = format!("onnxruntime {}", provenance.runtime_version);
             let self_test = provenance.self_test;
             let provenance = Provenance::new(runtime, provenance.device);
-            Ok(OpenModel {
-                denoiser: Box::new(denoiser),
-                decoder,
-                schedule,
-                provenance,
-                self_test,
-            })
+            Ok(OpenModel { denoiser: Box::new(denoiser), decoder, schedule, provenance, self_test })
         }
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     fn the_error_of_the_earliest_block_ends_the_work() {
         let blocks = blocks(100);
         let begun = AtomicUsize::new(0);
-        let refuse = |_: &mut (), block: &Block| {
+        let refuse = |(): &mut (), block: &Block| {
             begun.fetch_add(1, Ordering::SeqCst);
             if block.id.0 < 3 {
                 return Ok(());

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::files;
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
 use crate::config::{Prediction, ScheduleConfig};
-use crate::model::analytic::IdentityDecoder;
 use crate::graph::Names;
+use crate::model::analytic::IdentityDecoder;
 use crate::model::onnx::derive::{DeriveError, dropout_graph, variance_gradient_graph, vjp_graph};
 use crate::model::onnx::{
     DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
