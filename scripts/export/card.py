@@ -47,9 +47,10 @@ split was used for two things only: the epsilon errors below, and the choice amo
 `scripts/train/train.py` at its defaults. v-prediction (arXiv:2202.00512) with min-SNR weights, gamma = 5
 (arXiv:2303.09556); timesteps stratified over each batch of 64; AdamW (betas 0.9, 0.99, weight decay 0.01), learning
 rate 4e-4 after a warm-up of 20,000 images, brought down linearly over the last part; gradient norm clipped to 1;
-dropout 0.1 between the second SiLU and convolution of each residual block; bf16 autocast; exponential moving average
-of the weights, decay 0.9995 with warm-up. The average is what ships, in float32. Noise and the order of images are
-seeded; dropout masks and the order of sums depend on how threads are scheduled, so a second run gives close, not
+dropout 0.1 between the second SiLU and convolution of each residual block; exponential moving average
+of the weights, decay 0.9995 with warm-up. The average is what ships, in float32. bf16 autocast for the first 179,200
+images; then f32, on another machine, from the average and with a new optimiser (`--start-from`). Noise and the order of
+images are seeded; dropout masks and the order of sums depend on how threads are scheduled, so a second run gives close, not
 equal, weights.
 
 The exported graphs turn v into epsilon: eps = a_t v + s_t x_t, a_t = sqrt(alpha_bar_t), s_t = sqrt(1 - alpha_bar_t).
