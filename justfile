@@ -63,7 +63,7 @@ doctor: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers lint test doc smoke
+ci: fmt-check layers lint test test-slurm doc smoke
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -80,6 +80,11 @@ test-doc:
 [private]
 test-python:
     {{ python }} -m unittest discover -s scripts/setup/tests -t scripts
+
+# Arrays on a real Slurm cluster of two nodes on this machine; prints SKIPPED with the reason where that cannot be
+[group('check')]
+test-slurm: build
+    scripts/slurm/test_cluster.sh "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench"
 
 # Formatting, without changing a file
 [group('check')]
