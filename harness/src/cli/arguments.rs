@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Status(RunOptions),
     /// Re-check a finished work folder: all hashes, and random blocks recomputed
     Verify(VerifyOptions),
+    /// Remove what killed processes left behind
+    Gc(GcOptions),
     /// Queue an experiment on a cluster: an array over its blocks, then its evaluation
     Submit(SubmitOptions),
     /// Metrics of your own arrays, folders or statistics
@@ -132,6 +134,27 @@ pub(crate) struct VerifyOptions {
     /// Random blocks to recompute from their seeds
     #[arg(long, default_value_t = 1)]
     pub(crate) blocks: usize,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GcOptions {
+    /// Experiment file
+    pub(crate) experiment: PathBuf,
+    /// Scale named in the experiment file
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// Where parts are kept
+    #[arg(long, default_value = "work")]
+    pub(crate) work_dir: PathBuf,
+    /// Where tables and plots go
+    #[arg(long, default_value = "results")]
+    pub(crate) results_dir: PathBuf,
+    /// Name what would go, and keep it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Keep files that were written to less than this long ago: their process may be at work
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    pub(crate) min_age: u64,
 }
 
 /// Who queues and starts the processes.

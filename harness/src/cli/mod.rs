@@ -6,6 +6,7 @@ mod check;
 mod doctor;
 mod error;
 mod extractor;
+mod gc;
 mod graph;
 mod metric;
 mod model;
@@ -53,6 +54,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Report(options) => stages::report(options, context),
         Command::Status(options) => stages::status(options, context),
         Command::Verify(options) => stages::verify(options, context),
+        Command::Gc(options) => gc::gc(options, context),
         Command::Submit(options) => submit::submit(options, context),
         Command::Metric(command) => metric::run(command, context),
         Command::Stats(options) => stats::run(options, context),

@@ -5,65 +5,119 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::session::Session;
-use crate::config::bundled;
+use crate::config::{PublishedTable, bundled};
+use crate::plan::canonical::fingerprint;
 use crate::report::run_json::{FORMAT, RunRecord};
 use crate::report::{self, Artefact};
-use crate::stage::evaluate::{Evaluation, Timings};
+use crate::stage::evaluate::{self, Evaluation};
 use crate::stage::{Run, report as report_stage};
+use crate::store::digest::{sha256_hex, sha256_of_file};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
-use crate::store::{Provenance, StoreError, publish as publish_file, results};
+use crate::store::{Provenance, StoreError, publish as publish_file, remove, results, sidecar};
 
 /// Version of what a report draws and writes. Raised when the same numbers would look otherwise, so that
 /// an old report is not taken for a current one.
 const REPORT_VERSION: u32 = 1;
 
 /// Writes tables, plots, `metrics.parquet` and `run.json`, the last of them at the end: a folder whose
-/// `run.json` names these numbers is complete and is left alone unless `force`.
+/// `run.json` names these numbers and words, and whose files are as they were written, is left alone unless `force`.
 pub(super) fn publish(
     session: &Session,
     (run, evaluation): (&Run<'_>, &Evaluation),
     folder: &Path,
     force: bool,
 ) -> Result<(), CliError> {
-    let record = record(session, run, evaluation)?;
+    let published = bundled::published(&session.plan.artefact)
+        .map_err(|error| CliError::Bug(error.to_string()))?;
+    let record = record(session, (run, evaluation), published.as_ref())?;
     if !force && is_current(folder, &record) {
         return Ok(());
     }
     // While files are replaced, no record may call the folder complete.
     let stale = folder.join("run.json");
-    if stale.exists() {
-        std::fs::remove_file(&stale).map_err(StoreError::write(&stale))?;
-    }
+    remove(&stale).map_err(StoreError::write(&stale))?;
     let input = report_stage::report_input(run, &session.experiment)?;
-    let published = bundled::published(&session.plan.artefact)
-        .map_err(|error| CliError::Bug(error.to_string()))?;
+    let mut artefacts = BTreeMap::new();
     for Artefact { name, bytes } in report::render(&input, published.as_ref())? {
-        write(&folder.join(name), &bytes)?;
+        write(&folder.join(&name), &bytes)?;
+        artefacts.insert(name, sha256_hex(&bytes));
     }
+    let metrics = folder.join(METRICS);
     let provenance = Provenance::new("none", "cpu");
-    results::write_metrics(
-        &folder.join("metrics.parquet"),
-        &evaluation.rows,
-        &session.plan.id(),
-        &provenance,
-    )?;
-    write(&folder.join("run.json"), record.to_json()?.as_bytes())
+    results::write_metrics(&metrics, &evaluation.rows, &session.plan.id(), &provenance)?;
+    artefacts.insert(METRICS.to_owned(), sidecar::recorded(&metrics)?);
+    write(&stale, record.sealed(&artefacts).to_json()?.as_bytes())
 }
+
+const METRICS: &str = "metrics.parquet";
 
 fn is_current(folder: &Path, record: &RunRecord) -> bool {
     let Ok(text) = std::fs::read_to_string(folder.join("run.json")) else { return false };
     let Ok(there) = RunRecord::from_json(&text) else { return false };
-    there.plan_id == record.plan_id && there.details == record.details
+    let same = |key: &str| there.details.get(key) == record.details.get(key);
+    let told = ["metrics_sha256", "report_version", "report_inputs_sha256"].into_iter().all(same);
+    let Some(artefacts) = there.artefacts() else { return false };
+    let whole = || artefacts.iter().all(|(name, hash)| check(folder, name, hash).is_ok());
+    there.plan_id == record.plan_id
+        && told
+        && whole()
+        && sidecar::require(&folder.join(METRICS)).is_ok()
+}
+
+/// Checks every file of a published folder against its record; how many there are. `None` where the folder holds
+/// nothing of the plan.
+pub(super) fn verify(folder: &Path, plan_id: &str) -> Result<Option<usize>, CliError> {
+    let path = folder.join("run.json");
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(StoreError::read(&path))?,
+    };
+    let record = RunRecord::from_json(&text).map_err(StoreError::decode(&path))?;
+    let Some(artefacts) = record.artefacts() else {
+        return Err(StoreError::malformed(&path, "it is not the record that was written").into());
+    };
+    if record.plan_id != plan_id {
+        return Ok(None);
+    }
+    artefacts.iter().try_for_each(|(name, hash)| check(folder, name, hash))?;
+    sidecar::require(&folder.join(METRICS))?;
+    Ok(Some(artefacts.len()))
+}
+
+fn check(folder: &Path, name: &str, expected: &str) -> Result<(), StoreError> {
+    let path = folder.join(name);
+    let got = sha256_of_file(&path)?;
+    if got == expected {
+        return Ok(());
+    }
+    let (sidecar, expected) = (folder.join("run.json"), expected.to_owned());
+    Err(StoreError::Damaged { path, sidecar, got, expected })
+}
+
+/// Digest of the words and numbers that a report is made of, beyond the rows.
+fn report_inputs(
+    session: &Session,
+    (run, evaluation): (&Run<'_>, &Evaluation),
+    published: Option<&PublishedTable>,
+) -> Result<String, CliError> {
+    Ok(fingerprint(&(
+        &session.experiment.question,
+        report_stage::remarks(run, &session.experiment)?,
+        results::curves_digest(&evaluation.curves),
+        results::scores_digest(&evaluation.scores),
+        published,
+    )))
 }
 
 fn record(
     session: &Session,
-    run: &Run<'_>,
-    evaluation: &Evaluation,
+    (run, evaluation): (&Run<'_>, &Evaluation),
+    published: Option<&PublishedTable>,
 ) -> Result<RunRecord, CliError> {
     let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
-    let timings = timings(&run.layout.run_file("timings.json"))?;
+    let timings = evaluate::read_timings(run)?;
+    let report_inputs = report_inputs(session, (run, evaluation), published)?;
     let plan = &session.plan;
     let mut inputs: BTreeMap<String, String> = plan
         .model
@@ -97,16 +151,12 @@ fn record(
         inputs,
         details: [
             ("metrics_sha256".to_owned(), evaluation.digest.clone().into()),
+            ("report_inputs_sha256".to_owned(), report_inputs.into()),
             ("report_version".to_owned(), REPORT_VERSION.into()),
         ]
         .into_iter()
         .collect(),
     })
-}
-
-fn timings(path: &Path) -> Result<Timings, CliError> {
-    let text = std::fs::read_to_string(path).map_err(StoreError::read(path))?;
-    Ok(serde_json::from_str(&text).map_err(StoreError::decode(path))?)
 }
 
 /// What a reader of the times must know. Nothing that names the machine.

@@ -1,5 +1,7 @@
 //! `dubench run | plan | generate | features | evaluate | report | status | verify`.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::answer::Context;
@@ -113,14 +115,26 @@ pub(super) fn status(options: &RunOptions, context: Context) -> Result<Exit, Cli
 pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(&options.run, context)?;
     let run = session.run(&options.run.work_dir)?;
-    let mut open = || models::open_model(&session.experiment, &options.run.scale, &session.runtime);
+    let mut model =
+        || models::open_model(&session.experiment, &options.run.scale, &session.runtime);
+    let mut extractor = || models::open_extractor(&session.experiment, &session.runtime);
+    let networks = verify_stage::Networks { model: &mut model, extractor: &mut extractor };
     let how = (options.blocks as u64, session.generate);
-    let verification = verify_stage::verify(&run, &session.experiment, how, &mut open)?;
+    let verification = verify_stage::verify(&run, &session.experiment, how, networks)?;
+    let artefacts = results::verify(&results_folder(&options.run, &session), &session.plan.id())?;
+    let published = match artefacts {
+        Some(n) => format!("{n} published files are what they were"),
+        None => "nothing of this plan is published".to_owned(),
+    };
     let text = format!(
-        "{} parts hold what they claim; blocks {:?} generated again, equal; all numbers computed again, equal (sha256 {})",
+        "{} parts hold what they claim; images and features of blocks {:?} made again, equal; all numbers, curves and scores computed again, equal (sha256 {}); {published}",
         verification.n_parts, verification.recomputed, verification.metrics_sha256
     );
-    context.answer(&verification, &text)?;
+    let answer = serde_json::json!({
+        "n_parts": verification.n_parts, "recomputed": verification.recomputed,
+        "metrics_sha256": verification.metrics_sha256, "n_published": artefacts,
+    });
+    context.answer(&answer, &text)?;
     Ok(Exit::Complete)
 }
 
@@ -139,13 +153,17 @@ fn feature_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliE
     Ok(features_stage::features(run, (batch_size, networks), &mut open)?)
 }
 
+fn results_folder(options: &RunOptions, session: &Session) -> PathBuf {
+    options.results_dir.join(&session.plan.experiment).join(&session.plan.scale)
+}
+
 fn publish(
     options: &RunOptions,
     context: Context,
     session: &Session,
     (run, evaluation): (&Run<'_>, &Evaluation),
 ) -> Result<Exit, CliError> {
-    let folder = options.results_dir.join(&session.plan.experiment).join(&session.plan.scale);
+    let folder = results_folder(options, session);
     results::publish(session, (run, evaluation), &folder, options.force)?;
     let done = Done {
         experiment: session.plan.experiment.clone(),

@@ -1,7 +1,6 @@
 //! Writing a model: whole or not at all, weights beside it where one message cannot hold them.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -10,6 +9,7 @@ use super::error::GraphError;
 use super::external;
 use super::model::Model;
 use super::proto::{LOCATION_EXTERNAL, MAX_MESSAGE_BYTES, StringStringEntryProto, TensorProto};
+use crate::store::publish_with;
 
 /// Weights of fewer bytes stay inside the message even where the others go out.
 const INLINE_BYTES: usize = 1024;
@@ -115,37 +115,13 @@ fn file_error(path: &Path, message: impl Into<String>) -> GraphError {
     GraphError::File { path: path.display().to_string(), message: message.into() }
 }
 
-/// Writes under a temporary name, syncs, renames: readers see the old file or the whole new one.
+/// Whole or not at all, as all files of ours.
 fn publish(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), GraphError> {
-    let temporary = with_suffix(path, &format!(".tmp{}", std::process::id()));
-    let written = write_synced(&temporary, fill)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .and_then(|()| sync_folder(path));
-    written.map_err(|error| {
-        // Nothing is lost when this fails: the temporary file is ours alone and named so.
-        let _ = std::fs::remove_file(&temporary);
-        file_error(path, format!("cannot be written: {error}"))
-    })
-}
-
-fn write_synced(
-    temporary: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> std::io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(temporary)?;
-    let mut out = BufWriter::new(file);
-    fill(&mut out)?;
-    out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
-}
-
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
+    publish_with(path, fill)
+        .map_err(|error| file_error(path, format!("cannot be written: {error}")))
 }
 
 #[cfg(test)]

@@ -47,20 +47,12 @@ impl ReferenceIdentity {
     /// # Errors
     /// [`PlanError::Reference`] with the field that differs.
     pub fn check(&self, extractor: &ExtractorId) -> Result<(), PlanError> {
-        let differs = |field, got: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
-            let (got, expected) = (got.to_string(), expected.to_string());
+        let dim = (self.dim != extractor.dim)
+            .then(|| ("dimension", self.dim.to_string(), extractor.dim.to_string()));
+        let network = || self.extractor.as_ref().and_then(|theirs| theirs.difference(extractor));
+        if let Some((field, got, expected)) = dim.or_else(network) {
             let dataset = self.dataset.clone();
-            Err(PlanError::Reference { dataset, field, got, expected })
-        };
-        if self.dim != extractor.dim {
-            return differs("dimension", &self.dim, &extractor.dim);
-        }
-        let Some(theirs) = &self.extractor else { return Ok(()) };
-        if theirs.preprocess != extractor.preprocess {
-            return differs("preprocessing", &theirs.preprocess, &extractor.preprocess);
-        }
-        if theirs.sha256 != extractor.sha256 {
-            return differs("network sha256", &theirs.sha256, &extractor.sha256);
+            return Err(PlanError::Reference { dataset, field, got, expected });
         }
         Ok(())
     }

@@ -189,6 +189,8 @@ pub(crate) mod tests {
                 sha256: "0".repeat(64),
                 preprocess: "grid-2".into(),
                 dim: 12,
+                output: Some("features".into()),
+                input_size: Some(8),
             },
             reference: ReferenceIdentity {
                 dataset: "toy".into(),
@@ -302,6 +304,14 @@ pub(crate) mod tests {
         };
         assert_eq!(other(|extractor| extractor.preprocess.push('x')), "preprocessing");
         assert_eq!(other(|extractor| extractor.sha256.push('x')), "network sha256");
+        assert_eq!(other(|extractor| extractor.output = Some("logits".into())), "network output");
+        assert_eq!(other(|extractor| extractor.input_size = Some(9)), "network input size");
+        // Statistics of early versions do not say, and are not refused for it.
+        let silent = |reference: &mut ReferenceIdentity| {
+            let extractor = reference.extractor.as_mut().unwrap();
+            (extractor.output, extractor.input_size) = (None, None);
+        };
+        assert_eq!(refused(&silent), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::ReportError;
+use crate::store::digest::sha256_hex;
 
 /// Version of the form of `run.json`.
 pub const FORMAT: u32 = 1;
@@ -41,7 +42,38 @@ pub struct RunRecord {
     pub details: Map<String, Value>,
 }
 
+const SEAL: &str = "record_sha256";
+const ARTEFACTS: &str = "artefacts";
+
 impl RunRecord {
+    /// The record with the hash of every file that stands beside it, and with its own.
+    #[must_use]
+    pub fn sealed(mut self, artefacts: &BTreeMap<String, String>) -> Self {
+        let hashes = artefacts.iter().map(|(name, sha256)| (name.clone(), sha256.clone().into()));
+        self.details.insert(ARTEFACTS.to_owned(), Value::Object(hashes.collect()));
+        let seal = self.own_hash();
+        self.details.insert(SEAL.to_owned(), seal.into());
+        self
+    }
+
+    /// Name and hash of every file beside the record; `None` where the record is not what was written, or was
+    /// written by an early version.
+    pub fn artefacts(&self) -> Option<BTreeMap<String, String>> {
+        let seal = self.details.get(SEAL)?.as_str()?;
+        if seal != self.own_hash() {
+            return None;
+        }
+        let hashes = self.details.get(ARTEFACTS)?.as_object()?;
+        hashes.iter().map(|(name, hash)| Some((name.clone(), hash.as_str()?.to_owned()))).collect()
+    }
+
+    /// Hash of everything but the hash itself.
+    fn own_hash(&self) -> String {
+        let mut bare = self.clone();
+        bare.details.remove(SEAL);
+        sha256_hex(serde_json::to_string(&bare).unwrap_or_default().as_bytes())
+    }
+
     /// Pretty JSON with a newline at its end; keys in fixed order, so that two runs differ where they differ.
     ///
     /// # Errors
@@ -112,6 +144,17 @@ mod tests {
     #[test]
     fn a_record_survives_writing_and_reading() {
         assert_eq!(RunRecord::from_json(&record().to_json().unwrap()).unwrap(), record());
+    }
+
+    #[test]
+    fn a_sealed_record_knows_its_files_and_every_change_of_itself() {
+        let files: BTreeMap<_, _> = [("table.md".to_owned(), "ab".repeat(32))].into();
+        let sealed = record().sealed(&files);
+        let text = sealed.to_json().unwrap();
+        assert_eq!(RunRecord::from_json(&text).unwrap().artefacts(), Some(files));
+        let other = text.replace("12.5", "12.6");
+        assert_eq!(RunRecord::from_json(&other).unwrap().artefacts(), None);
+        assert_eq!(record().artefacts(), None);
     }
 
     #[test]

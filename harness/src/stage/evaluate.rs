@@ -1,6 +1,7 @@
 //! Scores and features to numbers.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use dubench_metrics::{Gaussian, MetricError, Reference};
@@ -16,7 +17,7 @@ use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::records::{CurveRow, MetricRow, ScoreTable};
 use crate::store::statistics::Statistics;
-use crate::store::{Provenance, StoreError, features, publish, results, sidecar};
+use crate::store::{Kind, Provenance, StoreError, features, publish, results, sidecar};
 
 use super::{Run, StageError, features as features_stage, generate, inputs};
 
@@ -73,7 +74,7 @@ struct Pool {
 /// its band, and the errors of files and metrics.
 pub fn evaluate(run: &Run<'_>, experiment: &Experiment) -> Result<Evaluation, StageError> {
     let start = Instant::now();
-    let inputs = complete(run)?;
+    let inputs = inputs_digest(run, experiment, &complete(run)?)?;
     let plan_id = run.plan.id();
     if let Some(found) = find(run, &plan_id, &inputs)? {
         check_gates(experiment, run.plan, &found.rows)?;
@@ -87,6 +88,19 @@ pub fn evaluate(run: &Run<'_>, experiment: &Experiment) -> Result<Evaluation, St
     write(run, &plan_id, inputs, (&evaluation, &timings))?;
     check_gates(experiment, run.plan, &evaluation.rows)?;
     Ok(evaluation)
+}
+
+/// Digest of everything but the plan that the rows are made of: what the parts claim, which methods the model
+/// could not serve and why, and the published numbers beside which the rows stand.
+fn inputs_digest(
+    run: &Run<'_>,
+    experiment: &Experiment,
+    parts: &str,
+) -> Result<String, StageError> {
+    let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
+    // Nothing of it stands in the rows, but a damaged one is no better than a damaged part.
+    Manifest::read(&run.layout.manifest(StageName::Features))?;
+    Ok(fingerprint(&(parts, manifest.not_applicable, published(experiment)?)))
 }
 
 /// Checks that every part stands whole; the digest of what they claim.
@@ -133,7 +147,7 @@ fn find(run: &Run<'_>, plan_id: &str, inputs: &str) -> Result<Option<Evaluation>
         return Ok(None);
     };
     let Ok(known) = serde_json::from_str::<Evaluated>(&text) else { return Ok(None) };
-    let files = ["metrics.parquet", "curves.parquet", "scores.parquet"];
+    let files = ["metrics.parquet", "curves.parquet", "scores.parquet", TIMINGS];
     if known.plan_id != plan_id || known.inputs != inputs {
         return Ok(None);
     }
@@ -149,11 +163,17 @@ fn find(run: &Run<'_>, plan_id: &str, inputs: &str) -> Result<Option<Evaluation>
 /// Reads the results of a run.
 ///
 /// # Errors
-/// [`StageError::Store`].
+/// [`StageError::Store`] for files that are missing, damaged, or of another plan.
 pub fn read(run: &Run<'_>) -> Result<Evaluation, StageError> {
-    let rows = results::read_metrics(&run.layout.run_file("metrics.parquet"))?;
-    let curves = results::read_curves(&run.layout.run_file("curves.parquet"))?;
-    let scores = results::read_scores(&run.layout.run_file("scores.parquet"))?;
+    let plan_id = run.plan.id();
+    let file = |name: &str, kind: Kind| -> Result<PathBuf, StageError> {
+        let path = run.layout.run_file(name);
+        results::require_plan(&path, kind, &plan_id)?;
+        Ok(path)
+    };
+    let rows = results::read_metrics(&file("metrics.parquet", Kind::Metrics)?)?;
+    let curves = results::read_curves(&file("curves.parquet", Kind::Curves)?)?;
+    let scores = results::read_scores(&file("scores.parquet", Kind::Scores)?)?;
     let digest = results::metrics_digest(&rows);
     Ok(Evaluation { rows, curves, scores, digest, found: true })
 }
@@ -169,20 +189,32 @@ fn write(
     results::write_metrics(&file("metrics.parquet"), &evaluation.rows, plan_id, &provenance)?;
     results::write_curves(&file("curves.parquet"), &evaluation.curves, plan_id, &provenance)?;
     results::write_scores(&file("scores.parquet"), &evaluation.scores, plan_id, &provenance)?;
-    json(run, "timings.json", timings)?;
+    let path = file(TIMINGS);
+    sidecar::publish_sealed(&path, json(&path, timings)?.as_bytes())?;
     // Last: without it the evaluation did not take place.
     let metrics = evaluation.digest.clone();
-    json(run, "evaluated.json", &Evaluated { plan_id: plan_id.to_owned(), inputs, metrics })
+    let path = file("evaluated.json");
+    let text = json(&path, &Evaluated { plan_id: plan_id.to_owned(), inputs, metrics })?;
+    publish(&path, text.as_bytes()).map_err(StoreError::write(&path))?;
+    Ok(())
 }
 
-fn json<T: Serialize>(run: &Run<'_>, name: &str, value: &T) -> Result<(), StageError> {
-    let path = run.layout.run_file(name);
-    let mut text =
-        serde_json::to_string_pretty(value).map_err(|error| StoreError::malformed(&path, error))?;
-    text.push('\n');
-    publish(&path, text.as_bytes())
-        .map_err(|source| StoreError::Write { path: path.clone(), source })?;
-    Ok(())
+fn json<T: Serialize>(path: &Path, value: &T) -> Result<String, StoreError> {
+    let text = serde_json::to_string_pretty(value).map_err(StoreError::decode(path))?;
+    Ok(text + "\n")
+}
+
+const TIMINGS: &str = "timings.json";
+
+/// Reads the times of an evaluated run.
+///
+/// # Errors
+/// [`StageError::Store`] for a file that is missing or damaged.
+pub fn read_timings(run: &Run<'_>) -> Result<Timings, StageError> {
+    let path = run.layout.run_file(TIMINGS);
+    sidecar::require(&path)?;
+    let text = std::fs::read(&path).map_err(StoreError::read(&path))?;
+    Ok(serde_json::from_slice(&text).map_err(StoreError::decode(&path))?)
 }
 
 pub(super) fn compute(

@@ -1,5 +1,6 @@
 //! Features of generated images, block by block, kept by the content of the images.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +12,7 @@ use crate::model::{FeatureExtractor, ModelError};
 use crate::plan::{Block, outstanding};
 use crate::store::features::{self, FeaturePart};
 use crate::store::layout::StageName;
+use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::{Provenance, StoreError};
 
@@ -68,6 +70,9 @@ pub fn features(
     if !blocks.is_empty() {
         let n_networks = n_networks.get().min(blocks.len());
         let mut networks = (0..n_networks).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+        if let Some(network) = networks.first() {
+            manifest(run, network, batch_size).establish(&run.layout.manifest(STAGE))?;
+        }
         run.progress.begin(STAGE.as_str(), found_images + summary.n_images, found_images);
         let ended = work(run, batch_size, &mut networks, &blocks);
         run.progress.end();
@@ -95,6 +100,32 @@ pub fn is_done(run: &Run<'_>, block: &Block) -> Result<bool, StoreError> {
         return Ok(true);
     }
     Err(StoreError::Mismatch { path, field: "images sha256".to_owned(), got, expected })
+}
+
+/// What the features are made with: network and preprocessing are in the stage id, their runtime is not.
+fn manifest(run: &Run<'_>, network: &OpenExtractor, batch_size: NonZeroUsize) -> Manifest {
+    let text = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+    };
+    let (id, provenance) = (network.extractor.id(), &network.provenance);
+    Manifest {
+        fixed: text(&[
+            ("plan", run.layout.stage_id(STAGE).to_owned()),
+            ("extractor", id.name.clone()),
+            ("extractor sha256", id.sha256.clone()),
+            ("preprocess", id.preprocess.clone()),
+            ("output", id.output.clone().unwrap_or_default()),
+            ("input size", id.input_size.map(|size| size.to_string()).unwrap_or_default()),
+            ("runtime", provenance.runtime.clone()),
+            ("device", provenance.device.clone()),
+        ]),
+        noted: text(&[
+            ("version", provenance.version.clone()),
+            ("revision", provenance.revision.clone().unwrap_or_default()),
+            ("batch_size", batch_size.to_string()),
+        ]),
+        not_applicable: BTreeMap::new(),
+    }
 }
 
 fn checks(stage_id: &str) -> Checks<'_> {
@@ -132,7 +163,7 @@ fn work(
 }
 
 /// Features of a block; `None` when a stop was asked for.
-fn extract_block(
+pub(super) fn extract_block(
     run: &Run<'_>,
     batch_size: NonZeroUsize,
     network: &mut OpenExtractor,

@@ -6,7 +6,10 @@
 pub mod build;
 pub mod error;
 pub mod evaluate;
+#[cfg(test)]
+mod fault_tests;
 pub mod features;
+pub mod gc;
 pub mod generate;
 pub mod inputs;
 pub mod models;

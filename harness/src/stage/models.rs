@@ -117,5 +117,7 @@ pub fn extractor_id(
         sha256: yaml.file.sha256,
         preprocess: preprocess.unwrap_or(yaml.preprocess).as_str().to_owned(),
         dim: yaml.output.dim,
+        output: Some(yaml.output.name),
+        input_size: Some(yaml.input.size),
     })
 }

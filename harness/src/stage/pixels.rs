@@ -20,6 +20,8 @@ impl PixelFeatures {
             sha256: crate::plan::canonical::sha256_hex(b"pixel block means"),
             preprocess: format!("grid-{grid}"),
             dim: 3 * grid * grid,
+            output: None,
+            input_size: None,
         };
         Self { grid, id }
     }

@@ -9,6 +9,7 @@ use crate::report::input::{Exhibit, RankEnd, ReportInput};
 use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};
 use crate::store::records::{ImagePart, ScoreTable};
+use crate::store::sidecar;
 use crate::units::{BlockId, SampleId};
 
 use super::evaluate::{self, Evaluation};
@@ -46,7 +47,10 @@ pub fn report_input(run: &Run<'_>, experiment: &Experiment) -> Result<ReportInpu
 }
 
 /// Sentences that must stand under the table.
-fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, StageError> {
+///
+/// # Errors
+/// [`StageError::Config`] or [`StageError::Published`] for the published numbers.
+pub fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, StageError> {
     let plan = run.plan;
     let reference = match plan.reference.n {
         Some(n) => format!("{} ({n} images)", plan.reference.dataset),
@@ -95,6 +99,7 @@ fn exhibits(run: &Run<'_>, scores: &ScoreTable) -> Result<Vec<Exhibit>, StageErr
     let mut placed = Vec::new();
     for (block, choices) in by_block {
         let path = run.layout.part(StageName::Generate, BlockId(block));
+        sidecar::require(&path)?;
         let part = part::read(&path, run.layout.stage_id(StageName::Generate), Parts::All)?;
         for choice in choices {
             let (method, score) = {

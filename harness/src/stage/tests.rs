@@ -13,7 +13,7 @@ use super::features::features;
 use super::generate::{GenerateOptions, generate};
 use super::report::report_input;
 use super::run::{self, status};
-use super::verify::verify;
+use super::verify::{Networks, verify};
 use super::{Progress, Run, Sharing, Silent, StageError, Stop, inputs, models};
 use crate::config::Experiment;
 use crate::exit::{Exit, Exits};
@@ -30,10 +30,10 @@ use crate::units::BlockId;
 const TINY: &str = include_str!("../plan/tiny.yaml");
 
 /// An experiment in a folder of its own, with a reference of twelve independent pixel means.
-struct Bench {
-    folder: tempfile::TempDir,
-    experiment: Experiment,
-    plan: Plan,
+pub(super) struct Bench {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) experiment: Experiment,
+    pub(super) plan: Plan,
 }
 
 impl Bench {
@@ -41,8 +41,14 @@ impl Bench {
         Self::edited(|text| text)
     }
 
-    fn edited(edit: impl FnOnce(String) -> String) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    pub(super) fn edited(edit: impl FnOnce(String) -> String) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), edit)
+    }
+
+    pub(super) fn in_folder(
+        folder: tempfile::TempDir,
+        edit: impl FnOnce(String) -> String,
+    ) -> Self {
         let mut bytes = Vec::new();
         let mut npz = NpzWriter::new(std::io::Cursor::new(&mut bytes));
         npz.add_array("mu", &Array1::from_elem(12, 0.55)).unwrap();
@@ -56,7 +62,7 @@ impl Bench {
         Self { folder, experiment, plan }
     }
 
-    fn work(&self, name: &str) -> PathBuf {
+    pub(super) fn work(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -80,15 +86,16 @@ impl Bench {
     }
 
     /// All stages in the work folder `name`.
-    fn all(&self, name: &str, batch: usize) -> Result<Evaluation, StageError> {
+    pub(super) fn all(&self, name: &str, batch: usize) -> Result<Evaluation, StageError> {
         let stop = Stop::default();
-        let run = self.run(name, Shard::whole(), &stop);
+        let work = self.work(name);
+        let run = Run::open(&self.plan, &work, Shard::whole(), (&stop, &Silent))?;
         self.generate(&run, batch)?;
         self.features(&run)?;
         evaluate(&run, &self.experiment)
     }
 
-    fn run<'a>(&'a self, name: &str, shard: Shard, stop: &'a Stop) -> Run<'a> {
+    pub(super) fn run<'a>(&'a self, name: &str, shard: Shard, stop: &'a Stop) -> Run<'a> {
         Run::open(&self.plan, &self.work(name), shard, (stop, &Silent)).unwrap()
     }
 
@@ -230,7 +237,10 @@ fn what_a_killed_process_leaves_behind_is_made_good() {
     bench.generate(&run, 16).unwrap();
     // Killed between a part and its hash, in the middle of a part, and after a hash without a part.
     std::fs::remove_file(sidecar_path(&bench.part("killed", StageName::Generate, 0))).unwrap();
-    let half = run.layout.stage_folder(StageName::Generate).join(".block-000001.parquet.99-0.tmp");
+    let half = run
+        .layout
+        .stage_folder(StageName::Generate)
+        .join(".block-000001.parquet.0123456789abcdef.tmp");
     publish(&half, b"PAR1 half").unwrap();
     std::fs::remove_file(bench.part("killed", StageName::Generate, 2)).unwrap();
     let summary = bench.generate(&run, 16).unwrap();
@@ -559,7 +569,12 @@ fn verification_recomputes_blocks_and_numbers_and_finds_what_was_exchanged() {
     let digest = bench.all("work", 16).unwrap().digest;
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
-    let verify = |n| verify(&run, &bench.experiment, (n, one_network(7)), &mut || bench.open());
+    let verify = |n| {
+        let mut extractor =
+            || models::open_extractor(&bench.experiment, &RuntimeOptions::default());
+        let networks = Networks { model: &mut || bench.open(), extractor: &mut extractor };
+        verify(&run, &bench.experiment, (n, one_network(7)), networks)
+    };
     let verification = verify(2).unwrap();
     assert_eq!((verification.n_parts, verification.recomputed.len()), (6, 2));
     assert_eq!(verification.metrics_sha256, digest);

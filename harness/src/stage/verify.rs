@@ -10,25 +10,42 @@ use crate::noise::{NoiseKey, Purpose, uniform_below};
 use crate::plan::Block;
 use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};
-use crate::store::{StoreError, features as feature_parts};
+use crate::store::{StoreError, features as feature_parts, results};
 use crate::units::SampleId;
 
 use super::build::OpenModel;
+use super::evaluate::Evaluation;
+use super::features::{OpenExtractor, extract_block};
 use super::generate::{GenerateOptions, generate_block};
 use super::{Run, StageError, evaluate};
+
+/// How networks are opened; only where something is computed again.
+pub struct Networks<'a> {
+    /// The model.
+    pub model: &'a mut dyn FnMut() -> Result<OpenModel, StageError>,
+    /// The feature network.
+    pub extractor: &'a mut dyn FnMut() -> Result<OpenExtractor, StageError>,
+}
+
+impl std::fmt::Debug for Networks<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Networks")
+    }
+}
 
 /// What was verified. Whatever did not hold is an error instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Parts whose hash and content were checked.
     pub n_parts: u64,
-    /// Blocks that were generated again.
+    /// Blocks whose images and features were made again.
     pub recomputed: Vec<u64>,
     /// Digest of the numbers, computed again and equal to the stored one.
     pub metrics_sha256: String,
 }
 
-/// Verifies a finished run; `n_blocks` blocks, chosen by the seed of the plan, are generated again.
+/// Verifies a finished run; images and features of `n_blocks` blocks, chosen by the seed of the plan, are made
+/// again, and so are all numbers, curves and scores.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] for content that is not its digest, [`StoreError::Disagreement`] for a block or numbers
@@ -37,17 +54,40 @@ pub fn verify(
     run: &Run<'_>,
     experiment: &Experiment,
     (n_blocks, options): (u64, GenerateOptions),
-    open: &mut dyn FnMut() -> Result<OpenModel, StageError>,
+    networks: Networks<'_>,
 ) -> Result<Verification, StageError> {
     evaluate::complete(run)?;
     for block in run.plan.blocks() {
         contents(run, &block)?;
     }
-    let recomputed = recompute(run, (n_blocks, options), open)?;
-    let stored = evaluate::read(run)?.digest;
+    let recomputed = recompute(run, (n_blocks, options), networks)?;
+    let stored = evaluate::read(run)?;
+    evaluate::read_timings(run)?;
     let (again, _) = evaluate::compute(run, experiment, &run.plan.id())?;
-    agree(run.layout.run_file("metrics.parquet"), &again.digest, &stored)?;
-    Ok(Verification { n_parts: 2 * run.plan.n_blocks(), recomputed, metrics_sha256: stored })
+    tables_agree(run, &again, &stored)?;
+    let n_parts = 2 * run.plan.n_blocks();
+    Ok(Verification { n_parts, recomputed, metrics_sha256: stored.digest })
+}
+
+/// Holds the three tables of an evaluation against those of a second one.
+fn tables_agree(run: &Run<'_>, again: &Evaluation, stored: &Evaluation) -> Result<(), StageError> {
+    let tables = [
+        ("metrics.parquet", again.digest.clone(), stored.digest.clone()),
+        (
+            "curves.parquet",
+            results::curves_digest(&again.curves),
+            results::curves_digest(&stored.curves),
+        ),
+        (
+            "scores.parquet",
+            results::scores_digest(&again.scores),
+            results::scores_digest(&stored.scores),
+        ),
+    ];
+    for (name, ours, theirs) in tables {
+        agree(run.layout.run_file(name), &ours, &theirs)?;
+    }
+    Ok(())
 }
 
 /// Holds the content of a block's parts against the digests inside them.
@@ -65,18 +105,26 @@ fn contents(run: &Run<'_>, block: &Block) -> Result<(), StageError> {
 fn recompute(
     run: &Run<'_>,
     (n_blocks, options): (u64, GenerateOptions),
-    open: &mut dyn FnMut() -> Result<OpenModel, StageError>,
+    networks: Networks<'_>,
 ) -> Result<Vec<u64>, StageError> {
     let chosen = chosen(run.plan.seed, run.plan.n_blocks(), n_blocks);
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
-    let mut model = open()?;
+    let (mut model, mut extractor) = ((networks.model)()?, (networks.extractor)()?);
     for block in run.plan.blocks().filter(|block| chosen.contains(&block.id.0)) {
         let path = run.layout.part(StageName::Generate, block.id);
         let again = part::content_digest(&generate_block(run, options, &mut model, &block)?);
         let id = run.layout.stage_id(StageName::Generate);
         agree(path.clone(), &again, &part::claims(&path, id)?.content_sha256)?;
+        let Some(again) = extract_block(run, options.batch_size, &mut extractor, &block)? else {
+            let (done, total) = (0, chosen.len());
+            return Err(StageError::Interrupted { stage: "verify", done, total });
+        };
+        let path = run.layout.part(StageName::Features, block.id);
+        let id = run.layout.stage_id(StageName::Features);
+        let again = feature_parts::content_digest(&again);
+        agree(path.clone(), &again, &feature_parts::claims(&path, id)?.content_sha256)?;
     }
     Ok(chosen.into_iter().collect())
 }

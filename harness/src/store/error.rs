@@ -36,6 +36,14 @@ pub enum StoreError {
         /// Hash recorded.
         expected: String,
     },
+    /// There is no hash beside it, so that nobody can say whether it is what was written.
+    #[error("{}: there is no {} beside it: its writer was stopped before it could vouch for it, or it was copied without; run `dubench run` again, or copy both", path.display(), sidecar.display())]
+    Unsealed {
+        /// The file.
+        path: PathBuf,
+        /// The file that should hold its hash.
+        sidecar: PathBuf,
+    },
     /// Its content is not what its name promises.
     #[error("{}: {message}: the file is damaged or not ours; delete it and run the same command again", path.display())]
     Malformed {
@@ -103,9 +111,10 @@ impl Exits for StoreError {
         match self {
             Self::Read { .. } | Self::Mismatch { .. } => Exit::Input,
             Self::Write { .. } | Self::Busy { .. } => Exit::Resources,
-            Self::Damaged { .. } | Self::Malformed { .. } | Self::Disagreement { .. } => {
-                Exit::Integrity
-            }
+            Self::Damaged { .. }
+            | Self::Unsealed { .. }
+            | Self::Malformed { .. }
+            | Self::Disagreement { .. } => Exit::Integrity,
         }
     }
 }

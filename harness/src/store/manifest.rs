@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::ContentHasher;
 use super::{Publication, StoreError, publish_new};
 
 /// Inputs of a stage.
@@ -19,13 +20,43 @@ pub struct Manifest {
     pub not_applicable: BTreeMap<String, String>,
 }
 
+/// A manifest in its file, with the digest of what it says.
+///
+/// # Why not a sidecar?
+/// A manifest is published once and never replaced, and its reasons stand in tables. Between file and sidecar a
+/// process can be stopped, and nobody could tell then whether the file is what was written.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    fixed: BTreeMap<String, String>,
+    noted: BTreeMap<String, String>,
+    not_applicable: BTreeMap<String, String>,
+    content_sha256: String,
+}
+
 impl Manifest {
+    /// Digest of everything that it says.
+    fn digest(&self) -> String {
+        let mut hasher = ContentHasher::default();
+        let parts =
+            [("fixed", &self.fixed), ("noted", &self.noted), ("absent", &self.not_applicable)];
+        for (part, entries) in parts {
+            hasher.piece("part", part.as_bytes());
+            for (key, value) in entries {
+                hasher.piece(key, value.as_bytes());
+            }
+        }
+        hasher.finish()
+    }
+
     /// Publishes the manifest of a new stage, or compares it with that of an earlier process.
     ///
     /// # Errors
     /// [`StoreError::Mismatch`] naming the field, [`StoreError::Write`], [`StoreError::Malformed`].
     pub fn establish(&self, path: &Path) -> Result<(), StoreError> {
-        let mut text = serde_json::to_string_pretty(self).map_err(StoreError::decode(path))?;
+        let Self { fixed, noted, not_applicable } = self.clone();
+        let stored = Stored { fixed, noted, not_applicable, content_sha256: self.digest() };
+        let mut text = serde_json::to_string_pretty(&stored).map_err(StoreError::decode(path))?;
         text.push('\n');
         match publish_new(path, text.as_bytes()).map_err(StoreError::write(path))? {
             Publication::New => Ok(()),
@@ -38,8 +69,16 @@ impl Manifest {
     /// # Errors
     /// [`StoreError::Read`], [`StoreError::Malformed`].
     pub fn read(path: &Path) -> Result<Self, StoreError> {
-        let text = std::fs::read_to_string(path).map_err(StoreError::read(path))?;
-        serde_json::from_str(&text).map_err(StoreError::decode(path))
+        let text = std::fs::read(path).map_err(StoreError::read(path))?;
+        let stored: Stored = serde_json::from_slice(&text).map_err(StoreError::decode(path))?;
+        let Stored { fixed, noted, not_applicable, content_sha256: expected } = stored;
+        let manifest = Self { fixed, noted, not_applicable };
+        let got = manifest.digest();
+        if got == expected {
+            return Ok(manifest);
+        }
+        let message = format!("the digest of its content is {got}, it says {expected}");
+        Err(StoreError::malformed(path, message))
     }
 
     fn agree(&self, path: &Path, now: &Self) -> Result<(), StoreError> {
@@ -101,5 +140,20 @@ mod tests {
         other.noted.insert("threads".into(), "7".into());
         other.establish(&path).unwrap();
         assert_eq!(Manifest::read(&path).unwrap(), example());
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest.json");
+        example().establish(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            super::super::publish(&path, &flipped).unwrap();
+            let error = Manifest::read(&path).unwrap_err();
+            assert_eq!(error.exit(), Exit::Integrity, "byte {at}: {error}");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Files appear whole or not at all.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-static NEXT: AtomicU64 = AtomicU64::new(0);
+use super::fault::{self, Guarded};
 
 /// Writes `bytes` under `path` so that no reader, and no crash, ever sees a part of them: a
 /// temporary file in the same folder, `fsync`, rename, `fsync` of the folder.
@@ -13,15 +14,51 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// # Errors
 /// Those of the file system; the temporary file is removed.
 pub fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    publish_with(path, |out| out.write_all(bytes))
+}
+
+/// As [`publish`], for content that is written piece by piece.
+///
+/// # Errors
+/// Those of `fill` and of the file system; the temporary file is removed.
+///
+/// # Examples
+/// ```
+/// let folder = std::env::temp_dir().join("dubench-publish-with");
+/// std::fs::create_dir_all(&folder)?;
+/// let path = folder.join("numbers");
+/// dubench::store::publish_with(&path, |out| (0..3).try_for_each(|i| writeln!(out, "{i}")))?;
+/// assert_eq!(std::fs::read_to_string(&path)?, "0\n1\n2\n");
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn publish_with(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = folder_of(path);
     let temporary = temporary_beside(path, folder)?;
-    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_synced(&temporary, fill)
+        .and_then(|()| fault::point("rename"))
+        .and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // The first error is the one to report; a left-over is never read.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
-    File::open(folder)?.sync_all()
+    sync_folder(folder)
+}
+
+/// Removes a file, if it is there, for good.
+///
+/// # Errors
+/// Those of the file system.
+pub fn remove(path: &Path) -> io::Result<()> {
+    fault::point("remove")?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// How a file that must not be replaced came to be.
@@ -49,11 +86,13 @@ pub fn publish_new(path: &Path, bytes: &[u8]) -> io::Result<Publication> {
     }
     let folder = folder_of(path);
     let temporary = temporary_beside(path, folder)?;
-    let linked = write_synced(&temporary, bytes).and_then(|()| link_or_rename(&temporary, path));
+    let linked = write_synced(&temporary, |out| out.write_all(bytes))
+        .and_then(|()| fault::point("link"))
+        .and_then(|()| link_or_rename(&temporary, path));
     // Whatever happened, the temporary name has served; a left-over is never read.
-    let _ = fs::remove_file(&temporary);
+    let _ = remove(&temporary);
     let publication = linked?;
-    File::open(folder)?.sync_all()?;
+    sync_folder(folder)?;
     Ok(publication)
 }
 
@@ -83,24 +122,69 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fault::point("sync of the folder")?;
+    File::open(folder)?.sync_all()
+}
+
+const TEMPORARY: &str = ".tmp";
+const NONCE_DIGITS: usize = 16;
+
+/// `.NAME.0123456789abcdef.tmp`.
+///
+/// # Why random, and not the process id?
+/// Containers on one shared folder all have a process 1 on hosts of one name. Two of them would take the same
+/// name for the same part, and the slower one would fail on the other's file.
 fn temporary_beside(path: &Path, folder: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", path.display()))
     })?;
-    let nonce = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = format!(".{}.{}-{nonce}.tmp", name.to_string_lossy(), std::process::id());
-    Ok(folder.join(name))
+    // The standard library seeds this from the system for every thread and moves on with every call.
+    let nonce = RandomState::new().build_hasher().finish();
+    let name = name.to_string_lossy();
+    Ok(folder.join(format!(".{name}.{nonce:0NONCE_DIGITS$x}{TEMPORARY}")))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
+/// Whether `name` is that of a temporary file of ours: what a killed process leaves behind.
+///
+/// # Examples
+/// ```
+/// use dubench::store::publish::is_temporary;
+/// assert!(is_temporary(".block-000001.parquet.0123456789abcdef.tmp"));
+/// assert!(!is_temporary("block-000001.parquet") && !is_temporary(".mine.tmp"));
+/// ```
+pub fn is_temporary(name: &str) -> bool {
+    let nonce = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(TEMPORARY))
+        .and_then(|name| name.rsplit_once('.'))
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(_, nonce)| nonce);
+    nonce.is_some_and(|nonce| {
+        nonce.len() == NONCE_DIGITS && nonce.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+fn write_synced(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    fault::point("create")?;
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut out = BufWriter::new(Guarded(file));
+    fill(&mut out)?;
+    let Guarded(file) = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    fault::point("sync")?;
     file.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Publication, publish, publish_new};
+    use std::io::Write;
+    use std::path::Path;
+
+    use super::super::fault::tests::{EIO, ENOSPC, Ended, Fault, with_fault};
+    use super::{Publication, is_temporary, publish, publish_new, publish_with, temporary_beside};
 
     #[test]
     fn a_published_file_holds_the_bytes_and_nothing_else_is_left() {
@@ -145,6 +229,72 @@ mod tests {
         assert_eq!(publish_new(&path, b"first").unwrap(), Publication::New);
         assert_eq!(publish_new(&path, b"second").unwrap(), Publication::AlreadyThere);
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    }
+
+    #[test]
+    fn temporary_names_never_repeat_and_are_known_as_ours() {
+        let folder = Path::new("w");
+        let name = || temporary_beside(Path::new("w/part"), folder).unwrap();
+        let names: std::collections::BTreeSet<_> = (0..1000).map(|_| name()).collect();
+        assert_eq!(names.len(), 1000);
+        let plain = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(names.iter().all(|path| is_temporary(&plain(path))));
+        for name in ["part", ".part.tmp", ".part.12-0.tmp", ".0123456789abcdef.tmp", "..tmp", ""] {
+            assert!(!is_temporary(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn wherever_a_publication_is_killed_the_file_is_the_old_one_or_the_new_one() {
+        let (old, new) = ([b'o'; 5000], [b'n'; 9000]);
+        let mut seen = Vec::new();
+        for at in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("part");
+            publish(&path, &old).unwrap();
+            let (ended, hit) = with_fault(Fault::Kill, at, || publish(&path, &new));
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(bytes == old || bytes == new, "killed at {hit:?}");
+            let Some(hit) = hit else { break };
+            assert!(matches!(ended, Ended::Killed));
+            seen.push(hit);
+            publish(&path, &new).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), new);
+        }
+        assert_eq!(seen, ["create", "write", "sync", "rename", "sync of the folder"]);
+    }
+
+    #[test]
+    fn wherever_the_disk_fails_the_error_surfaces_and_a_repetition_succeeds() {
+        let mut n = 0;
+        for fault in [EIO, ENOSPC] {
+            for at in 0.. {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("part");
+                let (ended, hit) = with_fault(fault, at, || publish_new(&path, b"bytes"));
+                let Ended::Returned(result) = ended else { panic!("nobody was killed") };
+                let Some(hit) = hit else { break };
+                n += 1;
+                // A temporary file that cannot be removed is no failure of the publication.
+                assert!(result.is_err() || hit == "remove", "{fault:?} at {hit} was swallowed");
+                assert!(!path.exists() || std::fs::read(&path).unwrap() == b"bytes");
+                publish_new(&path, b"bytes").unwrap();
+                assert_eq!(std::fs::read(&path).unwrap(), b"bytes");
+            }
+        }
+        assert_eq!(n, 2 * 6);
+    }
+
+    #[test]
+    fn content_that_cannot_be_made_is_not_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part");
+        let half = |out: &mut dyn Write| {
+            out.write_all(b"half")?;
+            Err(std::io::Error::other("no more"))
+        };
+        assert_eq!(publish_with(&path, half).unwrap_err().to_string(), "no more");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

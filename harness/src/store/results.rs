@@ -10,7 +10,7 @@ use super::columns::{Columns, Rows};
 use super::digest::ContentHasher;
 use super::envelope::{Envelope, FORMAT, Kind, Provenance};
 use super::records::{CurveRow, MetricRow, ScoreTable};
-use super::{StoreError, publish, sidecar, table};
+use super::{StoreError, sidecar, table};
 use crate::units::SampleId;
 
 /// Digest of rows without their times.
@@ -21,6 +21,36 @@ pub fn metrics_digest(rows: &[MetricRow]) -> String {
         hasher.piece("row", format!("{row:?}").as_bytes());
     }
     hasher.finish()
+}
+
+/// Digest of curves.
+pub fn curves_digest(rows: &[CurveRow]) -> String {
+    let mut hasher = ContentHasher::default();
+    for row in rows {
+        hasher.piece("row", format!("{row:?}").as_bytes());
+    }
+    hasher.finish()
+}
+
+/// Digest of scores, their sample ids and the order of their columns.
+pub fn scores_digest(scores: &ScoreTable) -> String {
+    let mut hasher = ContentHasher::default();
+    let ids: Vec<u8> = scores.samples.iter().flat_map(|id| id.0.to_le_bytes()).collect();
+    hasher.piece("samples", &ids);
+    for (method, values) in &scores.columns {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hasher.piece(method, &bytes);
+    }
+    hasher.finish()
+}
+
+/// Refuses a table that is damaged, or of another plan.
+///
+/// # Errors
+/// [`StoreError::Mismatch`], and those of [`sidecar::require`].
+pub fn require_plan(path: &Path, kind: Kind, plan_id: &str) -> Result<(), StoreError> {
+    sidecar::require(path)?;
+    table::read_envelope(path, kind)?.belongs_to(path, plan_id)
 }
 
 /// Publishes `metrics.parquet`, replacing an earlier one.
@@ -78,7 +108,7 @@ fn numbers(columns: &mut Columns, rows: &[MetricRow]) {
 /// # Errors
 /// [`StoreError::Damaged`], [`StoreError::Malformed`], [`StoreError::Mismatch`], [`StoreError::Read`].
 pub fn read_metrics(path: &Path) -> Result<Vec<MetricRow>, StoreError> {
-    sidecar::standing(path)?;
+    sidecar::require(path)?;
     let (_, batch) = table::read(path, Kind::Metrics, |_| true)?;
     let rows = Rows { path, batch: &batch };
     let mut read = MetricColumns::read(rows)?;
@@ -186,11 +216,8 @@ pub fn write_curves(
         .u64("n_keep", rows.iter().map(|row| row.n_keep))
         .f64("fid", rows.iter().map(|row| row.fid))
         .optional_f64("se", rows.iter().map(|row| row.se));
-    let mut hasher = ContentHasher::default();
-    for row in rows {
-        hasher.piece("row", format!("{row:?}").as_bytes());
-    }
-    let file = File { path, kind: Kind::Curves, plan_id, digest: hasher.finish(), provenance };
+    let digest = curves_digest(rows);
+    let file = File { path, kind: Kind::Curves, plan_id, digest, provenance };
     file.write(&mut columns)
 }
 
@@ -199,7 +226,7 @@ pub fn write_curves(
 /// # Errors
 /// As [`read_metrics`].
 pub fn read_curves(path: &Path) -> Result<Vec<CurveRow>, StoreError> {
-    sidecar::standing(path)?;
+    sidecar::require(path)?;
     let (_, batch) = table::read(path, Kind::Curves, |_| true)?;
     let rows = Rows { path, batch: &batch };
     let (methods, directions) = (rows.text("method")?, rows.text("direction")?);
@@ -231,13 +258,11 @@ pub fn write_scores(
 ) -> Result<(), StoreError> {
     let mut columns = Columns::default();
     columns.u64("sample_id", scores.samples.iter().map(|id| id.0));
-    let mut hasher = ContentHasher::default();
     for (method, values) in &scores.columns {
         columns.f64(method, values.iter().copied());
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        hasher.piece(method, &bytes);
     }
-    let file = File { path, kind: Kind::Scores, plan_id, digest: hasher.finish(), provenance };
+    let digest = scores_digest(scores);
+    let file = File { path, kind: Kind::Scores, plan_id, digest, provenance };
     file.write(&mut columns)
 }
 
@@ -246,7 +271,7 @@ pub fn write_scores(
 /// # Errors
 /// As [`read_metrics`].
 pub fn read_scores(path: &Path) -> Result<ScoreTable, StoreError> {
-    sidecar::standing(path)?;
+    sidecar::require(path)?;
     let (_, batch) = table::read(path, Kind::Scores, |_| true)?;
     let rows = Rows { path, batch: &batch };
     let schema = batch.schema();
@@ -280,16 +305,7 @@ impl File<'_> {
             detail: serde_json::Value::Null,
         };
         let bytes = table::to_bytes(self.path, &columns.finish(self.path)?, &envelope)?;
-        // An old hash beside new bytes reads as damage, so the old hash goes first.
-        let seal = sidecar::sidecar_path(self.path);
-        match std::fs::remove_file(&seal) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StoreError::write(&seal)(error));
-            }
-            _ => {}
-        }
-        publish(self.path, &bytes).map_err(StoreError::write(self.path))?;
-        sidecar::seal(self.path, &bytes)
+        sidecar::publish_sealed(self.path, &bytes)
     }
 }
 
@@ -373,6 +389,18 @@ mod tests {
     }
 
     #[test]
+    fn a_table_without_its_hash_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        let provenance = Provenance::new("closed form", "cpu");
+        write_metrics(&path, &[row("x", Some(1.0))], "p", &provenance).unwrap();
+        std::fs::remove_file(sidecar::sidecar_path(&path)).unwrap();
+        let error = read_metrics(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Unsealed { .. }), "{error}");
+        assert!(error.to_string().contains("m.sha256"), "{error}");
+    }
+
+    #[test]
     fn a_flipped_bit_is_never_a_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m");
@@ -382,7 +410,7 @@ mod tests {
         for at in (0..bytes.len()).step_by(53) {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
-            publish(&path, &flipped).unwrap();
+            super::super::publish(&path, &flipped).unwrap();
             assert!(matches!(read_metrics(&path), Err(StoreError::Damaged { .. })), "byte {at}");
         }
     }

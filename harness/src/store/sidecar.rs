@@ -37,6 +37,34 @@ pub fn seal(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     publish(&sidecar, line.as_bytes()).map_err(StoreError::write(&sidecar))
 }
 
+/// Publishes a file and the hash beside it, replacing earlier ones.
+///
+/// # Errors
+/// [`StoreError::Write`].
+pub fn publish_sealed(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    // An old hash beside new bytes reads as damage, so the old hash goes first.
+    let old = sidecar_path(path);
+    super::remove(&old).map_err(StoreError::write(&old))?;
+    publish(path, bytes).map_err(StoreError::write(path))?;
+    seal(path, bytes)
+}
+
+/// Refuses a file that does not stand with its hash beside it: what a reader asks before it reads.
+///
+/// # Errors
+/// [`StoreError::Read`] when there is no file, [`StoreError::Unsealed`] when there is no hash, and those of
+/// [`standing`].
+pub fn require(path: &Path) -> Result<(), StoreError> {
+    match standing(path)? {
+        Standing::Sealed => Ok(()),
+        Standing::Unsealed => {
+            let sidecar = sidecar_path(path);
+            Err(StoreError::Unsealed { path: path.to_owned(), sidecar })
+        }
+        Standing::Absent => Err(StoreError::read(path)(std::io::ErrorKind::NotFound.into())),
+    }
+}
+
 /// Compares a file with the hash beside it.
 ///
 /// # Errors
@@ -65,6 +93,16 @@ pub fn standing(path: &Path) -> Result<Standing, StoreError> {
     Err(StoreError::Damaged { path: path.to_owned(), sidecar, got, expected })
 }
 
+/// The hash that stands beside a file, without a look at the file.
+///
+/// # Errors
+/// [`StoreError::Read`], [`StoreError::Malformed`].
+pub fn recorded(path: &Path) -> Result<String, StoreError> {
+    let sidecar = sidecar_path(path);
+    let line = std::fs::read_to_string(&sidecar).map_err(StoreError::read(&sidecar))?;
+    recorded_hash(&sidecar, &line)
+}
+
 fn recorded_hash(sidecar: &Path, line: &str) -> Result<String, StoreError> {
     let hash = line.split_whitespace().next().unwrap_or_default();
     if hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -82,12 +120,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part");
         assert_eq!(standing(&path).unwrap(), Standing::Absent);
+        assert!(matches!(require(&path), Err(StoreError::Read { .. })));
         publish(&path, b"content").unwrap();
         assert_eq!(standing(&path).unwrap(), Standing::Unsealed);
+        assert!(matches!(require(&path), Err(StoreError::Unsealed { .. })));
         seal(&path, b"content").unwrap();
         assert_eq!(standing(&path).unwrap(), Standing::Sealed);
+        require(&path).unwrap();
         publish(&path, b"contenu").unwrap();
         assert!(matches!(standing(&path), Err(StoreError::Damaged { .. })));
+        assert!(matches!(require(&path), Err(StoreError::Damaged { .. })));
+        publish_sealed(&path, b"another").unwrap();
+        require(&path).unwrap();
     }
 
     #[test]

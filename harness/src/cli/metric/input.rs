@@ -143,13 +143,15 @@ impl Opened {
     /// Refuses two sides whose features come from different networks or preprocessings.
     pub(super) fn check_comparable(&self, other: &Self) -> Result<(), CliError> {
         match (&self.extractor, &other.extractor) {
-            (Some(ours), Some(theirs)) if ours != theirs => Err(CliError::Mismatch(format!(
-                "{} has features of {}, {} of {}: numbers across networks or preprocessings mean nothing; compute both with the same --extractor and --preprocess",
-                self.path.display(),
-                describe(ours),
-                other.path.display(),
-                describe(theirs)
-            ))),
+            (Some(ours), Some(theirs)) if ours.difference(theirs).is_some() => {
+                Err(CliError::Mismatch(format!(
+                    "{} has features of {}, {} of {}: numbers across networks or preprocessings mean nothing; compute both with the same --extractor and --preprocess",
+                    self.path.display(),
+                    describe(ours),
+                    other.path.display(),
+                    describe(theirs)
+                )))
+            }
             _ => Ok(()),
         }
     }

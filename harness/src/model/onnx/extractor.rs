@@ -52,6 +52,8 @@ impl OnnxExtractor {
             sha256: yaml.file.sha256,
             preprocess: preprocess.as_str().to_owned(),
             dim: yaml.output.dim,
+            output: Some(yaml.output.name.clone()),
+            input_size: Some(yaml.input.size),
         };
         Ok(Self {
             session,

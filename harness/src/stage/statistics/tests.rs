@@ -43,6 +43,8 @@ fn means() -> Means {
         sha256: "0".repeat(64),
         preprocess: "none".to_owned(),
         dim: 3,
+        output: None,
+        input_size: None,
     };
     Means { id, n_asked: 0, fails_after: usize::MAX }
 }
