@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failed test")]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,17 +12,7 @@ const SUBMIT: [&str; 6] = ["submit", "tiny.yaml", "--engine", "slurm", "--scale"
 
 /// Runs `program` in the folder, with `path` as the only place where programs are found.
 fn call(folder: &Folder, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
-    let output = Command::new(program)
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .current_dir(folder.path("."))
-        .output()
-        .unwrap();
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    folder.ended(Command::new(program).args(arguments).envs(variables.iter().copied()))
 }
 
 fn submit(folder: &Folder, more: &[&str], path: &str) -> Ended {
@@ -33,10 +22,7 @@ fn submit(folder: &Folder, more: &[&str], path: &str) -> Ended {
 
 /// An `sbatch` in `bin/` that runs `script`.
 fn scheduler(folder: &Folder, script: &str) -> String {
-    std::fs::create_dir(folder.path("bin")).unwrap();
-    folder.text("bin/sbatch", &format!("#!/bin/sh\n{script}\n"));
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(folder.path("bin/sbatch"), executable).unwrap();
+    folder.program("sbatch", script);
     format!("{}:/usr/bin:/bin", folder.path("bin").display())
 }
 

@@ -61,13 +61,25 @@ impl Folder {
         npz.finish().unwrap();
     }
 
+    /// An executable bash script `bin/NAME`.
+    #[cfg(unix)]
+    pub(crate) fn program(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::create_dir_all(self.path("bin")).unwrap();
+        let name = format!("bin/{name}");
+        self.text(&name, &format!("#!/bin/bash\n{script}\n"));
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(self.path(&name), executable).unwrap();
+    }
+
     /// Runs `dubench` here.
     pub(crate) fn dubench(&self, arguments: &[&str]) -> Ended {
-        let output: Output = Command::new(env!("CARGO_BIN_EXE_dubench"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap();
+        self.ended(Command::new(env!("CARGO_BIN_EXE_dubench")).args(arguments))
+    }
+
+    /// Runs a command here.
+    pub(crate) fn ended(&self, command: &mut Command) -> Ended {
+        let output: Output = command.current_dir(self.folder.path()).output().unwrap();
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
