@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::store::publish;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn file(folder: &Path, name: &str, written: SystemTime) -> PathBuf {
         let path = folder.join(name);
@@ -133,7 +133,7 @@ mod tests {
         let paths = |files: &[Leftover]| -> Vec<PathBuf> {
             files.iter().map(|file| file.path.clone()).collect()
         };
-        assert_eq!(paths(&found.stale), [old.clone()]);
+        assert_eq!(paths(&found.stale), std::slice::from_ref(&old));
         assert_eq!(paths(&found.young), [young.clone(), future.clone()]);
         assert_eq!((found.stale[0].bytes, found.young[1].age_seconds), (4, None));
         collect(&found.stale).unwrap();
