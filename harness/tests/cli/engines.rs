@@ -1,4 +1,4 @@
-//! The templates of `scripts/cluster/`: HyperQueue, Kubernetes and GNU parallel start their tasks with their own
+//! The templates of `scripts/cluster/`: `HyperQueue`, Kubernetes and GNU parallel start their tasks with their own
 //! variables; here stand-ins do, with the templates' own command lines.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failed test")]

@@ -25,7 +25,8 @@ fn spawn(folder: &Folder, arguments: &[&str]) -> Child {
 
 /// Past the capture of the test harness, so that a skip is seen.
 fn skip(test: &str, reason: &str) {
-    writeln!(std::io::stderr(), "SKIPPED {test}: {reason}").unwrap();
+    let mut stderr = std::io::stderr().lock();
+    writeln!(stderr, "SKIPPED {test}: {reason}").unwrap();
 }
 
 /// A file system in memory, gone when dropped.
