@@ -217,9 +217,11 @@ fn every_file_is_on_the_disk_before_its_name_and_its_name_before_the_next() {
         "-e",
         "trace=fsync,fdatasync,rename,renameat,renameat2,link,linkat",
     ]);
+    // One network: the calls of several threads would be mixed in the trace.
     command
         .arg(env!("CARGO_BIN_EXE_dubench"))
         .args(RUN)
+        .args(["--networks", "1"])
         .stderr(Stdio::null())
         .stdout(Stdio::null());
     match command.current_dir(folder.path(".")).status() {
