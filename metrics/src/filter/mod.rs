@@ -4,7 +4,6 @@
 //! distance of the kept ones compares with that of random `k`-subsets of the same pool (arXiv:2412.00205,
 //! Table 1). One random subset is not a baseline: here it is the distribution over many.
 
-mod poles;
 mod pool;
 mod ranking;
 mod study;

@@ -1,6 +1,5 @@
 //! Exact Fréchet distances of many subsets of one pool.
 
-use super::poles::root_traces;
 use crate::error::Result;
 use crate::features::Features;
 use crate::frechet::{CentredRows, Reference};
@@ -12,19 +11,6 @@ use rayon::prelude::*;
 
 /// Pools up to this many times the number of features keep their Gram matrix.
 const GRAM_POOL: usize = 2;
-
-/// Fewest subsets, and smallest pool, for which shared resolvents are used: their cost does not grow with the number of
-/// subsets but for a Cholesky factor of the size of what is dropped.
-const WORTH_POLES: usize = 100;
-
-/// See [`WORTH_POLES`].
-const POLES_POOL: usize = 1536;
-
-/// Shared resolvents pay if at most one row in this many is dropped.
-const POLES_DROP: usize = 5;
-
-/// Relative difference of both routes that is taken as rounding.
-const AGREEMENT: f64 = 1e-10;
 
 /// What is computed once for all subsets.
 #[derive(Debug)]
@@ -81,36 +67,9 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// The distances of many subsets of one size, each ascending.
-    ///
-    /// Where few rows of a Gram pool are dropped, the eigenvalues of each subset are spared by [`root_traces`]. One
-    /// subset is always computed both ways; unless they agree to 1e-10 all are computed by their eigenvalues.
+    /// The distances of many subsets, each ascending, in their order.
     pub(super) fn distances(&self, subsets: &[Vec<usize>]) -> Result<Vec<f64>> {
-        let each = |kept: &Vec<usize>| self.distance(kept);
-        let Some(first) = subsets.first() else { return Ok(Vec::new()) };
-        if let Shared::Gram { rows, gram } = &self.shared
-            && first.len() <= self.features.dim()
-            && subsets.len() >= WORTH_POLES
-            && self.n() >= POLES_POOL
-            && POLES_DROP * (self.n() - first.len()) <= self.n()
-        {
-            let dropped: Vec<_> = subsets.iter().map(|kept| complement(kept, self.n())).collect();
-            let roots = root_traces(gram, &dropped)?;
-            let exact = self.distance(first)?;
-            let by_roots = |(kept, root): (&Vec<usize>, &Option<f64>)| match root {
-                Some(root) => {
-                    Ok(self.distance_by_root(rows, kept, root / ((kept.len() - 1) as f64).sqrt()))
-                }
-                None => self.distance(kept),
-            };
-            let distances: Result<Vec<f64>> =
-                subsets.par_iter().zip(&roots).with_max_len(1).map(by_roots).collect();
-            let distances = distances?;
-            if (distances[0] - exact).abs() <= AGREEMENT * exact {
-                return Ok(distances);
-            }
-        }
-        subsets.par_iter().with_max_len(1).map(each).collect()
+        subsets.par_iter().with_max_len(1).map(|kept| self.distance(kept)).collect()
     }
 
     fn distance_by_gram(&self, rows: &CentredRows, gram: &Mat<f64>, kept: &[usize]) -> Result<f64> {
@@ -158,34 +117,4 @@ fn centred_subgram(gram: &Mat<f64>, kept: &[usize]) -> Mat<f64> {
         }
     }
     centred
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::{SplitMix64, Subsets};
-    use ndarray::Array2;
-
-    #[test]
-    fn shared_resolvents_give_the_sums_of_the_eigenvalues() {
-        let (n, keep) = (120, 100);
-        let mut stream = SplitMix64::keyed(7, 0);
-        let rows = Array2::from_shape_fn((n, 150), |(_, j)| {
-            stream.below(1000) as f64 / (1.0 + 0.1 * j as f64)
-        });
-        let rows = CentredRows::new(Features::from(&rows)).unwrap();
-        let gram = Mat::from_fn(n, n, |i, j| {
-            rows.row(i).iter().zip(rows.row(j)).map(|(a, b)| a * b).sum::<f64>()
-        });
-        let kept: Vec<Vec<usize>> = (0..5).map(|i| Subsets::new(1).draw(i, n, keep)).collect();
-        let dropped: Vec<Vec<usize>> = kept.iter().map(|k| complement(k, n)).collect();
-        for (kept, root) in kept.iter().zip(root_traces(&gram, &dropped).unwrap()) {
-            let centred = centred_subgram(&gram, kept);
-            let values = eigenvalues(centred.as_ref(), "a test").unwrap();
-            // The smallest eigenvalue is that of the ones: zero.
-            let exact: f64 = values[1..].iter().map(|v| v.sqrt()).sum();
-            let root = root.unwrap();
-            assert!((root - exact).abs() < 1e-9 * exact, "{root} {exact}");
-        }
-    }
 }

@@ -56,10 +56,9 @@ pub struct CurvePoint {
 /// A pool of samples, prepared for the distances of many subsets.
 ///
 /// Every distance is exact. For pools of at most `2 d` images the Gram matrix `Xc S_r Xc^T` is computed once, and
-/// a subset costs the eigenvalues of a `k x k` matrix (from 100 subsets of 1536 images on, those that drop at most a
-/// fifth share resolvents instead, and each costs a factor of the size of what it drops); for larger pools the dropped
-/// rows are taken out of the pool's moments (or the kept ones summed, if they are fewer). Random subsets run in parallel
-/// and depend on (seed, index) alone.
+/// a subset costs the eigenvalues of a `k x k` matrix; for larger pools the dropped rows are taken out of the pool's
+/// moments (or the kept ones summed, if they are fewer). Random subsets run in parallel and depend on (seed, index)
+/// alone.
 ///
 /// # Examples
 /// ```

@@ -6,7 +6,6 @@ use crate::error::{MetricError, Result};
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
-use faer::linalg::cholesky::llt::inverse::{inverse, inverse_scratch};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Spec};
@@ -61,26 +60,6 @@ pub(crate) fn cholesky(a: MatRef<'_, f64>) -> Option<Mat<f64>> {
         }
     }
     Some(factor)
-}
-
-/// The lower triangle of the inverse of a positive definite matrix, given by its lower triangle; `None` where a pivot is
-/// not positive.
-pub(crate) fn cholesky_inverse_lower(mut a: Mat<f64>) -> Option<Mat<f64>> {
-    let n = a.nrows();
-    let scratch = cholesky_in_place_scratch::<f64>(n, Par::Seq, Spec::default())
-        .or(inverse_scratch::<f64>(n, Par::Seq));
-    let mut memory = MemBuffer::new(scratch);
-    cholesky_in_place(
-        a.as_mut(),
-        faer::linalg::cholesky::llt::factor::LltRegularization::default(),
-        Par::Seq,
-        MemStack::new(&mut memory),
-        Spec::default(),
-    )
-    .ok()?;
-    let mut out = Mat::<f64>::zeros(n, n);
-    inverse(out.as_mut(), a.as_ref(), Par::Seq, MemStack::new(&mut memory));
-    Some(out)
 }
 
 /// `a * b`, in tiles of columns.
