@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::session::Session;
-use crate::config::bundled;
+use crate::config::{ProtocolConfig, PublishedTable, bundled};
 use crate::report::run_json::{FORMAT, RunRecord};
 use crate::report::{self, Artefact};
 use crate::stage::evaluate::{Evaluation, Timings};
-use crate::stage::{Run, report as report_stage};
+use crate::stage::{Run, report as report_stage, report_reconstruction};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 use crate::store::{Provenance, StoreError, publish as publish_file, results};
@@ -35,10 +35,9 @@ pub(super) fn publish(
     if stale.exists() {
         std::fs::remove_file(&stale).map_err(StoreError::write(&stale))?;
     }
-    let input = report_stage::report_input(run, &session.experiment)?;
     let published = bundled::published(&session.plan.artefact)
         .map_err(|error| CliError::Bug(error.to_string()))?;
-    for Artefact { name, bytes } in report::render(&input, published.as_ref())? {
+    for Artefact { name, bytes } in artefacts(session, run, published.as_ref())? {
         write(&folder.join(name), &bytes)?;
     }
     let provenance = Provenance::new("none", "cpu");
@@ -49,6 +48,24 @@ pub(super) fn publish(
         &provenance,
     )?;
     write(&folder.join("run.json"), record.to_json()?.as_bytes())
+}
+
+/// Tables and plots of the protocol.
+fn artefacts(
+    session: &Session,
+    run: &Run<'_>,
+    published: Option<&PublishedTable>,
+) -> Result<Vec<Artefact>, CliError> {
+    let experiment = &session.experiment;
+    Ok(match &run.plan.protocol {
+        ProtocolConfig::Filtering { .. } => {
+            report::render(&report_stage::report_input(run, experiment)?, published)?
+        }
+        ProtocolConfig::Reconstruction(_) => {
+            let input = report_reconstruction::report_input(run, experiment)?;
+            report::reconstruction::render(&input, published)?
+        }
+    })
 }
 
 fn is_current(folder: &Path, record: &RunRecord) -> bool {
@@ -71,7 +88,9 @@ fn record(
         .iter()
         .map(|(name, sha256)| (format!("model/{name}"), sha256.clone()))
         .collect();
-    inputs.insert(format!("extractor/{}", plan.extractor.name), plan.extractor.sha256.clone());
+    if let Some(extractor) = &plan.extractor {
+        inputs.insert(format!("extractor/{}", extractor.name), extractor.sha256.clone());
+    }
     inputs.insert(format!("reference/{}", plan.reference.dataset), plan.reference.sha256.clone());
     let own = Provenance::new("", "");
     let mut versions: BTreeMap<String, String> = [("dubench".to_owned(), own.version)].into();

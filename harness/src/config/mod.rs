@@ -14,11 +14,13 @@ pub mod preset;
 pub mod protocol;
 pub mod published;
 pub mod reader;
+pub mod reconstruction;
 pub mod sampler;
 pub mod scale;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod validate_arms;
 
 pub use error::{ConfigError, Fault};
 pub use estimator::{ControlConfig, EstimatorConfig};
@@ -29,5 +31,8 @@ pub use preset::{Defaults, Preset};
 pub use protocol::{CurveConfig, FeaturesConfig, Preprocess, ProtocolConfig, ReferenceConfig};
 pub use published::{PublishedConfig, PublishedMethod, PublishedSetting, PublishedTable};
 pub use reader::read_yaml;
+pub use reconstruction::{
+    ArmImages, LateWindow, NoiseLevel, ReconstructionArm, ReconstructionConfig,
+};
 pub use sampler::{Clip, FinalAlphaBar, GridConfig, SamplerConfig, ScheduleConfig};
 pub use scale::{GateConfig, ScaleConfig};

@@ -19,6 +19,8 @@ pub mod metric;
 pub mod number;
 pub mod plot;
 pub mod published;
+pub mod reconstruction;
+pub mod reconstruction_table;
 pub mod run_json;
 pub mod table;
 

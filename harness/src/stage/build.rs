@@ -11,7 +11,7 @@ use crate::config::{
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
 use crate::model::onnx::SelfTestReport;
 use crate::model::{Decoder, Denoiser, DenoiserSpec};
-use crate::plan::{ControlRule, EstimatorPlan, EstimatorRule, Plan};
+use crate::plan::{ArmTask, ControlRule, EstimatorPlan, EstimatorRule, Plan};
 use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, Sampler};
 use crate::schedule::{NoiseSchedule, ScheduleError, TimestepGrid};
 use crate::store::Provenance;
@@ -20,6 +20,7 @@ use crate::uncertainty::{
 };
 
 use super::StageError;
+use super::statistics::ImageSource;
 
 /// A model, ready to run.
 pub struct OpenModel {
@@ -33,6 +34,8 @@ pub struct OpenModel {
     pub provenance: Provenance,
     /// Whether a row's answer depends on its batch, as measured; `None` where it cannot.
     pub self_test: Option<SelfTestReport>,
+    /// Real images, where the protocol starts from some.
+    pub images: Option<Box<dyn ImageSource>>,
 }
 
 impl std::fmt::Debug for OpenModel {
@@ -66,6 +69,7 @@ pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
         schedule,
         provenance: Provenance::new("closed form", "cpu"),
         self_test: None,
+        images: None,
     })
 }
 
@@ -129,8 +133,12 @@ fn timestep_grid(
 
 /// Why a method of the plan cannot run on this model, for each that cannot: the dash of a table.
 pub fn not_applicable(plan: &Plan, spec: &DenoiserSpec) -> BTreeMap<String, String> {
+    let of_arms = plan.arms.iter().flat_map(|arm| match &arm.task {
+        ArmTask::Reconstruct { estimators, .. } => estimators.as_slice(),
+    });
     plan.estimators
         .iter()
+        .chain(of_arms)
         .filter(|estimator| matches!(estimator.rule, EstimatorRule::McDropout { .. }))
         .filter(|_| spec.dropout_mask_len.is_none())
         .map(|estimator| {
@@ -149,10 +157,7 @@ pub fn not_applicable(plan: &Plan, spec: &DenoiserSpec) -> BTreeMap<String, Stri
 /// [`StageError::Estimator`].
 pub fn estimators(plan: &Plan, spec: &DenoiserSpec) -> Result<Vec<Box<dyn Estimator>>, StageError> {
     let absent = not_applicable(plan, spec);
-    let mut built: Vec<Box<dyn Estimator>> = Vec::new();
-    for estimator in plan.estimators.iter().filter(|e| !absent.contains_key(&e.name)) {
-        built.push(self::estimator(estimator)?);
-    }
+    let mut built = applicable(&plan.estimators, &absent)?;
     for control in &plan.controls {
         match control.rule {
             ControlRule::TotalVariation {} => {}
@@ -162,6 +167,17 @@ pub fn estimators(plan: &Plan, spec: &DenoiserSpec) -> Result<Vec<Box<dyn Estima
         }
     }
     Ok(built)
+}
+
+/// Estimators that are not `absent`, in their order.
+///
+/// # Errors
+/// [`StageError::Estimator`].
+pub fn applicable(
+    estimators: &[EstimatorPlan],
+    absent: &BTreeMap<String, String>,
+) -> Result<Vec<Box<dyn Estimator>>, StageError> {
+    estimators.iter().filter(|plan| !absent.contains_key(&plan.name)).map(estimator).collect()
 }
 
 fn estimator(plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, StageError> {

@@ -9,6 +9,8 @@ use crate::schedule::ScheduleError;
 use crate::store::StoreError;
 use crate::uncertainty::EstimatorError;
 
+use super::statistics::StatisticsError;
+
 /// How a stage can end other than well.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
@@ -33,6 +35,15 @@ pub enum StageError {
     /// An estimator.
     #[error(transparent)]
     Estimator(#[from] EstimatorError),
+    /// Real images that cannot be read or do not fit.
+    #[error(transparent)]
+    Images(#[from] StatisticsError),
+    /// The experiment does not have what a stage needs.
+    #[error("the experiment has no {what}: its protocol does not ask for this stage")]
+    Absent {
+        /// What there is none of.
+        what: &'static str,
+    },
     /// A metric.
     #[error("{what}: {source}")]
     Metric {
@@ -106,6 +117,8 @@ impl Exits for StageError {
             Self::Sampler(error) => error.exit(),
             Self::Schedule(error) => error.exit(),
             Self::Estimator(error) => error.exit(),
+            Self::Images(error) => error.exit(),
+            Self::Absent { .. } => Exit::Usage,
             Self::Metric { .. } => Exit::Input,
             Self::Missing { .. } => Exit::Incomplete,
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{
-    Experiment, ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml, Preprocess,
+    Experiment, ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml, Preprocess, ProtocolConfig,
 };
 use crate::model::ExtractorId;
 use crate::model::bundle::{Opened, SelfTest, open_bundle};
@@ -31,6 +31,18 @@ pub fn open_model(
     options: &RuntimeOptions,
 ) -> Result<OpenModel, StageError> {
     let config = inputs::model_config(experiment, inputs::scale_of(experiment, scale)?);
+    let mut model = open_network(experiment, config, options)?;
+    if let ProtocolConfig::Reconstruction(protocol) = &experiment.protocol {
+        model.images = Some(inputs::images(experiment, protocol)?);
+    }
+    Ok(model)
+}
+
+fn open_network(
+    experiment: &Experiment,
+    config: &ModelConfig,
+    options: &RuntimeOptions,
+) -> Result<OpenModel, StageError> {
     match config {
         ModelConfig::Analytic(gaussian) => build::analytic(gaussian),
         ModelConfig::Bundle { path } => {
@@ -39,13 +51,9 @@ pub fn open_model(
             let runtime = format!("onnxruntime {}", provenance.runtime_version);
             let self_test = provenance.self_test;
             let provenance = Provenance::new(runtime, provenance.device);
-            Ok(OpenModel {
-                denoiser: Box::new(denoiser),
-                decoder,
-                schedule,
-                provenance,
-                self_test,
-            })
+            let denoiser = Box::new(denoiser);
+            let images = None;
+            Ok(OpenModel { denoiser, decoder, schedule, provenance, self_test, images })
         }
     }
 }
@@ -58,7 +66,7 @@ pub fn open_extractor(
     experiment: &Experiment,
     options: &RuntimeOptions,
 ) -> Result<OpenExtractor, StageError> {
-    match &experiment.features {
+    match inputs::features_config(experiment)? {
         FeaturesConfig::Pixels { grid } => Ok(OpenExtractor {
             extractor: Box::new(PixelFeatures::new(*grid)),
             provenance: Provenance::new("none", "cpu"),
