@@ -96,8 +96,8 @@ pub fn weight_bytes(experiment: &Experiment, scale: &str) -> Result<u64, StageEr
         }
     };
     let extractor = match &experiment.features {
-        FeaturesConfig::Pixels { .. } => 0,
-        FeaturesConfig::Extractor { path, .. } => {
+        None | Some(FeaturesConfig::Pixels { .. }) => 0,
+        Some(FeaturesConfig::Extractor { path, .. }) => {
             ExtractorYaml::read(&experiment.resolve(path))?.file.bytes
         }
     };

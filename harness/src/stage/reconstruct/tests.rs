@@ -76,7 +76,8 @@ impl Bench {
     }
 
     fn options(batch: usize) -> GenerateOptions {
-        GenerateOptions { batch_size: NonZeroUsize::new(batch).unwrap(), threads: 1 }
+        let batch_size = NonZeroUsize::new(batch).unwrap();
+        GenerateOptions { batch_size, networks: NonZeroUsize::MIN, threads: 1 }
     }
 
     fn generate(&self, run: &Run<'_>, batch: usize) -> Result<(), StageError> {
@@ -194,7 +195,7 @@ fn a_reconstruction_has_no_features_and_can_be_verified() {
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
     assert_eq!(status(&bench.plan, &run.layout).len(), 1);
-    let none = features(&run, NonZeroUsize::MIN, &mut || panic!("no network is opened"));
+    let none = features(&run, (NonZeroUsize::MIN, NonZeroUsize::MIN), &mut || panic!("no network is opened"));
     assert_eq!(none.unwrap().n_blocks, 0);
     let verification = verify(&run, &bench.experiment, (2, Bench::options(3)), &mut || {
         models::open_model(&bench.experiment, "smoke", &RuntimeOptions::default())
@@ -254,7 +255,7 @@ fn the_report_has_curves_maps_and_the_audit() {
         assert!(files.iter().any(|file| file.name == name), "{name}");
     }
     let table = String::from_utf8(files[0].bytes.clone()).unwrap();
-    for part in ["Audit", "as released", "Paired differences", "half\\_t", "MC-Dropout"] {
+    for part in ["Audit", "as released", "Paired differences", "`ddim-20, half_t`", "MC-Dropout"] {
         assert!(table.contains(part), "{part} is not in\n{table}");
     }
 }
