@@ -9,7 +9,7 @@ use crate::config::{ProtocolConfig, PublishedTable, bundled};
 use crate::report::run_json::{FORMAT, RunRecord};
 use crate::report::{self, Artefact};
 use crate::stage::evaluate::{Evaluation, Timings};
-use crate::stage::{Run, report as report_stage, report_reconstruction};
+use crate::stage::{Run, report as report_stage, report_guidance, report_reconstruction};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 use crate::store::{Provenance, StoreError, publish as publish_file, results};
@@ -64,6 +64,10 @@ fn artefacts(
         ProtocolConfig::Reconstruction(_) => {
             let input = report_reconstruction::report_input(run, experiment)?;
             report::reconstruction::render(&input, published)?
+        }
+        ProtocolConfig::Guidance(_) => {
+            let input = report_guidance::report_input(run, experiment)?;
+            report::guidance::render(&input, published)?
         }
     })
 }

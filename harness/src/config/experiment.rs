@@ -60,6 +60,7 @@ pub struct Experiment {
     #[serde(default)]
     pub preset: Preset,
     /// Estimators to compare.
+    #[serde(default)]
     pub estimators: Vec<EstimatorConfig>,
     /// Controls that they must beat.
     #[serde(default)]

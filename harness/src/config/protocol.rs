@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ReconstructionConfig;
+use super::{GuidanceConfig, ReconstructionConfig};
 
 /// Published protocol.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub enum ProtocolConfig {
     },
     /// Table 2: noise real images, denoise them, and ask whether uncertainty marks the error.
     Reconstruction(ReconstructionConfig),
+    /// Table 3: sample the same starts with and without guidance, and ask whether FID moves.
+    Guidance(GuidanceConfig),
 }
 
 /// 200 subsets resolve p-values to 0.005 and the null's standard deviation to 5 %.

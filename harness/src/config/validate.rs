@@ -7,7 +7,7 @@ use dubench_metrics::FrechetEstimate;
 use super::{
     AnalyticConfig, ControlConfig, CurveConfig, Defaults, EstimatorConfig, Experiment, Fault,
     FeaturesConfig, GridConfig, ModelConfig, ProtocolConfig, SamplerConfig, ScaleConfig,
-    ScheduleConfig, validate_arms,
+    ScheduleConfig, validate_arms, validate_guidance,
 };
 use crate::uncertainty::Window;
 
@@ -30,6 +30,9 @@ pub(super) fn faults(experiment: &Experiment) -> Vec<Fault> {
         }
         ProtocolConfig::Reconstruction(protocol) => {
             validate_arms::reconstruction(experiment, protocol, &mut faults);
+        }
+        ProtocolConfig::Guidance(protocol) => {
+            validate_guidance::guidance(experiment, protocol, &mut faults);
         }
     }
     if experiment.scales.is_empty() {
@@ -225,7 +228,7 @@ fn controls(experiment: &Experiment, faults: &mut Vec<Fault>) {
     }
 }
 
-fn window(key: &str, window: Window, n_steps: u32, faults: &mut Vec<Fault>) {
+pub(super) fn window(key: &str, window: Window, n_steps: u32, faults: &mut Vec<Fault>) {
     let key = format!("{key}.window");
     if window.len == 0 {
         faults

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{LateWindow, NoiseLevel, SamplerConfig};
+use crate::config::{LateWindow, NoiseLevel, RuleConfig, SamplerConfig};
 use crate::units::SampleId;
 
 use super::{Block, EstimatorPlan, Plan};
@@ -38,6 +38,24 @@ pub enum ArmTask {
         /// Estimators, each over every executed step.
         estimators: Vec<EstimatorPlan>,
     },
+    /// Samples from the start of the walk on, under a guidance rule.
+    Sample {
+        /// How the prediction is rewritten.
+        rule: RuleConfig,
+        /// Place in a sweep, for its arms.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cell: Option<SweepCell>,
+    },
+}
+
+/// Place of an arm in a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepCell {
+    /// Strength.
+    pub lambda: f64,
+    /// Percentile of the mask.
+    pub percentile: f64,
 }
 
 /// An arm, and where its rows are.

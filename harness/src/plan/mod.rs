@@ -16,7 +16,7 @@ mod resolve_arms;
 pub mod shard;
 pub mod slurm;
 
-pub use arm::{ArmPlan, ArmTask, PlacedArm};
+pub use arm::{ArmPlan, ArmTask, PlacedArm, SweepCell};
 pub use block::{Block, outstanding};
 pub use error::PlanError;
 pub use identity::{ModelIdentity, PlanInputs, ReferenceIdentity};

@@ -131,6 +131,10 @@ impl Plan {
                 arms = resolve_arms::reconstruction(experiment, protocol, sizes);
                 (arms.iter().map(|arm| arm.n).sum(), 0)
             }
+            ProtocolConfig::Guidance(protocol) => {
+                arms = resolve_arms::guidance(experiment, protocol, sizes);
+                (arms.iter().map(|arm| arm.n).sum(), 0)
+            }
         };
         Ok(Self {
             format: 1,
@@ -252,7 +256,7 @@ pub(crate) mod tests {
             .arms
             .iter()
             .map(|arm| {
-                let ArmTask::Reconstruct { estimators, .. } = &arm.task;
+                let ArmTask::Reconstruct { estimators, .. } = &arm.task else { panic!() };
                 let first = &estimators[0];
                 (arm.sampler.n_steps(), first.n_draws, first.window.start, first.window.len)
             })
@@ -261,11 +265,28 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_guidance_plan_has_its_arms_then_the_cells_of_its_sweep() {
+        let text = include_str!("tiny_guidance.yaml");
+        let experiment = Experiment::parse(Path::new("tiny.yaml"), text).unwrap();
+        let inputs = tiny_inputs(&experiment);
+        let plan = Plan::resolve(&experiment, "smoke", inputs, PlanOptions::default()).unwrap();
+        let names: Vec<&str> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
+        assert_eq!(names[..3], ["unguided", "gradient", "posterior"]);
+        assert_eq!(names[8], "sweep lambda=0.1 percentile=0.5");
+        assert_eq!((names.len(), plan.n_pool), (12, 2 * 24 + 10 * 16));
+        let draws = plan.arms.iter().filter_map(|arm| match &arm.task {
+            ArmTask::Sample { rule, .. } => rule.n_draws(),
+            ArmTask::Reconstruct { .. } => None,
+        });
+        assert_eq!(draws.collect::<Vec<_>>(), [3; 10]);
+    }
+
+    #[test]
     fn arms_and_their_images_move_the_parts() {
         let plan = tiny_reconstruction_plan();
         let mut others = vec![plan.clone(); 3];
         others[0].arms[2].n += 4;
-        let ArmTask::Reconstruct { noise, .. } = &mut others[1].arms[0].task;
+        let ArmTask::Reconstruct { noise, .. } = &mut others[1].arms[0].task else { panic!() };
         *noise = NoiseLevel::HalfT;
         others[2].reference.sha256 = "7".repeat(64);
         for other in others {

@@ -1,11 +1,12 @@
 //! Arms of an experiment at a scale: defaults and the scale's own numbers filled in.
 
 use crate::config::{
-    ArmImages, EstimatorConfig, Experiment, ReconstructionConfig, SamplerConfig, ScaleConfig,
+    ArmImages, DirectionConfig, EstimatorConfig, Experiment, GuidanceConfig, ReconstructionConfig,
+    RuleConfig, SamplerConfig, ScaleConfig,
 };
 use crate::uncertainty::Window;
 
-use super::arm::{ArmPlan, ArmTask};
+use super::arm::{ArmPlan, ArmTask, SweepCell};
 use super::EstimatorPlan;
 
 /// Number of samples of an arm.
@@ -44,6 +45,37 @@ pub(super) fn reconstruction(
         ArmPlan { name: arm.name.clone(), n: images(arm.images, sizes), sampler, task }
     };
     protocol.arms.iter().map(arm).collect()
+}
+
+/// Arms of a guidance experiment, then the cells of its sweep.
+pub(super) fn guidance(
+    experiment: &Experiment,
+    protocol: &GuidanceConfig,
+    sizes: &ScaleConfig,
+) -> Vec<ArmPlan> {
+    let n_draws = sizes.n_draws.unwrap_or(experiment.preset.defaults().n_draws);
+    let arm = |arm: &crate::config::GuidanceArm| ArmPlan {
+        name: arm.name.clone(),
+        n: images(arm.images, sizes),
+        sampler: sampler(arm.sampler.as_ref(), experiment, sizes),
+        task: ArmTask::Sample { rule: arm.rule.with_draws(n_draws), cell: None },
+    };
+    let mut arms: Vec<ArmPlan> = protocol.arms.iter().map(arm).collect();
+    let Some(sweep) = &protocol.sweep else { return arms };
+    for lambda in sweep.lambdas.iter().copied() {
+        for percentile in sweep.percentiles.iter().copied() {
+            let n_draws = Some(sweep.n_draws.unwrap_or(n_draws));
+            let direction = DirectionConfig::Ascent;
+            let rule = RuleConfig::Gradient { lambda, percentile, n_draws, direction, window: None };
+            arms.push(ArmPlan {
+                name: format!("sweep lambda={lambda} percentile={percentile}"),
+                n: images(sweep.images, sizes),
+                sampler: sampler(sweep.sampler.as_ref(), experiment, sizes),
+                task: ArmTask::Sample { rule, cell: Some(SweepCell { lambda, percentile }) },
+            });
+        }
+    }
+    arms
 }
 
 fn estimators(

@@ -22,6 +22,13 @@ pub fn method(name: &str) -> &str {
         "estimate_shift" => "Shift of x̂₀",
         "local_variance" => "Local variance",
         "oracle" => "Oracle",
+        "unguided" => "Unguided",
+        "gradient" => "Gradient (Eq. 10)",
+        "descent" => "Gradient, downhill",
+        "posterior" => "Posterior",
+        "second_order" => "Second order",
+        "authors_gradient" => "Released gradient",
+        "authors_posterior" => "Released posterior",
         other => other,
     }
 }

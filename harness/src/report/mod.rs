@@ -11,6 +11,8 @@ mod error;
 mod example;
 pub mod filter_table;
 pub mod frame;
+pub mod guidance;
+pub mod guidance_table;
 pub mod input;
 pub mod label;
 pub mod latex;

@@ -11,7 +11,7 @@ use crate::units::StepIndex;
 
 use super::build::OpenModel;
 use super::generate::GenerateOptions;
-use super::{Run, StageError, reconstruct};
+use super::{Run, StageError, guide, reconstruct};
 
 /// What one batch of an arm gave.
 pub(super) struct ArmBatch {
@@ -50,6 +50,7 @@ pub(super) fn generate_block(
             ArmTask::Reconstruct { .. } => {
                 reconstruct::run_batch(run, options, model, (placed.arm, chunk))?
             }
+            ArmTask::Sample { .. } => guide::run_batch(run, options, model, (placed.arm, chunk))?,
         };
         images.push(batch.images);
         part.nfe_trajectory = batch.nfe_trajectory;

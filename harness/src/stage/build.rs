@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use ndarray::Array3;
 
 use crate::config::{
-    AnalyticConfig, Clip, FinalAlphaBar as FinalAlphaBarConfig, GridConfig, SamplerConfig,
-    ScheduleConfig,
+    AnalyticConfig, Clip, DirectionConfig, FinalAlphaBar as FinalAlphaBarConfig, GridConfig,
+    RuleConfig, SamplerConfig, ScheduleConfig,
+};
+use crate::guidance::authors_code::{self, AuthorsGradient, LoopIndexAlpha};
+use crate::guidance::{
+    Direction, GradientGuidance, Guidance, MaskRule, PosteriorGuidance, SecondOrderGuidance,
 };
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
 use crate::model::onnx::SelfTestReport;
@@ -101,10 +105,7 @@ pub fn sampler(
     match config {
         SamplerConfig::Ddim { n_steps, grid, clip_x0, final_alpha_bar } => {
             let grid = timestep_grid(grid, schedule, *n_steps)?;
-            let clip = match clip_x0 {
-                Clip::FollowModel if spec.clip_x0 => ClipX0::Unit,
-                Clip::FollowModel | Clip::Off => ClipX0::Never,
-            };
+            let clip = clip_rule(*clip_x0, spec);
             let last = match final_alpha_bar {
                 FinalAlphaBarConfig::One => FinalAlphaBar::One,
                 FinalAlphaBarConfig::First => FinalAlphaBar::FirstTrainStep,
@@ -116,6 +117,74 @@ pub fn sampler(
             Ok(Box::new(DpmSolverPp2m::new(schedule, &grid)?))
         }
     }
+}
+
+fn clip_rule(clip: Clip, spec: &DenoiserSpec) -> ClipX0 {
+    match clip {
+        Clip::FollowModel if spec.clip_x0 => ClipX0::Unit,
+        Clip::FollowModel | Clip::Off => ClipX0::Never,
+    }
+}
+
+/// Draws of a rule whose plan gives none; a resolved plan always does.
+const RULE_DRAWS: u32 = 5;
+
+/// A guidance rule; `None` for the baseline.
+///
+/// # Errors
+/// [`StageError::Guidance`] for values that make no rule.
+pub fn guidance(
+    rule: &RuleConfig,
+    sampler: &SamplerConfig,
+    (schedule, spec): (&NoiseSchedule, &DenoiserSpec),
+) -> Result<Option<Box<dyn Guidance>>, StageError> {
+    let draws = rule.n_draws().unwrap_or(RULE_DRAWS);
+    let released = |inner: Box<dyn Guidance>| -> Box<dyn Guidance> {
+        let clip = match sampler {
+            SamplerConfig::Ddim { clip_x0, .. } => clip_rule(*clip_x0, spec),
+            SamplerConfig::DpmSolverPp2m { .. } => ClipX0::Never,
+        };
+        Box::new(LoopIndexAlpha::new(inner, schedule.clone(), clip))
+    };
+    Ok(Some(match rule {
+        RuleConfig::Unguided {} => return Ok(None),
+        RuleConfig::Gradient { lambda, percentile, direction, window, .. } => {
+            let direction = match direction {
+                DirectionConfig::Ascent => Direction::Ascent,
+                DirectionConfig::Descent => Direction::Descent,
+            };
+            let mask = MaskRule::per_image(*percentile)?;
+            let rule = GradientGuidance::new(draws, *lambda, mask)?.with_direction(direction);
+            Box::new(match window {
+                Some(window) => rule.with_window(*window),
+                None => rule,
+            })
+        }
+        RuleConfig::Posterior { percentile, window, .. } => {
+            let rule = PosteriorGuidance::new(draws, MaskRule::per_image(*percentile)?)?;
+            Box::new(match window {
+                Some(window) => rule.with_window(*window),
+                None => rule,
+            })
+        }
+        RuleConfig::SecondOrder { lambda, percentile, window, .. } => {
+            let mask = MaskRule::per_image(*percentile)?;
+            let rule = SecondOrderGuidance::new(draws, *lambda, mask)?;
+            Box::new(match window {
+                Some(window) => rule.with_window(*window),
+                None => rule,
+            })
+        }
+        RuleConfig::AuthorsGradient { lambda, percentile, batch_size, window, .. } => {
+            let mask = MaskRule::per_image(*percentile)?;
+            let rule = AuthorsGradient::new((draws, *lambda, *batch_size), mask, *window)?;
+            released(Box::new(rule))
+        }
+        RuleConfig::AuthorsPosterior { percentile, window, .. } => {
+            let mask = MaskRule::per_image(*percentile)?;
+            released(Box::new(authors_code::posterior(draws, mask, *window)?))
+        }
+    }))
 }
 
 fn timestep_grid(
@@ -135,6 +204,7 @@ fn timestep_grid(
 pub fn not_applicable(plan: &Plan, spec: &DenoiserSpec) -> BTreeMap<String, String> {
     let of_arms = plan.arms.iter().flat_map(|arm| match &arm.task {
         ArmTask::Reconstruct { estimators, .. } => estimators.as_slice(),
+        ArmTask::Sample { .. } => &[],
     });
     plan.estimators
         .iter()

@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::exit::{Exit, Exits};
+use crate::guidance::GuidanceError;
 use crate::model::ModelError;
 use crate::plan::PlanError;
 use crate::sampler::SamplerError;
@@ -32,6 +33,9 @@ pub enum StageError {
     /// The sampler.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// A guidance rule.
+    #[error(transparent)]
+    Guidance(#[from] GuidanceError),
     /// An estimator.
     #[error(transparent)]
     Estimator(#[from] EstimatorError),
@@ -116,6 +120,7 @@ impl Exits for StageError {
             Self::Model(error) => error.exit(),
             Self::Sampler(error) => error.exit(),
             Self::Schedule(error) => error.exit(),
+            Self::Guidance(error) => error.exit(),
             Self::Estimator(error) => error.exit(),
             Self::Images(error) => error.exit(),
             Self::Absent { .. } => Exit::Usage,

@@ -19,7 +19,10 @@ use crate::store::statistics::Statistics;
 use crate::store::sparsification::{self, SparsificationRow};
 use crate::store::{Provenance, StoreError, features, publish, results, sidecar};
 
-use super::{Run, StageError, evaluate_reconstruction, features as features_stage, generate, inputs};
+use super::{
+    Run, StageError, evaluate_guidance, evaluate_reconstruction, features as features_stage,
+    generate, inputs,
+};
 
 /// File of the sparsification curves.
 const SPARSIFICATION: &str = "sparsification.parquet";
@@ -170,7 +173,7 @@ pub fn read(run: &Run<'_>) -> Result<Evaluation, StageError> {
         ProtocolConfig::Reconstruction(_) => {
             sparsification::read(&run.layout.run_file(SPARSIFICATION))?
         }
-        ProtocolConfig::Filtering { .. } => Vec::new(),
+        ProtocolConfig::Filtering { .. } | ProtocolConfig::Guidance(_) => Vec::new(),
     };
     Ok(Evaluation { rows, curves, scores, sparsification, digest, found: true })
 }
@@ -211,8 +214,12 @@ pub(super) fn compute(
     experiment: &Experiment,
     plan_id: &str,
 ) -> Result<(Evaluation, Timings), StageError> {
-    if let ProtocolConfig::Reconstruction(_) = &run.plan.protocol {
-        return evaluate_reconstruction::compute(run, experiment, plan_id);
+    match &run.plan.protocol {
+        ProtocolConfig::Reconstruction(_) => {
+            return evaluate_reconstruction::compute(run, experiment, plan_id);
+        }
+        ProtocolConfig::Guidance(_) => return evaluate_guidance::compute(run, experiment, plan_id),
+        ProtocolConfig::Filtering { .. } => {}
     }
     let pool = read_pool(run)?;
     let reference = reference(run.plan, experiment)?;
@@ -281,7 +288,7 @@ fn protocol(
     filtering.run().map_err(|source| StageError::Metric { what, source })
 }
 
-fn reference(plan: &Plan, experiment: &Experiment) -> Result<Reference, StageError> {
+pub(super) fn reference(plan: &Plan, experiment: &Experiment) -> Result<Reference, StageError> {
     let sizes = inputs::scale_of(experiment, &plan.scale)?;
     let path = experiment.resolve(&inputs::reference_config(experiment, sizes)?.path);
     let statistics = Statistics::read(&path)?;
@@ -317,7 +324,7 @@ pub fn published(experiment: &Experiment) -> Result<Option<PublishedSetting>, St
 }
 
 /// Dimension of the features of a plan.
-fn dim(plan: &Plan) -> Result<usize, StageError> {
+pub(super) fn dim(plan: &Plan) -> Result<usize, StageError> {
     let extractor = plan.extractor.as_ref().ok_or(StageError::Absent { what: "feature network" })?;
     Ok(extractor.dim)
 }

@@ -82,8 +82,7 @@ pub(super) fn compute(
 
 /// Whether the released evaluation is run on an arm too.
 fn is_audited(arm: &ArmPlan) -> bool {
-    let ArmTask::Reconstruct { noise, .. } = &arm.task;
-    *noise == NoiseLevel::AuthorsCode
+    matches!(&arm.task, ArmTask::Reconstruct { noise: NoiseLevel::AuthorsCode, .. })
 }
 
 impl ArmPool {
@@ -196,7 +195,7 @@ fn absent(
     facts: &RunFacts,
 ) -> Result<Vec<MetricRow>, StageError> {
     let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
-    let ArmTask::Reconstruct { estimators, .. } = &arm.task;
+    let ArmTask::Reconstruct { estimators, .. } = &arm.task else { return Ok(Vec::new()) };
     Ok(estimators
         .iter()
         .filter_map(|estimator| {

@@ -30,7 +30,7 @@ pub fn plan(
         ProtocolConfig::Reconstruction(protocol) => {
             (None, images_identity(experiment, protocol, sizes)?)
         }
-        ProtocolConfig::Filtering { .. } => {
+        ProtocolConfig::Filtering { .. } | ProtocolConfig::Guidance(_) => {
             let reference = reference_config(experiment, sizes)?;
             (Some(extractor_id(experiment)?), reference_identity(experiment, reference)?)
         }

@@ -32,7 +32,9 @@ pub(super) fn run_batch(
     model: &mut OpenModel,
     (arm, samples): (&ArmPlan, &[SampleId]),
 ) -> Result<ArmBatch, StageError> {
-    let ArmTask::Reconstruct { noise, late, estimators } = &arm.task;
+    let ArmTask::Reconstruct { noise, late, estimators } = &arm.task else {
+        return Err(StageError::Absent { what: "noise level in an arm" });
+    };
     let spec = model.denoiser.spec().clone();
     let x0 = originals(model, &spec, samples)?;
     let mut sampler = build::sampler(&arm.sampler, &model.schedule, &spec)?;

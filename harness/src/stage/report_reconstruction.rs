@@ -3,6 +3,7 @@
 use ndarray::{Array2, Array3, ArrayView1, Axis};
 
 use crate::config::{Experiment, ProtocolConfig};
+use crate::plan::ArmTask;
 use crate::protocol::reconstruction::late_of;
 use crate::report::reconstruction::{MapPanel, ReconstructionInput};
 use crate::units::SampleId;
@@ -79,13 +80,13 @@ fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, StageE
     let mut remarks: Vec<String> = plan
         .arms
         .iter()
-        .map(|arm| {
-            let crate::plan::ArmTask::Reconstruct { noise, late, estimators } = &arm.task;
+        .filter_map(|arm| {
+            let ArmTask::Reconstruct { noise, late, estimators } = &arm.task else { return None };
             let draws: Vec<String> = estimators
                 .iter()
                 .map(|e| format!("{} M = {}", crate::report::label::method(&e.name), e.n_draws))
                 .collect();
-            format!(
+            Some(format!(
                 "Arm `{}`: the first {} images of {}, noise level `{}`, denoised from step {} of `{}`; {}; late steps \
                  are those at t = {} to {}.",
                 arm.name,
@@ -97,7 +98,7 @@ fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, StageE
                 draws.join(", "),
                 late.first,
                 late.last,
-            )
+            ))
         })
         .collect();
     if let (Some(key), Some(setting)) = (&experiment.published, evaluate::published(experiment)?) {

@@ -6,12 +6,15 @@ pub mod canvas;
 pub mod correlation;
 pub mod filter_curve;
 mod font;
+pub mod guidance_effect;
+pub mod guidance_sheet;
 pub mod histogram;
 pub mod map_sheet;
 pub mod sheet;
 pub mod sparsification;
 pub mod style;
 pub mod svg;
+pub mod sweep;
 
 use std::io::Cursor;
 
