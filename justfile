@@ -28,9 +28,17 @@ default:
 [group('run')]
 reproduce-table1 scale=scale: (reproduce "table1-cifar10" scale)
 
+# Table 2: are reconstructions wrong where the model is uncertain? (CIFAR-10 test images)
+[group('run')]
+reproduce-table2 scale=scale: (reproduce "table2-cifar10" scale)
+
+# Table 3: does guidance by uncertainty lower FID, from the same starts? (CIFAR-10)
+[group('run')]
+reproduce-table3 scale=scale: (reproduce "table3-cifar10" scale)
+
 # Every table and figure that exists so far
 [group('run')]
-reproduce-all scale=scale: (reproduce-table1 scale)
+reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale)
 
 # Any experiment of experiments/, by name
 [group('run')]
@@ -39,7 +47,7 @@ reproduce experiment scale=scale: (setup device) build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke")
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke")
 
 # Tables and plots again, from finished parts
 [group('run')]

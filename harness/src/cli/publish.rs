@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::session::Session;
-use crate::config::{PublishedTable, bundled};
+use crate::config::{Experiment, ProtocolConfig, PublishedTable, bundled};
 use crate::plan::canonical::fingerprint;
 use crate::report::run_json::{FORMAT, RunRecord};
 use crate::report::{self, Artefact};
 use crate::stage::evaluate::{self, Evaluation};
-use crate::stage::{Run, report as report_stage};
+use crate::stage::{Run, report as report_stage, report_guidance, report_reconstruction};
 use crate::store::digest::{sha256_hex, sha256_of_file};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
-use crate::store::{Provenance, StoreError, publish as publish_file, remove, results, sidecar};
+use crate::store::{
+    Provenance, StoreError, publish as publish_file, remove, results, sidecar, sparsification,
+};
 
 /// Version of what a report draws and writes. Raised when the same numbers would look otherwise, so that
 /// an old report is not taken for a current one.
@@ -37,20 +39,41 @@ pub(super) fn publish(
     // While files are replaced, no record may call the folder complete.
     let stale = folder.join("run.json");
     remove(&stale).map_err(StoreError::write(&stale))?;
-    let input = report_stage::report_input(run, &session.experiment)?;
-    let mut artefacts = BTreeMap::new();
-    for Artefact { name, bytes } in report::render(&input, published.as_ref())? {
+    let mut hashes = BTreeMap::new();
+    for Artefact { name, bytes } in artefacts(session, run, published.as_ref())? {
         write(&folder.join(&name), &bytes)?;
-        artefacts.insert(name, sha256_hex(&bytes));
+        hashes.insert(name, sha256_hex(&bytes));
     }
     let metrics = folder.join(METRICS);
     let provenance = Provenance::new("none", "cpu");
     results::write_metrics(&metrics, &evaluation.rows, &session.plan.id(), &provenance)?;
-    artefacts.insert(METRICS.to_owned(), sidecar::recorded(&metrics)?);
-    write(&stale, record.sealed(&artefacts).to_json()?.as_bytes())
+    hashes.insert(METRICS.to_owned(), sidecar::recorded(&metrics)?);
+    write(&stale, record.sealed(&hashes).to_json()?.as_bytes())
 }
 
 const METRICS: &str = "metrics.parquet";
+
+/// Tables and plots of the protocol.
+fn artefacts(
+    session: &Session,
+    run: &Run<'_>,
+    published: Option<&PublishedTable>,
+) -> Result<Vec<Artefact>, CliError> {
+    let experiment = &session.experiment;
+    Ok(match &run.plan.protocol {
+        ProtocolConfig::Filtering { .. } => {
+            report::render(&report_stage::report_input(run, experiment)?, published)?
+        }
+        ProtocolConfig::Reconstruction(_) => {
+            let input = report_reconstruction::report_input(run, experiment)?;
+            report::reconstruction::render(&input, published)?
+        }
+        ProtocolConfig::Guidance(_) => {
+            let input = report_guidance::report_input(run, experiment)?;
+            report::guidance::render(&input, published)?
+        }
+    })
+}
 
 fn is_current(folder: &Path, record: &RunRecord) -> bool {
     let Ok(text) = std::fs::read_to_string(folder.join("run.json")) else { return false };
@@ -103,11 +126,20 @@ fn report_inputs(
 ) -> Result<String, CliError> {
     Ok(fingerprint(&(
         &session.experiment.question,
-        report_stage::remarks(run, &session.experiment)?,
+        remarks(run, &session.experiment)?,
         results::curves_digest(&evaluation.curves),
         results::scores_digest(&evaluation.scores),
+        sparsification::digest(&evaluation.sparsification),
         published,
     )))
+}
+
+fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, CliError> {
+    Ok(match &run.plan.protocol {
+        ProtocolConfig::Filtering { .. } => report_stage::remarks(run, experiment)?,
+        ProtocolConfig::Reconstruction(_) => report_reconstruction::remarks(run, experiment)?,
+        ProtocolConfig::Guidance(_) => report_guidance::remarks(run, experiment)?,
+    })
 }
 
 fn record(
@@ -125,7 +157,9 @@ fn record(
         .iter()
         .map(|(name, sha256)| (format!("model/{name}"), sha256.clone()))
         .collect();
-    inputs.insert(format!("extractor/{}", plan.extractor.name), plan.extractor.sha256.clone());
+    if let Some(extractor) = &plan.extractor {
+        inputs.insert(format!("extractor/{}", extractor.name), extractor.sha256.clone());
+    }
     inputs.insert(format!("reference/{}", plan.reference.dataset), plan.reference.sha256.clone());
     let own = Provenance::new("", "");
     let mut versions: BTreeMap<String, String> = [("dubench".to_owned(), own.version)].into();

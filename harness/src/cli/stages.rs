@@ -54,12 +54,12 @@ pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliE
         plan_text(&plan).trim_end().to_owned()
     } else {
         format!(
-            "{} at {}: {} images in {} blocks, {} kept; plan {}",
+            "{} at {}: {} images in {} blocks{}; plan {}",
             plan.experiment,
             plan.scale,
             plan.n_pool,
             plan.n_blocks(),
-            plan.n_keep,
+            if plan.n_keep > 0 { format!(", {} kept", plan.n_keep) } else { String::new() },
             plan.id()
         )
     };

@@ -60,14 +60,15 @@ pub struct Experiment {
     #[serde(default)]
     pub preset: Preset,
     /// Estimators to compare.
+    #[serde(default)]
     pub estimators: Vec<EstimatorConfig>,
     /// Controls that they must beat.
     #[serde(default)]
     pub controls: Vec<ControlConfig>,
-    /// Feature network.
-    pub features: FeaturesConfig,
-    /// Reference statistics.
-    pub reference: ReferenceConfig,
+    /// Feature network, for protocols that compare sets of images.
+    pub features: Option<FeaturesConfig>,
+    /// Reference statistics, for the same protocols.
+    pub reference: Option<ReferenceConfig>,
     /// What is computed.
     pub protocol: ProtocolConfig,
     /// Sizes, by name.
@@ -133,7 +134,7 @@ mod tests {
         let names: Vec<&str> = experiment.scales.keys().map(String::as_str).collect();
         assert_eq!(names, ["mini", "paper", "smoke"]);
         for (name, scale) in &experiment.scales {
-            let fraction = scale.n_keep as f64 / scale.n_pool as f64;
+            let fraction = scale.n_keep.unwrap() as f64 / scale.n_pool as f64;
             assert!((fraction - 5.0 / 6.0).abs() < 1e-3, "{name}: {fraction}");
         }
     }

@@ -8,26 +8,34 @@ pub mod bundled;
 pub mod error;
 pub mod estimator;
 pub mod experiment;
+pub mod guidance;
 pub mod model;
 pub mod model_yaml;
 pub mod preset;
 pub mod protocol;
 pub mod published;
 pub mod reader;
+pub mod reconstruction;
 pub mod sampler;
 pub mod scale;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod validate_arms;
+mod validate_guidance;
 
 pub use error::{ConfigError, Fault};
 pub use estimator::{ControlConfig, EstimatorConfig};
 pub use experiment::Experiment;
+pub use guidance::{DirectionConfig, GuidanceArm, GuidanceConfig, RuleConfig, SweepConfig};
 pub use model::{AnalyticConfig, ModelConfig};
 pub use model_yaml::{ExtractorYaml, ModelYaml, Prediction, TaskYaml};
 pub use preset::{Defaults, Preset};
 pub use protocol::{CurveConfig, FeaturesConfig, Preprocess, ProtocolConfig, ReferenceConfig};
 pub use published::{PublishedConfig, PublishedMethod, PublishedSetting, PublishedTable};
 pub use reader::read_yaml;
+pub use reconstruction::{
+    ArmImages, LateWindow, NoiseLevel, ReconstructionArm, ReconstructionConfig,
+};
 pub use sampler::{Clip, FinalAlphaBar, GridConfig, SamplerConfig, ScheduleConfig};
 pub use scale::{GateConfig, ScaleConfig};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::{GuidanceConfig, ReconstructionConfig};
+
 /// Published protocol.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -17,6 +19,10 @@ pub enum ProtocolConfig {
         #[serde(default)]
         curve: CurveConfig,
     },
+    /// Table 2: noise real images, denoise them, and ask whether uncertainty marks the error.
+    Reconstruction(ReconstructionConfig),
+    /// Table 3: sample the same starts with and without guidance, and ask whether FID moves.
+    Guidance(GuidanceConfig),
 }
 
 /// 200 subsets resolve p-values to 0.005 and the null's standard deviation to 5 %.

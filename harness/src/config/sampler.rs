@@ -38,6 +38,16 @@ impl SamplerConfig {
         }
     }
 
+    /// The same with another number of steps.
+    #[must_use]
+    pub fn with_steps(&self, n: u32) -> Self {
+        let mut other = self.clone();
+        match &mut other {
+            Self::Ddim { n_steps, .. } | Self::DpmSolverPp2m { n_steps, .. } => *n_steps = n,
+        }
+        other
+    }
+
     /// Name in tables, with its steps: `ddim-50`.
     ///
     /// # Examples

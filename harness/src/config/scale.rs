@@ -8,10 +8,16 @@ use super::{ModelConfig, ReferenceConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleConfig {
-    /// Images that are generated.
+    /// Images that are generated; for a protocol with arms, images of a whole arm.
     pub n_pool: u64,
-    /// Images that a filter keeps; below `n_pool`.
-    pub n_keep: u64,
+    /// Images that a filter keeps; below `n_pool`. Only a filter has it.
+    pub n_keep: Option<u64>,
+    /// Images of the arms that take a subset.
+    pub n_subset: Option<u64>,
+    /// Steps of the experiment's sampler, where this scale cannot afford its own number.
+    pub n_steps: Option<u32>,
+    /// Draws of the experiment's estimators, where this scale cannot afford their own number.
+    pub n_draws: Option<u32>,
     /// Consecutive sample ids of one part: the unit of work, publication and loss at a kill.
     #[serde(default = "block_size")]
     pub block_size: u32,

@@ -105,3 +105,114 @@ fn all_faults_are_told_at_once() {
     let error = Experiment::parse(Path::new("q.yaml"), &text).unwrap_err().to_string();
     assert!(error.starts_with("q.yaml: 2 faults\n  model.std: "), "{error}");
 }
+
+#[test]
+fn every_edit_of_a_reconstruction_is_refused_at_its_key_path() {
+    const RECONSTRUCTION: &str = include_str!("../plan/tiny_reconstruction.yaml");
+    let cases = [
+        ("n_pool: 8", "n_pool: 9", "scales.smoke.n_pool", "whole number of blocks"),
+        ("n_subset: 4", "n_subset: 12", "scales.smoke.n_subset", "at most"),
+        ("n_subset: 4, ", "", "scales.smoke.n_subset", "say how many"),
+        ("n_pool: 8", "n_pool: 8, n_keep: 4", "scales.smoke.n_keep", "leave n_keep out"),
+        ("n_draws: 3", "n_draws: 1", "scales.smoke.n_draws", "2 draws"),
+        ("n_steps: 20, n_draws", "n_steps: 1, n_draws", "scales.smoke.n_steps", "2..=1000"),
+        ("{name: corrected}", "{name: half_t}", "protocol.arms[1].name", "taken"),
+        ("n_steps: 20}", "n_steps: 1}", "protocol.arms[2].sampler.n_steps", "2 or more"),
+        (
+            "images: images.npz",
+            "images: images.npz\n  intervals: 1",
+            "protocol.intervals",
+            "2..=1000",
+        ),
+        (
+            "images: images.npz",
+            "images: images.npz\n  late: {first: 20, last: 80}",
+            "protocol.late",
+            "exchange",
+        ),
+        (
+            "- {kind: sample_var}",
+            "- {kind: sample_var, window: {start: 45, len: 4}}",
+            "estimators[0].window",
+            "leave window out",
+        ),
+        (
+            "- {kind: sample_var}",
+            "- {kind: sample_var, name: oracle}",
+            "estimators[0].name",
+            "taken",
+        ),
+        (
+            "[{kind: centered}, ",
+            "[{kind: mc_dropout}, ",
+            "protocol.arms[2].estimators[1].name",
+            "taken",
+        ),
+        ("seed: 7", "seed: 7\ncontrols: [{kind: total_variation}]", "controls", "leave them out"),
+        ("seed: 7", "seed: 7\nfeatures: {kind: pixels, grid: 2}", "features", "own images"),
+    ];
+    for (from, to, key, part) in cases {
+        assert!(RECONSTRUCTION.contains(from), "{from:?} is not in the good file");
+        let text = RECONSTRUCTION.replacen(from, to, 1);
+        let error = Experiment::parse(Path::new("q.yaml"), &text).expect_err(to);
+        let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
+        assert!(
+            faults.iter().any(|fault| fault.key == key && fault.message.contains(part)),
+            "{to}: expected {key:?} with {part:?}, got {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn the_shipped_reconstruction_is_good() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/table2-cifar10.yaml");
+    let experiment = Experiment::read(&path).unwrap();
+    assert!(experiment.scales["mini"].n_pool >= 1000);
+}
+
+#[test]
+fn every_edit_of_a_guidance_experiment_is_refused_at_its_key_path() {
+    const GUIDANCE: &str = include_str!("../plan/tiny_guidance.yaml");
+    let cases = [
+        ("lambda: 0.5", "lambda: .nan", "protocol.arms[1].rule.lambda", "finite"),
+        ("lambda: 0.5", "percentile: 95", "protocol.arms[1].rule.percentile", "fraction"),
+        ("lambda: 0.5", "n_draws: 1", "protocol.arms[1].rule.n_draws", "2 draws"),
+        ("lambda: 0.5", "window: {start: 8, len: 3}", "protocol.arms[1].rule.window", "ends past"),
+        (
+            "kind: authors_gradient",
+            "kind: authors_gradient, batch_size: 0",
+            "protocol.arms[4].rule.batch_size",
+            "128",
+        ),
+        (
+            "{name: unguided, rule: {kind: unguided}}",
+            "{name: first, rule: {kind: posterior}}",
+            "protocol.arms[1].rule",
+            "no unguided arm of ddim-10",
+        ),
+        ("name: posterior", "name: gradient", "protocol.arms[2].name", "taken"),
+        ("lambdas: [0.1, 1.0]", "lambdas: []", "protocol.sweep", "0 cells"),
+        ("lambdas: [0.1, 1.0]", "lambdas: [1.0, 1.0]", "protocol.sweep.lambdas", "twice"),
+        ("n_subset: 16, ", "", "scales.smoke.n_subset", "say how many"),
+        ("n_pool: 24", "n_pool: 20", "scales.smoke.n_pool", "whole number of blocks"),
+        ("features: {kind: pixels, grid: 2}\n", "", "features", "judged by FID"),
+        ("seed: 7", "seed: 7\nestimators: [{kind: sample_var}]", "estimators", "leave estimators"),
+    ];
+    for (from, to, key, part) in cases {
+        assert!(GUIDANCE.contains(from), "{from:?} is not in the good file");
+        let text = GUIDANCE.replacen(from, to, 1);
+        let error = Experiment::parse(Path::new("q.yaml"), &text).expect_err(to);
+        let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
+        assert!(
+            faults.iter().any(|fault| fault.key == key && fault.message.contains(part)),
+            "{to}: expected {key:?} with {part:?}, got {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn the_shipped_guidance_experiment_is_good() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/table3-cifar10.yaml");
+    let experiment = Experiment::read(&path).unwrap();
+    assert!(experiment.scales["mini"].n_pool >= 1000);
+}

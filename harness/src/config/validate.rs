@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use dubench_metrics::FrechetEstimate;
 
 use super::{
-    AnalyticConfig, ControlConfig, EstimatorConfig, Experiment, Fault, FeaturesConfig, GridConfig,
-    ModelConfig, ProtocolConfig, SamplerConfig, ScaleConfig, ScheduleConfig,
+    AnalyticConfig, ControlConfig, CurveConfig, Defaults, EstimatorConfig, Experiment, Fault,
+    FeaturesConfig, GridConfig, ModelConfig, ProtocolConfig, SamplerConfig, ScaleConfig,
+    ScheduleConfig, validate_arms, validate_guidance,
 };
 use crate::uncertainty::Window;
 
@@ -20,13 +21,20 @@ pub(super) fn faults(experiment: &Experiment) -> Vec<Fault> {
     name("artefact", &experiment.artefact, &mut faults);
     model("model", &experiment.model, &mut faults);
     sampler(experiment, &mut faults);
-    estimators(experiment, &mut faults);
-    controls(experiment, &mut faults);
-    unique_names(experiment, &mut faults);
-    if let FeaturesConfig::Pixels { grid: 0 } = experiment.features {
+    if let Some(FeaturesConfig::Pixels { grid: 0 }) = experiment.features {
         faults.push(Fault::new("features.grid", "0 blocks make no feature: set 1 or more"));
     }
-    protocol(&experiment.protocol, &mut faults);
+    match &experiment.protocol {
+        ProtocolConfig::Filtering { n_random, curve } => {
+            filtering(experiment, (*n_random, curve), &mut faults);
+        }
+        ProtocolConfig::Reconstruction(protocol) => {
+            validate_arms::reconstruction(experiment, protocol, &mut faults);
+        }
+        ProtocolConfig::Guidance(protocol) => {
+            validate_guidance::guidance(experiment, protocol, &mut faults);
+        }
+    }
     if experiment.scales.is_empty() {
         faults.push(Fault::new(
             "scales",
@@ -41,8 +49,65 @@ pub(super) fn faults(experiment: &Experiment) -> Vec<Fault> {
     faults
 }
 
+fn filtering(
+    experiment: &Experiment,
+    (n_random, curve): (u32, &CurveConfig),
+    faults: &mut Vec<Fault>,
+) {
+    estimators(experiment, faults);
+    controls(experiment, faults);
+    unique_names(experiment, faults);
+    for (key, missing) in
+        [("features", experiment.features.is_none()), ("reference", experiment.reference.is_none())]
+    {
+        if missing {
+            faults.push(Fault::new(
+                key,
+                "a filter is judged by FID: say which features and reference",
+            ));
+        }
+    }
+    random_subsets("protocol.n_random", n_random, faults);
+    random_subsets("protocol.curve.n_random", curve.n_random, faults);
+    if curve.n_points >= curve.n_parts {
+        let message = format!(
+            "point {} of {} parts discards everything: set {} or less",
+            curve.n_points,
+            curve.n_parts,
+            curve.n_parts.saturating_sub(1)
+        );
+        faults.push(Fault::new("protocol.curve.n_points", message));
+    }
+    for (name, scale) in &experiment.scales {
+        kept(&format!("scales.{name}"), scale, faults);
+    }
+}
+
+/// A filter keeps a true part of its pool, and has no arms.
+fn kept(key: &str, scale: &ScaleConfig, faults: &mut Vec<Fault>) {
+    let least = FrechetEstimate::MIN_ROWS as u64;
+    if !scale.n_keep.is_some_and(|n_keep| (least..scale.n_pool).contains(&n_keep)) {
+        let message = format!(
+            "a filter keeps {least} images or more (a standard error needs them) and fewer than the pool, got {} of {}",
+            scale.n_keep.map_or("none".to_owned(), |n| n.to_string()),
+            scale.n_pool
+        );
+        faults.push(Fault::new(format!("{key}.n_keep"), message));
+    }
+    for (field, given) in [
+        ("n_subset", scale.n_subset.is_some()),
+        ("n_steps", scale.n_steps.is_some()),
+        ("n_draws", scale.n_draws.is_some()),
+    ] {
+        if given {
+            let message = "a filter runs one trajectory over its whole pool: leave it out";
+            faults.push(Fault::new(format!("{key}.{field}"), message));
+        }
+    }
+}
+
 /// Names become folder names, so they are kept plain.
-fn name(key: &str, value: &str, faults: &mut Vec<Fault>) {
+pub(super) fn name(key: &str, value: &str, faults: &mut Vec<Fault>) {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if value.is_empty() || value.len() > 64 || !value.chars().all(plain) {
         let message = format!("{value:?} cannot name a folder: use 1 to 64 of a-z, 0-9, '-', '_'");
@@ -85,20 +150,28 @@ fn noise_schedule(key: &str, schedule: &ScheduleConfig, faults: &mut Vec<Fault>)
 }
 
 fn sampler(experiment: &Experiment, faults: &mut Vec<Fault>) {
-    let n_steps = experiment.sampler.n_steps();
+    sampler_steps("sampler", &experiment.sampler, &experiment.model, faults);
+}
+
+/// Steps and grid of a sampler.
+pub(super) fn sampler_steps(
+    key: &str,
+    sampler: &SamplerConfig,
+    model: &ModelConfig,
+    faults: &mut Vec<Fault>,
+) {
+    let n_steps = sampler.n_steps();
     // A bundle's own number of training times is checked when it is opened.
-    let most = match &experiment.model {
+    let most = match model {
         ModelConfig::Analytic(AnalyticConfig { schedule, .. }) => schedule.n_train_steps(),
         ModelConfig::Bundle { .. } => 1_000_000,
     };
     if n_steps == 0 || n_steps > most {
         let message = format!("{n_steps} steps over {most} training times: use 1..={most}");
-        faults.push(Fault::new("sampler.n_steps", message));
+        faults.push(Fault::new(format!("{key}.n_steps"), message));
     }
-    let (SamplerConfig::Ddim { grid, .. } | SamplerConfig::DpmSolverPp2m { grid, .. }) =
-        &experiment.sampler;
-    if let (GridConfig::Leading { offset }, ModelConfig::Analytic(gaussian)) =
-        (grid, &experiment.model)
+    let (SamplerConfig::Ddim { grid, .. } | SamplerConfig::DpmSolverPp2m { grid, .. }) = sampler;
+    if let (GridConfig::Leading { offset }, ModelConfig::Analytic(gaussian)) = (grid, model)
         && let schedule = &gaussian.schedule
         && *offset >= schedule.n_train_steps() / n_steps.max(1)
     {
@@ -106,7 +179,7 @@ fn sampler(experiment: &Experiment, faults: &mut Vec<Fault>) {
             "offset {offset} moves the first step past the last training time: set {} or less",
             (schedule.n_train_steps() / n_steps.max(1)).saturating_sub(1)
         );
-        faults.push(Fault::new("sampler.grid.offset", message));
+        faults.push(Fault::new(format!("{key}.grid.offset"), message));
     }
 }
 
@@ -116,16 +189,28 @@ fn estimators(experiment: &Experiment, faults: &mut Vec<Fault>) {
             "nothing to compare: add {kind: sample_var}, {kind: centered} or {kind: mc_dropout}";
         faults.push(Fault::new("estimators", message));
     }
-    let defaults = experiment.preset.defaults();
+    estimator_list("estimators", &experiment.estimators, &experiment.preset.defaults(), faults);
     for (index, estimator) in experiment.estimators.iter().enumerate() {
         let key = format!("estimators[{index}]");
+        window(&key, experiment.window_of(estimator), experiment.sampler.n_steps(), faults);
+    }
+}
+
+/// Names, draws and dropout of estimators.
+pub(super) fn estimator_list(
+    key: &str,
+    estimators: &[EstimatorConfig],
+    defaults: &Defaults,
+    faults: &mut Vec<Fault>,
+) {
+    for (index, estimator) in estimators.iter().enumerate() {
+        let key = format!("{key}[{index}]");
         name(&format!("{key}.name"), estimator.name(), faults);
         let n_draws = estimator.n_draws().unwrap_or(defaults.n_draws);
         if !(2..=1024).contains(&n_draws) {
             let message = format!("a variance needs 2 draws or more (at most 1024), got {n_draws}");
             faults.push(Fault::new(format!("{key}.n_draws"), message));
         }
-        window(&key, experiment.window_of(estimator), experiment.sampler.n_steps(), faults);
         if let EstimatorConfig::McDropout { p: Some(p), .. } = estimator
             && !(*p > 0.0 && *p < 1.0)
         {
@@ -146,7 +231,7 @@ fn controls(experiment: &Experiment, faults: &mut Vec<Fault>) {
     }
 }
 
-fn window(key: &str, window: Window, n_steps: u32, faults: &mut Vec<Fault>) {
+pub(super) fn window(key: &str, window: Window, n_steps: u32, faults: &mut Vec<Fault>) {
     let key = format!("{key}.window");
     if window.len == 0 {
         faults
@@ -186,21 +271,6 @@ fn unique_names(experiment: &Experiment, faults: &mut Vec<Fault>) {
     }
 }
 
-fn protocol(protocol: &ProtocolConfig, faults: &mut Vec<Fault>) {
-    let ProtocolConfig::Filtering { n_random, curve } = protocol;
-    random_subsets("protocol.n_random", *n_random, faults);
-    random_subsets("protocol.curve.n_random", curve.n_random, faults);
-    if curve.n_points >= curve.n_parts {
-        let message = format!(
-            "point {} of {} parts discards everything: set {} or less",
-            curve.n_points,
-            curve.n_parts,
-            curve.n_parts.saturating_sub(1)
-        );
-        faults.push(Fault::new("protocol.curve.n_points", message));
-    }
-}
-
 fn random_subsets(key: &str, n: u32, faults: &mut Vec<Fault>) {
     if !(2..=100_000).contains(&n) {
         let message = format!("a spread needs 2 subsets or more (at most 100000), got {n}");
@@ -212,14 +282,6 @@ fn scale(key: &str, scale: &ScaleConfig, faults: &mut Vec<Fault>) {
     if scale.n_pool > MAX_POOL {
         let message = format!("{} images, at most {MAX_POOL} are planned", scale.n_pool);
         faults.push(Fault::new(format!("{key}.n_pool"), message));
-    }
-    let least = FrechetEstimate::MIN_ROWS as u64;
-    if scale.n_keep < least || scale.n_keep >= scale.n_pool {
-        let message = format!(
-            "a filter keeps {least} images or more (a standard error needs them) and fewer than the pool, got {} of {}",
-            scale.n_keep, scale.n_pool
-        );
-        faults.push(Fault::new(format!("{key}.n_keep"), message));
     }
     for (field, value) in [("block_size", scale.block_size), ("batch_size", scale.batch_size)] {
         if !(1..=65_536).contains(&value) {

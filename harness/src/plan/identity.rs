@@ -63,8 +63,8 @@ impl ReferenceIdentity {
 pub struct PlanInputs {
     /// The model.
     pub model: ModelIdentity,
-    /// The feature network.
-    pub extractor: ExtractorId,
-    /// The reference statistics.
+    /// The feature network, where the protocol compares sets of images.
+    pub extractor: Option<ExtractorId>,
+    /// The reference statistics, or the images that a reconstruction is held against.
     pub reference: ReferenceIdentity,
 }

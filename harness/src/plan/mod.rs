@@ -4,6 +4,7 @@
 //! machine. Resume is [`outstanding`], and sharding is [`Shard`]: both are subtractions from a plan
 //! that never changes.
 
+pub mod arm;
 pub mod block;
 pub mod canonical;
 pub mod error;
@@ -11,9 +12,11 @@ pub mod identity;
 pub mod method;
 pub mod print;
 pub mod resolve;
+mod resolve_arms;
 pub mod shard;
 pub mod slurm;
 
+pub use arm::{ArmPlan, ArmTask, PlacedArm, SweepCell};
 pub use block::{Block, outstanding};
 pub use error::PlanError;
 pub use identity::{ModelIdentity, PlanInputs, ReferenceIdentity};

@@ -7,7 +7,10 @@ use crate::config::{Experiment, ProtocolConfig, SamplerConfig};
 use crate::model::ExtractorId;
 
 use super::canonical::fingerprint;
-use super::{ControlPlan, EstimatorPlan, ModelIdentity, PlanError, PlanInputs, ReferenceIdentity};
+use super::resolve_arms;
+use super::{
+    ArmPlan, ControlPlan, EstimatorPlan, ModelIdentity, PlanError, PlanInputs, ReferenceIdentity,
+};
 
 /// Version of everything that turns a plan into digits: draws, update rules, estimators. Raised when
 /// the same plan would give other images or maps, so that old parts are not mixed with new ones.
@@ -41,18 +44,21 @@ pub struct Plan {
     pub estimators: Vec<EstimatorPlan>,
     /// Controls.
     pub controls: Vec<ControlPlan>,
-    /// Images that are generated.
+    /// Images that are generated, over all arms.
     pub n_pool: u64,
-    /// Images that a filter keeps.
+    /// Images that a filter keeps; 0 where nothing is filtered.
     pub n_keep: u64,
     /// Consecutive sample ids of a block.
     pub block_size: u32,
-    /// Feature network.
-    pub extractor: ExtractorId,
-    /// Reference statistics.
+    /// Feature network, where the protocol compares sets of images.
+    pub extractor: Option<ExtractorId>,
+    /// Reference statistics, or the images that a reconstruction is held against.
     pub reference: ReferenceIdentity,
     /// What is computed.
     pub protocol: ProtocolConfig,
+    /// Ways to treat the samples; none where there is one trajectory for all methods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arms: Vec<ArmPlan>,
 }
 
 /// What a call may change of a scale.
@@ -73,6 +79,15 @@ struct GenerateIdentity<'a> {
     controls: &'a [ControlPlan],
     n_pool: u64,
     block_size: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arms: Option<ArmsIdentity<'a>>,
+}
+
+/// What fixes the parts of a plan with arms beyond the rest: the arms, and the images that they start from.
+#[derive(Serialize)]
+struct ArmsIdentity<'a> {
+    arms: &'a [ArmPlan],
+    start: Option<&'a ReferenceIdentity>,
 }
 
 impl Plan {
@@ -92,8 +107,9 @@ impl Plan {
             scale: scale.to_owned(),
             known: experiment.scales.keys().cloned().collect(),
         })?;
-        inputs.reference.check(&inputs.extractor)?;
-        let (n_pool, n_keep) = limited(sizes.n_pool, sizes.n_keep, options.limit)?;
+        if let Some(extractor) = &inputs.extractor {
+            inputs.reference.check(extractor)?;
+        }
         let defaults = experiment.preset.defaults();
         let estimators = experiment
             .estimators
@@ -105,9 +121,21 @@ impl Plan {
             .iter()
             .map(|config| ControlPlan::resolve(config, &defaults))
             .collect();
-        let ProtocolConfig::Filtering { n_random, curve } = experiment.protocol.clone();
-        let protocol =
-            ProtocolConfig::Filtering { n_random: sizes.n_random.unwrap_or(n_random), curve };
+        let (mut protocol, mut arms) = (experiment.protocol.clone(), Vec::new());
+        let (n_pool, n_keep) = match &mut protocol {
+            ProtocolConfig::Filtering { n_random, .. } => {
+                *n_random = sizes.n_random.unwrap_or(*n_random);
+                limited(sizes.n_pool, sizes.n_keep.unwrap_or(0), options.limit)?
+            }
+            ProtocolConfig::Reconstruction(protocol) => {
+                arms = resolve_arms::reconstruction(experiment, protocol, sizes);
+                (arms.iter().map(|arm| arm.n).sum(), 0)
+            }
+            ProtocolConfig::Guidance(protocol) => {
+                arms = resolve_arms::guidance(experiment, protocol, sizes);
+                (arms.iter().map(|arm| arm.n).sum(), 0)
+            }
+        };
         Ok(Self {
             format: 1,
             experiment: experiment.name.clone(),
@@ -124,6 +152,7 @@ impl Plan {
             extractor: inputs.extractor,
             reference: inputs.reference,
             protocol,
+            arms,
         })
     }
 
@@ -143,6 +172,10 @@ impl Plan {
             controls: &self.controls,
             n_pool: self.n_pool,
             block_size: self.block_size,
+            arms: (!self.arms.is_empty()).then(|| ArmsIdentity {
+                arms: &self.arms,
+                start: self.extractor.is_none().then_some(&self.reference),
+            }),
         })
     }
 
@@ -174,6 +207,8 @@ pub(crate) mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::NoiseLevel;
+    use crate::plan::ArmTask;
 
     pub(crate) const TINY: &str = include_str!("tiny.yaml");
 
@@ -184,14 +219,14 @@ pub(crate) mod tests {
     pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
         PlanInputs {
             model: ModelIdentity::of_config("analytic", &experiment.model),
-            extractor: ExtractorId {
+            extractor: Some(ExtractorId {
                 name: "pixels".into(),
                 sha256: "0".repeat(64),
                 preprocess: "grid-2".into(),
                 dim: 12,
                 output: Some("features".into()),
                 input_size: Some(8),
-            },
+            }),
             reference: ReferenceIdentity {
                 dataset: "toy".into(),
                 sha256: "1".repeat(64),
@@ -206,6 +241,60 @@ pub(crate) mod tests {
         let experiment = tiny_experiment();
         let inputs = tiny_inputs(&experiment);
         Plan::resolve(&experiment, "smoke", inputs, PlanOptions::default()).unwrap()
+    }
+
+    /// A plan with three arms: eight images, and four in each of the others.
+    pub(crate) fn tiny_reconstruction_plan() -> Plan {
+        let text = include_str!("tiny_reconstruction.yaml");
+        let experiment = Experiment::parse(Path::new("tiny.yaml"), text).unwrap();
+        let inputs = PlanInputs { extractor: None, ..tiny_inputs(&experiment) };
+        Plan::resolve(&experiment, "smoke", inputs, PlanOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_scale_sets_steps_and_draws_of_arms_that_have_none_of_their_own() {
+        let plan = tiny_reconstruction_plan();
+        let facts: Vec<(u32, u32, u32, u32)> = plan
+            .arms
+            .iter()
+            .map(|arm| {
+                let ArmTask::Reconstruct { estimators, .. } = &arm.task else { panic!() };
+                let first = &estimators[0];
+                (arm.sampler.n_steps(), first.n_draws, first.window.start, first.window.len)
+            })
+            .collect();
+        assert_eq!(facts, [(20, 3, 10, 10), (20, 3, 10, 10), (20, 5, 10, 10)]);
+    }
+
+    #[test]
+    fn a_guidance_plan_has_its_arms_then_the_cells_of_its_sweep() {
+        let text = include_str!("tiny_guidance.yaml");
+        let experiment = Experiment::parse(Path::new("tiny.yaml"), text).unwrap();
+        let inputs = tiny_inputs(&experiment);
+        let plan = Plan::resolve(&experiment, "smoke", inputs, PlanOptions::default()).unwrap();
+        let names: Vec<&str> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
+        assert_eq!(names[..3], ["unguided", "gradient", "posterior"]);
+        assert_eq!(names[8], "sweep lambda=0.1 percentile=0.5");
+        assert_eq!((names.len(), plan.n_pool), (12, 2 * 24 + 10 * 16));
+        let draws = plan.arms.iter().filter_map(|arm| match &arm.task {
+            ArmTask::Sample { rule, .. } => rule.n_draws(),
+            ArmTask::Reconstruct { .. } => None,
+        });
+        assert_eq!(draws.collect::<Vec<_>>(), [3; 10]);
+    }
+
+    #[test]
+    fn arms_and_their_images_move_the_parts() {
+        let plan = tiny_reconstruction_plan();
+        let mut others = vec![plan.clone(); 3];
+        others[0].arms[2].n += 4;
+        let ArmTask::Reconstruct { noise, .. } = &mut others[1].arms[0].task else { panic!() };
+        *noise = NoiseLevel::HalfT;
+        others[2].reference.sha256 = "7".repeat(64);
+        for other in others {
+            assert_ne!(other.generate_id(), plan.generate_id());
+            assert_ne!(other.id(), plan.id());
+        }
     }
 
     #[test]
@@ -241,10 +330,12 @@ pub(crate) mod tests {
                 "n_pool" => other.n_pool += 1,
                 "n_keep" => other.n_keep += 1,
                 "block_size" => other.block_size += 1,
-                "extractor" => other.extractor.sha256 = "2".repeat(64),
+                "extractor" => other.extractor.as_mut().unwrap().sha256 = "2".repeat(64),
                 "reference" => other.reference.sha256 = "2".repeat(64),
                 "protocol" => {
-                    let ProtocolConfig::Filtering { n_random, .. } = &mut other.protocol;
+                    let ProtocolConfig::Filtering { n_random, .. } = &mut other.protocol else {
+                        panic!()
+                    };
                     *n_random += 1;
                 }
                 unknown => panic!("field {unknown} has no case here: add one"),
@@ -262,7 +353,7 @@ pub(crate) mod tests {
         assert_ne!(other.id(), plan.id());
         assert_eq!(other.generate_id(), plan.generate_id());
         assert_eq!(other.features_id(), plan.features_id());
-        other.extractor.preprocess.push('x');
+        other.extractor.as_mut().unwrap().preprocess.push('x');
         assert_eq!(other.generate_id(), plan.generate_id());
         assert_ne!(other.features_id(), plan.features_id());
     }
@@ -289,7 +380,7 @@ pub(crate) mod tests {
         let experiment = tiny_experiment();
         let refused = |change: &dyn Fn(&mut ReferenceIdentity)| {
             let mut inputs = tiny_inputs(&experiment);
-            inputs.reference.extractor = Some(inputs.extractor.clone());
+            inputs.reference.extractor.clone_from(&inputs.extractor);
             change(&mut inputs.reference);
             Plan::resolve(&experiment, "smoke", inputs, PlanOptions::default()).err()
         };

@@ -12,7 +12,7 @@ use crate::units::Nfe;
 pub const METRIC_VERSION: u32 = 1;
 
 /// Half width of a 95 % interval in standard errors.
-const Z95: f64 = 1.959_963_984_540_054;
+pub const Z95: f64 = 1.959_963_984_540_054;
 
 /// What rows say of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,40 @@ pub struct RunFacts {
     pub nfe_trajectory: u64,
     /// Wall time inside the network for the trajectories, where it can be told from that of estimators.
     pub trajectory_seconds: Option<f64>,
+}
+
+impl RunFacts {
+    /// A row of this run that says nothing but a value.
+    pub fn row(&self, method: &str, metric: &str, value: Option<f64>) -> MetricRow {
+        let [experiment, artefact, scale] = self.experiment.clone();
+        let [model, dataset, sampler] = self.setting.clone();
+        MetricRow {
+            experiment,
+            artefact,
+            scale,
+            model,
+            dataset,
+            sampler,
+            method: method.to_owned(),
+            metric: metric.to_owned(),
+            value,
+            se: None,
+            ci_low: None,
+            ci_high: None,
+            n: None,
+            n_reference: self.n_reference,
+            direction: None,
+            paper_value: None,
+            nfe_trajectory: None,
+            nfe_estimator: None,
+            nfe_gradient: None,
+            seconds: None,
+            verdict: None,
+            reason: None,
+            plan_id: self.plan_id.clone(),
+            metric_version: METRIC_VERSION,
+        }
+    }
 }
 
 /// What rows say of a method.
@@ -84,34 +118,7 @@ struct Table<'a> {
 
 impl Table<'_> {
     fn row(&self, method: &str, metric: &str, value: Option<f64>) -> MetricRow {
-        let [experiment, artefact, scale] = self.facts.experiment.clone();
-        let [model, dataset, sampler] = self.facts.setting.clone();
-        MetricRow {
-            experiment,
-            artefact,
-            scale,
-            model,
-            dataset,
-            sampler,
-            method: method.to_owned(),
-            metric: metric.to_owned(),
-            value,
-            se: None,
-            ci_low: None,
-            ci_high: None,
-            n: None,
-            n_reference: self.facts.n_reference,
-            direction: None,
-            paper_value: None,
-            nfe_trajectory: None,
-            nfe_estimator: None,
-            nfe_gradient: None,
-            seconds: None,
-            verdict: None,
-            reason: None,
-            plan_id: self.facts.plan_id.clone(),
-            metric_version: METRIC_VERSION,
-        }
+        self.facts.row(method, metric, value)
     }
 
     /// `fid`, `fid_inf`, `fid_bias` of a set of `n` images.

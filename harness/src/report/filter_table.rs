@@ -301,7 +301,7 @@ pub fn why(row: &MetricRow) -> &str {
 }
 
 /// `50 + 20`, and `+ 8 reverse` where there are reverse passes.
-fn nfe(row: &MetricRow) -> String {
+pub(super) fn nfe(row: &MetricRow) -> String {
     let Some(trajectory) = row.nfe_trajectory else { return String::new() };
     let mut text = number::count(trajectory);
     if let Some(estimator) = row.nfe_estimator.filter(|n| *n > 0) {

@@ -18,6 +18,17 @@ pub fn method(name: &str) -> &str {
         "bayesdiff" => "BayesDiff",
         "mean_squared_epsilon" => "Mean squared ε",
         "total_variation" => "Total variation",
+        "mc_dropout_p50" => "MC-Dropout, p = 0.5",
+        "estimate_shift" => "Shift of x̂₀",
+        "local_variance" => "Local variance",
+        "oracle" => "Oracle",
+        "unguided" => "Unguided",
+        "gradient" => "Gradient (Eq. 10)",
+        "descent" => "Gradient, downhill",
+        "posterior" => "Posterior",
+        "second_order" => "Second order",
+        "authors_gradient" => "Released gradient",
+        "authors_posterior" => "Released posterior",
         other => other,
     }
 }
@@ -36,8 +47,10 @@ pub enum Group {
 /// Group of a method. A method that is not ours is an estimator.
 pub fn group(name: &str) -> Group {
     match name {
-        "random" | "full" => Group::Baseline,
-        "mean_squared_epsilon" | "total_variation" => Group::Control,
+        "random" | "full" | "oracle" => Group::Baseline,
+        "mean_squared_epsilon" | "total_variation" | "local_variance" | "estimate_shift" => {
+            Group::Control
+        }
         _ => Group::Estimator,
     }
 }

@@ -11,6 +11,8 @@ mod error;
 mod example;
 pub mod filter_table;
 pub mod frame;
+pub mod guidance;
+pub mod guidance_table;
 pub mod input;
 pub mod label;
 pub mod latex;
@@ -19,6 +21,8 @@ pub mod metric;
 pub mod number;
 pub mod plot;
 pub mod published;
+pub mod reconstruction;
+pub mod reconstruction_table;
 pub mod run_json;
 pub mod table;
 

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use ndarray::Array3;
 
 use crate::config::{
-    AnalyticConfig, Clip, FinalAlphaBar as FinalAlphaBarConfig, GridConfig, SamplerConfig,
-    ScheduleConfig,
+    AnalyticConfig, Clip, DirectionConfig, FinalAlphaBar as FinalAlphaBarConfig, GridConfig,
+    RuleConfig, SamplerConfig, ScheduleConfig,
+};
+use crate::guidance::authors_code::{self, AuthorsGradient, LoopIndexAlpha};
+use crate::guidance::{
+    Direction, GradientGuidance, Guidance, MaskRule, PosteriorGuidance, SecondOrderGuidance,
 };
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
 use crate::model::onnx::SelfTestReport;
 use crate::model::{Decoder, Denoiser, DenoiserSpec};
-use crate::plan::{ControlRule, EstimatorPlan, EstimatorRule, Plan};
+use crate::plan::{ArmTask, ControlRule, EstimatorPlan, EstimatorRule, Plan};
 use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, Sampler};
 use crate::schedule::{NoiseSchedule, ScheduleError, TimestepGrid};
 use crate::store::Provenance;
@@ -20,6 +24,7 @@ use crate::uncertainty::{
 };
 
 use super::StageError;
+use super::statistics::ImageSource;
 
 /// A model, ready to run.
 pub struct OpenModel {
@@ -33,6 +38,8 @@ pub struct OpenModel {
     pub provenance: Provenance,
     /// Whether a row's answer depends on its batch, as measured; `None` where it cannot.
     pub self_test: Option<SelfTestReport>,
+    /// Real images, where the protocol starts from some.
+    pub images: Option<Box<dyn ImageSource>>,
 }
 
 impl std::fmt::Debug for OpenModel {
@@ -66,6 +73,7 @@ pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
         schedule,
         provenance: Provenance::new("closed form", "cpu"),
         self_test: None,
+        images: None,
     })
 }
 
@@ -97,10 +105,7 @@ pub fn sampler(
     match config {
         SamplerConfig::Ddim { n_steps, grid, clip_x0, final_alpha_bar } => {
             let grid = timestep_grid(grid, schedule, *n_steps)?;
-            let clip = match clip_x0 {
-                Clip::FollowModel if spec.clip_x0 => ClipX0::Unit,
-                Clip::FollowModel | Clip::Off => ClipX0::Never,
-            };
+            let clip = clip_rule(*clip_x0, spec);
             let last = match final_alpha_bar {
                 FinalAlphaBarConfig::One => FinalAlphaBar::One,
                 FinalAlphaBarConfig::First => FinalAlphaBar::FirstTrainStep,
@@ -112,6 +117,74 @@ pub fn sampler(
             Ok(Box::new(DpmSolverPp2m::new(schedule, &grid)?))
         }
     }
+}
+
+fn clip_rule(clip: Clip, spec: &DenoiserSpec) -> ClipX0 {
+    match clip {
+        Clip::FollowModel if spec.clip_x0 => ClipX0::Unit,
+        Clip::FollowModel | Clip::Off => ClipX0::Never,
+    }
+}
+
+/// Draws of a rule whose plan gives none; a resolved plan always does.
+const RULE_DRAWS: u32 = 5;
+
+/// A guidance rule; `None` for the baseline.
+///
+/// # Errors
+/// [`StageError::Guidance`] for values that make no rule.
+pub fn guidance(
+    rule: &RuleConfig,
+    sampler: &SamplerConfig,
+    (schedule, spec): (&NoiseSchedule, &DenoiserSpec),
+) -> Result<Option<Box<dyn Guidance>>, StageError> {
+    let draws = rule.n_draws().unwrap_or(RULE_DRAWS);
+    let released = |inner: Box<dyn Guidance>| -> Box<dyn Guidance> {
+        let clip = match sampler {
+            SamplerConfig::Ddim { clip_x0, .. } => clip_rule(*clip_x0, spec),
+            SamplerConfig::DpmSolverPp2m { .. } => ClipX0::Never,
+        };
+        Box::new(LoopIndexAlpha::new(inner, schedule.clone(), clip))
+    };
+    Ok(Some(match rule {
+        RuleConfig::Unguided {} => return Ok(None),
+        RuleConfig::Gradient { lambda, percentile, direction, window, .. } => {
+            let direction = match direction {
+                DirectionConfig::Ascent => Direction::Ascent,
+                DirectionConfig::Descent => Direction::Descent,
+            };
+            let mask = MaskRule::per_image(*percentile)?;
+            let rule = GradientGuidance::new(draws, *lambda, mask)?.with_direction(direction);
+            Box::new(match window {
+                Some(window) => rule.with_window(*window),
+                None => rule,
+            })
+        }
+        RuleConfig::Posterior { percentile, window, .. } => {
+            let rule = PosteriorGuidance::new(draws, MaskRule::per_image(*percentile)?)?;
+            Box::new(match window {
+                Some(window) => rule.with_window(*window),
+                None => rule,
+            })
+        }
+        RuleConfig::SecondOrder { lambda, percentile, window, .. } => {
+            let mask = MaskRule::per_image(*percentile)?;
+            let rule = SecondOrderGuidance::new(draws, *lambda, mask)?;
+            Box::new(match window {
+                Some(window) => rule.with_window(*window),
+                None => rule,
+            })
+        }
+        RuleConfig::AuthorsGradient { lambda, percentile, batch_size, window, .. } => {
+            let mask = MaskRule::per_image(*percentile)?;
+            let rule = AuthorsGradient::new((draws, *lambda, *batch_size), mask, *window)?;
+            released(Box::new(rule))
+        }
+        RuleConfig::AuthorsPosterior { percentile, window, .. } => {
+            let mask = MaskRule::per_image(*percentile)?;
+            released(Box::new(authors_code::posterior(draws, mask, *window)?))
+        }
+    }))
 }
 
 fn timestep_grid(
@@ -129,8 +202,13 @@ fn timestep_grid(
 
 /// Why a method of the plan cannot run on this model, for each that cannot: the dash of a table.
 pub fn not_applicable(plan: &Plan, spec: &DenoiserSpec) -> BTreeMap<String, String> {
+    let of_arms = plan.arms.iter().flat_map(|arm| match &arm.task {
+        ArmTask::Reconstruct { estimators, .. } => estimators.as_slice(),
+        ArmTask::Sample { .. } => &[],
+    });
     plan.estimators
         .iter()
+        .chain(of_arms)
         .filter(|estimator| matches!(estimator.rule, EstimatorRule::McDropout { .. }))
         .filter(|_| spec.dropout_mask_len.is_none())
         .map(|estimator| {
@@ -149,10 +227,7 @@ pub fn not_applicable(plan: &Plan, spec: &DenoiserSpec) -> BTreeMap<String, Stri
 /// [`StageError::Estimator`].
 pub fn estimators(plan: &Plan, spec: &DenoiserSpec) -> Result<Vec<Box<dyn Estimator>>, StageError> {
     let absent = not_applicable(plan, spec);
-    let mut built: Vec<Box<dyn Estimator>> = Vec::new();
-    for estimator in plan.estimators.iter().filter(|e| !absent.contains_key(&e.name)) {
-        built.push(self::estimator(estimator)?);
-    }
+    let mut built = applicable(&plan.estimators, &absent)?;
     for control in &plan.controls {
         match control.rule {
             ControlRule::TotalVariation {} => {}
@@ -162,6 +237,17 @@ pub fn estimators(plan: &Plan, spec: &DenoiserSpec) -> Result<Vec<Box<dyn Estima
         }
     }
     Ok(built)
+}
+
+/// Estimators that are not `absent`, in their order.
+///
+/// # Errors
+/// [`StageError::Estimator`].
+pub fn applicable(
+    estimators: &[EstimatorPlan],
+    absent: &BTreeMap<String, String>,
+) -> Result<Vec<Box<dyn Estimator>>, StageError> {
+    estimators.iter().filter(|plan| !absent.contains_key(&plan.name)).map(estimator).collect()
 }
 
 fn estimator(plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, StageError> {

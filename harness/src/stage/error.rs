@@ -2,12 +2,15 @@
 
 use crate::config::ConfigError;
 use crate::exit::{Exit, Exits};
+use crate::guidance::GuidanceError;
 use crate::model::ModelError;
 use crate::plan::PlanError;
 use crate::sampler::SamplerError;
 use crate::schedule::ScheduleError;
 use crate::store::StoreError;
 use crate::uncertainty::EstimatorError;
+
+use super::statistics::StatisticsError;
 
 /// How a stage can end other than well.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +33,21 @@ pub enum StageError {
     /// The sampler.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// A guidance rule.
+    #[error(transparent)]
+    Guidance(#[from] GuidanceError),
     /// An estimator.
     #[error(transparent)]
     Estimator(#[from] EstimatorError),
+    /// Real images that cannot be read or do not fit.
+    #[error(transparent)]
+    Images(#[from] StatisticsError),
+    /// The experiment does not have what a stage needs.
+    #[error("the experiment has no {what}: its protocol does not ask for this stage")]
+    Absent {
+        /// What there is none of.
+        what: &'static str,
+    },
     /// A metric.
     #[error("{what}: {source}")]
     Metric {
@@ -105,7 +120,10 @@ impl Exits for StageError {
             Self::Model(error) => error.exit(),
             Self::Sampler(error) => error.exit(),
             Self::Schedule(error) => error.exit(),
+            Self::Guidance(error) => error.exit(),
             Self::Estimator(error) => error.exit(),
+            Self::Images(error) => error.exit(),
+            Self::Absent { .. } => Exit::Usage,
             Self::Metric { .. } => Exit::Input,
             Self::Missing { .. } => Exit::Incomplete,
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,

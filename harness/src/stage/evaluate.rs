@@ -16,13 +16,20 @@ use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::records::{CurveRow, MetricRow, ScoreTable};
+use crate::store::sparsification::{self, SparsificationRow};
 use crate::store::statistics::Statistics;
 use crate::store::{Kind, Provenance, StoreError, features, publish, results, sidecar};
 
-use super::{Run, StageError, features as features_stage, generate, inputs};
+use super::{
+    Run, StageError, evaluate_guidance, evaluate_reconstruction, features as features_stage,
+    generate, inputs,
+};
+
+/// File of the sparsification curves.
+const SPARSIFICATION: &str = "sparsification.parquet";
 
 /// Everything that the run folder holds after an evaluation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
     /// Rows of `metrics.parquet`.
     pub rows: Vec<MetricRow>,
@@ -30,6 +37,8 @@ pub struct Evaluation {
     pub curves: Vec<CurveRow>,
     /// Scores of all images.
     pub scores: ScoreTable,
+    /// Rows of `sparsification.parquet`, which a reconstruction has in the place of filter curves.
+    pub sparsification: Vec<SparsificationRow>,
     /// [`results::metrics_digest`] of the rows.
     pub digest: String,
     /// Whether an earlier evaluation of the same parts was found instead of computed.
@@ -99,7 +108,9 @@ fn inputs_digest(
 ) -> Result<String, StageError> {
     let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
     // Nothing of it stands in the rows, but a damaged one is no better than a damaged part.
-    Manifest::read(&run.layout.manifest(StageName::Features))?;
+    if run.plan.extractor.is_some() {
+        Manifest::read(&run.layout.manifest(StageName::Features))?;
+    }
     Ok(fingerprint(&(parts, manifest.not_applicable, published(experiment)?)))
 }
 
@@ -112,17 +123,19 @@ pub(super) fn complete(run: &Run<'_>) -> Result<String, StageError> {
             missing.entry(StageName::Generate.as_str()).or_default().push(block.id.0);
             continue;
         }
+        let (generate_id, features_id) = ids(run);
+        let images = run.layout.part(StageName::Generate, block.id);
+        let images = part::claims(&images, generate_id)?.content_sha256;
+        if run.plan.extractor.is_none() {
+            claims.push((images, String::new()));
+            continue;
+        }
         if !features_stage::is_done(run, &block)? {
             missing.entry(StageName::Features.as_str()).or_default().push(block.id.0);
             continue;
         }
-        let images = run.layout.part(StageName::Generate, block.id);
         let feature = run.layout.part(StageName::Features, block.id);
-        let (generate_id, features_id) = ids(run);
-        claims.push((
-            part::claims(&images, generate_id)?.content_sha256,
-            features::claims(&feature, features_id)?.content_sha256,
-        ));
+        claims.push((images, features::claims(&feature, features_id)?.content_sha256));
     }
     for stage in [StageName::Generate, StageName::Features] {
         if let Some(blocks) = missing.remove(stage.as_str()) {
@@ -147,7 +160,10 @@ fn find(run: &Run<'_>, plan_id: &str, inputs: &str) -> Result<Option<Evaluation>
         return Ok(None);
     };
     let Ok(known) = serde_json::from_str::<Evaluated>(&text) else { return Ok(None) };
-    let files = ["metrics.parquet", "curves.parquet", "scores.parquet", TIMINGS];
+    let mut files = vec!["metrics.parquet", "curves.parquet", "scores.parquet", TIMINGS];
+    if let ProtocolConfig::Reconstruction(_) = &run.plan.protocol {
+        files.push(SPARSIFICATION);
+    }
     if known.plan_id != plan_id || known.inputs != inputs {
         return Ok(None);
     }
@@ -175,7 +191,13 @@ pub fn read(run: &Run<'_>) -> Result<Evaluation, StageError> {
     let curves = results::read_curves(&file("curves.parquet", Kind::Curves)?)?;
     let scores = results::read_scores(&file("scores.parquet", Kind::Scores)?)?;
     let digest = results::metrics_digest(&rows);
-    Ok(Evaluation { rows, curves, scores, digest, found: true })
+    let sparsification = match &run.plan.protocol {
+        ProtocolConfig::Reconstruction(_) => {
+            sparsification::read(&file(SPARSIFICATION, Kind::Sparsification)?)?
+        }
+        ProtocolConfig::Filtering { .. } | ProtocolConfig::Guidance(_) => Vec::new(),
+    };
+    Ok(Evaluation { rows, curves, scores, sparsification, digest, found: true })
 }
 
 fn write(
@@ -189,6 +211,10 @@ fn write(
     results::write_metrics(&file("metrics.parquet"), &evaluation.rows, plan_id, &provenance)?;
     results::write_curves(&file("curves.parquet"), &evaluation.curves, plan_id, &provenance)?;
     results::write_scores(&file("scores.parquet"), &evaluation.scores, plan_id, &provenance)?;
+    if let ProtocolConfig::Reconstruction(_) = &run.plan.protocol {
+        let rows = &evaluation.sparsification;
+        sparsification::write(&file(SPARSIFICATION), rows, plan_id, &provenance)?;
+    }
     let path = file(TIMINGS);
     sidecar::publish_sealed(&path, json(&path, timings)?.as_bytes())?;
     // Last: without it the evaluation did not take place.
@@ -222,6 +248,13 @@ pub(super) fn compute(
     experiment: &Experiment,
     plan_id: &str,
 ) -> Result<(Evaluation, Timings), StageError> {
+    match &run.plan.protocol {
+        ProtocolConfig::Reconstruction(_) => {
+            return evaluate_reconstruction::compute(run, experiment, plan_id);
+        }
+        ProtocolConfig::Guidance(_) => return evaluate_guidance::compute(run, experiment, plan_id),
+        ProtocolConfig::Filtering { .. } => {}
+    }
     let pool = read_pool(run)?;
     let reference = reference(run.plan, experiment)?;
     let outcome = protocol(run.plan, &pool, &reference)?;
@@ -241,8 +274,8 @@ pub(super) fn compute(
     };
     let rows = rows(&facts, &outcome, &pool.methods, &manifest.not_applicable, &paper);
     let digest = results::metrics_digest(&rows);
-    let evaluation =
-        Evaluation { rows, curves: outcome.curves, scores: pool.scores, digest, found: false };
+    let (curves, scores) = (outcome.curves, pool.scores);
+    let evaluation = Evaluation { rows, curves, scores, digest, ..Evaluation::default() };
     Ok((evaluation, pool.timings))
 }
 
@@ -271,7 +304,9 @@ fn protocol(
     pool: &Pool,
     reference: &Reference,
 ) -> Result<FilteringOutcome, StageError> {
-    let ProtocolConfig::Filtering { n_random, curve } = &plan.protocol;
+    let ProtocolConfig::Filtering { n_random, curve } = &plan.protocol else {
+        return Err(StageError::Absent { what: "filter" });
+    };
     let n_keep = usize::try_from(plan.n_keep).unwrap_or(usize::MAX);
     let filtering = Filtering {
         features: pool.features.view(),
@@ -287,9 +322,9 @@ fn protocol(
     filtering.run().map_err(|source| StageError::Metric { what, source })
 }
 
-fn reference(plan: &Plan, experiment: &Experiment) -> Result<Reference, StageError> {
+pub(super) fn reference(plan: &Plan, experiment: &Experiment) -> Result<Reference, StageError> {
     let sizes = inputs::scale_of(experiment, &plan.scale)?;
-    let path = experiment.resolve(&inputs::reference_config(experiment, sizes).path);
+    let path = experiment.resolve(&inputs::reference_config(experiment, sizes)?.path);
     let statistics = Statistics::read(&path)?;
     let n = statistics.n.and_then(|n| usize::try_from(n).ok());
     let build = || -> Result<Reference, MetricError> {
@@ -322,14 +357,22 @@ pub fn published(experiment: &Experiment) -> Result<Option<PublishedSetting>, St
     }
 }
 
+/// Dimension of the features of a plan.
+pub(super) fn dim(plan: &Plan) -> Result<usize, StageError> {
+    let extractor =
+        plan.extractor.as_ref().ok_or(StageError::Absent { what: "feature network" })?;
+    Ok(extractor.dim)
+}
+
 /// Reads all parts in block order, whatever order they were made in.
 fn read_pool(run: &Run<'_>) -> Result<Pool, StageError> {
     let n = usize::try_from(run.plan.n_pool).unwrap_or(usize::MAX);
     let (generate_id, features_id) = ids(run);
+    let dim = dim(run.plan)?;
     let mut pool = Pool {
         scores: ScoreTable { samples: Vec::with_capacity(n), columns: Vec::new() },
         methods: BTreeMap::new(),
-        features: Array2::zeros((n, run.plan.extractor.dim)),
+        features: Array2::zeros((n, dim)),
         nfe_trajectory: 0,
         timings: Timings::default(),
     };
@@ -347,7 +390,7 @@ fn read_pool(run: &Run<'_>) -> Result<Pool, StageError> {
             }
         }
         let first = pool.scores.samples.len();
-        let shape = (expected.len(), run.plan.extractor.dim);
+        let shape = (expected.len(), dim);
         if feature.features.dim() != shape {
             let message = format!("features are {:?}, not {shape:?}", feature.features.dim());
             return Err(StoreError::malformed(&feature_path, message).into());

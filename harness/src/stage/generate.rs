@@ -23,7 +23,7 @@ use super::run::failure_file;
 use super::shelf::{self, Checks};
 use super::side_by_side::each_block;
 use super::trajectory::{BatchOutcome, BatchRequest, initial_labels, initial_states, run_batch};
-use super::{Run, StageError, StageSummary};
+use super::{Run, StageError, StageSummary, arm};
 
 const STAGE: StageName = StageName::Generate;
 
@@ -220,6 +220,9 @@ pub(super) fn generate_block(
     model: &mut OpenModel,
     block: &Block,
 ) -> Result<ImagePart, StageError> {
+    if let Some(placed) = run.plan.arm_of(block) {
+        return arm::generate_block(run, options, model, (block, placed));
+    }
     let start = Instant::now();
     let samples = block.sample_ids();
     let mut gathered = Gathered::default();

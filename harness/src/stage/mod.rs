@@ -3,19 +3,26 @@
 //! Every stage does the same: the blocks of its shard, less those whose part is whole and of this plan; one
 //! part published at a time; a stop between steps loses the block in hand and nothing else.
 
+mod arm;
 pub mod build;
 pub mod error;
 pub mod evaluate;
+mod evaluate_guidance;
+mod evaluate_reconstruction;
 #[cfg(test)]
 mod fault_tests;
 pub mod features;
 pub mod gc;
 pub mod generate;
+mod guide;
 pub mod inputs;
 pub mod models;
 pub mod pixels;
 pub mod progress;
+mod reconstruct;
 pub mod report;
+pub mod report_guidance;
+pub mod report_reconstruction;
 pub mod run;
 pub mod shelf;
 mod side_by_side;

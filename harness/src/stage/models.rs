@@ -7,11 +7,12 @@ use std::path::Path;
 
 use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{
-    Experiment, ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml, Preprocess,
+    Experiment, ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml, Preprocess, ProtocolConfig,
+    ScaleConfig,
 };
-use crate::model::ExtractorId;
-use crate::model::bundle::{Opened, SelfTest, open_bundle};
+use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_with};
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
+use crate::model::{ExtractorId, ModelError};
 use crate::plan::ModelIdentity;
 use crate::store::Provenance;
 use crate::store::digest::sha256_of_file;
@@ -31,15 +32,50 @@ pub fn open_model(
     options: &RuntimeOptions,
 ) -> Result<OpenModel, StageError> {
     let config = inputs::model_config(experiment, inputs::scale_of(experiment, scale)?);
+    let gradients = gradients(experiment, inputs::scale_of(experiment, scale)?);
+    let mut model = open_network(experiment, config, (options, &gradients))?;
+    if let ProtocolConfig::Reconstruction(protocol) = &experiment.protocol {
+        model.images = Some(inputs::images(experiment, protocol)?);
+    }
+    Ok(model)
+}
+
+/// Gradient graphs that the rules of an experiment ask for, and none where none does.
+fn gradients(experiment: &Experiment, sizes: &ScaleConfig) -> Gradients {
+    let ProtocolConfig::Guidance(protocol) = &experiment.protocol else { return Gradients::None };
+    let n_draws = sizes.n_draws.unwrap_or(experiment.preset.defaults().n_draws);
+    let arms = protocol.arms.iter().filter(|arm| arm.rule.needs_gradients());
+    let mut draws: Vec<u32> = arms.map(|arm| arm.rule.n_draws().unwrap_or(n_draws)).collect();
+    draws.extend(protocol.sweep.as_ref().map(|sweep| sweep.n_draws.unwrap_or(n_draws)));
+    draws.sort_unstable();
+    draws.dedup();
+    if draws.is_empty() { Gradients::None } else { Gradients::Derive { n_draws: draws } }
+}
+
+fn open_network(
+    experiment: &Experiment,
+    config: &ModelConfig,
+    (options, gradients): (&RuntimeOptions, &Gradients),
+) -> Result<OpenModel, StageError> {
     match config {
         ModelConfig::Analytic(gaussian) => build::analytic(gaussian),
         ModelConfig::Bundle { path } => {
             let Opened { denoiser, decoder, schedule, provenance, .. } =
-                open_bundle(&experiment.resolve(path), options, SelfTest::Run)?;
+                open_bundle_with(&experiment.resolve(path), options, SelfTest::Run, gradients)?;
+            if *gradients != Gradients::None
+                && let Some(reason) = denoiser.gradient_unavailable()
+            {
+                // Half of the arms are no experiment: refused before any work.
+                let model = provenance.name.clone();
+                let method = "guidance by a gradient";
+                return Err(ModelError::NotApplicable { method, model, reason }.into());
+            }
             let runtime = format!("onnxruntime {}", provenance.runtime_version);
             let self_test = provenance.self_test;
             let provenance = Provenance::new(runtime, provenance.device);
-            Ok(OpenModel { denoiser: Box::new(denoiser), decoder, schedule, provenance, self_test })
+            let denoiser = Box::new(denoiser);
+            let images = None;
+            Ok(OpenModel { denoiser, decoder, schedule, provenance, self_test, images })
         }
     }
 }
@@ -52,7 +88,7 @@ pub fn open_extractor(
     experiment: &Experiment,
     options: &RuntimeOptions,
 ) -> Result<OpenExtractor, StageError> {
-    match &experiment.features {
+    match inputs::features_config(experiment)? {
         FeaturesConfig::Pixels { grid } => Ok(OpenExtractor {
             extractor: Box::new(PixelFeatures::new(*grid)),
             provenance: Provenance::new("none", "cpu"),
@@ -82,8 +118,8 @@ pub fn weight_bytes(experiment: &Experiment, scale: &str) -> Result<u64, StageEr
         }
     };
     let extractor = match &experiment.features {
-        FeaturesConfig::Pixels { .. } => 0,
-        FeaturesConfig::Extractor { path, .. } => {
+        None | Some(FeaturesConfig::Pixels { .. }) => 0,
+        Some(FeaturesConfig::Extractor { path, .. }) => {
             ExtractorYaml::read(&experiment.resolve(path))?.file.bytes
         }
     };

@@ -56,16 +56,18 @@ pub fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, St
         Some(n) => format!("{} ({n} images)", plan.reference.dataset),
         None => format!("{} (number of images not recorded)", plan.reference.dataset),
     };
+    let extractor =
+        plan.extractor.as_ref().ok_or(StageError::Absent { what: "feature network" })?;
     let mut remarks = vec![format!(
         "Measured: {} by {}, {} images, {} kept; features {} ({}), reference {reference}.",
         plan.model.name,
         plan.sampler.label(),
         plan.n_pool,
         plan.n_keep,
-        plan.extractor.name,
-        plan.extractor.preprocess,
+        extractor.name,
+        extractor.preprocess,
     )];
-    remarks.extend(small_pool(plan.n_pool, plan.extractor.dim as u64));
+    remarks.extend(small_pool(plan.n_pool, extractor.dim as u64));
     if let (Some(key), Some(setting)) = (&experiment.published, evaluate::published(experiment)?) {
         let obstacle = setting.obstacle.map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(

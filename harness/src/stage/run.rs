@@ -128,8 +128,10 @@ pub struct StageStatus {
 
 /// How far the stages of a plan are.
 pub fn status(plan: &Plan, layout: &Layout) -> Vec<StageStatus> {
-    [StageName::Generate, StageName::Features]
+    let stages = [StageName::Generate, StageName::Features];
+    stages
         .into_iter()
+        .filter(|stage| *stage == StageName::Generate || plan.extractor.is_some())
         .map(|stage| {
             let mut status = StageStatus {
                 stage: stage.as_str(),

@@ -125,6 +125,23 @@ pub fn run_batch(
     request: &BatchRequest<'_>,
     sampler: &mut dyn Sampler,
     estimators: &mut [Box<dyn Estimator>],
+    guidance: Option<&mut dyn Guidance>,
+    network: &mut Network<'_>,
+) -> Result<BatchOutcome, ModelError> {
+    run_batch_watched(request, sampler, (estimators, &mut |_, _| ()), guidance, network)
+}
+
+/// Sees every place on the trajectories with what each estimator said there, in their order.
+pub type Watch<'a> = &'a mut dyn FnMut(&StepContext<'_>, &[Option<GroupEstimate>]);
+
+/// As [`run_batch`], for those who need more than the sums of maps: `watch` is called after every step's estimates.
+///
+/// # Errors
+/// As [`run_batch`].
+pub fn run_batch_watched(
+    request: &BatchRequest<'_>,
+    sampler: &mut dyn Sampler,
+    (estimators, watch): (&mut [Box<dyn Estimator>], Watch<'_>),
     mut guidance: Option<&mut dyn Guidance>,
     network: &mut Network<'_>,
 ) -> Result<BatchOutcome, ModelError> {
@@ -142,6 +159,7 @@ pub fn run_batch(
         let x0_hat = sampler.x0_hat(index, x.view(), epsilon.view());
         let context = place(request, point, [x.view(), epsilon.view(), x0_hat.view()]);
         let estimates = estimate_group(estimators, &context, network)?;
+        watch(&context, &estimates);
         books.iter_mut().zip(estimates).for_each(|(book, estimate)| book.enter(index, estimate));
         if let Some(rule) = guidance.as_deref_mut().filter(|rule| guides(&**rule, index)) {
             let (rewritten, cost) = guided(rule, &context, network)?;

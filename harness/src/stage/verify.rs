@@ -10,7 +10,7 @@ use crate::noise::{NoiseKey, Purpose, uniform_below};
 use crate::plan::Block;
 use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};
-use crate::store::{StoreError, features as feature_parts, results};
+use crate::store::{StoreError, features as feature_parts, results, sparsification};
 use crate::units::SampleId;
 
 use super::build::OpenModel;
@@ -65,13 +65,14 @@ pub fn verify(
     evaluate::read_timings(run)?;
     let (again, _) = evaluate::compute(run, experiment, &run.plan.id())?;
     tables_agree(run, &again, &stored)?;
-    let n_parts = 2 * run.plan.n_blocks();
+    let n_stages = 1 + u64::from(run.plan.extractor.is_some());
+    let n_parts = n_stages * run.plan.n_blocks();
     Ok(Verification { n_parts, recomputed, metrics_sha256: stored.digest })
 }
 
-/// Holds the three tables of an evaluation against those of a second one.
+/// Holds the tables of an evaluation against those of a second one.
 fn tables_agree(run: &Run<'_>, again: &Evaluation, stored: &Evaluation) -> Result<(), StageError> {
-    let tables = [
+    let mut tables = vec![
         ("metrics.parquet", again.digest.clone(), stored.digest.clone()),
         (
             "curves.parquet",
@@ -84,6 +85,10 @@ fn tables_agree(run: &Run<'_>, again: &Evaluation, stored: &Evaluation) -> Resul
             results::scores_digest(&stored.scores),
         ),
     ];
+    if run.plan.extractor.is_none() {
+        let digest = |of: &Evaluation| sparsification::digest(&of.sparsification);
+        tables.push(("sparsification.parquet", digest(again), digest(stored)));
+    }
     for (name, ours, theirs) in tables {
         agree(run.layout.run_file(name), &ours, &theirs)?;
     }
@@ -96,6 +101,9 @@ fn contents(run: &Run<'_>, block: &Block) -> Result<(), StageError> {
     let id = run.layout.stage_id(StageName::Generate);
     let actual = part::content_digest(&part::read(&images, id, Parts::All)?);
     agree(images.clone(), &actual, &part::claims(&images, id)?.content_sha256)?;
+    if run.plan.extractor.is_none() {
+        return Ok(());
+    }
     let features = run.layout.part(StageName::Features, block.id);
     let id = run.layout.stage_id(StageName::Features);
     let actual = feature_parts::content_digest(&feature_parts::read(&features, id)?);
@@ -111,13 +119,16 @@ fn recompute(
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
-    let (mut model, mut extractor) = ((networks.model)()?, (networks.extractor)()?);
+    let mut model = (networks.model)()?;
+    let extractor = run.plan.extractor.as_ref().map(|_| (networks.extractor)());
+    let mut extractor = extractor.transpose()?;
     for block in run.plan.blocks().filter(|block| chosen.contains(&block.id.0)) {
         let path = run.layout.part(StageName::Generate, block.id);
         let again = part::content_digest(&generate_block(run, options, &mut model, &block)?);
         let id = run.layout.stage_id(StageName::Generate);
         agree(path.clone(), &again, &part::claims(&path, id)?.content_sha256)?;
-        let Some(again) = extract_block(run, options.batch_size, &mut extractor, &block)? else {
+        let Some(extractor) = &mut extractor else { continue };
+        let Some(again) = extract_block(run, options.batch_size, extractor, &block)? else {
             let (done, total) = (0, chosen.len());
             return Err(StageError::Interrupted { stage: "verify", done, total });
         };

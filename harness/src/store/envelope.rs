@@ -27,6 +27,8 @@ pub enum Kind {
     Curves,
     /// Scores of all images.
     Scores,
+    /// Rows of `sparsification.parquet`.
+    Sparsification,
 }
 
 /// Who made a file, with what. Recorded, never compared: it may differ between equal contents.

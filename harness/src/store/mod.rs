@@ -19,6 +19,7 @@ pub mod publish;
 pub mod records;
 pub mod results;
 pub mod sidecar;
+pub mod sparsification;
 pub mod statistics;
 pub mod table;
 

@@ -114,7 +114,7 @@ pub struct CurveRow {
 }
 
 /// All scores of one image.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScoreTable {
     /// Sample ids, ascending.
     pub samples: Vec<SampleId>,

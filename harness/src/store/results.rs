@@ -286,16 +286,16 @@ pub fn read_scores(path: &Path) -> Result<ScoreTable, StoreError> {
 }
 
 /// A result file in the making.
-struct File<'a> {
-    path: &'a Path,
-    kind: Kind,
-    plan_id: &'a str,
-    digest: String,
-    provenance: &'a Provenance,
+pub(super) struct File<'a> {
+    pub(super) path: &'a Path,
+    pub(super) kind: Kind,
+    pub(super) plan_id: &'a str,
+    pub(super) digest: String,
+    pub(super) provenance: &'a Provenance,
 }
 
 impl File<'_> {
-    fn write(self, columns: &mut Columns) -> Result<(), StoreError> {
+    pub(super) fn write(self, columns: &mut Columns) -> Result<(), StoreError> {
         let envelope = Envelope {
             format: FORMAT,
             kind: self.kind,

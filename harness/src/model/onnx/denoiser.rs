@@ -133,6 +133,11 @@ impl OnnxDenoiser {
         self.dropout.unavailable()
     }
 
+    /// Why gradients are not applicable; `None` where they are.
+    pub fn gradient_unavailable(&self) -> Option<String> {
+        self.vjp.unavailable()
+    }
+
     /// The forward graph's session.
     pub fn session(&self) -> &OnnxSession {
         &self.session

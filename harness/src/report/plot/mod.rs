@@ -1,14 +1,20 @@
 //! Figures. Each is drawn once, generic over the backend, and comes out as SVG and PNG.
 
+pub mod audit;
 pub mod axes;
 pub mod canvas;
 pub mod correlation;
 pub mod filter_curve;
 mod font;
+pub mod guidance_effect;
+pub mod guidance_sheet;
 pub mod histogram;
+pub mod map_sheet;
 pub mod sheet;
+pub mod sparsification;
 pub mod style;
 pub mod svg;
+pub mod sweep;
 
 use std::io::Cursor;
 

@@ -197,7 +197,7 @@ fn tile(exhibit: &Exhibit) -> Result<Tile, ReportError> {
 }
 
 /// The image as RGB, averaged down by a whole factor where it is large.
-fn photograph(image: &Array3<u8>) -> RgbImage {
+pub(super) fn photograph(image: &Array3<u8>) -> RgbImage {
     let (_, h, w) = image.dim();
     let step = h.max(w).div_ceil(LARGEST_SIDE);
     let mean = |channel: usize, y: usize, x: usize| {
@@ -218,7 +218,7 @@ fn photograph(image: &Array3<u8>) -> RgbImage {
 }
 
 /// The map in colour, its minimum at the dark and its maximum at the light end. A constant map is dark.
-fn coloured(map: &Array2<f32>) -> RgbImage {
+pub(super) fn coloured(map: &Array2<f32>) -> RgbImage {
     let low = map.iter().copied().fold(f32::INFINITY, f32::min);
     let high = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let (h, w) = map.dim();

@@ -28,6 +28,11 @@ pub fn open(dataset: &str) -> Result<Box<dyn ImageSource>, StatisticsError> {
     Err(StatisticsError::input(path, message.to_owned()))
 }
 
+/// Whether a data set is known by this name, and is no path.
+pub fn is_named(dataset: &str) -> bool {
+    split(dataset).is_some()
+}
+
 fn split(dataset: &str) -> Option<Cifar10Split> {
     match dataset {
         "cifar10-train" => Some(Cifar10Split::Train),

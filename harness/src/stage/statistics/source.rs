@@ -10,7 +10,7 @@ use ndarray::{Array4, s};
 use super::StatisticsError;
 
 /// Images in a fixed order.
-pub trait ImageSource {
+pub trait ImageSource: Send {
     /// Name for the provenance: `cifar10-train`, or the path of a folder or file.
     fn name(&self) -> &str;
 

@@ -1,0 +1,138 @@
+//! FID difference of every guided arm to the unguided images of the same starts, with its 95 % interval.
+
+use plotters::prelude::DrawingBackend;
+
+use super::Figure;
+use super::axes::{Axis, Panel, TickLabels};
+use super::canvas::{Anchor, Canvas, Marker, Stroke};
+use super::style;
+use crate::protocol::filtering_rows::Z95;
+use crate::report::{ReportError, label, number};
+use crate::store::records::MetricRow;
+
+const LEFT: f64 = 250.0;
+const TOP: f64 = 60.0;
+const WIDTH: f64 = 420.0;
+const ROW: f64 = 26.0;
+const RIGHT: f64 = 150.0;
+const FOOT: f64 = 56.0;
+
+/// One arm.
+#[derive(Clone, Debug, PartialEq)]
+struct Effect {
+    name: String,
+    sampler: String,
+    delta: f64,
+    half: f64,
+    n: u64,
+}
+
+/// The figure: one line an arm, grouped by sampler.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuidanceEffect {
+    effects: Vec<Effect>,
+}
+
+impl GuidanceEffect {
+    /// Collects the paired differences; `None` without any.
+    ///
+    /// # Errors
+    /// [`ReportError::Value`] for a difference that is not finite.
+    pub fn new(rows: &[MetricRow]) -> Result<Option<Self>, ReportError> {
+        let mut effects = Vec::new();
+        for row in rows.iter().filter(|row| row.metric == "delta_unguided") {
+            let finite = row.value.zip(row.se).filter(|(v, se)| v.is_finite() && se.is_finite());
+            let Some((delta, se)) = finite else {
+                return Err(ReportError::Value {
+                    place: format!("difference of {} ({})", row.method, row.sampler),
+                    got: format!("{:?} ± {:?}", row.value, row.se),
+                    expected: "a finite difference and error".to_owned(),
+                    remedy: "run `dubench evaluate` again".to_owned(),
+                });
+            };
+            effects.push(Effect {
+                name: label::method(&row.method).to_owned(),
+                sampler: row.sampler.clone(),
+                delta,
+                half: Z95 * se,
+                n: row.n.unwrap_or(0),
+            });
+        }
+        Ok((!effects.is_empty()).then_some(Self { effects }))
+    }
+
+    fn panel(&self) -> Panel {
+        let ends = self.effects.iter().flat_map(|e| [e.delta - e.half, e.delta + e.half]);
+        let n = self.effects.len() as f64;
+        Panel {
+            place: (LEFT, TOP, WIDTH, n * ROW),
+            x: Axis::covering(ends.chain([0.0]), 6),
+            y: Axis { low: 0.0, high: n, ticks: Vec::new(), decimals: 0 },
+        }
+    }
+}
+
+impl Figure for GuidanceEffect {
+    fn name(&self) -> &'static str {
+        "guidance-effect"
+    }
+
+    fn title(&self) -> String {
+        "FID with guidance minus FID without, from the same starts".to_owned()
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let height = TOP + self.effects.len() as f64 * ROW + FOOT;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hundreds")]
+        let size = ((LEFT + WIDTH + RIGHT) as u32, height as u32);
+        size
+    }
+
+    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Result<(), String> {
+        let title = self.title();
+        canvas.text((24.0, 24.0), &title, Anchor::Start, (style::TITLE, style::INK))?;
+        let panel = self.panel();
+        panel.draw_axes(canvas, TickLabels::Shown, |x| panel.x.label(x))?;
+        let n = self.effects.len() as f64;
+        let zero = [panel.point(0.0, 0.0), panel.point(0.0, n)];
+        canvas.line(&zero, Stroke::solid(style::INK, 1.2))?;
+        for (i, effect) in self.effects.iter().enumerate() {
+            let y = n - i as f64 - 0.5;
+            let samplers = self.effects.iter().take(i + 1).map(|e| &e.sampler);
+            let group = samplers.collect::<std::collections::BTreeSet<_>>().len() - 1;
+            let bar = [
+                panel.point(effect.delta - effect.half, y),
+                panel.point(effect.delta + effect.half, y),
+            ];
+            canvas.line(&bar, Stroke::solid(style::colour(group), 1.8))?;
+            canvas.marker(panel.point(effect.delta, y), Marker::Disc, 4.0, style::colour(group))?;
+            let at = panel.point(panel.x.low, y);
+            let name = format!("{}, {}", effect.name, effect.sampler);
+            let look = (style::SMALL, style::INK);
+            canvas.text((LEFT - 10.0, at.1 + 4.0), &name, Anchor::End, look)?;
+            let note = format!("n = {}", number::count(effect.n));
+            let soft = (style::SMALL, style::SOFT_INK);
+            canvas.text((LEFT + WIDTH + 12.0, at.1 + 4.0), &note, Anchor::Start, soft)?;
+        }
+        panel.draw_x_name(canvas, "ΔFID ± 95 % (left: guidance is better)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_paired_difference_is_a_line_and_nan_is_refused() {
+        let mut row = crate::report::example::rows().remove(0);
+        row.metric = "delta_unguided".to_owned();
+        (row.value, row.se) = (Some(-0.5), Some(0.2));
+        let other = MetricRow { sampler: "ddim-5".into(), ..row.clone() };
+        let figure = GuidanceEffect::new(&[row.clone(), other]).unwrap().unwrap();
+        assert_eq!(figure.effects.len(), 2);
+        assert_eq!(super::super::files(&figure).unwrap().len(), 2);
+        row.value = Some(f64::NAN);
+        assert!(GuidanceEffect::new(&[row]).is_err());
+        assert_eq!(GuidanceEffect::new(&[]).unwrap(), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! The guidance pipeline on the model with a closed form.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use ndarray::{Array1, Array2};
+use ndarray_npy::NpzWriter;
+
+use super::*;
+use crate::config::Experiment;
+use crate::model::onnx::RuntimeOptions;
+use crate::plan::{Plan, PlanOptions, Shard};
+use crate::report::guidance::render;
+use crate::stage::evaluate::{Evaluation, evaluate};
+use crate::stage::features::{OpenExtractor, features};
+use crate::stage::generate::generate;
+use crate::stage::report_guidance::report_input;
+use crate::stage::verify::{Networks, verify};
+use crate::stage::{Silent, Stop, inputs, models};
+use crate::store::layout::StageName;
+use crate::store::part::{self, Parts};
+use crate::store::publish;
+use crate::store::records::MetricRow;
+
+const TINY: &str = include_str!("../../plan/tiny_guidance.yaml");
+
+struct Bench {
+    folder: tempfile::TempDir,
+    experiment: Experiment,
+    plan: Plan,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = Vec::new();
+        let mut npz = NpzWriter::new(std::io::Cursor::new(&mut bytes));
+        npz.add_array("mu", &Array1::from_elem(12, 0.55)).unwrap();
+        npz.add_array("sigma", &(Array2::<f64>::eye(12) * 0.004)).unwrap();
+        npz.add_array("n", &ndarray::arr0(1000_i64)).unwrap();
+        npz.finish().unwrap();
+        publish(&folder.path().join("reference.npz"), &bytes).unwrap();
+        let experiment = Experiment::parse(&folder.path().join("tiny.yaml"), TINY).unwrap();
+        let plan = inputs::plan(&experiment, "smoke", PlanOptions::default()).unwrap();
+        Self { folder, experiment, plan }
+    }
+
+    fn options(batch: usize) -> GenerateOptions {
+        let batch_size = NonZeroUsize::new(batch).unwrap();
+        GenerateOptions { batch_size, networks: NonZeroUsize::MIN, threads: 1 }
+    }
+
+    fn open(&self) -> Result<OpenModel, StageError> {
+        models::open_model(&self.experiment, "smoke", &RuntimeOptions::default())
+    }
+
+    fn run<'a>(&'a self, name: &str, shard: Shard, stop: &'a Stop) -> Run<'a> {
+        let work: PathBuf = self.folder.path().join(name);
+        Run::open(&self.plan, &work, shard, (stop, &Silent)).unwrap()
+    }
+
+    fn extractor(&self) -> Result<OpenExtractor, StageError> {
+        models::open_extractor(&self.experiment, &RuntimeOptions::default())
+    }
+
+    fn blocks(&self, run: &Run<'_>, batch: usize) -> Result<(), StageError> {
+        generate(run, Self::options(batch), &mut || self.open())?;
+        let sizes = (NonZeroUsize::new(5).unwrap(), NonZeroUsize::MIN);
+        features(run, sizes, &mut || self.extractor()).map(drop)
+    }
+
+    fn all(&self, name: &str, batch: usize) -> Result<Evaluation, StageError> {
+        let stop = Stop::default();
+        let run = self.run(name, Shard::whole(), &stop);
+        self.blocks(&run, batch)?;
+        evaluate(&run, &self.experiment)
+    }
+}
+
+fn row<'a>(rows: &'a [MetricRow], sampler: &str, [method, metric]: [&str; 2]) -> &'a MetricRow {
+    rows.iter()
+        .find(|row| row.sampler == sampler && row.method == method && row.metric == metric)
+        .unwrap_or_else(|| panic!("{sampler} {method} {metric}"))
+}
+
+#[test]
+fn every_arm_has_its_numbers_and_a_second_run_finds_them() {
+    let bench = Bench::new();
+    let first = bench.all("work", 8).unwrap();
+    let rows = &first.rows;
+    for method in ["gradient", "posterior", "second_order", "authors_gradient", "authors_posterior"]
+    {
+        let delta = row(rows, "ddim-10", [method, "delta_unguided"]);
+        assert!(delta.value.unwrap().is_finite() && delta.se.is_some(), "{method}");
+        row(rows, "ddim-10", [method, "p_value"]);
+    }
+    // Ten steps, three draws each: as many forward passes as products besides the draws themselves.
+    let fid = row(rows, "ddim-10", ["gradient", "fid"]);
+    assert_eq!((fid.n, fid.nfe_trajectory), (Some(24), Some(10)));
+    assert_eq!((fid.nfe_estimator, fid.nfe_gradient), (Some(60), Some(30)));
+    let posterior = row(rows, "ddim-10", ["posterior", "fid"]);
+    assert_eq!((posterior.nfe_estimator, posterior.nfe_gradient), (Some(30), Some(0)));
+    // Three guided steps: three draws and their products, and the product that reaches x_t.
+    let released = row(rows, "ddim-10", ["authors_gradient", "fid"]);
+    assert_eq!(released.nfe_gradient, Some(3 * 4));
+    let cells = rows.iter().filter(|row| row.method.starts_with("sweep") && row.metric == "fid");
+    assert_eq!(cells.count(), 4);
+    let unguided = row(rows, "ddim-10", ["unguided", DISPLACEMENT]);
+    assert_eq!((unguided.value, unguided.se), (Some(0.0), Some(0.0)));
+    let second = bench.all("work", 8).unwrap();
+    assert!(second.found);
+    assert_eq!(Evaluation { found: false, ..second }, first);
+}
+
+/// The gradient of the sample variance of a Gaussian is zero, so guidance by it moves nothing: the closed form.
+#[test]
+fn guidance_by_the_variance_of_a_gaussian_changes_nothing() {
+    let bench = Bench::new();
+    let rows = bench.all("work", 8).unwrap().rows;
+    for (sampler, method) in [("ddim-10", "gradient"), ("dpm_solver_pp_2m-5", "gradient")] {
+        let moved = row(&rows, sampler, [method, DISPLACEMENT]).value.unwrap();
+        assert!(moved < 1e-6, "{sampler}: {moved}");
+        let delta = row(&rows, sampler, [method, "delta_unguided"]);
+        assert_eq!(delta.verdict.as_deref(), Some("n.s."), "{delta:?}");
+    }
+    for method in ["posterior", "second_order", "authors_gradient"] {
+        let moved = row(&rows, "ddim-10", [method, DISPLACEMENT]).value.unwrap();
+        assert!(moved > 1e-8, "{method} moved nothing");
+    }
+}
+
+#[test]
+fn batch_and_shards_change_no_bit_of_a_guided_image() {
+    let bench = Bench::new();
+    let expected = bench.all("whole", 8).unwrap();
+    for batch in [1, 3, 64] {
+        let got = bench.all(&format!("batch-{batch}"), batch).unwrap();
+        assert_eq!((got.digest, got.scores), (expected.digest.clone(), expected.scores.clone()));
+    }
+    let stop = Stop::default();
+    for shard in ["2/3", "0/3", "1/3"] {
+        let run = bench.run("shards", Shard::parse(shard).unwrap(), &stop);
+        bench.blocks(&run, 5).unwrap();
+    }
+    let run = bench.run("shards", Shard::whole(), &stop);
+    assert_eq!(evaluate(&run, &bench.experiment).unwrap().digest, expected.digest);
+    let networks = Networks { model: &mut || bench.open(), extractor: &mut || bench.extractor() };
+    let verified = verify(&run, &bench.experiment, (3, Bench::options(7)), networks).unwrap();
+    assert_eq!(verified.recomputed.len(), 3);
+}
+
+#[test]
+fn arms_start_from_the_same_noise() {
+    let bench = Bench::new();
+    bench.all("work", 8).unwrap();
+    let stop = Stop::default();
+    let run = bench.run("work", Shard::whole(), &stop);
+    let first = |name: &str| {
+        let placed = bench.plan.placed_arms().find(|placed| placed.arm.name == name).unwrap();
+        let block = bench.plan.blocks().find(|block| placed.has(block)).unwrap();
+        let path = run.layout.part(StageName::Generate, block.id);
+        part::read(&path, run.layout.stage_id(StageName::Generate), Parts::All).unwrap().images
+    };
+    // The gradient of a Gaussian is zero: the same starts give the same images.
+    assert_eq!(first("unguided"), first("gradient"));
+    assert_ne!(first("unguided"), first("second_order"));
+}
+
+#[test]
+fn the_report_has_the_sweep_the_effects_and_the_images() {
+    let bench = Bench::new();
+    bench.all("work", 8).unwrap();
+    let stop = Stop::default();
+    let run = bench.run("work", Shard::whole(), &stop);
+    let input = report_input(&run, &bench.experiment).unwrap();
+    assert_eq!(input.cells.len(), 4);
+    assert!(input.rows.iter().all(|row| !row.method.starts_with("sweep")));
+    assert_eq!(input.sheets.iter().map(|strip| strip.arms.len()).collect::<Vec<_>>(), [6, 2]);
+    let files = render(&input, None).unwrap();
+    for name in [
+        "table.md",
+        "plots/sweep.svg",
+        "plots/guidance-effect.png",
+        "plots/guided-and-unguided.svg",
+    ] {
+        assert!(files.iter().any(|file| file.name == name), "{name}");
+    }
+    let table = String::from_utf8(files[0].bytes.clone()).unwrap();
+    for part in ["ddim-10", "dpm_solver_pp_2m-5", "Sweep", "downhill", "reverse"] {
+        assert!(table.contains(part), "{part} is not in\n{table}");
+    }
+}
