@@ -119,12 +119,18 @@ impl Images<'_> {
     }
 
     /// The error per pixel: root mean square over channels, `[n, h w]`.
+    ///
+    /// # Errors
+    /// [`MetricError::LengthMismatch`] for rows that are not images of this shape.
     pub fn pixel_error(&self, error: &Array2<f32>) -> Result<Array2<f32>, MetricError> {
         let [c, ..] = self.shape;
         Ok(self.over_channels(error, |e| e * e)?.mapv(|sum| (sum / c as f32).sqrt()))
     }
 
     /// A map per pixel: the sum over channels, `[n, h w]`.
+    ///
+    /// # Errors
+    /// [`MetricError::LengthMismatch`] for rows that are not images of this shape.
     pub fn pixel_sum(&self, map: &Array2<f32>) -> Result<Array2<f32>, MetricError> {
         self.over_channels(map, |u| u)
     }

@@ -123,12 +123,11 @@ impl Exits for StageError {
             Self::Guidance(error) => error.exit(),
             Self::Estimator(error) => error.exit(),
             Self::Images(error) => error.exit(),
-            Self::Absent { .. } => Exit::Usage,
             Self::Metric { .. } => Exit::Input,
             Self::Missing { .. } => Exit::Incomplete,
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::Published { .. } => Exit::Usage,
+            Self::Absent { .. } | Self::Published { .. } => Exit::Usage,
         }
     }
 }
