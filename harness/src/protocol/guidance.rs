@@ -110,7 +110,7 @@ mod tests {
 
     fn features(n: usize, shift: f32) -> Array2<f32> {
         Array2::from_shape_fn((n, 3), |(i, j)| {
-            ((i + 1) as f32 * ((j + 2) as f32).sqrt()).fract() + shift
+            ((i + 1) as f32 * ((j + 5) as f32).sqrt()).fract() + shift
         })
     }
 
