@@ -56,8 +56,8 @@ cleanup() {
   exit "$status"
 }
 
-# An experiment on the model with a closed form, long enough to be killed in: 32 blocks, 8 a task.
-N_BLOCKS=32
+# An experiment on the model with a closed form, long enough to be killed in: 96 blocks, 24 a task.
+N_BLOCKS=96
 write_experiment() {
   cat >"$base/cluster.yaml" <<'YAML'
 name: cluster
@@ -79,7 +79,7 @@ features: {kind: pixels, grid: 2}
 reference: {dataset: toy, path: reference.npz}
 protocol: {kind: filtering, n_random: 20, curve: {n_parts: 4, n_points: 2, n_random: 5}}
 scales:
-  smoke: {n_pool: 512, n_keep: 426, block_size: 16, batch_size: 16}
+  smoke: {n_pool: 1536, n_keep: 1280, block_size: 16, batch_size: 16}
 YAML
   python3 - "$base/reference.npz" <<'PYTHON'
 import struct, sys, zipfile
@@ -195,8 +195,18 @@ wait_for 30 job_ended "${ARRAY}_2"
   fail "task 2 is $(job_field "${ARRAY}_2" JobState) $(job_field "${ARRAY}_2" ExitCode), expected FAILED 137:0"
 requeued() { [ "$(job_field "${ARRAY}_1" Restarts)" = 1 ]; }
 wait_for 30 requeued
-# Slurm holds what it has requeued for two minutes.
-scontrol update jobid="${ARRAY}_1" StartTime=now
+# Slurm holds what it has requeued for two minutes. Asked again and again, since clearing the first run away sets the
+# hold anew, and not at once, since a node that still clears away ends the second run with 1.
+sleep 5
+released() {
+  case $(job_field "${ARRAY}_1" JobState) in
+    RUNNING | COMPLETED) return 0 ;;
+    PENDING) scontrol update jobid="${ARRAY}_1" StartTime=now ;;
+  esac
+  sleep 1
+  return 1
+}
+wait_for 60 released
 wait_for 60 job_ended "$EVALUATE"
 
 missing=$(missing_of 2)
