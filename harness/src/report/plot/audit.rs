@@ -20,6 +20,8 @@ const PANEL: (f64, f64) = (560.0, 190.0);
 const STEP: f64 = 232.0;
 const LEGEND: f64 = 200.0;
 const FOOT: f64 = 48.0;
+/// Least distance of two notes on published values.
+const NOTE: f64 = 15.0;
 /// Panels, top to bottom: metric of the rows, metric of the paper, words.
 const METRICS: [(&str, &str, &str); 2] = [
     ("audit_ause", "ause", "AUSE, lower is better"),
@@ -92,12 +94,20 @@ impl Audit {
         let (left, top, width, height) = panel.place;
         let look = (style::LABEL, style::INK);
         canvas.text((left, top - 8.0), METRICS[metric].2, Anchor::Start, look)?;
-        for (_, value, name) in self.published.iter().filter(|point| point.0 == metric) {
-            let (_, y) = panel.point(0.0, *value);
+        let mut printed: Vec<(f64, &str)> = self
+            .published
+            .iter()
+            .filter(|point| point.0 == metric)
+            .map(|(_, value, name)| (panel.point(0.0, *value).1, name.as_str()))
+            .collect();
+        printed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut below = f64::INFINITY;
+        for (y, name) in printed {
             let dotted = Stroke { colour: style::SOFT_INK, width: 1.0, dash: Some((2.0, 3.0)) };
             canvas.line(&[(left, y), (left + width, y)], dotted)?;
+            below = y.min(below - NOTE);
             let note = (style::SMALL, style::SOFT_INK);
-            canvas.text((left + width + 8.0, y + 3.0), name, Anchor::Start, note)?;
+            canvas.text((left + width + 8.0, below + 3.0), name, Anchor::Start, note)?;
         }
         let spread = 0.16;
         for (_, method, rung, value, half) in self.points.iter().filter(|p| p.0 == metric) {
