@@ -172,14 +172,33 @@ def mean_of_kept(order: np.ndarray, error: np.ndarray) -> np.ndarray:
     return np.cumsum(error[order]) / np.arange(1, len(error) + 1)
 
 
+def torch_uncertainty_ause(error: np.ndarray, uncertainty: np.ndarray) -> float:
+    """AUSE as torch-uncertainty computes it: its own class, from its file (the package's front imports Lightning)."""
+    import importlib.util
+
+    import torch
+
+    name = "torch_uncertainty/metrics/sparsification.py"
+    file = next(file for file in importlib.metadata.files("torch-uncertainty") or [] if str(file) == name)
+    spec = importlib.util.spec_from_file_location("torch_uncertainty_sparsification", file.locate())
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    metric = module.AUSE()
+    metric.update(torch.from_numpy(uncertainty), torch.from_numpy(error))
+    return float(metric.compute())
+
+
 def sparsification() -> dict:
-    """Definitions in NumPy: mono-uncertainty's percentiles, torch-uncertainty's curve, and the exact area."""
+    """torch-uncertainty itself, and definitions in NumPy: its curve with equal values in their order, mono-uncertainty's
+    percentiles, the exact area."""
     rng = np.random.default_rng(SEED + 5)
     error = np.round(3 * rng.normal(size=(4, 60)), 3)
     noise = np.round(np.abs(error) + 2 * rng.random(size=error.shape), 3)
     tied = np.round(noise)
     cases = {}
-    for name, uncertainty in [("distinct", noise), ("tied", tied)]:
+    # The tool leaves the order of equal values open, so its own class is asked where there are none.
+    unique = np.round(noise + 1e-6 * np.arange(noise.size).reshape(noise.shape), 6)
+    for name, uncertainty in [("distinct", noise), ("tied", tied), ("unique", unique)]:
         e, u = error.ravel(), uncertainty.ravel()
         squared, rmse = e**2, float(np.sqrt((e**2).mean()))
         method, _ = percentile_area(-u, squared, 50)
@@ -187,6 +206,7 @@ def sparsification() -> dict:
         by_u, by_e = np.argsort(u, kind="stable"), np.argsort(np.abs(e), kind="stable")
         torch_method = mean_of_kept(by_u, np.abs(e))[::-1] / np.abs(e).mean()
         torch_oracle = mean_of_kept(by_e, np.abs(e))[::-1] / np.abs(e).mean()
+        by_definition = float(np.trapezoid(torch_method - torch_oracle, dx=1 / len(e)))
         # Ties at their mean: the average of the squared error over equal uncertainties.
         levelled = squared.copy()
         for value in np.unique(u):
@@ -196,10 +216,11 @@ def sparsification() -> dict:
         cases[name] = {
             "uncertainty": uncertainty.tolist(),
             "mono": {"ause": method - oracle, "aurg": rmse - method},
-            "torch_ause": float(np.trapezoid(torch_method - torch_oracle, dx=1 / len(e))),
+            "torch_ause": torch_uncertainty_ause(np.abs(e), u) if name == "unique" else by_definition,
             "exact": {"ause": float(exact_method - exact_oracle), "aurg": float(rmse - exact_method)},
         }
-    return {"tools": versions("numpy"), "error": error.tolist(), "rmse": rmse, "cases": cases}
+    tools = versions("numpy", "torch", "torch-uncertainty")
+    return {"tools": tools, "error": error.tolist(), "rmse": rmse, "cases": cases}
 
 
 def adm_crop(image: np.ndarray, size: int) -> np.ndarray:
