@@ -23,20 +23,37 @@ fn decimals_of_error(error: f64) -> usize {
 /// use dubench::report::number;
 /// assert_eq!(number::with_error(13.41649, Some(0.1132)).as_deref(), Some("13.42 ± 0.11"));
 /// assert_eq!(number::with_error(13.41649, None).as_deref(), Some("13.42"));
+/// assert_eq!(number::with_error(3.4967e10, Some(2.853e9)).as_deref(), Some("(3.50 ± 0.29)e10"));
 /// assert_eq!(number::with_error(f64::NAN, Some(0.1)), None);
 /// ```
 pub fn with_error(value: f64, error: Option<f64>) -> Option<String> {
     let Some(error) = error.filter(|error| error.is_finite() && *error > 0.0) else {
         return significant(value, 4);
     };
+    if value.is_finite() && value.abs() >= LARGE {
+        return Some(large_with_error(value, error));
+    }
     let decimals = decimals_of_error(error);
-    Some(format!("{} ± {error:.decimals$}", fixed(value, decimals)?))
+    Some(format!("{} ± {}", fixed(value, decimals)?, fixed(error, decimals)?))
+}
+
+/// From here on a value is written by its power of ten.
+const LARGE: f64 = 1e7;
+
+/// `(3.50 ± 0.29)e10`: value and error over the power of ten of the value.
+fn large_with_error(value: f64, error: f64) -> String {
+    let exponent = value.abs().log10().floor();
+    let (value, error) = (value / 10f64.powf(exponent), error / 10f64.powf(exponent));
+    let decimals = decimals_of_error(error);
+    let sign = if value < 0.0 { "−" } else { "" };
+    format!("({sign}{:.decimals$} ± {error:.decimals$})e{exponent:.0}", value.abs())
 }
 
 /// `+0.08 ± 0.11` or `−0.08 ± 0.11`: as [`with_error`], with the sign always shown.
 pub fn signed_with_error(value: f64, error: Option<f64>) -> Option<String> {
     let text = with_error(value, error)?;
-    Some(if text.starts_with('−') { text } else { format!("+{text}") })
+    let negative = text.trim_start_matches('(').starts_with('−');
+    Some(if negative { text } else { format!("+{text}") })
 }
 
 /// A number to `digits` significant digits, without exponent, `−` as its minus sign.
@@ -133,6 +150,8 @@ mod tests {
         assert_eq!(shown(27.1, 0.0996), "27.10 ± 0.10");
         assert_eq!(shown(27.1, 9.96), "27 ± 10");
         assert_eq!(shown(12345.6, 321.0), "12,346 ± 321");
+        assert_eq!(shown(123_456.7, 3_210.0), "123,457 ± 3,210");
+        assert_eq!(shown(-2.0e8, 0.1e8), "(−2.00 ± 0.10)e8");
         assert_eq!(shown(-0.0321, 0.0102), "−0.032 ± 0.010");
     }
 
@@ -140,6 +159,8 @@ mod tests {
     fn zero_never_carries_a_minus_sign() {
         assert_eq!(fixed(-0.0004, 2).unwrap(), "0.00");
         assert_eq!(signed_with_error(-0.0, Some(0.1)).unwrap(), "+0.00 ± 0.10");
+        assert_eq!(signed_with_error(-2e8, Some(1e7)).unwrap(), "(−2.00 ± 0.10)e8");
+        assert_eq!(signed_with_error(2e8, Some(1e7)).unwrap(), "+(2.00 ± 0.10)e8");
     }
 
     #[test]

@@ -14,7 +14,7 @@ const LEFT: f64 = 250.0;
 const TOP: f64 = 60.0;
 const WIDTH: f64 = 420.0;
 const ROW: f64 = 26.0;
-const RIGHT: f64 = 150.0;
+const RIGHT: f64 = 220.0;
 const FOOT: f64 = 56.0;
 
 /// One arm.
@@ -31,6 +31,14 @@ struct Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuidanceEffect {
     effects: Vec<Effect>,
+}
+
+impl Effect {
+    /// The difference in figures: beside one of a hundred, one of two is on the line.
+    fn note(&self) -> String {
+        let delta = number::signed_with_error(self.delta, Some(self.half / Z95));
+        format!("{}, n = {}", delta.unwrap_or_default(), number::count(self.n))
+    }
 }
 
 impl GuidanceEffect {
@@ -110,11 +118,11 @@ impl Figure for GuidanceEffect {
             let name = format!("{}, {}", effect.name, effect.sampler);
             let look = (style::SMALL, style::INK);
             canvas.text((LEFT - 10.0, at.1 + 4.0), &name, Anchor::End, look)?;
-            let note = format!("n = {}", number::count(effect.n));
+            let note = effect.note();
             let soft = (style::SMALL, style::SOFT_INK);
             canvas.text((LEFT + WIDTH + 12.0, at.1 + 4.0), &note, Anchor::Start, soft)?;
         }
-        panel.draw_x_name(canvas, "ΔFID ± 95 % (left: guidance is better)")
+        panel.draw_x_name(canvas, "ΔFID, bar 95 %, figures ± SE (left: guidance is better)")
     }
 }
 
@@ -130,6 +138,7 @@ mod tests {
         let other = MetricRow { sampler: "ddim-5".into(), ..row.clone() };
         let figure = GuidanceEffect::new(&[row.clone(), other]).unwrap().unwrap();
         assert_eq!(figure.effects.len(), 2);
+        assert!(figure.effects[0].note().starts_with("−0.50 ± 0.20, n = "));
         assert_eq!(super::super::files(&figure).unwrap().len(), 2);
         row.value = Some(f64::NAN);
         assert!(GuidanceEffect::new(&[row]).is_err());
