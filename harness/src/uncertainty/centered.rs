@@ -3,12 +3,8 @@
 use ndarray::{Array4, ArrayRef4, ArrayView4};
 
 use super::error::check_draws;
-use super::perturb::estimate_alone;
 use super::variance::sum_of_squares_about;
-use super::{
-    CleanEstimate, Estimator, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window,
-};
-use crate::model::{ModelError, Network};
+use super::{CleanEstimate, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window};
 use crate::noise::nearest_f32;
 
 /// `U_t = 1 / M sum_m (e_m - epsilon_t)^2`: not a variance.
@@ -60,16 +56,6 @@ pub(crate) fn mean_square_about(
 }
 
 impl PerturbedStatistic for CenteredVariance {
-    fn perturbation(&self) -> Perturbation {
-        self.perturbation
-    }
-
-    fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
-        mean_square_about(draws, &context.epsilon)
-    }
-}
-
-impl Estimator for CenteredVariance {
     fn name(&self) -> &str {
         &self.name
     }
@@ -78,15 +64,11 @@ impl Estimator for CenteredVariance {
         self.window
     }
 
-    fn estimate(
-        &mut self,
-        context: &StepContext<'_>,
-        network: &mut Network<'_>,
-    ) -> Result<Array4<f32>, ModelError> {
-        estimate_alone(self, context, network)
+    fn perturbation(&self) -> Perturbation {
+        self.perturbation
     }
 
-    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
-        Some(self)
+    fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
+        mean_square_about(draws, &context.epsilon)
     }
 }

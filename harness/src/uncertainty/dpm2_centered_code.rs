@@ -4,11 +4,7 @@ use ndarray::{Array4, ArrayView4};
 
 use super::centered::mean_square_about;
 use super::error::check_draws;
-use super::perturb::estimate_alone;
-use super::{
-    CleanEstimate, Estimator, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window,
-};
-use crate::model::{ModelError, Network};
+use super::{CleanEstimate, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window};
 
 /// `U_t = 1 / M sum_m (e_m - x0_hat)^2` over copies of `y = (x_t - s_t x0_hat) / a_t`.
 ///
@@ -35,16 +31,6 @@ impl Dpm2CenteredCode {
 }
 
 impl PerturbedStatistic for Dpm2CenteredCode {
-    fn perturbation(&self) -> Perturbation {
-        Perturbation { n_draws: self.n_draws, clean: CleanEstimate::Dpm2Code }
-    }
-
-    fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
-        mean_square_about(draws, &context.x0_hat)
-    }
-}
-
-impl Estimator for Dpm2CenteredCode {
     fn name(&self) -> &'static str {
         "dpm2_centered_code"
     }
@@ -53,15 +39,11 @@ impl Estimator for Dpm2CenteredCode {
         self.window
     }
 
-    fn estimate(
-        &mut self,
-        context: &StepContext<'_>,
-        network: &mut Network<'_>,
-    ) -> Result<Array4<f32>, ModelError> {
-        estimate_alone(self, context, network)
+    fn perturbation(&self) -> Perturbation {
+        Perturbation { n_draws: self.n_draws, clean: CleanEstimate::Dpm2Code }
     }
 
-    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
-        Some(self)
+    fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
+        mean_square_about(draws, &context.x0_hat)
     }
 }

@@ -3,12 +3,11 @@
 use ndarray::{Array4, ArrayView4, Zip};
 
 use super::error::check_draws;
-use super::perturb::{estimate_alone, perturbed_states};
+use super::perturb::perturbed_states;
 use super::{
-    CleanEstimate, Estimator, EstimatorError, Perturbation, PerturbedStatistic, StepContext,
-    Window, draws_of, variance_over_draws,
+    CleanEstimate, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window, draws_of,
+    variance_over_draws,
 };
-use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;
 
 /// `U_t = Var_m(x'^m)` (ddof 1) of one DDIM step from each copy, without clipping:
@@ -43,6 +42,14 @@ impl ImageVariance {
 }
 
 impl PerturbedStatistic for ImageVariance {
+    fn name(&self) -> &'static str {
+        "image"
+    }
+
+    fn window(&self) -> Window {
+        self.window
+    }
+
     fn perturbation(&self) -> Perturbation {
         Perturbation { n_draws: self.n_draws, clean: CleanEstimate::FollowSampler }
     }
@@ -66,27 +73,5 @@ impl PerturbedStatistic for ImageVariance {
             .collect();
         let views: Vec<_> = moved.iter().map(|state| state.view()).collect();
         variance_over_draws(&views)
-    }
-}
-
-impl Estimator for ImageVariance {
-    fn name(&self) -> &'static str {
-        "image"
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn estimate(
-        &mut self,
-        context: &StepContext<'_>,
-        network: &mut Network<'_>,
-    ) -> Result<Array4<f32>, ModelError> {
-        estimate_alone(self, context, network)
-    }
-
-    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
-        Some(self)
     }
 }

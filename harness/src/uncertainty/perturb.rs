@@ -3,7 +3,7 @@
 use ndarray::parallel::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use ndarray::{Array4, ArrayView4, Axis, Zip, s};
 
-use super::{StepContext, epsilon_in_batches};
+use super::{Estimator, StepContext, Window, epsilon_in_batches};
 use crate::model::{ModelError, Network};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
 use crate::sampler::{ClipX0, x0_from_epsilon};
@@ -32,8 +32,14 @@ pub struct Perturbation {
     pub clean: CleanEstimate,
 }
 
-/// An estimator that is a function of perturbed predictions alone.
-pub trait PerturbedStatistic {
+/// An estimator that is a function of perturbed predictions alone: these four make an [`Estimator`].
+pub trait PerturbedStatistic: Send {
+    /// Name in tables.
+    fn name(&self) -> &str;
+
+    /// Where it looks.
+    fn window(&self) -> Window;
+
     /// What it asks of the network.
     fn perturbation(&self) -> Perturbation;
 
@@ -84,14 +90,27 @@ pub(crate) fn draws_of(stacked: &Array4<f32>, b: usize) -> Vec<ArrayView4<'_, f3
     (0..n_draws).map(|m| stacked.slice(s![m * b..(m + 1) * b, .., .., ..])).collect()
 }
 
-/// Runs a perturbed statistic alone.
-pub(super) fn estimate_alone(
-    statistic: &dyn PerturbedStatistic,
-    context: &StepContext<'_>,
-    network: &mut Network<'_>,
-) -> Result<Array4<f32>, ModelError> {
-    let stacked = perturbed_predictions(context, network, statistic.perturbation())?;
-    Ok(statistic.map(context, &draws_of(&stacked, context.x.shape()[0])))
+impl<S: PerturbedStatistic> Estimator for S {
+    fn name(&self) -> &str {
+        PerturbedStatistic::name(self)
+    }
+
+    fn window(&self) -> Window {
+        PerturbedStatistic::window(self)
+    }
+
+    fn estimate(
+        &mut self,
+        context: &StepContext<'_>,
+        network: &mut Network<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
+        let stacked = perturbed_predictions(context, network, self.perturbation())?;
+        Ok(self.map(context, &draws_of(&stacked, context.x.shape()[0])))
+    }
+
+    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
+        Some(self)
+    }
 }
 
 fn clean_estimate(context: &StepContext<'_>, clean: CleanEstimate) -> Array4<f32> {

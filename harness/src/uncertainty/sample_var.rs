@@ -3,12 +3,10 @@
 use ndarray::{Array4, ArrayView4};
 
 use super::error::check_draws;
-use super::perturb::estimate_alone;
 use super::{
-    CleanEstimate, Estimator, EstimatorError, Perturbation, PerturbedStatistic, StepContext,
-    Window, variance_over_draws,
+    CleanEstimate, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window,
+    variance_over_draws,
 };
-use crate::model::{ModelError, Network};
 
 /// `U_t = 1 / (M - 1) sum_m (e_m - mean e)^2` (Algorithm 1, arXiv:2412.00205), per pixel and channel, with
 /// `e_m = epsilon_theta(a_t x0_hat + s_t n_m, t)` and `n_m ~ N(0, I)`.
@@ -59,16 +57,6 @@ impl SampleVariance {
 }
 
 impl PerturbedStatistic for SampleVariance {
-    fn perturbation(&self) -> Perturbation {
-        self.perturbation
-    }
-
-    fn map(&self, _context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
-        variance_over_draws(draws)
-    }
-}
-
-impl Estimator for SampleVariance {
     fn name(&self) -> &str {
         &self.name
     }
@@ -77,15 +65,11 @@ impl Estimator for SampleVariance {
         self.window
     }
 
-    fn estimate(
-        &mut self,
-        context: &StepContext<'_>,
-        network: &mut Network<'_>,
-    ) -> Result<Array4<f32>, ModelError> {
-        estimate_alone(self, context, network)
+    fn perturbation(&self) -> Perturbation {
+        self.perturbation
     }
 
-    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
-        Some(self)
+    fn map(&self, _context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
+        variance_over_draws(draws)
     }
 }
