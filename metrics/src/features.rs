@@ -2,6 +2,7 @@
 
 use crate::error::{MetricError, Result};
 use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 
 /// A borrowed matrix of features `[n, d]`: one row an image, f32 or f64.
 ///
@@ -118,11 +119,13 @@ impl Features<'_> {
 
     /// Refuses the first value that is NaN or infinite.
     pub(crate) fn check_finite(&self, what: &'static str) -> Result<()> {
-        let mut row = Vec::with_capacity(self.dim());
-        for i in 0..self.n() {
-            row.clear();
-            self.append_row(i, what, &mut row)?;
+        let broken = |&i: &usize| match self {
+            Self::F32(rows) => rows.row(i).iter().any(|v| !v.is_finite()),
+            Self::F64(rows) => rows.row(i).iter().any(|v| !v.is_finite()),
+        };
+        match (0..self.n()).into_par_iter().find_first(broken) {
+            None => Ok(()),
+            Some(i) => self.append_row(i, what, &mut Vec::with_capacity(self.dim())),
         }
-        Ok(())
     }
 }

@@ -24,6 +24,7 @@ mod features;
 mod filter;
 mod frechet;
 mod gaussian;
+mod gemm;
 mod inception_score;
 mod kid;
 mod linalg;

@@ -1,12 +1,12 @@
 //! The four numbers in one pass over the distances.
 
-use super::blocks::{Block, Cloud, RELATIVE, rounding, squared_distances};
+use super::blocks::{BLOCK, Cloud};
 use super::radii::squared_radii;
-use super::scan::candidates;
+use super::scan::{Bounds, Distances, panels_of};
 use crate::error::{MetricError, Result, same_length};
 use crate::features::Features;
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The tool whose rule decides whether a point on the rim of a ball is inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,32 +109,36 @@ pub fn overlap<'a, 'b>(
         return Err(MetricError::out_of_range("k of the nearest neighbour", 0, "at least 1"));
     }
     real.check_finite("the real set")?;
+    fake.check_finite("the fake set")?;
     let centre = mean_row(real);
     let real = Cloud::new(real, &centre, "the real set", options.k + 1)?;
     let fake = Cloud::new(fake, &centre, "the fake set", options.k + 1)?;
-    let pass = Pass {
-        convention: options.convention,
-        real_radii: squared_radii(&real, options.k),
-        fake_radii: squared_radii(&fake, options.k),
-        balls_around_fake: (0..fake.n()).map(|_| AtomicU32::new(0)).collect(),
-        real,
-        fake,
-    };
+    let (real_radii, fake_radii) =
+        (squared_radii(&real, options.k), squared_radii(&fake, options.k));
+    let pass = Pass::new(options.convention, (fake, fake_radii), (real, real_radii));
     Ok(pass.run(options.k))
 }
 
+/// Rows whose sum is taken by one thread.
+const MEAN_ROWS: usize = 256;
+
+/// The mean of all rows, in f32: a centre need not be exact.
 #[expect(clippy::cast_possible_truncation, reason = "a centre need not be exact")]
 fn mean_row(features: Features<'_>) -> Vec<f32> {
+    let starts: Vec<usize> = (0..features.n()).step_by(MEAN_ROWS).collect();
+    let sum_from = |&start: &usize| {
+        let (mut sums, mut row) = (vec![0.0_f64; features.dim()], Vec::new());
+        for i in start..features.n().min(start + MEAN_ROWS) {
+            row.clear();
+            features.append_row_f32(i, &mut row);
+            sums.iter_mut().zip(&row).for_each(|(sum, &v)| *sum += f64::from(v));
+        }
+        sums
+    };
+    let parts: Vec<Vec<f64>> = starts.par_iter().map(sum_from).collect();
     let n = features.n().max(1) as f64;
-    let mean = |sum: f64| (sum / n) as f32;
-    match features {
-        Features::F32(rows) => rows
-            .columns()
-            .into_iter()
-            .map(|c| mean(c.iter().map(|&v| f64::from(v)).sum()))
-            .collect(),
-        Features::F64(rows) => rows.columns().into_iter().map(|c| mean(c.sum())).collect(),
-    }
+    let total = |j: usize| parts.iter().map(|part| part[j]).sum::<f64>();
+    (0..features.dim()).map(|j| (total(j) / n) as f32).collect()
 }
 
 struct Pass<'f, 'r, 'c> {
@@ -143,37 +147,67 @@ struct Pass<'f, 'r, 'c> {
     fake: Cloud<'f, 'c>,
     real_radii: Vec<f64>,
     fake_radii: Vec<f64>,
-    balls_around_fake: Vec<AtomicU32>,
+    /// Real balls around each fake point.
+    balls: Vec<AtomicU32>,
+    /// Whether each real point lies in a fake ball.
+    recalled: Vec<AtomicBool>,
+    /// Whether the ball of each real point holds a fake point.
+    covered: Vec<AtomicBool>,
 }
 
-/// What a real point has met.
-#[derive(Debug, Clone, Copy, Default)]
-struct RealPoint {
-    recalled: bool,
-    covered: bool,
-}
+/// Blocks of fake points that one task compares with a block of real ones.
+const GROUP: usize = 4;
 
-impl Pass<'_, '_, '_> {
+impl<'f, 'r, 'c> Pass<'f, 'r, 'c> {
+    fn new(
+        convention: Convention,
+        (fake, fake_radii): (Cloud<'f, 'c>, Vec<f64>),
+        (real, real_radii): (Cloud<'r, 'c>, Vec<f64>),
+    ) -> Self {
+        let flags = |n: usize| (0..n).map(|_| AtomicBool::new(false)).collect();
+        Self {
+            convention,
+            balls: (0..fake.n()).map(|_| AtomicU32::new(0)).collect(),
+            recalled: flags(real.n()),
+            covered: flags(real.n()),
+            real,
+            fake,
+            real_radii,
+            fake_radii,
+        }
+    }
+
     fn run(self, k: usize) -> Overlap {
-        let points: Vec<Vec<RealPoint>> = self
+        let fake_starts = self.fake.starts();
+        let tasks: Vec<(usize, &[usize])> = self
             .real
             .starts()
+            .into_iter()
+            .flat_map(|real| fake_starts.chunks(GROUP).map(move |fakes| (real, fakes)))
+            .collect();
+        tasks
             .par_iter()
             .with_max_len(1)
-            .map(|&start| self.visit(&self.real.block(start)))
-            .collect();
-        let points = points.concat();
+            .for_each_init(Distances::default, |distances, (real, fakes)| {
+                self.visit(*real, fakes, distances)
+            });
+        self.summary(k)
+    }
+
+    fn summary(self, k: usize) -> Overlap {
         let share = |count: usize, n: usize| {
             let p = count as f64 / n as f64;
             (p, (p * (1.0 - p) / n as f64).sqrt())
         };
-        let counts: Vec<f64> =
-            self.balls_around_fake.iter().map(|c| f64::from(c.load(Ordering::Relaxed))).collect();
+        let flagged = |flags: Vec<AtomicBool>| {
+            let n = flags.len();
+            share(flags.into_iter().filter_map(|f| f.into_inner().then_some(())).count(), n)
+        };
+        let counts: Vec<f64> = self.balls.into_iter().map(|c| f64::from(c.into_inner())).collect();
         let n = counts.len();
         let (precision, precision_se) = share(counts.iter().filter(|c| **c > 0.0).count(), n);
-        let (recall, recall_se) = share(points.iter().filter(|p| p.recalled).count(), points.len());
-        let (coverage, coverage_se) =
-            share(points.iter().filter(|p| p.covered).count(), points.len());
+        let (recall, recall_se) = flagged(self.recalled);
+        let (coverage, coverage_se) = flagged(self.covered);
         let mean = counts.iter().sum::<f64>() / n as f64;
         let squares: f64 = counts.iter().map(|c| (c - mean) * (c - mean)).sum();
         let (n, k_float) = (n as f64, k as f64);
@@ -190,41 +224,58 @@ impl Pass<'_, '_, '_> {
         }
     }
 
-    /// Counts for one block of real points against all fake points.
-    fn visit(&self, real: &Block) -> Vec<RealPoint> {
-        let mut points = vec![RealPoint::default(); real.len()];
-        let reaches: Vec<f32> = (0..real.len())
-            .map(|i| reach(self.real_radii[real.start + i], real.norms()[i]))
+    /// Counts for the block of real points from `start` on against some blocks of fake points.
+    fn visit(&self, start: usize, fakes: &[usize], distances: &mut Distances) {
+        let tall = self.real.pack_tall(start);
+        let norms = self.real.norms(start);
+        let reaches: Vec<f32> = norms
+            .iter()
+            .zip(&self.real_radii[start..])
+            .map(|(&norm, &radius)| self.reach(radius, norm))
             .collect();
-        let largest_norm = real.norms().iter().copied().fold(0.0, f32::max);
-        let mut candidates_of_j = Vec::new();
-        for start in self.fake.starts() {
-            let fake = self.fake.block(start);
-            let distances = squared_distances(real, &fake);
-            for j in 0..fake.len() {
-                let column = distances.col_as_slice(j);
-                let norm = fake.norms()[j];
-                let bound = reach(self.fake_radii[start + j], norm + largest_norm);
-                candidates(column, (&reaches, reach(0.0, norm)), bound, &mut candidates_of_j);
-                let mut balls = 0;
-                for &i in &candidates_of_j {
-                    let near = self.decide((real, i), (&fake, j), column[i]);
-                    balls += u32::from(near.in_real_ball);
-                    points[i].covered |= near.in_real_ball;
-                    points[i].recalled |= near.in_fake_ball;
-                }
-                self.balls_around_fake[start + j].fetch_add(balls, Ordering::Relaxed);
-            }
+        let reaches = panels_of(&reaches, f32::NEG_INFINITY);
+        let largest_norm = norms.iter().copied().fold(0.0, f32::max);
+        for &fake in fakes {
+            let short = self.fake.pack_short(fake);
+            let fake_norms = self.fake.norms(fake);
+            distances.compute((&tall, norms), (&short, fake_norms), self.real.dim());
+            self.count((start, &reaches, largest_norm), fake, distances);
         }
-        points
+    }
+
+    /// Looks at the distances between two blocks.
+    fn count(
+        &self,
+        (start, reaches, largest_norm): (usize, &Bounds, f32),
+        fake: usize,
+        distances: &Distances,
+    ) {
+        let mut near = Vec::new();
+        for (j, &norm) in self.fake.norms(fake).iter().enumerate() {
+            let bound = self.reach(self.fake_radii[fake + j], norm + largest_norm);
+            distances.near(j, (reaches, self.reach(0.0, norm)), bound, &mut near);
+            let mut balls = 0;
+            for &(i, distance) in &near {
+                let found = self.decide(start + i, fake + j, distance);
+                balls += u32::from(found.in_real_ball);
+                if found.in_real_ball {
+                    self.covered[start + i].store(true, Ordering::Relaxed);
+                }
+                if found.in_fake_ball {
+                    self.recalled[start + i].store(true, Ordering::Relaxed);
+                }
+            }
+            self.balls[fake + j].fetch_add(balls, Ordering::Relaxed);
+        }
     }
 
     #[inline]
-    fn decide(&self, real: (&Block, usize), fake: (&Block, usize), distance: f32) -> Near {
-        let (i, j) = (real.0.start + real.1, fake.0.start + fake.1);
+    fn decide(&self, i: usize, j: usize, distance: f32) -> Near {
         let (real_radius, fake_radius) = (self.real_radii[i], self.fake_radii[j]);
         let mut distance = f64::from(distance);
-        let doubt = rounding(real.0, real.1, fake.0, fake.1);
+        let norms = self.real.norms(i / BLOCK * BLOCK)[i % BLOCK]
+            + self.fake.norms(j / BLOCK * BLOCK)[j % BLOCK];
+        let doubt = self.real.rounding(norms);
         if (distance - real_radius).abs() <= doubt || (distance - fake_radius).abs() <= doubt {
             distance = self.real.exact(i, &self.fake, j);
         }
@@ -233,13 +284,12 @@ impl Pass<'_, '_, '_> {
             in_fake_ball: self.convention.inside(distance, fake_radius),
         }
     }
-}
 
-/// A distance from which on a point is outside of a ball beyond doubt, with room for the rounding of this sum.
-#[expect(clippy::cast_possible_truncation, reason = "rounded up by the factors")]
-fn reach(squared_radius: f64, norms: f32) -> f32 {
-    let doubt = 1.05 * RELATIVE * f64::from(norms) + f64::from(f32::MIN_POSITIVE);
-    ((1.0 + 1e-6) * squared_radius + doubt) as f32
+    /// A distance from which on a point is outside of a ball beyond doubt, with room for the rounding of this sum.
+    #[expect(clippy::cast_possible_truncation, reason = "rounded up by the factors")]
+    fn reach(&self, squared_radius: f64, norms: f32) -> f32 {
+        ((1.0 + 1e-6) * squared_radius + 1.05 * self.real.rounding(norms)) as f32
+    }
 }
 
 struct Near {

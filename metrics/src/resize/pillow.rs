@@ -2,7 +2,7 @@
 
 use super::check_sizes;
 use super::kernel::{Filter, Taps, antialias_taps, pillow_taps};
-use super::separable::separable_f32;
+use super::separable::SeparablePlan;
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
@@ -35,7 +35,15 @@ pub fn pillow_f32(
     let (height, width) = plane.dim();
     let columns = (width != to.1).then(|| pillow_taps(width, to.1, filter));
     let rows = (height != to.0).then(|| pillow_taps(height, to.0, filter));
-    Ok(separable_f32(plane, to, columns.as_deref(), rows.as_deref()))
+    Ok(resample(plane, to, &SeparablePlan::new(width, columns, rows)))
+}
+
+/// Applies a plan to a plane of any layout.
+fn resample(plane: ArrayView2<'_, f32>, to: (usize, usize), plan: &SeparablePlan) -> Array2<f32> {
+    let input: Vec<f32> = plane.iter().copied().collect();
+    let mut out = vec![0.0; to.0 * to.1];
+    plan.apply(&input, &mut out, &mut Vec::new(), |v| v);
+    Array2::from_shape_vec(to, out).expect("one value for each pixel")
 }
 
 /// Resizes one plane as `PyTorch`'s `interpolate(mode="bilinear", antialias=True)`.
@@ -59,7 +67,7 @@ pub fn bilinear_antialias(plane: ArrayView2<'_, f32>, to: (usize, usize)) -> Res
     let (height, width) = plane.dim();
     let columns = antialias_taps(width, to.1);
     let rows = antialias_taps(height, to.0);
-    Ok(separable_f32(plane, to, Some(&columns), Some(&rows)))
+    Ok(resample(plane, to, &SeparablePlan::new(width, Some(columns), Some(rows))))
 }
 
 /// Resizes an 8-bit image `[h, w, c]` to `to = (height, width)` as Pillow does, to the byte.

@@ -1,11 +1,11 @@
 //! From 8-bit images to what the Inception network reads.
 
-use super::kernel::{Filter, Taps, pillow_taps};
+use super::kernel::{Filter, pillow_taps};
 use super::linear::CornerPlan;
-use super::separable::separable_f32;
+use super::separable::SeparablePlan;
 use super::torch::HalfPixelPlan;
 use crate::error::{MetricError, Result};
-use ndarray::{Array4, ArrayView2, ArrayView4, Axis, s};
+use ndarray::{Array4, ArrayView4, Axis, s};
 use rayon::prelude::*;
 
 /// Side of the network's input.
@@ -110,7 +110,7 @@ impl Preprocess {
                         }
                         _ => scratch.plane.extend(planes.slice(s![i, c, .., ..]).iter().map(level)),
                     }
-                    plan.resize(scratch, (height, width), target);
+                    plan.resize(scratch, target);
                 }
             },
         );
@@ -131,7 +131,7 @@ struct Scratch {
 enum Plan {
     PytorchFid(HalfPixelPlan),
     TorchFidelity(CornerPlan),
-    CleanFid { side: usize, columns: Option<Vec<Taps>>, rows: Option<Vec<Taps>> },
+    CleanFid(SeparablePlan),
 }
 
 impl Plan {
@@ -142,7 +142,7 @@ impl Plan {
             Preprocess::PytorchFid => Self::PytorchFid(HalfPixelPlan::new(from, to)),
             Preprocess::TorchFidelity => Self::TorchFidelity(CornerPlan::new(from, to)),
             Preprocess::CleanFid => {
-                Self::CleanFid { side, columns: cubic(from.1), rows: cubic(from.0) }
+                Self::CleanFid(SeparablePlan::new(from.1, cubic(from.1), cubic(from.0)))
             }
         }
     }
@@ -151,25 +151,19 @@ impl Plan {
     fn level(&self, value: u8) -> f32 {
         match self {
             Self::PytorchFid(_) => f32::from(value) / 255.0,
-            Self::TorchFidelity(_) | Self::CleanFid { .. } => f32::from(value),
+            Self::TorchFidelity(_) | Self::CleanFid(_) => f32::from(value),
         }
     }
 
-    fn resize(&self, scratch: &mut Scratch, from: (usize, usize), target: &mut [f32]) {
+    fn resize(&self, scratch: &mut Scratch, target: &mut [f32]) {
         let Scratch { plane, stretched } = scratch;
         match self {
             Self::PytorchFid(plan) => plan.apply(plane, target, |v| 2.0 * v - 1.0),
             Self::TorchFidelity(plan) => {
                 plan.apply(plane, target, stretched, |v| (v - 128.0) / 128.0);
             }
-            Self::CleanFid { side, columns, rows } => {
-                let to = (*side, *side);
-                if let Ok(plane) = ArrayView2::from_shape(from, plane) {
-                    let resized = separable_f32(plane, to, columns.as_deref(), rows.as_deref());
-                    for (out, v) in target.iter_mut().zip(resized.iter()) {
-                        *out = (v.clamp(0.0, 255.0) - 128.0) / 128.0;
-                    }
-                }
+            Self::CleanFid(plan) => {
+                plan.apply(plane, target, stretched, |v| (v.clamp(0.0, 255.0) - 128.0) / 128.0)
             }
         }
     }

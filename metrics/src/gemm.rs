@@ -1,0 +1,197 @@
+//! Products of matrices that were packed into panels, tile by tile: the loops that most of the time is spent in.
+//!
+//! Why own loops, beside `faer`? Its kernels for 256-bit registers reach half of what a processor can do where one factor
+//! is stored by rows, and it cannot leave the upper half of a symmetric product out. Every value is a sum in the order of
+//! the depth, [`DEPTH`] terms at a time, so it does not depend on tiles, threads or neighbours.
+
+use crate::simd::{Kernel, vectorised};
+use std::ops::Range;
+
+/// Depth that is multiplied at once: a panel of it stays in the innermost cache.
+pub(crate) const DEPTH: usize = 256;
+
+/// Panels of the tall factor that are multiplied by all of the other one before the next: they stay in the second cache.
+const TALL: usize = 12;
+
+/// Lanes of the short factor: with two registers of the tall one, twelve sums fill the registers of AVX2.
+pub(crate) const SHORT: usize = 6;
+
+/// `f32` or `f64`.
+pub(crate) trait Float: Copy + Send + Sync + 'static {
+    const ZERO: Self;
+
+    /// `self * a + b`, rounded once.
+    fn fused(self, a: Self, b: Self) -> Self;
+
+    /// `self * a + b`, rounded twice: for processors without the instruction.
+    fn unfused(self, a: Self, b: Self) -> Self;
+
+    fn plus(self, other: Self) -> Self;
+}
+
+macro_rules! float {
+    ($type:ty) => {
+        impl Float for $type {
+            const ZERO: Self = 0.0;
+
+            #[expect(clippy::inline_always, reason = "see `Kernel`")]
+            #[inline(always)]
+            fn fused(self, a: Self, b: Self) -> Self {
+                self.mul_add(a, b)
+            }
+
+            #[expect(clippy::inline_always, reason = "see `Kernel`")]
+            #[inline(always)]
+            fn unfused(self, a: Self, b: Self) -> Self {
+                self * a + b
+            }
+
+            #[expect(clippy::inline_always, reason = "see `Kernel`")]
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self + other
+            }
+        }
+    };
+}
+float!(f32);
+float!(f64);
+
+/// Vectors of one length, `W` of them side by side in a panel: entry `k` of a panel holds their values at depth `k`.
+///
+/// Panels of the same [`DEPTH`] lie one after the other, so that what is multiplied together is read in one stream.
+#[derive(Debug)]
+pub(crate) struct Panels<T, const W: usize> {
+    values: Vec<[T; W]>,
+    vectors: usize,
+    depth: usize,
+}
+
+impl<T: Float, const W: usize> Panels<T, W> {
+    /// `vectors` zero vectors of length `depth`.
+    pub(crate) fn zeros(vectors: usize, depth: usize) -> Self {
+        Self { values: vec![[T::ZERO; W]; vectors.div_ceil(W) * depth], vectors, depth }
+    }
+
+    /// Number of panels.
+    pub(crate) fn len(&self) -> usize {
+        self.vectors.div_ceil(W)
+    }
+
+    /// The part of a panel that starts at depth `start`, a multiple of [`DEPTH`].
+    #[expect(clippy::inline_always, reason = "see `Kernel`")]
+    #[inline(always)]
+    pub(crate) fn part(&self, panel: usize, start: usize) -> &[[T; W]] {
+        let depth = DEPTH.min(self.depth - start);
+        &self.values[start * self.len() + panel * depth..][..depth]
+    }
+
+    /// All panels, `DEPTH` entries at a time, with their depth and their panel: for filling in parallel.
+    pub(crate) fn values_mut(&mut self) -> &mut [[T; W]] {
+        &mut self.values
+    }
+
+    /// Sets vector `i`.
+    pub(crate) fn set(&mut self, i: usize, vector: &[T]) {
+        let (panels, panel, lane) = (self.len(), i / W, i % W);
+        for (part, vector) in vector.chunks(DEPTH).enumerate() {
+            let start = part * DEPTH * panels + panel * vector.len();
+            for (entry, &value) in self.values[start..].iter_mut().zip(vector) {
+                entry[lane] = value;
+            }
+        }
+    }
+}
+
+/// A tile of a product: entry `[j][i]` belongs to vector i of a panel of the tall factor and j of the short one.
+pub(crate) type Tile<T, const A: usize> = [[T; A]; SHORT];
+
+/// Sets `tiles[j * a.len() + i]` to the products of panel `i` of `a` and panel `j` of `b`, over the first `depth` entries,
+/// where `wanted(i, j)`; other tiles become zero.
+pub(crate) fn multiply<T: Float, const A: usize>(
+    (a, columns): (&Panels<T, A>, Range<usize>),
+    (b, rows): (&Panels<T, SHORT>, Range<usize>),
+    depth: usize,
+    wanted: impl Fn(usize, usize) -> bool + Copy,
+    tiles: &mut [Tile<T, A>],
+) {
+    tiles.fill([[T::ZERO; A]; SHORT]);
+    if has_fused() {
+        vectorised(Multiply::<T, A, true, _> { a, columns, b, rows, depth, wanted, tiles });
+    } else {
+        vectorised(Multiply::<T, A, false, _> { a, columns, b, rows, depth, wanted, tiles });
+    }
+}
+
+/// Whether a fused multiplication and addition is one instruction here, and not a slow function.
+fn has_fused() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    return cfg!(target_arch = "aarch64");
+}
+
+struct Multiply<'a, T, const A: usize, const FUSED: bool, F> {
+    a: &'a Panels<T, A>,
+    columns: Range<usize>,
+    b: &'a Panels<T, SHORT>,
+    rows: Range<usize>,
+    depth: usize,
+    wanted: F,
+    tiles: &'a mut [Tile<T, A>],
+}
+
+impl<T: Float, const A: usize, const FUSED: bool, F: Fn(usize, usize) -> bool> Kernel
+    for Multiply<'_, T, A, FUSED, F>
+{
+    type Output = ();
+
+    #[expect(clippy::inline_always, reason = "see `Kernel`")]
+    #[inline(always)]
+    fn run(self) {
+        let width = self.columns.len();
+        for first in self.columns.clone().step_by(TALL) {
+            let last = self.columns.end.min(first + TALL);
+            for start in (0..self.depth).step_by(DEPTH) {
+                let depth = DEPTH.min(self.depth - start);
+                for (row, j) in self.rows.clone().enumerate() {
+                    let b = &self.b.part(j, start)[..depth];
+                    for i in first..last {
+                        if (self.wanted)(i, j) {
+                            let a = &self.a.part(i, start)[..depth];
+                            let tile = &mut self.tiles[row * width + i - self.columns.start];
+                            add_products::<T, A, FUSED>(a, b, tile);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of two panels: the sums stay in registers.
+#[expect(clippy::inline_always, reason = "see `Kernel`")]
+#[inline(always)]
+fn add_products<T: Float, const A: usize, const FUSED: bool>(
+    a: &[[T; A]],
+    b: &[[T; SHORT]],
+    tile: &mut Tile<T, A>,
+) {
+    let mut sums = [[T::ZERO; A]; SHORT];
+    for (a, b) in a.iter().zip(b) {
+        for j in 0..SHORT {
+            for i in 0..A {
+                sums[j][i] = if FUSED {
+                    a[i].fused(b[j], sums[j][i])
+                } else {
+                    a[i].unfused(b[j], sums[j][i])
+                };
+            }
+        }
+    }
+    for j in 0..SHORT {
+        for i in 0..A {
+            tile[j][i] = tile[j][i].plus(sums[j][i]);
+        }
+    }
+}
