@@ -1,8 +1,9 @@
 //! Times the metrics on data that `scripts/bench/metrics_peers.py` makes again in `NumPy`, and prints one JSON line a
-//! case: name, seconds, processor seconds, megabytes of memory beyond the input, values. The script asserts the values.
+//! case: name, seconds, processor seconds, megabytes of memory beyond the input, megabytes at the peak, input and all, values.
+//! The script asserts the values.
 //!
 //! `cargo run --release -p dubench-metrics --example metrics_bench -- [CASE..] [--rows N] [--dim D] [--pool N]
-//! [--draws N] [--neighbours N] [--images N]`; cases: `moments frechet filter overlap ause resize`
+//! [--draws N] [--neighbours N] [--crowd N] [--images N]`; cases: `moments frechet filter overlap crowd ause resize`
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use dubench_metrics::manifold::{Convention, overlap};
@@ -49,10 +50,11 @@ impl Clock {
         };
         let values: Vec<String> = values.iter().map(|v| format!("{v:e}")).collect();
         println!(
-            "{{\"name\": \"{name}\", \"seconds\": {:.4}, \"processor_seconds\": {}, \"megabytes\": {}, \"values\": [{}]}}",
+            "{{\"name\": \"{name}\", \"seconds\": {:.4}, \"processor_seconds\": {}, \"megabytes\": {}, \"peak_megabytes\": {}, \"values\": [{}]}}",
             self.wall.elapsed().as_secs_f64(),
             since(processor_seconds(), self.processor),
             since(peak_megabytes(), self.megabytes),
+            since(peak_megabytes(), Some(0.0)),
             values.join(", ")
         );
     }
@@ -78,7 +80,7 @@ fn option(name: &str, default: usize) -> Result<usize, Box<dyn Error>> {
 }
 
 /// What is timed unless cases are named.
-const CASES: [&str; 6] = ["moments", "frechet", "filter", "overlap", "ause", "resize"];
+const CASES: [&str; 7] = ["moments", "frechet", "filter", "overlap", "crowd", "ause", "resize"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (rows, dim) = (option("--rows", 4096)?, option("--dim", 512)?);
@@ -90,7 +92,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             "moments" => moments(rows, dim)?,
             "frechet" => frechet(rows, dim)?,
             "filter" => filter(option("--pool", 4096)?, dim, option("--draws", 4)?)?,
-            "overlap" => neighbours(option("--neighbours", 2048)?, dim)?,
+            "overlap" => neighbours("overlap", option("--neighbours", 2048)?, dim)?,
+            "crowd" => neighbours("crowd", option("--crowd", 4096)?, dim)?,
             "ause" => areas(option("--images", 200)?)?,
             "resize" => preprocessing()?,
             other => return Err(format!("no case is called {other}").into()),
@@ -130,11 +133,12 @@ fn filter(pool: usize, dim: usize, draws: usize) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn neighbours(rows: usize, dim: usize) -> Result<(), Box<dyn Error>> {
+/// As many points as a full evaluation has (`crowd`), or as its peers can hold (`overlap`).
+fn neighbours(case: &str, rows: usize, dim: usize) -> Result<(), Box<dyn Error>> {
     let (real, fake) = (features(1, rows, dim), features(2, rows, dim));
     let clock = Clock::start();
     let o = overlap(&fake, &real, &Convention::Prdc.into())?;
-    clock.report("overlap", &[o.precision, o.recall, o.density, o.coverage]);
+    clock.report(case, &[o.precision, o.recall, o.density, o.coverage]);
     Ok(())
 }
 

@@ -99,11 +99,10 @@ fn as_rows<T: Clone>(path: &Path, array: ArrayD<T>) -> Result<Array2<T>, StoreEr
         ));
     };
     let dim: usize = rest.iter().product();
-    array
-        .as_standard_layout()
-        .into_owned()
-        .into_shape_with_order((n, dim))
-        .map_err(|error| StoreError::malformed(path, error))
+    // A file in C order is used where it was read: a copy would double the memory.
+    let array =
+        if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() };
+    array.into_shape_with_order((n, dim)).map_err(|error| StoreError::malformed(path, error))
 }
 
 fn refuse(path: &Path, error: ReadNpyError) -> StoreError {

@@ -145,7 +145,7 @@ mod tests {
         let radius = |i: usize| {
             let mut all: Vec<f64> = (0..rows.nrows())
                 .filter(|&j| j != i)
-                .map(|j| (&rows.row(i) - &rows.row(j)).mapv(|v| v * v).sum())
+                .map(|j| (0..rows.ncols()).map(|k| (rows[[i, k]] - rows[[j, k]]).powi(2)).sum())
                 .collect();
             all.sort_by(f64::total_cmp);
             all[k - 1]
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn radii_are_exact_over_several_blocks() {
-        for n in [12, 1024, 1300] {
+        for n in [12, 1024, 1100] {
             assert_exact(&Array2::from_shape_fn((n, 5), |(i, j)| noise(i, j)), 4);
         }
     }
