@@ -278,3 +278,63 @@ fn random_subsets_depend_on_seed_and_index_alone() {
     }
     assert!(shared.sd > 0.0 && shared.fids[0] != shared.fids[1]);
 }
+
+/// Four points have three ways to be halved: the bias is the mean over the ways drawn, less the distance itself.
+#[test]
+fn the_bias_is_the_mean_over_halves_less_the_whole() {
+    let points = [0.0, 1.0, 3.0, 7.0];
+    // In one dimension: (m - 1)^2 + (s - 2)^2.
+    let distance = |values: &[f64]| {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        (mean - 1.0).powi(2) + (variance.sqrt() - 2.0).powi(2)
+    };
+    let halves = |[a, b, c, d]: [usize; 4]| {
+        let [a, b, c, d] = [points[a], points[b], points[c], points[d]];
+        f64::midpoint(distance(&[a, b]), distance(&[c, d]))
+    };
+    let ways = [[0, 1, 2, 3], [0, 2, 1, 3], [0, 3, 1, 2]].map(halves);
+    // A second feature that is constant takes the thin route.
+    let narrow = Reference::new(diagonal(&[1.0], &[4.0])).unwrap();
+    let wide = Reference::new(diagonal(&[1.0, 0.0], &[4.0, 0.0])).unwrap();
+    let column = Array2::from_shape_fn((4, 1), |(i, _)| points[i]);
+    let padded = Array2::from_shape_fn((4, 2), |(i, j)| if j == 0 { points[i] } else { 0.0 });
+    let mut seen = [false; 3];
+    for seed in 0..12 {
+        for (reference, rows) in [(&narrow, &column), (&wide, &padded)] {
+            let bias = |splits| {
+                let options = EstimateOptions { seed, splits };
+                let estimate = reference.estimate(rows, &options).unwrap();
+                assert!(relative(estimate.fid, distance(&points)) < CLOSE);
+                assert_eq!(estimate.fid_inf, estimate.fid - estimate.bias);
+                assert_eq!(estimate.fid_inf_se, estimate.se);
+                estimate.bias + estimate.fid
+            };
+            let first = ways.iter().position(|w| relative(*w, bias(1)) < 1e-7);
+            seen[first.expect("one of the three ways")] = true;
+            let two = bias(2);
+            let pairs = ways.iter().flat_map(|a| ways.iter().map(move |b| f64::midpoint(*a, *b)));
+            assert!(pairs.into_iter().any(|p| relative(p, two) < 1e-7), "{two}");
+        }
+    }
+    assert_eq!(seen, [true; 3], "every way is drawn");
+}
+
+#[test]
+fn two_dimensions_have_closed_form_error_and_bias() {
+    // Independent features: the cross term of the bias is l_1 l_2 / (l_1 + l_2), with l = r s.
+    let reference = Reference::new(diagonal(&[1.0, -2.0], &[4.0, 9.0])).unwrap();
+    let sample = Gaussian::new(array![0.0, 1.0], array![[1.0, 0.0], [0.0, 0.25]], Some(400));
+    let estimate = reference.estimate_from_statistics(&sample.unwrap()).unwrap();
+    assert!(relative(estimate.fid, 1.0 + 9.0 + 1.0 + 2.5 * 2.5) < CLOSE);
+    let (l, variances): ([f64; 2], [f64; 2]) = ([2.0, 1.5], [1.0, 0.25]);
+    let pairs = l[0] / 2.0 + l[1] / 2.0 + 2.0 * l[0] * l[1] / (l[0] + l[1]);
+    let bias = (1.25 + 0.5 * pairs + 0.25 * (l[0] + l[1])) / 400.0;
+    assert!(relative(estimate.bias, bias) < CLOSE);
+    // G = 1 - r / s.
+    let g = [1.0 - 2.0, 1.0 - 6.0_f64];
+    let mean = 4.0 * (variances[0] + 9.0 * variances[1]);
+    let shape = 2.0 * ((g[0] * variances[0]).powi(2) + (g[1] * variances[1]).powi(2));
+    assert!(relative(estimate.se, ((mean + shape) / 400.0).sqrt()) < CLOSE);
+}

@@ -98,6 +98,10 @@ fn standard_errors_are_those_of_shares_and_of_a_mean() {
     // Counts 2, 2, 0: variance 4/3, over 3 points.
     assert!((ours.density_se - (4.0_f64 / 3.0 / 3.0).sqrt()).abs() < 1e-15);
     assert_eq!(ours.k, 1);
+    // k = 2: real balls reach to 2, 1, 1 and 2, so counts are 2, 4, 0: variance 4, over 3 points, in units of k.
+    let ours = overlap(&fake, &real, &OverlapOptions { k: 2, ..options }).unwrap();
+    assert!((ours.density - 1.0).abs() < 1e-15);
+    assert!((ours.density_se - (4.0_f64 / 3.0).sqrt() / 2.0).abs() < 1e-15);
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! Areas and their errors from one image at a time, and what the rules of ranking decide.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use dubench_metrics::sparsification::{
+    Pool, Preset, Sparsification, SparsificationOptions, sparsification,
+};
+use ndarray::{Array2, array, s};
+
+fn run(
+    error: &Array2<f64>,
+    uncertainty: &Array2<f64>,
+    pool: Pool,
+    preset: Preset,
+) -> Sparsification {
+    let options = SparsificationOptions { pool, preset, intervals: 4 };
+    sparsification(error, uncertainty, &options).unwrap()
+}
+
+fn noise(i: usize, j: usize) -> f64 {
+    (libm::sin(12.9 * i as f64 + 78.2 * j as f64) * 43_758.5).rem_euclid(1.0)
+}
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() < 1e-12
+}
+
+#[test]
+fn areas_of_images_are_averaged_and_their_error_is_that_of_a_mean() {
+    let error = Array2::from_shape_fn((3, 20), |(i, j)| (1.0 + i as f64) * (noise(i, j) - 0.5));
+    let uncertainty = Array2::from_shape_fn((3, 20), |(i, j)| noise(i + 9, j));
+    for preset in [Preset::Exact, Preset::MonoUncertainty, Preset::TorchUncertainty] {
+        let together = run(&error, &uncertainty, Pool::Image, preset);
+        let alone: Vec<Sparsification> = (0..3)
+            .map(|i| {
+                let one = |a: &Array2<f64>| a.slice(s![i..=i, ..]).to_owned();
+                run(&one(&error), &one(&uncertainty), Pool::Image, preset)
+            })
+            .collect();
+        let check = |pick: fn(&Sparsification) -> f64, se: Option<f64>| {
+            let values: Vec<f64> = alone.iter().map(pick).collect();
+            let mean = values.iter().sum::<f64>() / 3.0;
+            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 2.0;
+            assert!(near(pick(&together), mean), "{preset:?}");
+            assert!(near(se.unwrap(), (variance / 3.0).sqrt()), "{preset:?}");
+        };
+        check(|s| s.ause, together.ause_se);
+        check(|s| s.aurg, together.aurg_se);
+        for k in 0..=4 {
+            let mean = alone.iter().map(|a| a.curve.method[k]).sum::<f64>() / 3.0;
+            assert!(near(together.curve.method[k], mean));
+            let mean = alone.iter().map(|a| a.curve.oracle[k]).sum::<f64>() / 3.0;
+            assert!(near(together.curve.oracle[k], mean));
+        }
+        assert!(alone.iter().all(|a| a.ause_se.is_none() && a.n_images == 1));
+        assert_eq!(together.n_images, 3);
+    }
+}
+
+#[test]
+fn four_pixels_have_areas_by_hand() {
+    // Squared errors 1, 4, 9, 16; the uncertainty keeps 1, 9, 4, 16 in this order.
+    let error = array![[1.0, -2.0, 3.0, -4.0]];
+    let uncertainty = array![[0.1, 0.3, 0.2, 0.4]];
+    let root = |v: f64| v.sqrt();
+    let method = (1.0 + root(5.0) + root(14.0 / 3.0) + root(7.5)) / 4.0;
+    let oracle = (1.0 + root(2.5) + root(14.0 / 3.0) + root(7.5)) / 4.0;
+    for pool in [Pool::Image, Pool::All] {
+        let ours = run(&error, &uncertainty, pool, Preset::Exact);
+        assert!(near(ours.ause, method - oracle) && near(ours.aurg, root(7.5) - method));
+        assert!(near(ours.rmse, root(7.5)));
+        assert_eq!(ours.curve.x, [0.0, 0.25, 0.5, 0.75, 1.0]);
+        let at = [root(7.5), root(14.0 / 3.0), root(5.0), 1.0, 1.0];
+        assert!(ours.curve.method.iter().zip(at).all(|(a, b)| near(*a, b)));
+        assert!(ours.curve.random.iter().all(|v| near(*v, root(7.5))));
+    }
+    // Upside down: what is certain is wrong.
+    let misled = run(&error, &array![[0.4, 0.3, 0.2, 0.1]], Pool::All, Preset::Exact);
+    let worst = (4.0 + root(12.5) + root(29.0 / 3.0) + root(7.5)) / 4.0;
+    assert!(near(misled.ause, worst - oracle) && misled.aurg < 0.0);
+}
+
+#[test]
+fn a_tie_stands_for_its_mean() {
+    // The two middle pixels are tied: each is kept at the mean of 4 and 9, whichever comes first.
+    for error in [array![[1.0, 2.0, 3.0, 4.0]], array![[1.0, 3.0, 2.0, 4.0]]] {
+        let ours = run(&error, &array![[0.1, 0.2, 0.2, 0.4]], Pool::All, Preset::Exact);
+        let root = |v: f64| v.sqrt();
+        let method = (1.0 + root((1.0 + 6.5) / 2.0) + root(14.0 / 3.0) + root(7.5)) / 4.0;
+        let oracle = (1.0 + root(2.5) + root(14.0 / 3.0) + root(7.5)) / 4.0;
+        assert!(near(ours.ause, method - oracle));
+    }
+    // All equal: chance itself.
+    let flat = run(&array![[1.0, 2.0, 3.0, 4.0]], &array![[5.0; 4]], Pool::All, Preset::Exact);
+    assert!(near(flat.aurg, 0.0));
+}
