@@ -6,8 +6,9 @@
 #![expect(clippy::needless_for_each, reason = "short")]
 
 use dubench_metrics::{
-    EstimateOptions, FilterStudy, Gaussian, MetricError, Moments, Reference, SampleRegime,
-    compare_overlapping, compare_paired, compare_unpaired, frechet_distance,
+    Basis, EstimateOptions, FilterStudy, FrechetEstimate, Gaussian, MetricError, Moments, Pairing,
+    Reference, SampleRegime, compare_overlapping, compare_paired, compare_unpaired,
+    frechet_distance,
 };
 use ndarray::{Array1, Array2, Axis, array, s};
 
@@ -337,4 +338,59 @@ fn two_dimensions_have_closed_form_error_and_bias() {
     let mean = 4.0 * (variances[0] + 9.0 * variances[1]);
     let shape = 2.0 * ((g[0] * variances[0]).powi(2) + (g[1] * variances[1]).powi(2));
     assert!(relative(estimate.se, ((mean + shape) / 400.0).sqrt()) < CLOSE);
+}
+
+/// An estimate with given influence values and nothing else of its own.
+fn estimate_of(fid: f64, bias: f64, influence: &[f64]) -> FrechetEstimate {
+    let n = influence.len();
+    let squares: f64 = influence.iter().map(|v| v * v).sum();
+    let se = (squares / (n - 1) as f64 / n as f64).sqrt();
+    let reference = Reference::new(diagonal(&[0.0], &[1.0])).unwrap();
+    let sample = Gaussian::new(array![0.0], array![[1.0]], Some(n)).unwrap();
+    let blank = reference.estimate_from_statistics(&sample).unwrap();
+    FrechetEstimate {
+        fid,
+        se,
+        bias,
+        fid_inf: fid - bias,
+        fid_inf_se: se,
+        influence: influence.to_vec(),
+        ..blank
+    }
+}
+
+#[test]
+fn comparisons_by_hand() {
+    let a = estimate_of(5.0, 0.5, &[2.0, -2.0, 1.0, -1.0]);
+    let b = estimate_of(4.0, 0.25, &[1.0, -2.0, 2.0, -1.0]);
+    // Differences 1, 0, -1, 0: variance 2/3, over 4.
+    let paired = compare_paired(&a, &b).unwrap();
+    assert!(relative(paired.se, (2.0_f64 / 3.0 / 4.0).sqrt()) < CLOSE);
+    assert_eq!(
+        (paired.delta, paired.fid_a, paired.fid_b, paired.basis),
+        (1.0, 5.0, 4.0, Basis::Fid)
+    );
+    assert!(relative(paired.z, 1.0 / paired.se) < CLOSE);
+    // P(|Z| >= sqrt 6) and the quantiles 1.95996 and 0.84162, from tables.
+    assert!(relative(paired.p, 0.014_305_878_435_429_648) < 1e-9);
+    assert!(relative(paired.min_detectable, 2.801_585_217_6 * paired.se) < 1e-9);
+    // Each has variance 10/3, over 4.
+    let unpaired = compare_unpaired(&a, &b).unwrap();
+    assert!(relative(unpaired.se, (20.0_f64 / 3.0 / 4.0).sqrt()) < CLOSE);
+    assert_eq!(unpaired.pairing, Pairing::Unpaired);
+    // Two images in common, the third and fourth of a and the first and second of b: 0, 1; the others alone: 4, 4, 4, 1.
+    let half = compare_overlapping(&a, &[1, 2, 3, 4], &b, &[3, 4, 5, 6]).unwrap();
+    assert!(relative(half.se, ((0.0 + 1.0 + 4.0 + 4.0 + 4.0 + 1.0_f64) / 12.0).sqrt()) < CLOSE);
+    assert_eq!(half.pairing, Pairing::Overlapping { n_shared: 2 });
+    assert!(compare_overlapping(&a, &[1, 2, 3, 3], &b, &[3, 4, 5, 6]).is_err());
+    assert!(compare_overlapping(&a, &[1, 2, 3], &b, &[3, 4, 5, 6]).is_err());
+    // Samples of other sizes have other biases: what is compared is the value for infinitely many.
+    let c = estimate_of(4.0, 2.0, &[1.0, -1.0]);
+    let sizes = compare_unpaired(&a, &c).unwrap();
+    assert_eq!((sizes.delta, sizes.basis), (2.5, Basis::FidInf));
+    assert!(matches!(compare_paired(&a, &c), Err(MetricError::LengthMismatch { .. })));
+    let from_statistics = FrechetEstimate { influence: Vec::new(), ..a.clone() };
+    assert!(matches!(compare_paired(&a, &from_statistics), Err(MetricError::OutOfRange { .. })));
+    let same = compare_paired(&a, &a).unwrap();
+    assert_eq!((same.z, same.p), (0.0, 1.0));
 }

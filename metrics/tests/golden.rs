@@ -120,6 +120,17 @@ fn points_on_the_rim_count_as_the_convention_says() {
     assert_ne!(closed["recall"], open["recall"], "the grid must tell the conventions apart");
 }
 
+/// guided-diffusion lets a device compute distances in half precision: that has no one answer, and ours is the exact one.
+#[test]
+fn adm_is_exact_where_half_precision_has_two_answers() {
+    let file = golden("adm_f16");
+    let (fake, real) = (matrix(&file["fake"]), matrix(&file["real"]));
+    let ours = overlap(&fake, &real, &Convention::Adm.into()).unwrap();
+    assert_near(ours.precision, float(&file["exact"]["precision"]), CLOSE);
+    assert_near(ours.recall, float(&file["exact"]["recall"]), CLOSE);
+    assert_ne!(file["f16_f32_sums"]["recall"], file["f16_f16_sums"]["recall"]);
+}
+
 #[test]
 fn rank_correlations_with_ties_are_those_of_scipy() {
     let file = golden("rank");

@@ -144,6 +144,48 @@ def prdc() -> dict:
     }
 
 
+def half_distances(x: np.ndarray, y: np.ndarray, sums: type) -> np.ndarray:
+    """Squared distances as guided-diffusion asks TensorFlow for them: f16 values, every result f16. In which precision
+    the sums of products run is up to the device: `sums`."""
+    x, y = x.astype(np.float16), y.astype(np.float16)
+
+    def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        total = np.zeros(np.broadcast_shapes(a.shape[:-1], b.shape[:-1]), sums)
+        for k in range(a.shape[-1]):
+            total = (total + a[..., k].astype(sums) * b[..., k].astype(sums)).astype(sums)
+        return total.astype(np.float16)
+
+    norms_x, norms_y = products(x, x), products(y, y)
+    distances = norms_x[:, None] - np.float16(2) * products(x[:, None], y[None]) + norms_y[None]
+    return np.maximum(distances, np.float16(0)).astype(np.float64)
+
+
+def adm_f16() -> dict:
+    """guided-diffusion's precision and recall in half precision beside those of all distances in f64."""
+    rng = np.random.default_rng(SEED + 16)
+    # Non-negative and about 500 in squared norm, as pool3 features are.
+    fake, real = (np.round(rng.gamma(2.0, scale, size=(120, 32)), 3) for scale in (1.6, 1.5))
+
+    def by(sums: type) -> dict[str, float]:
+        def radii(x: np.ndarray) -> np.ndarray:
+            return np.sort(half_distances(x, x, sums), axis=1)[:, 3]
+
+        between = half_distances(real, fake, sums)
+        return {
+            "precision": float((between <= radii(real)[:, None]).any(0).mean()),
+            "recall": float((between <= radii(fake)[None]).any(1).mean()),
+        }
+
+    return {
+        "tools": versions("numpy"),
+        "fake": fake.tolist(),
+        "real": real.tolist(),
+        "exact": closed_manifold(fake, real, 3),
+        "f16_f32_sums": by(np.float32),
+        "f16_f16_sums": by(np.float16),
+    }
+
+
 def rank() -> dict:
     """SciPy's Spearman and Kendall on values with ties."""
     from scipy import stats
@@ -305,6 +347,7 @@ SECTIONS = {
     "kid": kid,
     "inception_score": inception_score,
     "prdc": prdc,
+    "adm_f16": adm_f16,
     "rank": rank,
     "sparsification": sparsification,
     "resize": resize_plane,
