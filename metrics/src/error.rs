@@ -4,6 +4,16 @@
 ///
 /// Every variant says which argument is at fault, what was found, and what is accepted. A metric never
 /// answers with NaN: input for which a number would mean nothing ends here.
+///
+/// # Examples
+/// ```
+/// use dubench_metrics::{MetricError, Moments};
+/// use ndarray::array;
+/// let error = Moments::from_rows(&array![[1.0, f64::NAN]]).unwrap_err();
+/// assert!(matches!(error, MetricError::NonFinite { row: 0, column: 1, .. }));
+/// assert_eq!(error.to_string(), "features holds NaN at row 0, column 1: remove or recompute that row");
+/// # Ok::<(), dubench_metrics::MetricError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricError {

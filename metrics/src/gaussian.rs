@@ -73,11 +73,29 @@ impl Gaussian {
     }
 
     /// The largest rank that the covariance can have: `min(d, n - 1)`.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::Gaussian;
+    /// use ndarray::{Array1, Array2};
+    /// let of = |n| Gaussian::new(Array1::zeros(5), Array2::eye(5), n);
+    /// assert_eq!((of(Some(4))?.rank_bound(), of(Some(40))?.rank_bound(), of(None)?.rank_bound()), (3, 5, 5));
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn rank_bound(&self) -> usize {
         self.n.map_or(self.dim(), |n| self.dim().min(n - 1))
     }
 
     /// Sum of the variances.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::Gaussian;
+    /// use ndarray::array;
+    /// let gaussian = Gaussian::new(array![0.0, 0.0], array![[1.0, 0.5], [0.5, 2.0]], None)?;
+    /// assert_eq!(gaussian.total_variance(), 3.0);
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn total_variance(&self) -> f64 {
         self.covariance.diag().sum()
     }

@@ -5,6 +5,17 @@ use crate::features::Features;
 use crate::mt19937::RandomState;
 
 /// How the images are cut into splits.
+///
+/// # Examples
+/// ```
+/// use dubench_metrics::{Splits, inception_score};
+/// use ndarray::Array2;
+/// let logits = Array2::from_shape_fn((60, 4), |(i, j)| if i % 4 == j { 3.0 } else { 0.0 });
+/// let of = |splits| inception_score(&logits, splits);
+/// assert_eq!(of(Splits::Shuffled { splits: 10, seed: 2020 })?.values.len(), 10); // torch-fidelity
+/// assert_eq!(of(Splits::Blocks { size: 25 })?.values.len(), 3); // 25, 25 and 10
+/// # Ok::<(), dubench_metrics::MetricError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Splits {
     /// Shuffled by `numpy.random.RandomState(seed)`, then `splits` parts at `i n / splits`: torch-fidelity

@@ -3,6 +3,8 @@
 //! Arrays in, numbers out: rows are images, features are `[n, d]` in f32 or f64, and every sum is f64. Results have
 //! the same bits for any number of threads. Bad input is a typed [`MetricError`], never NaN and never a panic.
 //!
+//! # Which metric
+//!
 //! | question | function |
 //! |---|---|
 //! | How far are two sets apart? | [`Reference::estimate`] (FID, sFID, FD-DINOv2), [`kid`], [`mmd`] (CMMD) |
@@ -11,6 +13,29 @@
 //! | Does uncertainty rank the error? | [`sparsification`](sparsification::sparsification) (AUSE, AURG), [`spearman`], [`kendall`] |
 //! | Quality or diversity? | [`overlap`](manifold::overlap) (precision, recall, density, coverage), [`inception_score`] |
 //! | What does the network see? | [`resize`] |
+//!
+//! # Whose number, and how well it is known
+//!
+//! | metric | function | convention | error bar | equals |
+//! |---|---|---|---|---|
+//! | FID, sFID, FD-DINOv2 | [`Reference::estimate`], [`frechet_distance`] | divisor n - 1, f64, no epsilon on the diagonal | influence of each image, `sd(phi) / sqrt(n)`; bias by halves; `fid_inf` | pytorch-fid, torch-fidelity to 1e-9 from equal features |
+//! | the same from `mu`, `sigma` | [`Reference::estimate_from_statistics`] | as above | Gaussian plug-in | as above |
+//! | difference of two FIDs | [`compare_paired`], [`compare_overlapping`], [`compare_unpaired`] | one reference, held fixed | influence of shared images cancels; z, p, least detectable difference | no tool has it |
+//! | keep k of n by a score | [`FilterStudy`] | exactly k, ties by index | p against random subsets, never zero | full recomputation to 1e-9 |
+//! | KID | [`kid`] | cubic kernel, unbiased, subsets of `RandomState(2020)` | spread over subsets, as the tool prints it | torch-fidelity (its kernel is f32) |
+//! | MMD, CMMD | [`mmd`] | [`Kernel`], [`MmdEstimator`] | delta method | definition |
+//! | precision, recall | [`manifold::overlap`] | [`manifold::Convention`]: strict or not, k | of a share, balls held fixed | prdc, torch-fidelity; guided-diffusion but for its half precision |
+//! | density, coverage | [`manifold::overlap`] | strict, k = 5 | of a mean and of a share | prdc |
+//! | Inception Score | [`inception_score`] | [`Splits`] | over splits | torch-fidelity |
+//! | AUSE, AURG | [`sparsification::sparsification`] | [`sparsification::Preset`] | over images | torch-uncertainty; mono-uncertainty by its definition |
+//! | Spearman's rho, Kendall's tau-b | [`spearman`], [`kendall`] | ties at their mean rank | null law | SciPy |
+//! | what the network is fed | [`resize::Preprocess`] | the tool's own, by name | none: bits | pytorch-fid, torch-fidelity, clean-fid bit for bit |
+//!
+//! Equal means tested: golden values in `tests/data` were written by the tools (`scripts/golden/metrics_golden.py`).
+//!
+//! # Memory
+//! Beside the rows themselves: moments and Fréchet distances a few `d x d` matrices; KID two subsets; precision and
+//! recall some tens of megabytes a thread, whatever the number of rows; AUSE a few numbers a pixel.
 
 #![expect(
     clippy::needless_pass_by_value,

@@ -36,6 +36,17 @@ impl Kernel {
 }
 
 /// Whether a sample is compared with itself.
+///
+/// # Examples
+/// ```
+/// use dubench_metrics::{Kernel, MmdEstimator, mmd};
+/// use ndarray::array;
+/// let (x, y) = (array![[0.0], [1.0]], array![[0.5], [0.7]]);
+/// let kernel = Kernel::Rbf { sigma: 10.0 };
+/// let of = |estimator| mmd(&x, &y, kernel, estimator).map(|found| found.value);
+/// assert!(of(MmdEstimator::Unbiased)? < 0.0 && of(MmdEstimator::Biased)? > 0.0);
+/// # Ok::<(), dubench_metrics::MetricError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MmdEstimator {
     /// Without the diagonal: mean right, may be negative.

@@ -86,6 +86,14 @@ impl RandomState {
     }
 
     /// `RandomState.choice(n, size, replace=False)`: the start of a permutation.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::RandomState;
+    /// // numpy.random.RandomState(0).choice(10, 3, replace=False): the start of the permutation.
+    /// assert_eq!(RandomState::new(0).choice(10, 3), [2, 8, 4]);
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn choice(&mut self, n: usize, size: usize) -> Vec<usize> {
         let mut order = self.permutation(n);
         order.truncate(size);

@@ -105,6 +105,17 @@ impl<'a> FilterStudy<'a> {
     ///
     /// # Errors
     /// [`MetricError::NotPositiveSemidefinite`] if the covariance is beyond f64.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::{FilterStudy, Gaussian, Reference};
+    /// use ndarray::{Array2, array};
+    /// let reference = Reference::new(Gaussian::new(array![0.0], array![[1.0]], None)?)?;
+    /// let pool = Array2::from_shape_fn((50, 1), |(i, _)| i as f64 / 25.0);
+    /// let study = FilterStudy::new(&reference, &pool)?;
+    /// assert!((study.whole()? - reference.distance_to_features(&pool)?).abs() < 1e-12);
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn whole(&self) -> Result<f64> {
         self.pool.distance(&(0..self.n()).collect::<Vec<_>>())
     }
@@ -184,6 +195,15 @@ impl<'a> FilterStudy<'a> {
 
 impl RandomNull {
     /// `(1 + #{null <= observed}) / (1 + #null)`.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::RandomNull;
+    /// let null = RandomNull { fids: vec![3.0, 4.0, 5.0, 6.0], mean: 4.5, sd: 1.29, keep: 10 };
+    /// assert_eq!(null.p_at_most(4.0), 3.0 / 5.0); // two of four, and the observed one itself
+    /// assert_eq!(null.p_at_most(0.0), 1.0 / 5.0);
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn p_at_most(&self, observed: f64) -> f64 {
         let at_most = self.fids.iter().filter(|&&f| f <= observed).count();
         (1 + at_most) as f64 / (1 + self.fids.len()) as f64

@@ -83,6 +83,19 @@ pub fn compare_paired(a: &FrechetEstimate, b: &FrechetEstimate) -> Result<Compar
 ///
 /// # Errors
 /// [`MetricError::LengthMismatch`] if the numbers of features differ.
+///
+/// # Examples
+/// ```
+/// use dubench_metrics::{Gaussian, Reference, compare_unpaired};
+/// use ndarray::array;
+/// let reference = Reference::new(Gaussian::new(array![0.0], array![[1.0]], None)?)?;
+/// let model = |mean: f64| Gaussian::new(array![mean], array![[1.0]], Some(10_000));
+/// let a = reference.estimate_from_statistics(&model(1.00)?)?; // fid 1, se 2 / 100
+/// let b = reference.estimate_from_statistics(&model(0.99)?)?;
+/// let difference = compare_unpaired(&a, &b)?;
+/// assert!(difference.delta > 0.0 && difference.p > 0.05); // 0.02, with a standard error of 0.028
+/// # Ok::<(), dubench_metrics::MetricError>(())
+/// ```
 pub fn compare_unpaired(a: &FrechetEstimate, b: &FrechetEstimate) -> Result<Comparison> {
     same_length("the features of the second sample", b.dim, a.dim)?;
     let se = (a.se * a.se + b.se * b.se).sqrt();
@@ -98,6 +111,22 @@ pub fn compare_unpaired(a: &FrechetEstimate, b: &FrechetEstimate) -> Result<Comp
 /// # Errors
 /// [`MetricError::LengthMismatch`] if ids and images differ in number, [`MetricError::OutOfRange`] for an id
 /// that is given twice or estimates without influence values.
+///
+/// # Examples
+/// ```
+/// use dubench_metrics::{EstimateOptions, Gaussian, Pairing, Reference, compare_overlapping};
+/// use ndarray::{Array2, array, s};
+/// let reference = Reference::new(Gaussian::new(array![0.0], array![[1.0]], None)?)?;
+/// let pool = Array2::from_shape_fn((500, 1), |(i, _)| (i as f64 * 0.618_034).fract() * 3.0);
+/// let options = EstimateOptions::default();
+/// let a = reference.estimate(pool.slice(s![..400, ..]), &options)?;
+/// let b = reference.estimate(pool.slice(s![100.., ..]), &options)?;
+/// let (ids_a, ids_b): (Vec<u64>, Vec<u64>) = ((0..400).collect(), (100..500).collect());
+/// let difference = compare_overlapping(&a, &ids_a, &b, &ids_b)?;
+/// assert_eq!(difference.pairing, Pairing::Overlapping { n_shared: 300 });
+/// assert!(difference.se < (a.se * a.se + b.se * b.se).sqrt()); // what is shared cancels
+/// # Ok::<(), dubench_metrics::MetricError>(())
+/// ```
 pub fn compare_overlapping(
     a: &FrechetEstimate,
     ids_a: &[u64],

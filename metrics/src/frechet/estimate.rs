@@ -163,6 +163,18 @@ impl Reference {
     /// # Errors
     /// [`MetricError::OutOfRange`] if the number of samples is not known, and the errors of
     /// [`Reference::distance`].
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::{Gaussian, Reference};
+    /// use ndarray::array;
+    /// let reference = Reference::new(Gaussian::new(array![0.0], array![[1.0]], None)?)?;
+    /// let sample = Gaussian::new(array![1.0], array![[1.0]], Some(10_000))?;
+    /// let estimate = reference.estimate_from_statistics(&sample)?;
+    /// assert!((estimate.fid - 1.0).abs() < 1e-12);
+    /// assert!((estimate.bias - 1.5 / 10_000.0).abs() < 1e-12); // (1 + 1/4 + 1/4) / n
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn estimate_from_statistics(&self, sample: &Gaussian) -> Result<FrechetEstimate> {
         same_length("the features of the sample", sample.dim(), self.dim())?;
         let n = sample.n().ok_or_else(|| {

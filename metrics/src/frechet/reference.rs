@@ -51,6 +51,15 @@ impl Reference {
     ///
     /// # Errors
     /// [`MetricError::NotPositiveSemidefinite`] if an eigenvalue is negative by more than 1e-5 of the largest.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::{Gaussian, MetricError, Reference};
+    /// use ndarray::array;
+    /// let indefinite = Gaussian::new(array![0.0, 0.0], array![[1.0, 2.0], [2.0, 1.0]], None)?;
+    /// assert!(matches!(Reference::new(indefinite), Err(MetricError::NotPositiveSemidefinite { .. })));
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn new(gaussian: Gaussian) -> Result<Self> {
         let covariance = gaussian.covariance_mat();
         let full_rank = gaussian.rank_bound() == gaussian.dim();
@@ -68,6 +77,16 @@ impl Reference {
     ///
     /// # Errors
     /// [`MetricError::TooFewSamples`] below two rows, [`MetricError::NonFinite`] for NaN or infinity.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::Reference;
+    /// use ndarray::array;
+    /// let reference = Reference::from_features(&array![[0.0_f32, 1.0], [2.0, 5.0]])?; // n = d = 2: no full rank
+    /// assert_eq!(reference.gaussian().mean().to_vec(), [1.0, 3.0]);
+    /// assert_eq!(reference.gaussian().rank_bound(), 1);
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn from_features<'a>(features: impl Into<Features<'a>>) -> Result<Self> {
         let features = features.into();
         let gaussian = Moments::from_rows(features)?.gaussian()?;
@@ -100,6 +119,16 @@ impl Reference {
     /// # Errors
     /// [`MetricError::LengthMismatch`] if the dimensions differ, [`MetricError::NotPositiveSemidefinite`] for
     /// an indefinite covariance.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::{Gaussian, Reference};
+    /// use ndarray::array;
+    /// let reference = Reference::new(Gaussian::new(array![0.0], array![[4.0]], None)?)?;
+    /// let sample = Gaussian::new(array![3.0], array![[1.0]], None)?;
+    /// assert!((reference.distance(&sample)? - (9.0 + 1.0)).abs() < 1e-12); // (0 - 3)^2 + (2 - 1)^2
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn distance(&self, sample: &Gaussian) -> Result<f64> {
         same_length("the features of the sample", sample.dim(), self.dim())?;
         let cross = self.cross_covariance(sample);

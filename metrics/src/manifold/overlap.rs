@@ -51,6 +51,13 @@ pub enum Convention {
 
 impl Convention {
     /// The k that the tool uses unless told otherwise.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::manifold::{Convention, OverlapOptions};
+    /// assert_eq!(OverlapOptions::from(Convention::Prdc), OverlapOptions { convention: Convention::Prdc, k: 5 });
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn default_k(self) -> usize {
         match self {
             Self::Adm | Self::TorchFidelity => 3,

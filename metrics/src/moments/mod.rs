@@ -66,6 +66,17 @@ impl Moments {
     /// # Errors
     /// [`MetricError::NonFinite`](crate::MetricError::NonFinite) for NaN or infinity,
     /// [`MetricError::OutOfRange`](crate::MetricError::OutOfRange) for an index past the last row.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::Moments;
+    /// use ndarray::array;
+    /// let rows = array![[1.0], [100.0], [3.0]];
+    /// let gaussian = Moments::from_selected(&rows, &[0, 2])?.gaussian()?;
+    /// assert_eq!((gaussian.mean()[0], gaussian.covariance()[[0, 0]]), (2.0, 2.0));
+    /// assert!(Moments::from_selected(&rows, &[3]).is_err());
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn from_selected<'a>(features: impl Into<Features<'a>>, indices: &[usize]) -> Result<Self> {
         let features = features.into();
         let mut builder = MomentsBuilder::new(features.dim());
@@ -87,6 +98,17 @@ impl Moments {
     ///
     /// # Errors
     /// [`MetricError::LengthMismatch`](crate::MetricError::LengthMismatch) if the dimensions differ.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::Moments;
+    /// use ndarray::{Array2, s};
+    /// let rows = Array2::from_shape_fn((3000, 2), |(i, j)| ((i * 7 + j * 3) % 11) as f32);
+    /// let mut late = Moments::from_rows(rows.slice(s![2048.., ..]))?; // shards of whole blocks, in any order
+    /// late.merge(&Moments::from_rows(rows.slice(s![..2048, ..]))?)?;
+    /// assert_eq!(late.gaussian()?, Moments::from_rows(&rows)?.gaussian()?);
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         same_length("the dimension of the merged moments", other.dim, self.dim)?;
         self.n += other.n;

@@ -1,6 +1,17 @@
 //! Interpolation kernels and the weights they give.
 
 /// A resampling filter of Pillow.
+///
+/// # Examples
+/// ```
+/// use dubench_metrics::resize::{Filter, pillow_f32};
+/// use ndarray::array;
+/// let step = array![[0.0_f32, 0.0, 8.0, 8.0]];
+/// let of = |filter| pillow_f32(step.view(), (1, 8), filter);
+/// assert!(of(Filter::Bilinear)?.iter().all(|v| (0.0..=8.0).contains(v)));
+/// assert!(of(Filter::Bicubic)?.iter().any(|v| *v < 0.0)); // overshoots: clip where a tool clips
+/// # Ok::<(), dubench_metrics::MetricError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// Mean over the area of an output pixel.

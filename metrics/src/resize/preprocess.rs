@@ -33,6 +33,13 @@ pub enum Preprocess {
 
 impl Preprocess {
     /// The name by which files and command lines know it.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::resize::Preprocess;
+    /// assert_eq!(Preprocess::CleanFid.name(), "clean-fid");
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
     pub fn name(self) -> &'static str {
         match self {
             Self::PytorchFid => "pytorch-fid",

@@ -1,6 +1,21 @@
 //! What can be asked for, and what is answered.
 
 /// Which pixels are ranked together.
+///
+/// # Examples
+/// ```
+/// use dubench_metrics::sparsification::{Pool, SparsificationOptions, sparsification};
+/// use ndarray::array;
+/// // Ranked right within each image, and upside down between them.
+/// let (error, uncertainty) = (array![[5.0, 6.0], [0.0, 1.0]], array![[1.0, 2.0], [3.0, 4.0]]);
+/// let ause = |pool| {
+///     let options = SparsificationOptions { pool, ..SparsificationOptions::default() };
+///     sparsification(&error, &uncertainty, &options).map(|found| found.ause)
+/// };
+/// assert_eq!(ause(Pool::Image)?, 0.0);
+/// assert!(ause(Pool::All)? > 1.0);
+/// # Ok::<(), dubench_metrics::MetricError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pool {
     /// Each image on its own; areas and curves are averaged over images.
@@ -10,6 +25,20 @@ pub enum Pool {
 }
 
 /// How the area is computed.
+///
+/// # Examples
+/// ```
+/// use dubench_metrics::sparsification::{Pool, Preset, SparsificationOptions, sparsification};
+/// use ndarray::array;
+/// let (error, flat) = (array![[1.0, 2.0, 3.0]], array![[7.0, 7.0, 7.0]]);
+/// let aurg = |preset| {
+///     let options = SparsificationOptions { pool: Pool::All, preset, intervals: 50 };
+///     sparsification(&error, &flat, &options).map(|found| found.aurg / found.rmse)
+/// };
+/// assert!(aurg(Preset::Exact)?.abs() < 1e-12); // a constant is chance itself
+/// assert!((aurg(Preset::MonoUncertainty)? - 0.01).abs() < 1e-12); // 1 / (2 intervals): the zero appended
+/// # Ok::<(), dubench_metrics::MetricError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Preset {
     /// Every number of pixels kept, ties at their mean: no grid, no dependence on the order of equal values.
