@@ -34,19 +34,16 @@ macro_rules! float {
         impl Float for $type {
             const ZERO: Self = 0.0;
 
-            #[expect(clippy::inline_always, reason = "see `Kernel`")]
             #[inline(always)]
             fn fused(self, a: Self, b: Self) -> Self {
                 self.mul_add(a, b)
             }
 
-            #[expect(clippy::inline_always, reason = "see `Kernel`")]
             #[inline(always)]
             fn unfused(self, a: Self, b: Self) -> Self {
                 self * a + b
             }
 
-            #[expect(clippy::inline_always, reason = "see `Kernel`")]
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
                 self + other

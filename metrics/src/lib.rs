@@ -28,7 +28,7 @@
 //! | density, coverage | [`manifold::overlap`] | strict, k = 5 | of a mean and of a share | prdc |
 //! | Inception Score | [`inception_score`] | [`Splits`] | over splits | torch-fidelity |
 //! | AUSE, AURG | [`sparsification::sparsification`] | [`sparsification::Preset`] | over images | torch-uncertainty; mono-uncertainty by its definition |
-//! | Spearman's rho, Kendall's tau-b | [`spearman`], [`kendall`] | ties at their mean rank | null law | SciPy |
+//! | Spearman's rho, Kendall's tau-b | [`spearman`], [`kendall`] | ties at their mean rank | null law | `SciPy` |
 //! | what the network is fed | [`resize::Preprocess`] | the tool's own, by name | none: bits | pytorch-fid, torch-fidelity, clean-fid bit for bit |
 //!
 //! Equal means tested: golden values in `tests/data` were written by the tools (`scripts/golden/metrics_golden.py`).

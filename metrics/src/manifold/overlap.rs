@@ -222,12 +222,12 @@ impl<'f, 'r, 'c> Pass<'f, 'r, 'c> {
             .into_iter()
             .flat_map(|real| fake_starts.chunks(GROUP).map(move |fakes| (real, fakes)))
             .collect();
-        tasks
-            .par_iter()
-            .with_max_len(1)
-            .for_each_init(Distances::default, |distances, (real, fakes)| {
-                self.visit(*real, fakes, distances)
-            });
+        tasks.par_iter().with_max_len(1).for_each_init(
+            Distances::default,
+            |distances, (real, fakes)| {
+                self.visit(*real, fakes, distances);
+            },
+        );
         self.summary(k)
     }
 

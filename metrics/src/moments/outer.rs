@@ -12,6 +12,9 @@ const SQUARE: usize = 96;
 const COLUMNS: usize = SQUARE / TALL;
 const ROWS: usize = SQUARE / SHORT;
 
+/// Entries of the tiles of a square beside each other.
+const LINE: usize = COLUMNS * SHORT * TALL;
+
 /// Entries of a square, in the order of its tiles.
 const ENTRIES: usize = SQUARE * SQUARE;
 
@@ -62,7 +65,6 @@ impl OuterProducts {
                 // A tile that lies above the diagonal as a whole is not needed.
                 let wanted = |column: usize, row: usize| (row + 1) * SHORT > column * TALL;
                 multiply((tall, columns), (short, rows), block.rows(), wanted, tiles);
-                const LINE: usize = COLUMNS * SHORT * TALL;
                 let lines = high.chunks_exact_mut(LINE).zip(low.chunks_exact_mut(LINE));
                 for ((high, low), tiles) in lines.zip(tiles.chunks_exact(width)) {
                     add_all(high, low, tiles.as_flattened().as_flattened());

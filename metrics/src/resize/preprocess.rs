@@ -170,7 +170,7 @@ impl Plan {
                 plan.apply(plane, target, stretched, |v| (v - 128.0) / 128.0);
             }
             Self::CleanFid(plan) => {
-                plan.apply(plane, target, stretched, |v| (v.clamp(0.0, 255.0) - 128.0) / 128.0)
+                plan.apply(plane, target, stretched, |v| (v.clamp(0.0, 255.0) - 128.0) / 128.0);
             }
         }
     }
