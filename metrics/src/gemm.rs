@@ -1,8 +1,18 @@
 //! Products of matrices that were packed into panels, tile by tile: the loops that most of the time is spent in.
 //!
-//! Why own loops, beside `faer`? Its kernels for 256-bit registers reach half of what a processor can do where one factor
-//! is stored by rows, and it cannot leave the upper half of a symmetric product out. Every value is a sum in the order of
-//! the depth, [`DEPTH`] terms at a time, so it does not depend on tiles, threads or neighbours.
+//! Every value is a sum in the order of the depth, [`DEPTH`] terms at a time, so it does not depend on tiles, threads or
+//! neighbours.
+//!
+//! # Why own loops, beside `faer`?
+//! They write tiles that the metrics go on with while they are in the cache, and leave the upper half of a symmetric
+//! product out. Measured on one core with AVX2 (EPYC, 107 GFLOP/s of f32 and 53 of f64 where nothing but fused
+//! multiplications and additions runs), best of five: 1024 x 1024 x 2048 in f32 95 GFLOP/s, `faer` 83, `matrixmultiply`
+//! 85; 2048 x 2048 x 1024 in f64 48, `faer` 39, `matrixmultiply` 34.
+//!
+//! # What is out of reach
+//! The covariance of 50,000 x 2048 is 210 GFLOP by halves, which `numpy.cov` also does by halves, in 3.2 s on two such
+//! cores. Half as fast again would be 2.1 s or 99 GFLOP/s: 93 % of all that both cores can multiply in f64, with nothing left
+//! for reading, packing and adding up.
 
 use crate::simd::{Kernel, vectorised};
 use std::ops::Range;

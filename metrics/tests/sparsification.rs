@@ -5,7 +5,7 @@
 use dubench_metrics::sparsification::{
     Pool, Preset, Sparsification, SparsificationOptions, sparsification,
 };
-use ndarray::{Array2, array, s};
+use ndarray::{Array2, Axis, array, s};
 
 fn run(
     error: &Array2<f64>,
@@ -93,4 +93,32 @@ fn a_tie_stands_for_its_mean() {
     // All equal: chance itself.
     let flat = run(&array![[1.0, 2.0, 3.0, 4.0]], &array![[5.0; 4]], Pool::All, Preset::Exact);
     assert!(near(flat.aurg, 0.0));
+}
+
+/// The error of a pooled area comes from its derivative by the weight of each image: the jackknife leaves each out.
+#[test]
+fn the_error_of_a_pooled_area_is_that_of_the_jackknife() {
+    let n = 80;
+    let error = Array2::from_shape_fn((n, 12), |(i, j)| (0.5 + noise(i, 99)) * (noise(i, j) - 0.5));
+    let uncertainty =
+        Array2::from_shape_fn((n, 12), |(i, j)| error[[i, j]].abs() + noise(i + 500, j));
+    let pooled = |e: &Array2<f64>, u: &Array2<f64>| run(e, u, Pool::All, Preset::Exact);
+    let whole = pooled(&error, &uncertainty);
+    let without: Vec<Sparsification> = (0..n)
+        .map(|i| {
+            let rest: Vec<usize> = (0..n).filter(|&other| other != i).collect();
+            pooled(&error.select(Axis(0), &rest), &uncertainty.select(Axis(0), &rest))
+        })
+        .collect();
+    for (pick, se) in [
+        ((|s: &Sparsification| s.ause) as fn(&Sparsification) -> f64, whole.ause_se),
+        (|s: &Sparsification| s.aurg, whole.aurg_se),
+    ] {
+        let values: Vec<f64> = without.iter().map(pick).collect();
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        let jackknife = (squares * (n - 1) as f64 / n as f64).sqrt();
+        let ratio = se.unwrap() / jackknife;
+        assert!((0.95..1.05).contains(&ratio), "{ratio}");
+    }
 }
