@@ -84,6 +84,11 @@ impl<'a, 'c> Cloud<'a, 'c> {
         &self.norms[start..self.n().min(start + BLOCK)]
     }
 
+    /// Squared norm of row `i`, centred.
+    pub(super) fn norm(&self, i: usize) -> f32 {
+        self.norms[i]
+    }
+
     /// The largest squared norm of all rows.
     pub(super) fn largest_norm(&self) -> f32 {
         self.largest_norm

@@ -1,6 +1,6 @@
 //! The four numbers in one pass over the distances.
 
-use super::blocks::{BLOCK, Cloud};
+use super::blocks::Cloud;
 use super::radii::squared_radii;
 use super::scan::{Bounds, Distances, panels_of};
 use crate::error::{MetricError, Result, same_length};
@@ -310,8 +310,7 @@ impl<'f, 'r, 'c> Pass<'f, 'r, 'c> {
     fn decide(&self, i: usize, j: usize, distance: f32) -> Near {
         let (real_radius, fake_radius) = (self.real_radii[i], self.fake_radii[j]);
         let mut distance = f64::from(distance);
-        let norms = self.real.norms(i / BLOCK * BLOCK)[i % BLOCK]
-            + self.fake.norms(j / BLOCK * BLOCK)[j % BLOCK];
+        let norms = self.real.norm(i) + self.fake.norm(j);
         let doubt = self.real.rounding(norms);
         if (distance - real_radius).abs() <= doubt || (distance - fake_radius).abs() <= doubt {
             distance = self.real.exact(i, &self.fake, j);

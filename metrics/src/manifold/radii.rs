@@ -127,7 +127,7 @@ fn kth(cloud: &Cloud<'_, '_>, row: usize, (candidates, at): (&Candidates, usize)
     };
     let squared_radius = smallest(&mut found.iter().map(|&(_, j)| j));
     // What was not found is at least this far away: `worst` is infinite where all was found.
-    let norms = cloud.norms(row - at)[at] + cloud.largest_norm();
+    let norms = cloud.norm(row) + cloud.largest_norm();
     let excluded = f64::from(candidates.worst[at]) - cloud.rounding(norms);
     if squared_radius == 0.0 || squared_radius <= excluded {
         return squared_radius;
