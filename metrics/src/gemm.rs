@@ -202,3 +202,71 @@ fn add_products<T: Float, const A: usize, const FUSED: bool>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: usize = 8;
+
+    fn value(i: usize, k: usize) -> f64 {
+        ((i * 31 + k * 17) % 19) as f64 - 9.0
+    }
+
+    fn packed<const W: usize>(vectors: usize, depth: usize, shift: usize) -> Panels<f64, W> {
+        let mut panels = Panels::zeros(vectors, depth);
+        for i in 0..vectors {
+            let vector: Vec<f64> = (0..depth).map(|k| value(i + shift, k)).collect();
+            panels.set(i, &vector);
+        }
+        panels
+    }
+
+    fn product<const FUSED: bool>(
+        a: &Panels<f64, A>,
+        b: &Panels<f64, SHORT>,
+        depth: usize,
+    ) -> Vec<Tile<f64, A>> {
+        let mut tiles = vec![[[0.0; A]; SHORT]; a.len() * b.len()];
+        let (columns, rows) = (0..a.len(), 0..b.len());
+        let wanted = |_, _| true;
+        vectorised(Multiply::<f64, A, FUSED, _> {
+            a,
+            columns,
+            b,
+            rows,
+            depth,
+            wanted,
+            tiles: &mut tiles,
+        });
+        tiles
+    }
+
+    #[test]
+    fn products_are_those_of_the_vectors_with_one_rounding_or_two() {
+        // More panels than fit in the cache together, depths at and past a part; small integers, so sums are exact.
+        for (n_a, n_b, depth) in [(1, 1, 1), (130, 13, DEPTH), (9, 7, 2 * DEPTH + 3)] {
+            let (a, b) = (packed::<A>(n_a, depth, 0), packed::<SHORT>(n_b, depth, 4));
+            let fused = product::<true>(&a, &b, depth);
+            for i in 0..n_a {
+                for j in 0..n_b {
+                    let plain: f64 = (0..depth).map(|k| value(i, k) * value(j + 4, k)).sum();
+                    let tile = &fused[j / SHORT * a.len() + i / A];
+                    assert_eq!(tile[j % SHORT][i % A], plain, "{i} {j} {depth}");
+                }
+            }
+            assert_eq!(fused, product::<false>(&a, &b, depth));
+        }
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_zero_and_the_first_rows_can_be_multiplied_alone() {
+        let (a, b) = (packed::<A>(16, 40, 0), packed::<SHORT>(6, 40, 0));
+        let mut tiles = vec![[[7.0; A]; SHORT]; 1];
+        multiply((&a, 1..2), (&b, 0..1), 10, |_, _| true, &mut tiles);
+        let plain: f64 = (0..10).map(|k| value(8, k) * value(5, k)).sum();
+        assert_eq!(tiles[0][5][0], plain);
+        multiply((&a, 1..2), (&b, 0..1), 10, |i, j| (i, j) != (1, 0), &mut tiles);
+        assert_eq!(tiles[0], [[0.0; A]; SHORT]);
+    }
+}
