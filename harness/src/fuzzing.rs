@@ -4,7 +4,7 @@
 //! in a folder of its own. It may refuse the file; it may not panic, hang, or take memory that the file does not
 //! have. Compiled for tests and fuzzing alone.
 
-#![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a panic is a finding")]
+#![expect(clippy::unwrap_used, reason = "a panic is a finding")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,8 +26,11 @@ use crate::store::statistics::Statistics;
 use crate::store::{Envelope, StoreError, arrays, digest, features, results, sparsification};
 use crate::units::BlockId;
 
-/// The targets, by name.
-pub const TARGETS: [(&str, fn(&Path)); 7] = [
+/// Name of a kind of file, and what reads it.
+pub type Target = (&'static str, fn(&Path));
+
+/// The targets.
+pub const TARGETS: [Target; 7] = [
     ("array", array),
     ("bundle", bundle),
     ("experiment", experiment),
