@@ -1,8 +1,8 @@
 //! Whether an `.npy` array can be what its header promises, before anything is allocated for it.
 //!
 //! # Why a look of our own before the reader's?
-//! The reader allocates what a header promises and parses it by recursion: a file of a hundred bytes that
-//! promises a petabyte, or opens ten thousand brackets, would end the process instead of being refused.
+//! The reader allocates what a header promises: a file of a hundred bytes that promises a petabyte would end the
+//! process instead of being refused. And it parses brackets by recursion, of which no array needs more than two.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
