@@ -94,6 +94,16 @@ test-python:
 test-slurm: build
     scripts/slurm/test_cluster.sh "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench"
 
+# Shares as tasks of a real HyperQueue server and worker; prints SKIPPED where its Python package is missing
+[group('check')]
+test-hyperqueue: build
+    {{ python }} scripts/cluster/test_hyperqueue.py "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench"
+
+# A reader under the fuzzer: array, bundle, experiment, graph, part, record or shard (nightly toolchain, cargo-fuzz)
+[group('check')]
+fuzz TARGET MINUTES="10":
+    harness/fuzz/run.sh {{ TARGET }} {{ MINUTES }}
+
 # Formatting, without changing a file
 [group('check')]
 fmt-check:
@@ -129,6 +139,11 @@ verify-assets:
 [group('data')]
 build:
     @cargo build --locked --profile {{ profile }} --package dubench
+
+# Planning, status, shards, hashing and syncing; minutes
+[group('bench')]
+bench-scale *arguments: build
+    {{ python }} scripts/bench/scale.py --binary "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" {{ arguments }}
 
 # Speed of the metrics, with the results asserted; scripts/bench/metrics_peers.py runs the peers beside it
 [group('bench')]

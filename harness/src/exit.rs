@@ -42,7 +42,7 @@ impl Exits for crate::model::ModelError {
             Self::NotApplicable { .. } | Self::Shape { .. } | Self::Bundle { .. } => Exit::Input,
             Self::NotFinite { .. } => Exit::Gate,
             Self::Integrity { .. } => Exit::Integrity,
-            Self::Runtime { .. } => Exit::Resources,
+            Self::OutOfMemory { .. } | Self::Runtime { .. } => Exit::Resources,
         }
     }
 }

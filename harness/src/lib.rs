@@ -5,15 +5,20 @@
 //! `arrow` and `parquet` in [`store`], `polars` and `plotters` in [`report`], `clap` and `indicatif`
 //! in [`cli`], `prost` in [`graph`].
 
+#[cfg(not(fuzzing))]
 pub mod cli;
 pub mod config;
 pub mod exit;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graph;
 pub mod guidance;
 pub mod model;
 pub mod noise;
 pub mod plan;
 pub mod protocol;
+#[cfg(not(fuzzing))]
 pub mod report;
 pub mod sampler;
 pub mod schedule;

@@ -46,8 +46,9 @@ pub(super) fn publish(
     }
     let metrics = folder.join(METRICS);
     let provenance = Provenance::new("none", "cpu");
-    results::write_metrics(&metrics, &evaluation.rows, &session.plan.id(), &provenance)?;
-    hashes.insert(METRICS.to_owned(), sidecar::recorded(&metrics)?);
+    // Not the hash that stands beside it: another report of the same plan may be replacing both.
+    let hash = results::write_metrics(&metrics, &evaluation.rows, &session.plan.id(), &provenance)?;
+    hashes.insert(METRICS.to_owned(), hash);
     write(&stale, record.sealed(&hashes).to_json()?.as_bytes())
 }
 
@@ -92,10 +93,12 @@ fn is_current(folder: &Path, record: &RunRecord) -> bool {
 /// nothing of the plan.
 pub(super) fn verify(folder: &Path, plan_id: &str) -> Result<Option<usize>, CliError> {
     let path = folder.join("run.json");
-    let text = match std::fs::read_to_string(&path) {
+    let bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(StoreError::read(&path))?,
+        bytes => bytes.map_err(StoreError::read(&path))?,
     };
+    // Bytes that are no text are damage like any other; what stands for them breaks the seal.
+    let text = String::from_utf8_lossy(&bytes);
     let record = RunRecord::from_json(&text).map_err(StoreError::decode(&path))?;
     let Some(artefacts) = record.artefacts() else {
         return Err(StoreError::malformed(&path, "it is not the record that was written").into());
@@ -220,4 +223,67 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     }
     publish_file(path, bytes).map_err(StoreError::write(path))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{METRICS, Path, RunRecord, publish_file, results, verify};
+    use crate::exit::{Exit, Exits};
+    use crate::stage::fault_tests::damaged;
+
+    /// Copies a published folder; the names of its files.
+    fn copied(from: &Path, to: &Path) -> Vec<String> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                std::fs::create_dir(to.join(&name)).unwrap();
+                let inner = copied(&path, &to.join(&name));
+                names.extend(inner.into_iter().map(|file| format!("{name}/{file}")));
+            } else {
+                std::fs::copy(&path, to.join(&name)).unwrap();
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn of_damaged_published_files_every_one_is_found() {
+        let (mut n, mut harmless) = (0, 0);
+        for table in ["table1-cifar10", "table2-cifar10"] {
+            let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results").join(table);
+            let folder = tempfile::tempdir().unwrap();
+            let names = copied(&shipped.join("mini"), folder.path());
+            let text = std::fs::read_to_string(folder.path().join("run.json")).unwrap();
+            let plan_id = RunRecord::from_json(&text).unwrap().plan_id;
+            let found = verify(folder.path(), &plan_id).unwrap();
+            assert!(found.is_some_and(|n| n + 2 >= names.len()), "{found:?} of {names:?}");
+            for name in names {
+                let path = folder.path().join(&name);
+                let pristine = std::fs::read(&path).unwrap();
+                for index in 0..30 {
+                    let damage = damaged(&pristine, index);
+                    publish_file(&path, &damage).unwrap();
+                    n += 1;
+                    if let Err(error) = verify(folder.path(), &plan_id) {
+                        assert_eq!(error.exit(), Exit::Integrity, "{name}: {error}");
+                    } else {
+                        // Behind the hash stands a name that nobody reads.
+                        assert!(name.ends_with(".sha256"), "{name}, damage {index}");
+                        assert_eq!(damage[..64], pristine[..64], "{name}, damage {index}");
+                        harmless += 1;
+                    }
+                    if name == METRICS {
+                        results::read_metrics(&path).unwrap_err();
+                    }
+                }
+                publish_file(&path, &pristine).unwrap();
+            }
+            assert_eq!(verify(folder.path(), &plan_id).unwrap(), found);
+        }
+        println!("{n} damages of published files: {harmless} without harm, the others found");
+        assert!(n >= 500 && harmless < 20, "{harmless} of {n} went unnoticed");
+    }
 }

@@ -180,14 +180,16 @@ fn publish(
 
 fn stage_answer(context: Context, stage: &str, summary: &StageSummary) -> Result<Exit, CliError> {
     let text = format!(
-        "{stage}: {} blocks, {} were there, {} left; {} images in {:.1} s; {} networks side by side, busy for {:.1} s in all",
+        "{stage}: {} blocks, {} were there, {} left; {} images in {:.1} s; {} networks side by side, {} images a call, busy for {:.1} s in all; {:.1} s to encode, hash and write",
         summary.n_blocks,
         summary.n_found,
         summary.n_left,
         summary.n_images,
         summary.wall.as_secs_f64(),
         summary.n_networks,
-        summary.network.as_secs_f64()
+        summary.batch_size,
+        summary.network.as_secs_f64(),
+        summary.publish.as_secs_f64()
     );
     context.answer(
         &serde_json::json!({
@@ -195,7 +197,8 @@ fn stage_answer(context: Context, stage: &str, summary: &StageSummary) -> Result
             "n_left": summary.n_left, "n_images": summary.n_images,
             "wall_seconds": summary.wall.as_secs_f64(),
             "network_seconds": summary.network.as_secs_f64(),
-            "n_networks": summary.n_networks,
+            "publish_seconds": summary.publish.as_secs_f64(),
+            "n_networks": summary.n_networks, "batch_size": summary.batch_size,
         }),
         &text,
     )?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::reader::read_yaml;
+use super::validate::{MAX_SIDE, MAX_TRAIN_STEPS};
 use super::{ConfigError, Fault, ScheduleConfig};
 
 /// Name of the description in a bundle.
@@ -13,6 +14,9 @@ pub const MODEL_FILE: &str = "model.yaml";
 
 /// Version of both formats.
 const FORMAT: u32 = 1;
+
+/// Features of an image, at most: a covariance of theirs is held in memory.
+const MAX_DIM: usize = 1 << 16;
 
 /// `model.yaml`: all that the harness knows of a model.
 ///
@@ -250,8 +254,13 @@ impl ModelYaml {
         let [c, h, w] = self.task.shape();
         let shape_key =
             if matches!(self.task, TaskYaml::Latent { .. }) { "shape" } else { "image" };
-        let shape = format!("is [{c}, {h}, {w}], expected [c, h, w] of 1 or more");
-        check(c * h * w > 0, &format!("task.{shape_key}"), shape);
+        let shape = format!("is [{c}, {h}, {w}], expected [c, h, w] of 1 to {MAX_SIDE} each");
+        let plain = [c, h, w].iter().all(|axis| (1..=MAX_SIDE).contains(axis));
+        check(plain, &format!("task.{shape_key}"), shape);
+        let n_train_steps = self.schedule.n_train_steps();
+        let message = format!("is {n_train_steps}, expected 2 to {MAX_TRAIN_STEPS}");
+        let known = (2..=MAX_TRAIN_STEPS).contains(&n_train_steps);
+        check(known, "schedule.n_train_steps", message);
         let classes = self.task.classes();
         check(
             classes != Some(0),
@@ -385,8 +394,11 @@ impl ExtractorYaml {
         let input = &self.input;
         check(self.format == FORMAT, "format", version(self.format));
         check(input.channels == 3, "input.channels", format!("is {}, expected 3", input.channels));
-        check(input.size > 0, "input.size", "is 0, expected the side of the image".to_owned());
-        check(self.output.dim > 0, "output.dim", "is 0, expected the feature dimension".to_owned());
+        let message = format!("is {}, expected the side of the image, 1 to {MAX_SIDE}", input.size);
+        check((1..=MAX_SIDE).contains(&input.size), "input.size", message);
+        let dim = self.output.dim;
+        let message = format!("is {dim}, expected the feature dimension, 1 to {MAX_DIM}");
+        check((1..=MAX_DIM).contains(&dim), "output.dim", message);
         let message = format!("`{}` is no SHA-256", self.file.sha256);
         check(is_sha256(&self.file.sha256), "file.sha256", message);
         faults

@@ -27,7 +27,7 @@ fn every_edit_is_refused_at_its_key_path() {
         ("mean: 0.1", "mean: 3", "model.mean", "[-1, 1]"),
         ("std: 0.5", "std: 0", "model.std", "above 0"),
         ("beta_start: 1.0e-4", "beta_start: 0.5", "model.schedule", "beta_start <= beta_end"),
-        ("n_train_steps: 1000", "n_train_steps: 1", "model.schedule.n_train_steps", "2 or more"),
+        ("n_train_steps: 1000", "n_train_steps: 1", "model.schedule.n_train_steps", "2..=1000000"),
         ("n_steps: 50", "n_steps: 0", "sampler.n_steps", "1..=1000"),
         ("n_steps: 50", "n_steps: 1001", "sampler.n_steps", "1..=1000"),
         (
@@ -53,7 +53,7 @@ fn every_edit_is_refused_at_its_key_path() {
         ("kind: centered, ", "kind: sample_var, ", "estimators[1].name", "taken"),
         ("kind: sample_var", "kind: sample_var, name: random", "estimators[0].name", "taken"),
         ("kind: sample_var", "kind: mc_dropout, p: 1.0", "estimators[0].p", "(0, 1)"),
-        ("grid: 2", "grid: 0", "features.grid", "1 or more"),
+        ("grid: 2", "grid: 0", "features.grid", "1..=64"),
         ("n_random: 50", "n_random: 1", "protocol.n_random", "2 subsets"),
         ("n_points: 2", "n_points: 4", "protocol.curve.n_points", "3 or less"),
         ("n_keep: 40", "n_keep: 48", "scales.smoke.n_keep", "got 48 of 48"),
@@ -208,6 +208,32 @@ fn every_edit_of_a_guidance_experiment_is_refused_at_its_key_path() {
             "{to}: expected {key:?} with {part:?}, got {faults:?}"
         );
     }
+}
+
+#[test]
+fn sizes_that_no_memory_holds_are_refused_at_their_key_path() {
+    for (from, to, expected) in [
+        ("n_train_steps: 1000", "n_train_steps: 4294967295", "n_train_steps: 4294967295 is not in"),
+        ("shape: [3, 8, 8]", "shape: [3, 8, 4294967296]", "model.shape: [3, 8, 4294967296] is no"),
+        ("grid: 2", "grid: 6074001000", "features.grid: 6074001000 blocks along a side"),
+    ] {
+        let error = edited(from, to).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_sweep_of_millions_of_cells_is_refused_without_a_look_at_each() {
+    const GUIDANCE: &str = include_str!("../plan/tiny_guidance.yaml");
+    let many: Vec<String> = (2..3002).map(|value| value.to_string()).collect();
+    let text = GUIDANCE
+        .replace("lambdas: [0.1, 1.0]", &format!("lambdas: [{}]", many.join(", ")))
+        .replace("percentiles: [0.5, 0.95]", &format!("percentiles: [{}]", many.join(", ")));
+    let error = Experiment::parse(Path::new("q.yaml"), &text).unwrap_err();
+    let ConfigError::Invalid { faults, .. } = &error else { panic!("{error}") };
+    // None of the percentiles is one, and nine million faults would say so.
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].message.contains("9000000 cells, expected 1 to 400"), "{faults:?}");
 }
 
 #[test]

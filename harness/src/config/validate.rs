@@ -14,6 +14,15 @@ use crate::uncertainty::Window;
 /// Images of a plan, at most: ten million.
 const MAX_POOL: u64 = 10_000_000;
 
+/// Training times of a schedule, at most: all of them are held in memory.
+pub(super) const MAX_TRAIN_STEPS: u32 = 1_000_000;
+
+/// Side of an image, at most.
+pub(super) const MAX_SIDE: usize = 8192;
+
+/// Blocks of the pixel features along a side, at most.
+const MAX_GRID: usize = 64;
+
 /// All faults of an experiment, in the order of its keys.
 pub(super) fn faults(experiment: &Experiment) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -21,8 +30,11 @@ pub(super) fn faults(experiment: &Experiment) -> Vec<Fault> {
     name("artefact", &experiment.artefact, &mut faults);
     model("model", &experiment.model, &mut faults);
     sampler(experiment, &mut faults);
-    if let Some(FeaturesConfig::Pixels { grid: 0 }) = experiment.features {
-        faults.push(Fault::new("features.grid", "0 blocks make no feature: set 1 or more"));
+    if let Some(FeaturesConfig::Pixels { grid }) = experiment.features
+        && !(1..=MAX_GRID).contains(&grid)
+    {
+        let message = format!("{grid} blocks along a side: use 1..={MAX_GRID}");
+        faults.push(Fault::new("features.grid", message));
     }
     match &experiment.protocol {
         ProtocolConfig::Filtering { n_random, curve } => {
@@ -118,8 +130,8 @@ pub(super) fn name(key: &str, value: &str, faults: &mut Vec<Fault>) {
 fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
     let ModelConfig::Analytic(gaussian) = model else { return };
     let AnalyticConfig { shape, mean, std, schedule, classes, .. } = gaussian;
-    if shape[0] != 3 || shape[1] == 0 || shape[2] == 0 {
-        let message = format!("{shape:?} is no image: use [3, height, width]");
+    if shape[0] != 3 || !shape[1..].iter().all(|side| (1..=MAX_SIDE).contains(side)) {
+        let message = format!("{shape:?} is no image: use [3, height, width], at most {MAX_SIDE}");
         faults.push(Fault::new(format!("{key}.shape"), message));
     }
     if !(-1.0..=1.0).contains(mean) {
@@ -135,8 +147,8 @@ fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
 }
 
 fn noise_schedule(key: &str, schedule: &ScheduleConfig, faults: &mut Vec<Fault>) {
-    if schedule.n_train_steps() < 2 {
-        let message = format!("{} is not 2 or more", schedule.n_train_steps());
+    if !(2..=MAX_TRAIN_STEPS).contains(&schedule.n_train_steps()) {
+        let message = format!("{} is not in 2..={MAX_TRAIN_STEPS}", schedule.n_train_steps());
         faults.push(Fault::new(format!("{key}.n_train_steps"), message));
     }
     if let ScheduleConfig::Linear { beta_start, beta_end, .. }
@@ -164,7 +176,7 @@ pub(super) fn sampler_steps(
     // A bundle's own number of training times is checked when it is opened.
     let most = match model {
         ModelConfig::Analytic(AnalyticConfig { schedule, .. }) => schedule.n_train_steps(),
-        ModelConfig::Bundle { .. } => 1_000_000,
+        ModelConfig::Bundle { .. } => MAX_TRAIN_STEPS,
     };
     if n_steps == 0 || n_steps > most {
         let message = format!("{n_steps} steps over {most} training times: use 1..={most}");

@@ -112,10 +112,12 @@ fn sweep_faults(
     if sweep.sampler.is_some() {
         sampler_steps("protocol.sweep.sampler", sampler, &experiment.model, faults);
     }
-    let n_cells = sweep.lambdas.len() * sweep.percentiles.len();
+    let n_cells = sweep.lambdas.len().saturating_mul(sweep.percentiles.len());
     if !(1..=MOST_CELLS).contains(&n_cells) {
         let message = format!("{n_cells} cells, expected 1 to {MOST_CELLS}");
         faults.push(Fault::new("protocol.sweep", message));
+        // Looking at each of them would take as long as they are many.
+        return;
     }
     for (key, values) in [("lambdas", &sweep.lambdas), ("percentiles", &sweep.percentiles)] {
         let different: BTreeSet<u64> = values.iter().map(|value| value.to_bits()).collect();

@@ -220,6 +220,16 @@ pub enum ModelError {
         /// Hash promised.
         expected: String,
     },
+    /// The machine or the device has too little memory for this many rows at once.
+    #[error(
+        "{context}: memory has run out: {message}; run the same command again with a smaller --batch, or fewer --networks"
+    )]
+    OutOfMemory {
+        /// What was being done.
+        context: String,
+        /// The runtime's own words.
+        message: String,
+    },
     /// The runtime library, a device or a session failed.
     #[error("{context}: {message}")]
     Runtime {

@@ -158,6 +158,19 @@ mod tests {
     }
 
     #[test]
+    fn a_sealed_record_is_the_same_after_reading_whatever_its_times() {
+        for index in 1..=500_u32 {
+            let mut record = record();
+            // Weyl sequence: 16 or 17 digits each.
+            let seconds = (f64::from(index) * 0.618_033_988_749_895).fract() * 100.0;
+            record.seconds.insert("generate".to_owned(), seconds);
+            let text = record.sealed(&BTreeMap::new()).to_json().unwrap();
+            let read = RunRecord::from_json(&text).unwrap();
+            assert_eq!(read.artefacts(), Some(BTreeMap::new()), "{seconds}");
+        }
+    }
+
+    #[test]
     fn times_that_are_no_number_are_refused() {
         let mut bad = record();
         bad.seconds.insert("features".to_owned(), f64::NAN);

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use super::evaluate::{self, Evaluation};
 use super::tests::Bench;
-use super::{Stop, gc};
+use super::{Stop, gc, inputs};
 use crate::exit::{Exit, Exits};
-use crate::plan::Shard;
+use crate::plan::{PlanOptions, Shard};
 use crate::store::fault::tests::{EIO, ENOSPC, Ended, Fault, with_fault};
 use crate::store::publish;
 
@@ -124,7 +124,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// The `index`-th damage of a file: flipped bits at places that a Weyl sequence spreads, and every fifth time a cut.
-fn damaged(bytes: &[u8], index: usize) -> Vec<u8> {
+pub(crate) fn damaged(bytes: &[u8], index: usize) -> Vec<u8> {
     let spread = (index as f64 + 1.0) * 0.618_033_988_749_895;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the length")]
     let at = (spread.fract() * bytes.len() as f64) as usize;
@@ -180,6 +180,7 @@ fn of_a_thousand_damaged_files_none_gives_another_number() {
             }
         }
     }
+    println!("{n} damages of {} files: {refused} refused, the others without harm", kinds.len());
     assert!(n >= 1000 && refused * 2 > n, "{refused} of {n} refused");
     // What may be damaged without harm: files that are made again, and a cut behind the hash of a sidecar; nobody reads a lock.
     let made_again = ["plan.json", "evaluated.json"];
@@ -188,6 +189,42 @@ fn of_a_thousand_damaged_files_none_gives_another_number() {
             || [".sha256", ".lock"].iter().any(|ending| name.ends_with(ending));
         assert!(known, "damage to {name} went unnoticed");
     }
+}
+
+#[test]
+fn a_damaged_reference_is_refused_or_makes_another_plan() {
+    let bench = bench();
+    let path = bench.folder.path().join("reference.npz");
+    let pristine = std::fs::read(&path).unwrap();
+    let (n, mut refused) = (500, 0);
+    for index in 0..n {
+        publish(&path, &damaged(&pristine, index)).unwrap();
+        match inputs::plan(&bench.experiment, "smoke", PlanOptions::default()) {
+            Err(error) => {
+                assert!(matches!(error.exit(), Exit::Integrity | Exit::Input), "{index}: {error}");
+                refused += 1;
+            }
+            Ok(plan) => assert_ne!(plan.id(), bench.plan.id(), "damage {index} was accepted"),
+        }
+    }
+    println!("{n} damages of a reference: {refused} refused, the others other plans");
+    assert!(refused >= 100, "{refused}");
+}
+
+#[test]
+fn files_that_no_plan_names_are_never_read() {
+    let bench = bench();
+    let expected = content(bench.all("whole", 10).unwrap());
+    // What a slow listing, a careless copy or another tool may leave beside the parts.
+    for path in files(&bench.work("whole")).keys() {
+        let from = path.strip_prefix(bench.work("whole")).unwrap();
+        let folder = bench.work("work").join(from).parent().unwrap().to_owned();
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["block-000099.parquet", "block-0.parquet", "copy of a part", ".nfs0001"] {
+            publish(&folder.join(name), b"nothing that anybody should read").unwrap();
+        }
+    }
+    assert_eq!(content(bench.all("work", 10).unwrap()), expected);
 }
 
 #[test]

@@ -80,8 +80,9 @@ pub fn features(
         run.progress.begin(STAGE.as_str(), found_images + summary.n_images, found_images);
         let ended = work(run, batch_size, &mut networks, &blocks);
         run.progress.end();
-        summary.network = ended?;
+        (summary.network, summary.publish) = ended?;
         summary.n_networks = n_networks;
+        summary.batch_size = batch_size.get();
     }
     summary.wall = start.elapsed();
     Ok(summary)
@@ -141,29 +142,32 @@ fn checks(stage_id: &str) -> Checks<'_> {
     }
 }
 
-/// Works through the blocks; the time inside the networks, added up.
+/// Works through the blocks; the times inside the networks and of publishing, added up.
 fn work(
     run: &Run<'_>,
     batch_size: NonZeroUsize,
     networks: &mut [OpenExtractor],
     blocks: &[Block],
-) -> Result<Duration, StageError> {
+) -> Result<(Duration, Duration), StageError> {
     let stage_id = run.layout.stage_id(STAGE);
-    let tally = Mutex::new((0, Duration::ZERO));
+    let tally = Mutex::new((0, Duration::ZERO, Duration::ZERO));
     let tallied = || tally.lock().unwrap_or_else(PoisonError::into_inner);
     each_block(networks, blocks, &|network, block| {
         let Some(part) = extract_block(run, batch_size, network, block)? else {
             return run.check_stop(STAGE, (tallied().0, blocks.len()));
         };
+        let start = Instant::now();
         let path = run.layout.part(STAGE, block.id);
         let bytes = features::to_bytes(&path, &part, stage_id, &network.provenance)?;
         shelf::put(&path, &bytes, &features::content_digest(&part), &checks(stage_id))?;
         let mut tally = tallied();
         tally.0 += 1;
         tally.1 += Duration::from_secs_f64(part.seconds);
+        tally.2 += start.elapsed();
         Ok(())
     })?;
-    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner).1)
+    let (_, network, publish) = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((network, publish))
 }
 
 /// Features of a block; `None` when a stop was asked for.

@@ -18,6 +18,7 @@ use crate::store::records::{Array3Map, ImagePart, MethodScores};
 use crate::store::{Provenance, StoreError, publish};
 use crate::units::{ClassLabel, Nfe, SampleId, StepIndex};
 
+use super::back_off::BackOff;
 use super::build::{self, OpenModel};
 use super::run::failure_file;
 use super::shelf::{self, Checks};
@@ -79,14 +80,17 @@ pub fn generate(
         models.push(open()?);
     }
     run.progress.begin(STAGE.as_str(), found_images + n_images, found_images);
-    let ended = work(run, options, &mut models, &blocks);
+    let back_off = BackOff::new(options.batch_size);
+    let ended = work(run, (options, &back_off), &mut models, &blocks);
     run.progress.end();
-    let network = ended?;
+    let Tally { network, publish, .. } = ended?;
     Ok(StageSummary {
         n_images,
         wall: start.elapsed(),
         network,
+        publish,
         n_networks: models.len(),
+        batch_size: back_off.batch_size().get(),
         ..summary
     })
 }
@@ -146,26 +150,32 @@ fn manifest(run: &Run<'_>, model: &OpenModel, options: GenerateOptions) -> Manif
 struct Tally {
     n_done: usize,
     network: Duration,
+    publish: Duration,
     failed: BTreeMap<u64, ModelError>,
 }
 
-/// Works through the blocks; the time inside the networks, added up.
+/// Works through the blocks.
 fn work(
     run: &Run<'_>,
-    options: GenerateOptions,
+    (options, back_off): (GenerateOptions, &BackOff),
     models: &mut [OpenModel],
     blocks: &[Block],
-) -> Result<Duration, StageError> {
+) -> Result<Tally, StageError> {
     let tally = Mutex::new(Tally::default());
     let tallied = || tally.lock().unwrap_or_else(PoisonError::into_inner);
     each_block(models, blocks, &|model, block| {
         let check_stop = || run.check_stop(STAGE, (tallied().n_done, blocks.len()));
         check_stop()?;
-        match generate_block(run, options, model, block) {
+        let made = back_off.run(model, |batch_size, model| {
+            generate_block(run, GenerateOptions { batch_size, ..options }, model, block)
+        });
+        match made {
             Ok(part) => {
+                let start = Instant::now();
                 put(run, &model.provenance, &part)?;
                 let mut tally = tallied();
                 tally.n_done += 1;
+                tally.publish += start.elapsed();
                 tally.network += Duration::from_secs_f64(part.network_seconds);
                 Ok(())
             }
@@ -178,12 +188,12 @@ fn work(
             Err(error) => Err(error),
         }
     })?;
-    let Tally { network, failed, .. } = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let folder = run.layout.stage_folder(STAGE).join("failed").display().to_string();
-    let numbers = failed.keys().copied().collect();
-    match failed.into_values().next() {
-        None => Ok(network),
-        Some(first) => Err(StageError::NotFinite { failed: numbers, first, folder }),
+    let failed = tally.failed.keys().copied().collect();
+    match tally.failed.pop_first() {
+        None => Ok(tally),
+        Some((_, first)) => Err(StageError::NotFinite { failed, first, folder }),
     }
 }
 

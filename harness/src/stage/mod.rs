@@ -4,13 +4,14 @@
 //! part published at a time; a stop between steps loses the block in hand and nothing else.
 
 mod arm;
+mod back_off;
 pub mod build;
 pub mod error;
 pub mod evaluate;
 mod evaluate_guidance;
 mod evaluate_reconstruction;
 #[cfg(test)]
-mod fault_tests;
+pub(crate) mod fault_tests;
 pub mod features;
 pub mod gc;
 pub mod generate;
@@ -20,8 +21,11 @@ pub mod models;
 pub mod pixels;
 pub mod progress;
 mod reconstruct;
+#[cfg(not(fuzzing))]
 pub mod report;
+#[cfg(not(fuzzing))]
 pub mod report_guidance;
+#[cfg(not(fuzzing))]
 pub mod report_reconstruction;
 pub mod run;
 pub mod shelf;

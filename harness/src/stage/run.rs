@@ -1,5 +1,6 @@
 //! What all stages of a run share.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,10 +141,11 @@ pub fn status(plan: &Plan, layout: &Layout) -> Vec<StageStatus> {
                 missing: Vec::new(),
                 failed: Vec::new(),
             };
+            let failures = failures(layout, stage);
             for block in plan.blocks() {
                 if layout.part(stage, block.id).exists() {
                     status.n_present += 1;
-                } else if failure_file(layout, stage, block.id.0).exists() {
+                } else if failures.contains(&block.id.0) {
                     status.failed.push(block.id.0);
                 } else if status.missing.len() < 100 {
                     status.missing.push(block.id.0);
@@ -152,6 +154,15 @@ pub fn status(plan: &Plan, layout: &Layout) -> Vec<StageStatus> {
             status
         })
         .collect()
+}
+
+/// Blocks that a file says have failed. Few do, so they are listed: asking for each name would double the time of
+/// a status.
+fn failures(layout: &Layout, stage: StageName) -> BTreeSet<u64> {
+    let folder = failure_file(layout, stage, 0).with_file_name("");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let block = |name: &str| name.strip_prefix("block-")?.strip_suffix(".json")?.parse().ok();
+    entries.filter_map(|entry| block(entry.file_name().to_str()?)).collect()
 }
 
 /// File that tells why a block failed.
@@ -174,6 +185,10 @@ pub struct StageSummary {
     pub wall: Duration,
     /// Wall time inside networks, added up over those that worked side by side.
     pub network: Duration,
+    /// Wall time of encoding, hashing and writing parts, added up like `network`.
+    pub publish: Duration,
     /// Networks that worked side by side; 0 where there was nothing to do.
     pub n_networks: usize,
+    /// Images a network call at the end: fewer than were asked for where memory did not hold them.
+    pub batch_size: usize,
 }

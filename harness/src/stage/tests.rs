@@ -37,7 +37,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::edited(|text| text)
     }
 
@@ -66,7 +66,7 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    fn open(&self) -> Result<OpenModel, StageError> {
+    pub(super) fn open(&self) -> Result<OpenModel, StageError> {
         models::open_model(&self.experiment, "smoke", &RuntimeOptions::default())
     }
 
@@ -104,7 +104,7 @@ impl Bench {
     }
 }
 
-fn one_network(batch: usize) -> GenerateOptions {
+pub(super) fn one_network(batch: usize) -> GenerateOptions {
     let batch_size = NonZeroUsize::new(batch).unwrap();
     GenerateOptions { batch_size, networks: NonZeroUsize::MIN, threads: 1 }
 }

@@ -8,7 +8,7 @@ use dubench_metrics::Features;
 use ndarray::{Array1, Array2, ArrayD, Axis};
 use ndarray_npy::{NpzReader, ReadNpyError, ReadNpyExt};
 
-use super::StoreError;
+use super::{StoreError, npy};
 
 /// A matrix as it lay in the file: one row an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,7 @@ impl Matrix {
 /// # Errors
 /// [`StoreError::Read`] and [`StoreError::Malformed`].
 pub fn read_matrix(path: &Path) -> Result<Matrix, StoreError> {
+    npy::check_file(path)?;
     match read::<f32>(path) {
         Ok(array) => Ok(Matrix::F32(as_rows(path, array)?)),
         Err(ReadNpyError::WrongDescriptor(_)) => match read::<f64>(path) {

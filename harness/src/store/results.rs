@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::columns::{Columns, Rows};
-use super::digest::ContentHasher;
+use super::digest::{ContentHasher, sha256_hex};
 use super::envelope::{Envelope, FORMAT, Kind, Provenance};
 use super::records::{CurveRow, MetricRow, ScoreTable};
 use super::{StoreError, sidecar, table};
@@ -53,7 +53,7 @@ pub fn require_plan(path: &Path, kind: Kind, plan_id: &str) -> Result<(), StoreE
     table::read_envelope(path, kind)?.belongs_to(path, plan_id)
 }
 
-/// Publishes `metrics.parquet`, replacing an earlier one.
+/// Publishes `metrics.parquet`, replacing an earlier one; the SHA-256 of its bytes.
 ///
 /// # Errors
 /// [`StoreError::Write`].
@@ -62,7 +62,7 @@ pub fn write_metrics(
     rows: &[MetricRow],
     plan_id: &str,
     provenance: &Provenance,
-) -> Result<(), StoreError> {
+) -> Result<String, StoreError> {
     let mut columns = Columns::default();
     texts(&mut columns, rows);
     numbers(&mut columns, rows);
@@ -218,7 +218,7 @@ pub fn write_curves(
         .optional_f64("se", rows.iter().map(|row| row.se));
     let digest = curves_digest(rows);
     let file = File { path, kind: Kind::Curves, plan_id, digest, provenance };
-    file.write(&mut columns)
+    file.write(&mut columns).map(drop)
 }
 
 /// Reads `curves.parquet`, after checking its hash.
@@ -263,7 +263,7 @@ pub fn write_scores(
     }
     let digest = scores_digest(scores);
     let file = File { path, kind: Kind::Scores, plan_id, digest, provenance };
-    file.write(&mut columns)
+    file.write(&mut columns).map(drop)
 }
 
 /// Reads `scores.parquet`, after checking its hash.
@@ -295,7 +295,8 @@ pub(super) struct File<'a> {
 }
 
 impl File<'_> {
-    pub(super) fn write(self, columns: &mut Columns) -> Result<(), StoreError> {
+    /// Writes it; the SHA-256 of its bytes.
+    pub(super) fn write(self, columns: &mut Columns) -> Result<String, StoreError> {
         let envelope = Envelope {
             format: FORMAT,
             kind: self.kind,
@@ -305,7 +306,8 @@ impl File<'_> {
             detail: serde_json::Value::Null,
         };
         let bytes = table::to_bytes(self.path, &columns.finish(self.path)?, &envelope)?;
-        sidecar::publish_sealed(self.path, &bytes)
+        sidecar::publish_sealed(self.path, &bytes)?;
+        Ok(sha256_hex(&bytes))
     }
 }
 

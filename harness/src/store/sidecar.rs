@@ -93,16 +93,6 @@ pub fn standing(path: &Path) -> Result<Standing, StoreError> {
     Err(StoreError::Damaged { path: path.to_owned(), sidecar, got, expected })
 }
 
-/// The hash that stands beside a file, without a look at the file.
-///
-/// # Errors
-/// [`StoreError::Read`], [`StoreError::Malformed`].
-pub fn recorded(path: &Path) -> Result<String, StoreError> {
-    let sidecar = sidecar_path(path);
-    let line = std::fs::read_to_string(&sidecar).map_err(StoreError::read(&sidecar))?;
-    recorded_hash(&sidecar, &line)
-}
-
 fn recorded_hash(sidecar: &Path, line: &str) -> Result<String, StoreError> {
     let hash = line.split_whitespace().next().unwrap_or_default();
     if hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {

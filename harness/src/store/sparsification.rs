@@ -47,7 +47,8 @@ pub fn write(
         .optional_f64("se", rows.iter().map(|row| row.se))
         .u64("n", rows.iter().map(|row| row.n));
     let digest = digest(rows);
-    File { path, kind: Kind::Sparsification, plan_id, digest, provenance }.write(&mut columns)
+    let file = File { path, kind: Kind::Sparsification, plan_id, digest, provenance };
+    file.write(&mut columns).map(drop)
 }
 
 /// Digest of the rows.

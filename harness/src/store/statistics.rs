@@ -9,7 +9,7 @@ use ndarray::{Array0, Array1, Array2};
 use ndarray_npy::{NpzReader, ReadNpzError};
 use serde::Deserialize;
 
-use super::StoreError;
+use super::{StoreError, npy};
 use crate::model::ExtractorId;
 
 /// Statistics of the features of a data set.
@@ -38,6 +38,7 @@ impl Statistics {
     /// [`StoreError::Read`] when there is none, [`StoreError::Malformed`] for missing arrays, wrong types,
     /// shapes that do not fit, or values that are not finite.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
+        npy::check_archive(path, &["mu", "sigma", "n", "provenance"])?;
         let file = File::open(path).map_err(StoreError::read(path))?;
         let fail = |error: ReadNpzError| StoreError::malformed(path, error);
         let mut npz = NpzReader::new(file).map_err(fail)?;

@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::StoreError;
 use super::envelope::{Envelope, KEY, Kind};
+use super::guard::guarded;
 
 /// Rows of one read.
 const BATCH_ROWS: usize = 1 << 16;
@@ -52,6 +53,15 @@ pub(super) fn read(
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(Envelope, RecordBatch), StoreError> {
     let file = File::open(path).map_err(StoreError::read(path))?;
+    guarded(path, || decode(path, file, kind, wanted))
+}
+
+fn decode(
+    path: &Path,
+    file: File,
+    kind: Kind,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(Envelope, RecordBatch), StoreError> {
     let fail = StoreError::decode(path);
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(&fail)?;
     let envelope = envelope_of(path, &builder, kind)?;
@@ -78,9 +88,11 @@ pub(super) fn read(
 /// As [`read`].
 pub(super) fn read_envelope(path: &Path, kind: Kind) -> Result<Envelope, StoreError> {
     let file = File::open(path).map_err(StoreError::read(path))?;
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(StoreError::decode(path))?;
-    envelope_of(path, &builder, kind)
+    guarded(path, || {
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(file).map_err(StoreError::decode(path))?;
+        envelope_of(path, &builder, kind)
+    })
 }
 
 fn envelope_of(

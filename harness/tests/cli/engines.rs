@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Folder};
+use crate::support::{Ended, Folder, skip};
 
 const ARRAY_YAML: &str = include_str!("../../../scripts/cluster/kubernetes.yaml");
 const EVALUATE_YAML: &str = include_str!("../../../scripts/cluster/kubernetes-evaluate.yaml");
@@ -17,6 +17,11 @@ const EVALUATE_YAML: &str = include_str!("../../../scripts/cluster/kubernetes-ev
 /// Runs a template with `program` in `bin/` as the engine.
 fn template(folder: &Folder, script: &str, count: &str, (program, engine): (&str, &str)) -> Ended {
     folder.program(program, engine);
+    started(folder, script, count)
+}
+
+/// Runs a template with whatever engine there is.
+fn started(folder: &Folder, script: &str, count: &str) -> Ended {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/cluster").join(script);
     let mut command = Command::new("bash");
     command.arg(script).args([
@@ -105,6 +110,20 @@ fn one_box_gives_every_slot_a_gpu_and_the_numbers_of_one_process() {
         |line: &str| line.split_once(" - 1))").unwrap().0.replace("CUDA_VISIBLE_DEVICES=$((", "");
     let slots: BTreeSet<String> = commands.lines().map(gpu).collect();
     assert_eq!(slots, BTreeSet::from(["1".to_owned(), "2".to_owned()]));
+    assert_eq!(folder.digest(&["--work-dir", "shared"]), whole);
+}
+
+#[test]
+fn one_box_under_gnu_parallel_itself_gives_the_numbers_of_one_process() {
+    let version = Command::new("/usr/bin/parallel").arg("--version").output();
+    // Another program of this name takes other options.
+    if !version.is_ok_and(|out| out.stdout.starts_with(b"GNU parallel")) {
+        return skip("one_box_under_gnu_parallel_itself", "GNU parallel is not in /usr/bin");
+    }
+    let folder = Folder::new();
+    let whole = folder.digest(&["--work-dir", "whole", "--results-dir", "r1"]);
+    let ended = started(&folder, "one_box.sh", "2");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(folder.digest(&["--work-dir", "shared"]), whole);
 }
 

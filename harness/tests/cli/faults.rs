@@ -4,12 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failed test")]
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Ended, Folder, find};
+use crate::support::{Ended, Folder, find, skip};
 
 const RUN: [&str; 5] = ["run", "tiny.yaml", "--scale", "smoke", "--quiet"];
 
@@ -21,12 +20,6 @@ fn spawn(folder: &Folder, arguments: &[&str]) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// Past the capture of the test harness, so that a skip is seen.
-fn skip(test: &str, reason: &str) {
-    let mut stderr = std::io::stderr().lock();
-    writeln!(stderr, "SKIPPED {test}: {reason}").unwrap();
 }
 
 /// A file system in memory, gone when dropped.
@@ -177,6 +170,26 @@ fn published_files_that_change_are_found_and_made_again() {
         // Times of the same plan are the same while its parts are.
         assert!(after == before || name == "run.json", "{name} was not made again");
         assert_eq!(verify().code, 0, "{name}");
+    }
+}
+
+#[test]
+fn reports_written_at_the_same_time_leave_one_that_holds_together() {
+    let folder = Folder::new();
+    let digest = folder.digest(&["--results-dir", "once"]);
+    let report = ["report", "tiny.yaml", "--scale", "smoke", "--force", "--quiet"];
+    let children: Vec<Child> = (0..6).map(|_| spawn(&folder, &report)).collect();
+    for mut child in children {
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    let verified =
+        folder.dubench(&["verify", "tiny.yaml", "--scale", "smoke", "--format", "json"]).json();
+    assert_eq!(verified["metrics_sha256"], digest.as_str());
+    assert!(verified["n_published"].as_u64().is_some_and(|n| n >= 5), "{verified}");
+    for name in ["table.md", "table.tex", "metrics.parquet", "plots/filter-curve.svg"] {
+        let read =
+            |results: &str| std::fs::read(folder.path(&format!("{results}/{name}"))).unwrap();
+        assert!(read("once/tiny/smoke") == read("results/tiny/smoke"), "{name}");
     }
 }
 

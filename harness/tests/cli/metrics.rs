@@ -217,3 +217,48 @@ fn a_bundle_with_a_damaged_file_is_an_integrity_error() {
     }
     folder.dubench(&["model", "inspect", "bundle"]).fails(5, &["weights.safetensors", "sha256"]);
 }
+
+#[test]
+fn statistics_that_no_images_can_have_are_refused() {
+    let folder = Folder::new();
+    folder.npy("fake.npy", &features(400, 2, 0.0));
+    let square = |values: [f64; 4]| Array2::from_shape_vec((2, 2), values.to_vec()).unwrap();
+    for (sigma, n, code, word) in [
+        (square([1.0, 0.5, 0.1, 1.0]), 9, 3, "symmetric"),
+        (square([1.0, 2.0, 2.0, 1.0]), 9, 3, "positive semidefinite"),
+        (square([1.0, f64::NAN, f64::NAN, 1.0]), 9, 5, "not finite"),
+        (square([1.0, 0.0, 0.0, 1.0]), 1, 5, "fewer than 2"),
+    ] {
+        folder.moments("real.npz", &sigma, n);
+        let call = ["metric", "fid", "--real", "real.npz", "--fake", "fake.npy"];
+        folder.dubench(&call).fails(code, &[word]);
+    }
+}
+
+#[test]
+fn arrays_made_to_harm_their_reader_are_refused() {
+    let folder = Folder::new();
+    folder.npy("good.npy", &features(400, 3, 0.0));
+    let found = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fuzz/array");
+    let mut n = 0;
+    for entry in std::fs::read_dir(found).unwrap() {
+        let path = entry.unwrap().path();
+        let real = path.display().to_string();
+        // 5 where it is damaged, 3 where it is whole and no such thing. Never killed for want of memory or stack.
+        let ended = folder.dubench(&["metric", "fid", "--real", &real, "--fake", "good.npy"]);
+        assert!([3, 5].contains(&ended.code), "{real}: {} {}", ended.code, ended.stderr);
+        ended.fails(ended.code, &[]);
+        n += 1;
+    }
+    assert!(n >= 6, "{n}");
+    // A pickle under the name of an array, and one inside an array of objects.
+    folder.bytes("pickle.npy", b"\x80\x04\x95\x10\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x93.");
+    let header = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n";
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    let objects = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), b"\x80\x04N."].concat();
+    folder.bytes("objects.npy", &objects);
+    for (name, word) in [("pickle.npy", "no NumPy array"), ("objects.npy", "expected f32 or f64")] {
+        let call = ["metric", "fid", "--real", name, "--fake", "good.npy"];
+        folder.dubench(&call).fails(5, &[word]);
+    }
+}

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests: a failure here is a failed test")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -51,13 +52,18 @@ impl Folder {
         rows.write_npy(file).unwrap();
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a scratch file of a test")]
     pub(crate) fn statistics(&self, name: &str, dim: usize) {
+        self.moments(name, &(Array2::<f64>::eye(dim) * 0.004), 1000);
+    }
+
+    /// Statistics with this covariance of `n` images.
+    #[expect(clippy::disallowed_methods, reason = "a scratch file of a test")]
+    pub(crate) fn moments(&self, name: &str, sigma: &Array2<f64>, n: i64) {
         let file = std::fs::File::create(self.path(name)).unwrap();
         let mut npz = NpzWriter::new(file);
-        npz.add_array("mu", &Array1::from_elem(dim, 0.55)).unwrap();
-        npz.add_array("sigma", &(Array2::<f64>::eye(dim) * 0.004)).unwrap();
-        npz.add_array("n", &arr0(1000_i64)).unwrap();
+        npz.add_array("mu", &Array1::from_elem(sigma.nrows(), 0.55)).unwrap();
+        npz.add_array("sigma", sigma).unwrap();
+        npz.add_array("n", &arr0(n)).unwrap();
         npz.finish().unwrap();
     }
 
@@ -114,6 +120,12 @@ impl Ended {
         assert_eq!(self.code, 0, "{}", self.stderr);
         serde_json::from_str(&self.stdout).unwrap()
     }
+}
+
+/// Past the capture of the test harness, so that a skip is seen.
+pub(crate) fn skip(test: &str, reason: &str) {
+    let mut stderr = std::io::stderr().lock();
+    writeln!(stderr, "SKIPPED {test}: {reason}").unwrap();
 }
 
 /// First file below `folder` whose name ends in `ending`.

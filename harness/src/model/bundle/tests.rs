@@ -7,8 +7,10 @@ use ndarray::Array4;
 
 use super::files::sha256_file;
 use super::{Opened, SelfTest, inspect, open_bundle};
+use crate::exit::{Exit, Exits};
 use crate::model::onnx::RuntimeOptions;
 use crate::model::{Denoiser, ModelError, NetworkInput};
+use crate::stage::fault_tests::damaged;
 use crate::units::{ClassLabel, Timestep};
 
 const PLAIN: &str = "
@@ -218,4 +220,71 @@ fn a_model_of_another_format_is_refused() {
         "{}",
         refusal(&folder)
     );
+}
+
+#[test]
+fn of_damaged_bundles_none_is_taken_for_the_one_it_was() {
+    let body = format!("{CLASSES}  train: {{file: train_dropout.onnx}}\n");
+    let folder = bundle(&body, &["external.onnx", "external.bin", "train_dropout.onnx"]);
+    let names = ["model.yaml", "external.onnx", "external.bin", "train_dropout.onnx"];
+    // What opening does before a runtime sees the graphs.
+    let read = || super::files::check(folder.path(), &super::open::describe(folder.path())?);
+    let whole = read().unwrap();
+    let (mut n, mut refused) = (0, 0);
+    for name in names {
+        let path = folder.path().join(name);
+        let pristine = fs::read(&path).unwrap();
+        for index in 0..150 {
+            crate::store::publish(&path, &damaged(&pristine, index)).unwrap();
+            n += 1;
+            match read() {
+                Err(error) => {
+                    refused += 1;
+                    assert!(matches!(error.exit(), Exit::Input | Exit::Integrity), "{error}");
+                }
+                // A word for people may change in the description: its hash does, and with it every plan.
+                Ok(hashes) => assert!(name == "model.yaml" && hashes != whole, "{name} {index}"),
+            }
+        }
+        crate::store::publish(&path, &pristine).unwrap();
+    }
+    assert_eq!(read().unwrap(), whole);
+    println!("{n} damages of a bundle: {refused} refused, the others other models");
+    assert!(refused >= 450, "{refused} of {n}");
+}
+
+#[test]
+fn a_description_that_is_too_long_or_grows_without_end_is_refused() {
+    let folder = bundle(PLAIN, &["quarter.onnx"]);
+    let path = folder.path().join("model.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut bomb = text.replace(
+        "provenance: {licence: MIT, fid: null}",
+        "provenance:\n  x0: &x0 [a,a,a,a,a,a,a,a,a]",
+    );
+    for level in 1..30 {
+        let items = vec![format!("*x{}", level - 1); 9].join(",");
+        bomb += &format!("  x{level}: &x{level} [{items}]\n");
+    }
+    crate::store::publish(&path, bomb.as_bytes()).unwrap();
+    assert!(refusal(&folder).contains("repetition limit"), "{}", refusal(&folder));
+    let long = text + &"# and so on\n".repeat(100_000);
+    crate::store::publish(&path, long.as_bytes()).unwrap();
+    assert!(refusal(&folder).contains("at most 1048576 are read"), "{}", refusal(&folder));
+}
+
+#[test]
+fn sizes_that_no_memory_holds_are_refused_with_their_key() {
+    for (from, to, expected) in [
+        ("[3, 4, 4]", "[3, 4294967296, 4294967296]", "task.image: is [3, 4294967296, 4294967296]"),
+        (
+            "n_train_steps: 1000",
+            "n_train_steps: 4294967295",
+            "schedule.n_train_steps: is 4294967295",
+        ),
+    ] {
+        assert!(PLAIN.contains(from), "{from}");
+        let folder = bundle(&PLAIN.replace(from, to), &["quarter.onnx"]);
+        assert!(refusal(&folder).contains(expected), "{}", refusal(&folder));
+    }
 }

@@ -193,3 +193,51 @@ fn check_size(
         ),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ExtractorYaml, ModelError, Path, check_network, files};
+    use crate::stage::fault_tests::damaged;
+
+    #[test]
+    fn of_damaged_networks_none_is_opened() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../experiments/extractors/fid-inception.yaml");
+        let mut yaml = ExtractorYaml::read(&shipped).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny/extractor.onnx");
+        let pristine = std::fs::read(&tiny).unwrap();
+        yaml.file.bytes = pristine.len() as u64;
+        yaml.file.sha256 = files::sha256_file(&tiny).unwrap();
+        check_network(&tiny, &yaml).unwrap();
+        let path = folder.path().join("network.onnx");
+        for index in 0..200 {
+            crate::store::publish(&path, &damaged(&pristine, index)).unwrap();
+            let error = check_network(&path, &yaml).unwrap_err();
+            let known = matches!(error, ModelError::Integrity { .. } | ModelError::Bundle { .. });
+            assert!(known, "{error}");
+        }
+    }
+
+    #[test]
+    fn of_damaged_descriptions_none_gives_the_same_network_another_meaning() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../experiments/extractors/fid-inception.yaml");
+        let (pristine, whole) =
+            (std::fs::read(&shipped).unwrap(), ExtractorYaml::read(&shipped).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("extractor.yaml");
+        let (mut refused, mut others) = (0, 0);
+        for index in 0..300 {
+            crate::store::publish(&path, &damaged(&pristine, index)).unwrap();
+            match ExtractorYaml::read(&path) {
+                Err(_) => refused += 1,
+                Ok(yaml) if yaml != whole => others += 1,
+                // A comment, or words for people.
+                Ok(_) => {}
+            }
+        }
+        println!("300 damages of a description: {refused} refused, {others} other networks");
+        assert!(refused >= 50 && others >= 1, "{refused} refused, {others} others");
+    }
+}

@@ -323,7 +323,25 @@ fn open_failure(graph: &str, device: Device, what: &str, error: &str) -> ModelEr
 }
 
 fn run_failure(graph: &str, error: &str) -> ModelError {
-    ModelError::Runtime { context: graph.to_owned(), message: error.to_owned() }
+    let (context, message) = (graph.to_owned(), error.to_owned());
+    if is_out_of_memory(error) {
+        return ModelError::OutOfMemory { context, message };
+    }
+    ModelError::Runtime { context, message }
+}
+
+/// Whether the runtime failed for want of memory. Its error codes do not tell, its words do: those of its arena on
+/// the CPU and on CUDA, of the C++ allocator, and of the CUDA libraries.
+fn is_out_of_memory(error: &str) -> bool {
+    let words = [
+        "Failed to allocate memory",
+        "bad_alloc",
+        "CUDA out of memory",
+        "CUDA failure 2: out of memory",
+        "CUDNN_STATUS_ALLOC_FAILED",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    ];
+    words.iter().any(|words| error.contains(words))
 }
 
 #[cfg(test)]
@@ -332,7 +350,8 @@ mod tests {
 
     use ndarray::{Array1, Array4};
 
-    use super::{Feed, GraphSource, OnnxSession, RuntimeOptions, Transfer};
+    use super::{Feed, GraphSource, OnnxSession, RuntimeOptions, Transfer, run_failure};
+    use crate::model::ModelError;
     use crate::model::onnx::Device;
 
     fn tiny(name: &str) -> std::path::PathBuf {
@@ -381,6 +400,15 @@ mod tests {
         let error =
             OnnxSession::open("halved", cut, &RuntimeOptions::default()).unwrap_err().to_string();
         assert!(error.starts_with("halved on cpu: the graph cannot be loaded"), "{error}");
+    }
+
+    #[test]
+    fn want_of_memory_is_told_from_other_failures() {
+        // As ONNX Runtime 1.32 says it under a limit of the address space.
+        let words = "Non-zero status code returned while running Conv node. Name:'c' Status Message: \
+                     bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 268435456";
+        assert!(matches!(run_failure("g", words), ModelError::OutOfMemory { .. }));
+        assert!(matches!(run_failure("g", "Invalid input shape"), ModelError::Runtime { .. }));
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl NpzImages {
         let (start, size) = (entry.data_start(), entry.size());
         drop(entry);
         let mut file = archive.into_inner().into_inner();
+        let length = file.metadata().map_err(StatisticsError::io(path))?.len();
+        if start.checked_add(size).is_none_or(|end| end > length) {
+            // The size of an entry is a number that anyone can write: nothing is allocated by it.
+            return Err(refuse(format!("arr_0 says {size} bytes from byte {start} of {length}")));
+        }
         file.seek(SeekFrom::Start(start)).map_err(StatisticsError::io(path))?;
         let header = Header::read(&mut file).map_err(|why| refuse(format!("arr_0: {why}")))?;
         let [n, h, w] = header.image_shape().map_err(|why| refuse(format!("arr_0 {why}")))?;
@@ -91,7 +96,9 @@ impl ImageSource for NpzImages {
 
 /// Bytes of `n` images, unless there are more than can be counted.
 fn pixels([n, h, w]: [usize; 3]) -> Option<u64> {
-    u64::try_from(n.checked_mul(h)?.checked_mul(w)?.checked_mul(3)?).ok()
+    // One image first: of no images at all, any size would pass.
+    let image = h.checked_mul(w)?.checked_mul(3)?;
+    u64::try_from(n.checked_mul(image)?).ok()
 }
 
 /// The header of an `.npy` array: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
