@@ -36,9 +36,13 @@ reproduce-table2 scale=scale: (reproduce "table2-cifar10" scale)
 [group('run')]
 reproduce-table3 scale=scale: (reproduce "table3-cifar10" scale)
 
+# Over what is the percentile of a guidance mask taken? Each map, or a generated set (CIFAR-10)
+[group('run')]
+reproduce-thresholds scale=scale: (reproduce "thresholds-cifar10" scale)
+
 # Every table and figure that exists so far
 [group('run')]
-reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale)
+reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-thresholds scale)
 
 # Any experiment of experiments/, by name
 [group('run')]
@@ -47,7 +51,7 @@ reproduce experiment scale=scale: (setup device) build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke")
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke")
 
 # Tables and plots again, from finished parts
 [group('run')]
@@ -149,3 +153,8 @@ bench-scale *arguments: build
 [group('bench')]
 bench *arguments:
     cargo run --locked --quiet --profile {{ profile }} -p dubench-metrics --example metrics_bench -- {{ arguments }}
+
+# What gradients cost beside a forward pass: time, memory; the graphs are held against each other first
+[group('bench')]
+bench-gradient: setup
+    cargo run --locked --quiet --profile {{ profile }} -p dubench --example gradient_bench -- --results results/bench-gradient

@@ -28,6 +28,7 @@ pub(super) fn gc(options: &GcOptions, context: Context) -> Result<Exit, CliError
     let plan = inputs::plan(&experiment, &options.scale, PlanOptions::default())?;
     let layout = run_stage::layout(&plan, &options.work_dir);
     let folders = [
+        layout.stage_folder(StageName::Thresholds),
         layout.stage_folder(StageName::Generate),
         layout.stage_folder(StageName::Features),
         layout.run_folder(),

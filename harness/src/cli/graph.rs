@@ -8,7 +8,7 @@ use ndarray_npy::NpzReader;
 
 use super::answer::Context;
 use super::arguments::{
-    GraphCommand, GraphFiles, LastLayerOptions, VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GraphCommand, LastLayerOptions, TapOptions, VarianceGradientOptions, VjpOptions,
 };
 use super::error::CliError;
 use crate::exit::Exit;
@@ -24,9 +24,9 @@ pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliE
         GraphCommand::VarianceGradient(options) => {
             (&options.vjp.files, variance_gradient(options)?)
         }
-        GraphCommand::Dropout(files) => (files, dropout(files)?),
-        GraphCommand::Tap(files) => (files, tap::tap(&Model::read(&files.input)?, None)?),
-        GraphCommand::LastLayerVariance(options) => (&options.files, last_layer(options)?),
+        GraphCommand::Dropout(options) => (&options.files, dropout(options)?),
+        GraphCommand::Tap(options) => (&options.files, features(options)?),
+        GraphCommand::LastLayerVariance(options) => (&options.tap.files, last_layer(options)?),
     };
     model.write(&files.output_file, Weights::Auto)?;
     let names = |ports: Vec<crate::graph::Port>| -> Vec<String> {
@@ -63,22 +63,27 @@ fn variance_gradient(options: &VarianceGradientOptions) -> Result<Model, CliErro
     let how = fused::Options {
         names: names(&options.vjp),
         conv: ConvGradient::default(),
-        n_draws: options.draws,
+        n_draws: options.draws as usize,
     };
     Ok(fused::variance_gradient(&model, how, &OrtRunner::open(1)?)?)
 }
 
-fn dropout(files: &GraphFiles) -> Result<Model, CliError> {
-    let model = Model::read(&files.input)?;
-    let (masked, _) = to_mask_input(&model, KeepScale::OfNode, &OrtRunner::open(1)?)?;
+fn dropout(options: &DropoutOptions) -> Result<Model, CliError> {
+    let model = Model::read(&options.files.input)?;
+    let scale = if options.keep_scale_input { KeepScale::Input } else { KeepScale::OfNode };
+    let (masked, _) = to_mask_input(&model, scale, &OrtRunner::open(1)?)?;
     Ok(masked)
 }
 
+fn features(options: &TapOptions) -> Result<Model, CliError> {
+    Ok(tap::tap(&Model::read(&options.files.input)?, options.output.as_deref())?)
+}
+
 fn last_layer(options: &LastLayerOptions) -> Result<Model, CliError> {
-    let model = Model::read(&options.files.input)?;
+    let model = Model::read(&options.tap.files.input)?;
     let (weight, bias) = variances(&options.variances)?;
     let variance = WeightVariance { weight: &weight, bias: bias.as_deref() };
-    Ok(with_variance(&model, None, variance)?)
+    Ok(with_variance(&model, options.tap.output.as_deref(), variance)?)
 }
 
 /// `weight_variance` and, where there is one, `bias_variance`: f32, flat.

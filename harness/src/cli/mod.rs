@@ -48,6 +48,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     match &arguments.command {
         Command::Run(options) => stages::run(options, context),
         Command::Plan(options) => stages::plan(options, context),
+        Command::Thresholds(options) => stages::thresholds(options, context),
         Command::Generate(options) => stages::generate(options, context),
         Command::Features(options) => stages::features(options, context),
         Command::Evaluate(options) => stages::evaluate(options, context),

@@ -1,4 +1,4 @@
-//! `dubench run | plan | generate | features | evaluate | report | status | verify`.
+//! `dubench run | plan | thresholds | generate | features | evaluate | report | status | verify`.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::stage::generate::GenerateOptions;
 use crate::stage::run::StageStatus;
 use crate::stage::{
     Run, StageSummary, features as features_stage, generate as generate_stage, inputs, models,
-    run as run_stage, verify as verify_stage,
+    run as run_stage, thresholds as thresholds_stage, verify as verify_stage,
 };
 
 #[derive(Serialize)]
@@ -34,9 +34,12 @@ struct Done {
 pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.work_dir)?;
+    let summary = threshold_blocks(&session, options, &run)?;
+    if summary.n_left > 0 {
+        return stage_answer(context, "thresholds", &summary);
+    }
     let summary = generate_blocks(&session, options, &run)?;
-    let left = summary.n_left;
-    if left > 0 {
+    if summary.n_left > 0 {
         return stage_answer(context, "generate", &summary);
     }
     let summary = feature_blocks(&session, &run)?;
@@ -65,6 +68,13 @@ pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliE
     };
     context.answer(&plan, &text)?;
     Ok(Exit::Complete)
+}
+
+pub(super) fn thresholds(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
+    let session = Session::open(options, context)?;
+    let run = session.run(&options.work_dir)?;
+    let summary = threshold_blocks(&session, options, &run)?;
+    stage_answer(context, "thresholds", &summary)
 }
 
 pub(super) fn generate(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
@@ -126,16 +136,30 @@ pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, 
         Some(n) => format!("{n} published files are what they were"),
         None => "nothing of this plan is published".to_owned(),
     };
+    let sets = match verification.recomputed_sets.as_slice() {
+        [] => String::new(),
+        sets => format!("maps of threshold blocks {sets:?} made again, equal; "),
+    };
     let text = format!(
-        "{} parts hold what they claim; images and features of blocks {:?} made again, equal; all numbers, curves and scores computed again, equal (sha256 {}); {published}",
+        "{} parts hold what they claim; images and features of blocks {:?} made again, equal; {sets}all numbers, curves and scores computed again, equal (sha256 {}); {published}",
         verification.n_parts, verification.recomputed, verification.metrics_sha256
     );
     let answer = serde_json::json!({
         "n_parts": verification.n_parts, "recomputed": verification.recomputed,
+        "recomputed_sets": verification.recomputed_sets,
         "metrics_sha256": verification.metrics_sha256, "n_published": artefacts,
     });
     context.answer(&answer, &text)?;
     Ok(Exit::Complete)
+}
+
+fn threshold_blocks(
+    session: &Session,
+    options: &RunOptions,
+    run: &Run<'_>,
+) -> Result<StageSummary, CliError> {
+    let mut open = || models::open_model(&session.experiment, &options.scale, &session.runtime);
+    Ok(thresholds_stage::thresholds(run, session.generate, &mut open)?)
 }
 
 fn generate_blocks(
@@ -206,7 +230,7 @@ fn stage_answer(context: Context, stage: &str, summary: &StageSummary) -> Result
 }
 
 fn status_line(stage: &StageStatus) -> String {
-    let mut line = format!("{:9} {} of {} blocks", stage.stage, stage.n_present, stage.n_blocks);
+    let mut line = format!("{:10} {} of {} blocks", stage.stage, stage.n_present, stage.n_blocks);
     if !stage.missing.is_empty() {
         line.push_str(&format!("; missing {:?}", stage.missing));
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArmImages, SamplerConfig};
+use super::{ArmImages, MaskConfig, SamplerConfig};
 use crate::uncertainty::Window;
 
 /// The guidance protocol: arms over the same `x_T`.
@@ -41,9 +41,12 @@ pub enum RuleConfig {
         /// Strength, 1 in the paper.
         #[serde(default = "lambda")]
         lambda: f64,
-        /// Elements above this quantile of their own map move, 0.95 in the paper.
+        /// Elements above this quantile move, 0.95 in the paper.
         #[serde(default = "percentile")]
         percentile: f64,
+        /// Where the threshold comes from: the map itself, or a generated set.
+        #[serde(default, skip_serializing_if = "MaskConfig::is_per_image")]
+        mask: MaskConfig,
         /// The paper's `M`; the scale's, else 5.
         n_draws: Option<u32>,
         /// Towards more or towards less uncertainty.
@@ -58,6 +61,9 @@ pub enum RuleConfig {
         #[serde(default = "percentile")]
         percentile: f64,
         /// As in the gradient rule.
+        #[serde(default, skip_serializing_if = "MaskConfig::is_per_image")]
+        mask: MaskConfig,
+        /// As in the gradient rule.
         n_draws: Option<u32>,
         /// As in the gradient rule.
         window: Option<Window>,
@@ -70,6 +76,9 @@ pub enum RuleConfig {
         /// As in the gradient rule.
         #[serde(default = "percentile")]
         percentile: f64,
+        /// As in the gradient rule.
+        #[serde(default, skip_serializing_if = "MaskConfig::is_per_image")]
+        mask: MaskConfig,
         /// As in the gradient rule.
         n_draws: Option<u32>,
         /// As in the gradient rule.
@@ -166,6 +175,18 @@ impl RuleConfig {
         }
     }
 
+    /// Where its threshold comes from; `None` for rules that take the map at hand and nothing else.
+    pub fn mask(&self) -> Option<&MaskConfig> {
+        match self {
+            Self::Gradient { mask, .. }
+            | Self::Posterior { mask, .. }
+            | Self::SecondOrder { mask, .. } => Some(mask),
+            Self::Unguided {} | Self::AuthorsGradient { .. } | Self::AuthorsPosterior { .. } => {
+                None
+            }
+        }
+    }
+
     /// Number of draws, as far as the file gives it.
     pub fn n_draws(&self) -> Option<u32> {
         match self {
@@ -178,17 +199,21 @@ impl RuleConfig {
         }
     }
 
-    /// The same with `n` draws where the file gives none.
+    /// The same with `n` draws where the file gives none, and with `n_images` in a threshold set that has no size.
     #[must_use]
-    pub fn with_draws(&self, n: u32) -> Self {
+    pub fn resolved(&self, n: u32, n_images: Option<u64>) -> Self {
         let mut rule = self.clone();
         match &mut rule {
             Self::Unguided {} => {}
-            Self::Gradient { n_draws, .. }
-            | Self::Posterior { n_draws, .. }
-            | Self::SecondOrder { n_draws, .. }
-            | Self::AuthorsGradient { n_draws, .. }
-            | Self::AuthorsPosterior { n_draws, .. } => *n_draws = Some(n_draws.unwrap_or(n)),
+            Self::Gradient { n_draws, mask, .. }
+            | Self::Posterior { n_draws, mask, .. }
+            | Self::SecondOrder { n_draws, mask, .. } => {
+                *n_draws = Some(n_draws.unwrap_or(n));
+                *mask = mask.resolved(n_images, *n_draws);
+            }
+            Self::AuthorsGradient { n_draws, .. } | Self::AuthorsPosterior { n_draws, .. } => {
+                *n_draws = Some(n_draws.unwrap_or(n));
+            }
         }
         rule
     }

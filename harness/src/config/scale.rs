@@ -18,6 +18,9 @@ pub struct ScaleConfig {
     pub n_steps: Option<u32>,
     /// Draws of the experiment's estimators, where this scale cannot afford their own number.
     pub n_draws: Option<u32>,
+    /// Images behind the thresholds of guidance masks that are taken from a generated set. They are none of the images
+    /// above: their sample ids start far behind.
+    pub n_threshold_images: Option<u64>,
     /// Consecutive sample ids of one part: the unit of work, publication and loss at a kill.
     #[serde(default = "block_size")]
     pub block_size: u32,

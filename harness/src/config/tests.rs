@@ -242,3 +242,38 @@ fn the_shipped_guidance_experiment_is_good() {
     let experiment = Experiment::read(&path).unwrap();
     assert!(experiment.scales["mini"].n_pool >= 1000);
 }
+
+#[test]
+fn every_edit_of_a_threshold_set_is_refused_at_its_key_path() {
+    const THRESHOLDS: &str = include_str!("../plan/tiny_thresholds.yaml");
+    const GUIDANCE: &str = include_str!("../plan/tiny_guidance.yaml");
+    let cases = [
+        ("n_images: 12", "n_images: 1", "protocol.arms[4].rule.mask.n_images", "2 to"),
+        ("n_draws: 6", "n_draws: 1", "protocol.arms[4].rule.mask.n_draws", "2 draws"),
+        (", n_threshold_images: 20", "", "scales.smoke.n_threshold_images", "say how many"),
+        ("n_threshold_images: 20", "n_threshold_images: 0", "scales.smoke.n_threshold_images", "2"),
+    ];
+    for (from, to, key, part) in cases {
+        assert!(THRESHOLDS.contains(from), "{from:?} is not in the good file");
+        let text = THRESHOLDS.replacen(from, to, 1);
+        let error = Experiment::parse(Path::new("q.yaml"), &text).expect_err(to);
+        let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
+        assert!(
+            faults.iter().any(|fault| fault.key == key && fault.message.contains(part)),
+            "{to}: expected {key:?} with {part:?}, got {faults:?}"
+        );
+    }
+    let unused = GUIDANCE.replacen("n_draws: 3", "n_draws: 3, n_threshold_images: 20", 1);
+    let message = Experiment::parse(Path::new("q.yaml"), &unused).unwrap_err().to_string();
+    assert!(message.contains("no mask takes its thresholds from a generated set"), "{message}");
+    let kind = THRESHOLDS.replacen("dataset_scalar", "dataset", 1);
+    let message = Experiment::parse(Path::new("q.yaml"), &kind).unwrap_err().to_string();
+    assert!(message.contains("dataset_pixel"), "{message}");
+}
+
+#[test]
+fn the_shipped_threshold_experiment_is_good() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/thresholds-cifar10.yaml");
+    let experiment = Experiment::read(&path).unwrap();
+    assert_eq!(experiment.scales["paper"].n_threshold_images, Some(10_000));
+}

@@ -12,7 +12,7 @@ use super::{
 use crate::uncertainty::Window;
 
 /// Images of a plan, at most: ten million.
-const MAX_POOL: u64 = 10_000_000;
+pub(super) const MAX_POOL: u64 = 10_000_000;
 
 /// Training times of a schedule, at most: all of them are held in memory.
 pub(super) const MAX_TRAIN_STEPS: u32 = 1_000_000;
@@ -110,6 +110,7 @@ fn kept(key: &str, scale: &ScaleConfig, faults: &mut Vec<Fault>) {
         ("n_subset", scale.n_subset.is_some()),
         ("n_steps", scale.n_steps.is_some()),
         ("n_draws", scale.n_draws.is_some()),
+        ("n_threshold_images", scale.n_threshold_images.is_some()),
     ] {
         if given {
             let message = "a filter runs one trajectory over its whole pool: leave it out";

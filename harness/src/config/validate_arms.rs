@@ -63,6 +63,10 @@ pub(super) fn reconstruction(
     let subset = protocol.arms.iter().any(|arm| arm.images == ArmImages::Subset);
     for (key, scale) in &experiment.scales {
         sizes(&format!("scales.{key}"), scale, subset, faults);
+        if scale.n_threshold_images.is_some() {
+            let message = "only guidance has thresholds: leave it out";
+            faults.push(Fault::new(format!("scales.{key}.n_threshold_images"), message));
+        }
         if let Some(n_steps) = scale.n_steps {
             halved(&format!("scales.{key}.n_steps"), n_steps, faults);
         }

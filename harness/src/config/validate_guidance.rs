@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::validate::{name, sampler_steps, window};
+use super::validate::{MAX_POOL, name, sampler_steps, window};
 use super::validate_arms::sizes;
-use super::{ArmImages, Experiment, Fault, GuidanceConfig, RuleConfig, SamplerConfig};
+use super::{
+    ArmImages, Experiment, Fault, GuidanceConfig, MaskConfig, RuleConfig, SamplerConfig,
+    ScaleConfig,
+};
 
 /// Cells of a sweep, at most.
 const MOST_CELLS: usize = 400;
@@ -55,7 +58,57 @@ pub(super) fn guidance(
     let subset = arms.chain(protocol.sweep.as_ref().map(|sweep| sweep.images));
     let subset = subset.into_iter().any(|images| images == ArmImages::Subset);
     for (key, scale) in &experiment.scales {
-        sizes(&format!("scales.{key}"), scale, subset, faults);
+        let key = format!("scales.{key}");
+        sizes(&key, scale, subset, faults);
+        threshold_images(&key, scale, protocol, faults);
+    }
+}
+
+/// A scale says how many images its thresholds have, where some mask needs that and has no number of its own.
+fn threshold_images(
+    key: &str,
+    scale: &ScaleConfig,
+    protocol: &GuidanceConfig,
+    faults: &mut Vec<Fault>,
+) {
+    let sets = || protocol.arms.iter().filter_map(|arm| arm.rule.mask().and_then(MaskConfig::set));
+    let key = format!("{key}.n_threshold_images");
+    match scale.n_threshold_images {
+        Some(n) => set_size(&key, n, faults),
+        None if sets().any(|(n_images, _)| n_images.is_none()) => {
+            let message =
+                "a mask takes its thresholds from a generated set: say how many images it has";
+            faults.push(Fault::new(&key, message));
+        }
+        None => {}
+    }
+    if scale.n_threshold_images.is_some() && sets().next().is_none() {
+        let message = "no mask takes its thresholds from a generated set: leave it out";
+        faults.push(Fault::new(key, message));
+    }
+}
+
+fn set_size(key: &str, n: u64, faults: &mut Vec<Fault>) {
+    if !(2..=MAX_POOL).contains(&n) {
+        let message =
+            format!("{n} images give no thresholds: set 2 to {MAX_POOL} (the paper has 10000)");
+        faults.push(Fault::new(key, message));
+    }
+}
+
+/// Faults of a mask whose thresholds come from a generated set.
+fn mask(key: &str, mask: &MaskConfig, faults: &mut Vec<Fault>) {
+    let Some((n_images, n_draws)) = mask.set() else { return };
+    if let Some(n) = n_images {
+        set_size(&format!("{key}.n_images"), n, faults);
+    }
+    draws(&format!("{key}.n_draws"), n_draws, faults);
+}
+
+fn draws(key: &str, n_draws: Option<u32>, faults: &mut Vec<Fault>) {
+    if n_draws.is_some_and(|n| !(2..=1024).contains(&n)) {
+        let message = "a variance needs 2 draws or more (at most 1024)";
+        faults.push(Fault::new(key, message));
     }
 }
 
@@ -68,9 +121,9 @@ fn rule(key: &str, rule: &RuleConfig, sampler: &SamplerConfig, faults: &mut Vec<
         let message = format!("{p} is no fraction from 0 to 1: the paper uses 0.95");
         faults.push(Fault::new(format!("{key}.percentile"), message));
     }
-    if rule.n_draws().is_some_and(|n| !(2..=1024).contains(&n)) {
-        let message = "a variance needs 2 draws or more (at most 1024)";
-        faults.push(Fault::new(format!("{key}.n_draws"), message));
+    draws(&format!("{key}.n_draws"), rule.n_draws(), faults);
+    if let Some(given) = rule.mask() {
+        mask(&format!("{key}.mask"), given, faults);
     }
     if let RuleConfig::AuthorsGradient { batch_size: 0, .. } = rule {
         let message = "an empty batch: give that of the run to imitate, 128";
@@ -130,7 +183,9 @@ fn sweep_faults(
         sweep.lambdas.iter().flat_map(|l| sweep.percentiles.iter().map(move |p| (*l, *p)))
     {
         let (n_draws, direction) = (sweep.n_draws, super::DirectionConfig::Ascent);
-        let cell = RuleConfig::Gradient { lambda, percentile, n_draws, direction, window: None };
+        let mask = MaskConfig::default();
+        let window = None;
+        let cell = RuleConfig::Gradient { lambda, percentile, mask, n_draws, direction, window };
         rule("protocol.sweep", &cell, sampler, faults);
     }
     baseline("protocol.sweep", (experiment, protocol), (sampler, sweep.images), faults);

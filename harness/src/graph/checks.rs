@@ -154,8 +154,13 @@ fn pick<'a>(
             list(&all)
         ))),
         _ => Err(model.interface_error(format!(
-            "several {kind}s may be meant ({}): name one. Weights that are inputs are no candidates once they have a default value: export with keep_initializers_as_inputs=False",
-            list(&found)
+            "several {kind}s may be meant ({}): name one{}",
+            list(&found),
+            if kind == "input" {
+                " (`--x NAME` on the command line). Weights that are inputs are no candidates once they have a default value: export with keep_initializers_as_inputs=False"
+            } else {
+                " (`--output NAME` on the command line)"
+            }
         ))),
     }
 }
@@ -164,8 +169,13 @@ fn float32(model: &Model, x: &Port) -> Result<(), GraphError> {
     if x.element == ElementType::F32 {
         return Ok(());
     }
+    let remedy = if x.element.is_float() {
+        "export a float32 model (convert half precision weights first)"
+    } else {
+        "it is no state, name the float input that is one"
+    };
     Err(model.interface_error(format!(
-        "input {} has element type {:?}, expected float32: export a float32 model (convert half precision weights first)",
+        "input {} has element type {:?}, expected float32: {remedy}",
         x.name, x.element
     )))
 }
@@ -199,9 +209,16 @@ mod tests {
         let model = relu().input("cond", ElementType::F32, &IMAGE).model();
         let text = interface(&model, Names::default()).unwrap_err().to_string();
         assert!(text.contains("several inputs may be meant (x, cond): name one"), "{text}");
-        let names = Names { x: Some("cond"), output: None };
+        let mut model = model;
+        let mut second = model.graph().output[0].clone();
+        second.name = "x".to_owned();
+        model.graph_mut().output.push(second);
+        let names = Names { x: Some("x"), output: None };
+        let text = interface(&model, names).unwrap_err().to_string();
+        assert!(text.contains("several outputs may be meant (y, x): name one"), "{text}");
+        let names = Names { x: Some("cond"), output: Some("y") };
         assert_eq!(interface(&model, names).unwrap().x, "cond");
-        let names = Names { x: Some("z"), output: None };
+        let names = Names { x: Some("z"), output: Some("y") };
         let text = interface(&model, names).unwrap_err().to_string();
         assert!(text.contains("no input called z, the inputs are: x, cond"), "{text}");
     }

@@ -51,6 +51,10 @@ impl Model {
     /// [`GraphError::Unsupported`] for functions, sparse initializers and training graphs.
     pub fn read(path: &Path) -> Result<Self, GraphError> {
         let label = path.display().to_string();
+        if path.is_dir() {
+            let message = "is a folder: name the graph in it, as denoiser.onnx".to_owned();
+            return Err(GraphError::File { path: label, message });
+        }
         let bytes = std::fs::read(path).map_err(|error| GraphError::File {
             path: label.clone(),
             message: format!("cannot read the model: {error}"),

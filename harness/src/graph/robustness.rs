@@ -1,8 +1,15 @@
-//! Damaged models: refused or read, never a panic.
+//! Damaged models: refused or read, never a panic. Models that no pass can take: refused by all, before any work.
 
 use super::Model;
 use super::golden::Golden;
-use super::testing::noise;
+use super::proto::{GraphProto, Opaque, TypeProto};
+use super::runner::{Feeds, Runner, Source};
+use super::shapes::Dim;
+use super::testing::{GraphUnderTest, noise};
+use super::vjp::{Options, vjp};
+use super::{
+    ConvGradient, ElementType, GraphError, Names, Tensor, dropout, fused, last_layer, memory, tap,
+};
 use crate::fuzzing::passes;
 
 /// Reads bytes and runs the passes up to the runtime; whether the bytes were read at all.
@@ -35,4 +42,151 @@ fn flipped_bits_never_panic() {
             survive(&damaged);
         }
     }
+}
+
+/// Fails the test when it is asked: a refusal comes before any work.
+struct NeverAsked;
+
+impl Runner for NeverAsked {
+    fn run(
+        &self,
+        _: Source<'_>,
+        _: &[Feeds],
+        _: &[String],
+    ) -> Result<Vec<Vec<Tensor>>, GraphError> {
+        panic!("the runtime was asked about a model that no pass can take");
+    }
+}
+
+/// A network with a last layer and a dropout, so that every pass has what it needs.
+fn network() -> GraphUnderTest {
+    GraphUnderTest::new(&[3, 4, 4])
+        .random("w", &[3, 3, 1, 1])
+        .node("Dropout", &["x"], &["d"], vec![])
+        .node("Conv", &["d", "w"], &["y"], vec![])
+}
+
+fn changed(change: impl FnOnce(&mut Model)) -> Model {
+    let mut model = network().model();
+    change(&mut model);
+    model
+}
+
+/// Replaces the operator of the first node.
+fn with_operator(op: &str) -> Model {
+    changed(|model| model.graph_mut().node[0].op_type = op.to_owned())
+}
+
+fn sequence(model: &mut Model) {
+    let kind = TypeProto { sequence_type: Some(Opaque::default()), ..TypeProto::default() };
+    model.graph_mut().input[0].r#type = Some(kind);
+}
+
+fn branch(model: &mut Model) {
+    let node = &mut model.graph_mut().node[0];
+    let mut attribute = super::edit::int("then_branch", 0);
+    attribute.g = Some(GraphProto::default());
+    node.attribute.push(attribute);
+}
+
+#[test]
+fn what_no_pass_can_take_is_refused_by_every_pass_before_any_work() {
+    let words: &[Dim] = &[Dim::Batch(1)];
+    let cases = [
+        (with_operator("If"), "node Dropout_0 (If): control flow"),
+        (with_operator("Loop"), "(Loop): control flow"),
+        (with_operator("Scan"), "(Scan): control flow"),
+        (changed(branch), "control flow"),
+        (with_operator("SequenceConstruct"), "(SequenceConstruct): sequences"),
+        (with_operator("OptionalGetElement"), "(OptionalGetElement): sequences and optional"),
+        (with_operator("StringNormalizer"), "text is not supported"),
+        (changed(sequence), "x is no tensor (a sequence"),
+        (network().input("words", ElementType::String, words).model(), "words holds text"),
+        (network().opset(12).model(), "operator set 12, expected 13 to 21"),
+        (network().opset(22).model(), "operator set 22, expected 13 to 21"),
+    ];
+    for (model, expected) in cases {
+        for (pass, error) in refusals(&model) {
+            let text = error.to_string();
+            assert!(text.contains(expected), "{pass}: {text}, expected {expected}");
+        }
+    }
+}
+
+/// What each pass says of a model that none can take.
+fn refusals(model: &Model) -> Vec<(&'static str, GraphError)> {
+    let (names, conv) = (Names::default(), ConvGradient::default());
+    let weights = [0.1; 9];
+    let variance = last_layer::WeightVariance { weight: &weights, bias: None };
+    let how = fused::Options { names, conv, n_draws: 2 };
+    let masked = dropout::to_mask_input(model, dropout::KeepScale::OfNode, &NeverAsked).map(drop);
+    let mut answers = vec![
+        ("vjp", vjp(model, Options { names, conv }, &NeverAsked).map(drop)),
+        ("variance-gradient", fused::variance_gradient(model, how, &NeverAsked).map(drop)),
+        ("tap", tap::tap(model, None).map(drop)),
+        ("last-layer-variance", last_layer::with_variance(model, None, variance).map(drop)),
+        ("memory", memory::bytes_per_image(model, names, &NeverAsked).map(drop)),
+    ];
+    // Another operator in the place of the dropout leaves none, which is a refusal of its own.
+    if model.graph().node[0].op_type == "Dropout" {
+        answers.push(("dropout", masked));
+    }
+    answers
+        .into_iter()
+        .map(|(pass, answer)| match answer {
+            Ok(()) => panic!("{pass} took the model"),
+            Err(error) => (pass, error),
+        })
+        .collect()
+}
+
+#[test]
+fn what_gradients_cannot_take_is_refused_before_any_work() {
+    let shape = |first| [first, Dim::Fixed(3), Dim::Fixed(4), Dim::Fixed(4)];
+    let ports = |element, first| {
+        changed(|model| {
+            model.graph_mut().input[0] = super::edit::value_info("x", element, &shape(first));
+        })
+    };
+    let two_outputs = changed(|model| {
+        let mut second = model.graph().output[0].clone();
+        second.name = "d".to_owned();
+        model.graph_mut().output.push(second);
+    });
+    let open_weight = network().input("more", ElementType::F32, &shape(Dim::Batch(1))).model();
+    let cases = [
+        (ports(ElementType::F32, Dim::Fixed(4)), "batch of input x is fixed to 4"),
+        (ports(ElementType::F16, Dim::Batch(1)), "element type F16, expected float32"),
+        (two_outputs, "several outputs may be meant (y, d): name one"),
+        (open_weight, "several inputs may be meant (x, more): name one"),
+    ];
+    for (model, expected) in cases {
+        let (names, conv) = (Names::default(), ConvGradient::default());
+        let how = fused::Options { names, conv, n_draws: 2 };
+        let errors = [
+            vjp(&model, Options { names, conv }, &NeverAsked).unwrap_err(),
+            fused::variance_gradient(&model, how, &NeverAsked).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains(expected), "{error}, expected {expected}");
+        }
+    }
+}
+
+/// Weights in half precision beside a float32 input: what `keep_io_types=True` leaves.
+#[test]
+fn half_precision_weights_are_refused_by_node() {
+    let half = i64::from(ElementType::F16.to_onnx());
+    let single = i64::from(ElementType::F32.to_onnx());
+    let mut model = GraphUnderTest::new(&[3, 4, 4])
+        .random("w", &[3, 3, 1, 1])
+        .node("Cast", &["x"], &["h"], vec![super::edit::int("to", half)])
+        .node("Conv", &["h", "w"], &["c"], vec![])
+        .node("Cast", &["c"], &["y"], vec![super::edit::int("to", single)])
+        .model();
+    let weight = &mut model.graph_mut().initializer[0];
+    weight.data_type = Some(ElementType::F16.to_onnx());
+    weight.raw_data = Some(vec![0; 2 * 9]);
+    let error = vjp(&model, Options::default(), &super::testing::runner()).unwrap_err();
+    assert!(error.to_string().contains("it works in F16"), "{error}");
 }

@@ -49,11 +49,22 @@ pub(crate) enum Step {
 impl Tail {
     pub(crate) fn find(model: &Model, output: Option<&str>) -> Result<Self, GraphError> {
         let outputs = model.outputs();
-        let floats: Vec<_> = outputs.iter().filter(|p| p.element.is_float()).collect();
+        let floats: Vec<&str> =
+            outputs.iter().filter(|p| p.element.is_float()).map(|p| p.name.as_str()).collect();
+        let list = floats.join(", ");
         let mut value = match (output, floats.as_slice()) {
-            (Some(name), _) => name.to_owned(),
-            (None, [port]) => port.name.clone(),
-            _ => return Err(model.interface_error("there are several outputs, or none: name one")),
+            (Some(name), _) if floats.contains(&name) => name.to_owned(),
+            (Some(name), _) => {
+                return Err(model.interface_error(format!(
+                    "there is no float output called {name}, the float outputs are: {list}"
+                )));
+            }
+            (None, [name]) => (*name).to_owned(),
+            _ => {
+                return Err(model.interface_error(format!(
+                    "several outputs may be meant, or none ({list}): name one (`--output NAME` on the command line)"
+                )));
+            }
         };
         let lineage = Lineage::of(model);
         let mut steps = Vec::new();

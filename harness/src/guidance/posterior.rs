@@ -3,12 +3,11 @@
 use ndarray::{Array4, Zip};
 
 use super::error::check_draws;
-use super::{Guidance, GuidanceError, MaskRule};
+use super::{Guidance, GuidanceError, MaskRule, MaskStatistic};
 use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;
 use crate::uncertainty::{
     CleanEstimate, Perturbation, StepContext, Window, draws_of, perturbed_predictions,
-    variance_over_draws,
 };
 
 /// Which observations the posterior mean sums.
@@ -76,7 +75,7 @@ impl Guidance for PosteriorGuidance {
         network: &mut Network<'_>,
     ) -> Result<Array4<f32>, ModelError> {
         let stacked = perturbed_predictions(context, network, self.perturbation)?;
-        let mut draws = draws_of(&stacked, context.x.shape()[0]);
+        let draws = draws_of(&stacked, context.x.shape()[0]);
         let used = match self.observations {
             Observations::AllDraws => 0,
             Observations::LastDraw => draws.len() - 1,
@@ -85,8 +84,7 @@ impl Guidance for PosteriorGuidance {
         for draw in &draws[used..] {
             sum.zip_mut_with(draw, |sum, e| *sum += f64::from(*e));
         }
-        draws.push(context.epsilon);
-        let u = variance_over_draws(&draws);
+        let u = MaskStatistic::VarianceWithPrediction.map(&draws, context.epsilon);
         let mask = self.mask.mask(context.point.index, &u)?;
         let alpha_bar = context.point.alpha_bar;
         let m = f64::from(self.perturbation.n_draws);

@@ -3,12 +3,11 @@
 use ndarray::{Array4, Axis, Zip};
 
 use super::error::{check_draws, check_lambda};
-use super::{Guidance, GuidanceError, MaskRule};
+use super::{Guidance, GuidanceError, MaskRule, MaskStatistic};
 use crate::model::{ModelError, Network};
 use crate::noise::{NoiseKey, Purpose, dropout_mask, nearest_f32};
 use crate::uncertainty::{
-    CleanEstimate, Perturbation, StepContext, Window, draws_of, mean_square_about,
-    perturbed_predictions,
+    CleanEstimate, Perturbation, StepContext, Window, draws_of, perturbed_predictions,
 };
 
 /// `epsilon' = epsilon + lambda U sign mask` with the centered `U` and a fair random sign an element.
@@ -74,7 +73,7 @@ impl Guidance for SecondOrderGuidance {
     ) -> Result<Array4<f32>, ModelError> {
         let stacked = perturbed_predictions(context, network, self.perturbation)?;
         let draws = draws_of(&stacked, context.x.shape()[0]);
-        let u = mean_square_about(&draws, &context.epsilon);
+        let u = MaskStatistic::Centered.map(&draws, context.epsilon);
         let mask = self.mask.mask(context.point.index, &u)?;
         let signs = random_signs(context);
         let rewritten = Zip::from(context.epsilon).and(&u).and(&signs).and(&mask);

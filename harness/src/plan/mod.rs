@@ -15,6 +15,7 @@ pub mod resolve;
 mod resolve_arms;
 pub mod shard;
 pub mod slurm;
+pub mod threshold_set;
 
 pub use arm::{ArmPlan, ArmTask, PlacedArm, SweepCell};
 pub use block::{Block, outstanding};
@@ -24,3 +25,4 @@ pub use method::{ControlPlan, ControlRule, EstimatorPlan, EstimatorRule};
 pub use resolve::{Plan, PlanOptions};
 pub use shard::Shard;
 pub use slurm::SlurmJobs;
+pub use threshold_set::{SetBlock, SetStatistic, ThresholdKind, ThresholdPlan, ThresholdSet};

@@ -8,6 +8,7 @@ use crate::model::ExtractorId;
 
 use super::canonical::fingerprint;
 use super::resolve_arms;
+use super::threshold_set::THRESHOLDS_VERSION;
 use super::{
     ArmPlan, ControlPlan, EstimatorPlan, ModelIdentity, PlanError, PlanInputs, ReferenceIdentity,
 };
@@ -81,6 +82,9 @@ struct GenerateIdentity<'a> {
     block_size: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     arms: Option<ArmsIdentity<'a>>,
+    /// Version of the thresholds that arms read, where some do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thresholds: Option<u32>,
 }
 
 /// What fixes the parts of a plan with arms beyond the rest: the arms, and the images that they start from.
@@ -176,6 +180,11 @@ impl Plan {
                 arms: &self.arms,
                 start: self.extractor.is_none().then_some(&self.reference),
             }),
+            thresholds: self
+                .arms
+                .iter()
+                .any(|arm| arm.thresholds().is_some())
+                .then_some(THRESHOLDS_VERSION),
         })
     }
 

@@ -1,8 +1,8 @@
 //! Arms of an experiment at a scale: defaults and the scale's own numbers filled in.
 
 use crate::config::{
-    ArmImages, DirectionConfig, EstimatorConfig, Experiment, GuidanceConfig, ReconstructionConfig,
-    RuleConfig, SamplerConfig, ScaleConfig,
+    ArmImages, DirectionConfig, EstimatorConfig, Experiment, GuidanceConfig, MaskConfig,
+    ReconstructionConfig, RuleConfig, SamplerConfig, ScaleConfig,
 };
 use crate::uncertainty::Window;
 
@@ -62,7 +62,10 @@ pub(super) fn guidance(
         name: arm.name.clone(),
         n: images(arm.images, sizes),
         sampler: sampler(arm.sampler.as_ref(), experiment, sizes),
-        task: ArmTask::Sample { rule: arm.rule.with_draws(n_draws), cell: None },
+        task: ArmTask::Sample {
+            rule: arm.rule.resolved(n_draws, sizes.n_threshold_images),
+            cell: None,
+        },
     };
     let mut arms: Vec<ArmPlan> = protocol.arms.iter().map(arm).collect();
     let Some(sweep) = &protocol.sweep else { return arms };
@@ -70,8 +73,9 @@ pub(super) fn guidance(
         for percentile in sweep.percentiles.iter().copied() {
             let n_draws = Some(sweep.n_draws.unwrap_or(n_draws));
             let direction = DirectionConfig::Ascent;
+            let (mask, window) = (MaskConfig::default(), None);
             let rule =
-                RuleConfig::Gradient { lambda, percentile, n_draws, direction, window: None };
+                RuleConfig::Gradient { lambda, percentile, mask, n_draws, direction, window };
             arms.push(ArmPlan {
                 name: format!("sweep lambda={lambda} percentile={percentile}"),
                 n: images(sweep.images, sizes),

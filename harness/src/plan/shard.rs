@@ -125,6 +125,11 @@ impl Shard {
         block.0 % u64::from(self.count) == u64::from(self.index)
     }
 
+    /// Where among `n` things this shard begins when it looks for what others have left: each shard elsewhere.
+    pub fn start_among(self, n: usize) -> usize {
+        n * self.index as usize / (self.count as usize).max(1)
+    }
+
     /// Whether this is everything.
     pub fn is_whole(self) -> bool {
         self.count == 1

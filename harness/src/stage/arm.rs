@@ -11,7 +11,7 @@ use crate::units::StepIndex;
 
 use super::build::OpenModel;
 use super::generate::GenerateOptions;
-use super::{Run, StageError, guide, reconstruct};
+use super::{Run, StageError, guide, reconstruct, thresholds};
 
 /// What one batch of an arm gave.
 pub(super) struct ArmBatch {
@@ -34,6 +34,7 @@ pub(super) fn generate_block(
 ) -> Result<ImagePart, StageError> {
     let start = Instant::now();
     let samples = placed.samples(block);
+    let limits = thresholds::of_arm(run, placed.arm, model.denoiser.spec().shape)?;
     let mut part = ImagePart {
         block: block.id,
         samples: block.sample_ids(),
@@ -50,7 +51,9 @@ pub(super) fn generate_block(
             ArmTask::Reconstruct { .. } => {
                 reconstruct::run_batch(run, options, model, (placed.arm, chunk))?
             }
-            ArmTask::Sample { .. } => guide::run_batch(run, options, model, (placed.arm, chunk))?,
+            ArmTask::Sample { .. } => {
+                guide::run_batch(run, options, model, (placed.arm, chunk, limits.as_ref()))?
+            }
         };
         images.push(batch.images);
         part.nfe_trajectory = batch.nfe_trajectory;

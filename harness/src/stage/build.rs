@@ -6,21 +6,25 @@ use ndarray::Array3;
 
 use crate::config::{
     AnalyticConfig, Clip, DirectionConfig, FinalAlphaBar as FinalAlphaBarConfig, GridConfig,
-    RuleConfig, SamplerConfig, ScheduleConfig,
+    MaskConfig, RuleConfig, SamplerConfig, ScheduleConfig,
 };
 use crate::guidance::authors_code::{self, AuthorsGradient, LoopIndexAlpha};
 use crate::guidance::{
-    Direction, GradientGuidance, Guidance, MaskRule, PosteriorGuidance, SecondOrderGuidance,
+    Direction, GradientGuidance, Guidance, MapRecorder, MaskRule, MaskStatistic, PosteriorGuidance,
+    SecondOrderGuidance, StepThresholds,
 };
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
 use crate::model::onnx::SelfTestReport;
 use crate::model::{Decoder, Denoiser, DenoiserSpec};
-use crate::plan::{ArmTask, ControlRule, EstimatorPlan, EstimatorRule, Plan};
+use crate::plan::{
+    ArmTask, ControlRule, EstimatorPlan, EstimatorRule, Plan, SetStatistic, ThresholdSet,
+};
 use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, Sampler};
 use crate::schedule::{NoiseSchedule, ScheduleError, TimestepGrid};
 use crate::store::Provenance;
 use crate::uncertainty::{
-    CenteredVariance, Estimator, McDropout, MeanSquaredEpsilon, SampleVariance,
+    CenteredVariance, CleanEstimate, Estimator, McDropout, MeanSquaredEpsilon, Perturbation,
+    SampleVariance,
 };
 
 use super::StageError;
@@ -129,16 +133,18 @@ fn clip_rule(clip: Clip, spec: &DenoiserSpec) -> ClipX0 {
 /// Draws of a rule whose plan gives none; a resolved plan always does.
 const RULE_DRAWS: u32 = 5;
 
-/// A guidance rule; `None` for the baseline.
+/// A guidance rule; `None` for the baseline. `thresholds` are those of its mask, where it takes them from a set.
 ///
 /// # Errors
-/// [`StageError::Guidance`] for values that make no rule.
+/// [`StageError::Guidance`] for values that make no rule, [`StageError::Absent`] for a mask without its thresholds.
 pub fn guidance(
-    rule: &RuleConfig,
+    (rule, thresholds): (&RuleConfig, Option<&StepThresholds>),
     sampler: &SamplerConfig,
     (schedule, spec): (&NoiseSchedule, &DenoiserSpec),
 ) -> Result<Option<Box<dyn Guidance>>, StageError> {
     let draws = rule.n_draws().unwrap_or(RULE_DRAWS);
+    let (_, Some(percentile), _) = rule.values() else { return Ok(None) };
+    let mask = mask(rule, percentile, thresholds)?;
     let released = |inner: Box<dyn Guidance>| -> Box<dyn Guidance> {
         let clip = match sampler {
             SamplerConfig::Ddim { clip_x0, .. } => clip_rule(*clip_x0, spec),
@@ -148,43 +154,63 @@ pub fn guidance(
     };
     Ok(Some(match rule {
         RuleConfig::Unguided {} => return Ok(None),
-        RuleConfig::Gradient { lambda, percentile, direction, window, .. } => {
+        RuleConfig::Gradient { lambda, direction, window, .. } => {
             let direction = match direction {
                 DirectionConfig::Ascent => Direction::Ascent,
                 DirectionConfig::Descent => Direction::Descent,
             };
-            let mask = MaskRule::per_image(*percentile)?;
             let rule = GradientGuidance::new(draws, *lambda, mask)?.with_direction(direction);
             Box::new(match window {
                 Some(window) => rule.with_window(*window),
                 None => rule,
             })
         }
-        RuleConfig::Posterior { percentile, window, .. } => {
-            let rule = PosteriorGuidance::new(draws, MaskRule::per_image(*percentile)?)?;
+        RuleConfig::Posterior { window, .. } => {
+            let rule = PosteriorGuidance::new(draws, mask)?;
             Box::new(match window {
                 Some(window) => rule.with_window(*window),
                 None => rule,
             })
         }
-        RuleConfig::SecondOrder { lambda, percentile, window, .. } => {
-            let mask = MaskRule::per_image(*percentile)?;
+        RuleConfig::SecondOrder { lambda, window, .. } => {
             let rule = SecondOrderGuidance::new(draws, *lambda, mask)?;
             Box::new(match window {
                 Some(window) => rule.with_window(*window),
                 None => rule,
             })
         }
-        RuleConfig::AuthorsGradient { lambda, percentile, batch_size, window, .. } => {
-            let mask = MaskRule::per_image(*percentile)?;
+        RuleConfig::AuthorsGradient { lambda, batch_size, window, .. } => {
             let rule = AuthorsGradient::new((draws, *lambda, *batch_size), mask, *window)?;
             released(Box::new(rule))
         }
-        RuleConfig::AuthorsPosterior { percentile, window, .. } => {
-            let mask = MaskRule::per_image(*percentile)?;
+        RuleConfig::AuthorsPosterior { window, .. } => {
             released(Box::new(authors_code::posterior(draws, mask, *window)?))
         }
     }))
+}
+
+/// The mask of a rule.
+fn mask(
+    rule: &RuleConfig,
+    percentile: f64,
+    thresholds: Option<&StepThresholds>,
+) -> Result<MaskRule, StageError> {
+    if rule.mask().is_none_or(MaskConfig::is_per_image) {
+        return Ok(MaskRule::per_image(percentile)?);
+    }
+    let thresholds = thresholds.ok_or(StageError::Absent { what: "thresholds for a mask" })?;
+    Ok(MaskRule::dataset(thresholds.clone()))
+}
+
+/// What keeps the maps of a threshold set.
+pub fn recorder(set: &ThresholdSet) -> MapRecorder {
+    let statistic = match set.statistic {
+        SetStatistic::SampleVar => MaskStatistic::SampleVariance,
+        SetStatistic::VarianceWithPrediction => MaskStatistic::VarianceWithPrediction,
+        SetStatistic::Centered => MaskStatistic::Centered,
+    };
+    let (n_draws, clean) = (set.n_draws, CleanEstimate::FollowSampler);
+    MapRecorder::new(statistic, Perturbation { n_draws, clean })
 }
 
 fn timestep_grid(

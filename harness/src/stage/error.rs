@@ -71,6 +71,15 @@ pub enum StageError {
         /// Their numbers, the first of them.
         missing: Vec<u64>,
     },
+    /// A guided block needs thresholds that nobody has made yet.
+    #[error(
+        "{}: the thresholds of a mask are not made yet: run `dubench thresholds` on the experiment, or `dubench run`, which begins with them",
+        path.display()
+    )]
+    NoThresholds {
+        /// Where they should be.
+        path: std::path::PathBuf,
+    },
     /// Blocks whose network answers were not finite; the others are done.
     #[error("{} blocks failed: {}; first: {first}; no metric is computed over the rest, see {folder}", failed.len(), listed(failed))]
     NotFinite {
@@ -124,7 +133,7 @@ impl Exits for StageError {
             Self::Estimator(error) => error.exit(),
             Self::Images(error) => error.exit(),
             Self::Metric { .. } => Exit::Input,
-            Self::Missing { .. } => Exit::Incomplete,
+            Self::Missing { .. } | Self::NoThresholds { .. } => Exit::Incomplete,
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Absent { .. } | Self::Published { .. } => Exit::Usage,

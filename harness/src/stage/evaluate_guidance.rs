@@ -84,7 +84,9 @@ fn paper_method(run: &Run<'_>, arm: &ArmPlan) -> Option<&'static str> {
     }
     match rule {
         RuleConfig::Unguided {} => Some("unguided"),
-        RuleConfig::Gradient { direction: DirectionConfig::Ascent, .. } => {
+        RuleConfig::Gradient { direction: DirectionConfig::Ascent, mask, .. }
+            if mask.is_per_image() =>
+        {
             Some("uncertainty_guided")
         }
         _ => None,

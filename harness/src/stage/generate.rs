@@ -24,7 +24,7 @@ use super::run::failure_file;
 use super::shelf::{self, Checks};
 use super::side_by_side::each_block;
 use super::trajectory::{BatchOutcome, BatchRequest, initial_labels, initial_states, run_batch};
-use super::{Run, StageError, StageSummary, arm};
+use super::{Run, StageError, StageSummary, arm, thresholds};
 
 const STAGE: StageName = StageName::Generate;
 
@@ -74,8 +74,9 @@ pub fn generate(
         summary.wall = start.elapsed();
         return Ok(summary);
     }
+    thresholds::require(run, &blocks)?;
     let mut models = vec![open()?];
-    manifest(run, &models[0], options).establish(&run.layout.manifest(STAGE))?;
+    manifest(run, STAGE, &models[0], options).establish(&run.layout.manifest(STAGE))?;
     for _ in 1..options.networks.get().min(blocks.len()) {
         models.push(open()?);
     }
@@ -114,10 +115,16 @@ fn checks(stage_id: &str) -> Checks<'_> {
     }
 }
 
-fn manifest(run: &Run<'_>, model: &OpenModel, options: GenerateOptions) -> Manifest {
+/// What a stage that runs the model is made with.
+pub(super) fn manifest(
+    run: &Run<'_>,
+    stage: StageName,
+    model: &OpenModel,
+    options: GenerateOptions,
+) -> Manifest {
     let provenance = &model.provenance;
     let mut fixed = vec![
-        ("plan", run.layout.stage_id(STAGE).to_owned()),
+        ("plan", run.layout.stage_id(stage).to_owned()),
         ("runtime", provenance.runtime.clone()),
         ("device", provenance.device.clone()),
     ];
@@ -181,7 +188,7 @@ fn work(
             }
             Err(_) if run.stop.requested() => check_stop(),
             Err(StageError::Model(error @ ModelError::NotFinite { .. })) => {
-                record_failure(run, block, &error)?;
+                record_failure(run, STAGE, block, &error)?;
                 tallied().failed.insert(block.id.0, error);
                 Ok(())
             }
@@ -207,8 +214,14 @@ fn put(run: &Run<'_>, provenance: &Provenance, part: &ImagePart) -> Result<(), S
     Ok(())
 }
 
-fn record_failure(run: &Run<'_>, block: &Block, error: &ModelError) -> Result<(), StageError> {
-    let path = failure_file(&run.layout, STAGE, block.id.0);
+/// Notes why a block of a stage failed.
+pub(super) fn record_failure(
+    run: &Run<'_>,
+    stage: StageName,
+    block: &Block,
+    error: &ModelError,
+) -> Result<(), StageError> {
+    let path = failure_file(&run.layout, stage, block.id.0);
     let write = |source| StoreError::Write { path: path.clone(), source };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(write)?;

@@ -2,7 +2,7 @@
 
 use ndarray::{Array4, Axis, Zip};
 
-use crate::guidance::Guidance;
+use crate::guidance::{Guidance, StepThresholds};
 use crate::model::{ModelError, Network};
 use crate::plan::{ArmPlan, ArmTask};
 use crate::protocol::guidance::DISPLACEMENT;
@@ -16,7 +16,7 @@ use super::generate::GenerateOptions;
 use super::trajectory::{BatchRequest, initial_labels, initial_states, run_batch as walk};
 use super::{Run, StageError};
 
-/// Samples `samples` as `arm` says. Every arm of a plan starts from the same `x_T` and class.
+/// Samples `samples` as `arm` says, with `thresholds` where its mask asks for some. Every arm of a plan starts from the same `x_T` and class.
 ///
 /// The one method is how far the rule moved the predictions: `sum over guided steps and elements of
 /// (epsilon' - epsilon)^2`, 0 for an unguided arm; its evaluations are those of the rule.
@@ -24,7 +24,7 @@ pub(super) fn run_batch(
     run: &Run<'_>,
     options: GenerateOptions,
     model: &mut OpenModel,
-    (arm, samples): (&ArmPlan, &[SampleId]),
+    (arm, samples, thresholds): (&ArmPlan, &[SampleId], Option<&StepThresholds>),
 ) -> Result<ArmBatch, StageError> {
     let ArmTask::Sample { rule, .. } = &arm.task else {
         return Err(StageError::Absent { what: "guidance rule in an arm" });
@@ -43,7 +43,7 @@ pub(super) fn run_batch(
         before_step: Some(&stop),
     };
     let mut sampler = build::sampler(&arm.sampler, &model.schedule, &spec)?;
-    let mut measured = build::guidance(rule, &arm.sampler, (&model.schedule, &spec))?
+    let mut measured = build::guidance((rule, thresholds), &arm.sampler, (&model.schedule, &spec))?
         .map(|inner| Measured { inner, moved: vec![0.0; samples.len()] });
     let mut network = Network::new(model.denoiser.as_mut());
     let guidance = measured.as_mut().map(|rule| rule as &mut dyn Guidance);

@@ -1,4 +1,4 @@
-//! generate, features, evaluate, report: parts in, parts out.
+//! thresholds, generate, features, evaluate, report: parts in, parts out.
 //!
 //! Every stage does the same: the blocks of its shard, less those whose part is whole and of this plan; one
 //! part published at a time; a stop between steps loses the block in hand and nothing else.
@@ -34,6 +34,7 @@ pub mod statistics;
 pub mod stop;
 #[cfg(test)]
 mod tests;
+pub mod thresholds;
 pub mod trajectory;
 pub mod verify;
 

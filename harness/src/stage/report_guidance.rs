@@ -2,7 +2,7 @@
 
 use ndarray::s;
 
-use crate::config::{Experiment, RuleConfig};
+use crate::config::{Experiment, MaskConfig, RuleConfig};
 use crate::plan::{ArmPlan, ArmTask};
 use crate::report::guidance::{Cell, GuidanceInput, Strip};
 use crate::report::label;
@@ -117,12 +117,24 @@ pub fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, St
     Ok(remarks)
 }
 
+/// What the percentile of a mask is taken over, where that is not the map at hand.
+fn mask_words(mask: &MaskConfig) -> Option<String> {
+    let (n_images, n_draws) = mask.set()?;
+    let each = match mask {
+        MaskConfig::DatasetScalar { .. } => "step",
+        _ => "channel, pixel and step",
+    };
+    let (n_images, n_draws) = (n_images.unwrap_or_default(), n_draws.unwrap_or_default());
+    Some(format!("taken over {n_images} other images for each {each} (M = {n_draws})"))
+}
+
 /// The values of a rule.
 fn words(rule: &RuleConfig) -> String {
     let (lambda, percentile, window) = rule.values();
     let mut words = Vec::new();
     words.extend(lambda.map(|lambda| format!("λ = {lambda}")));
     words.extend(percentile.map(|percentile| format!("percentile {percentile}")));
+    words.extend(rule.mask().and_then(mask_words));
     words.extend(rule.n_draws().map(|n| format!("M = {n}")));
     words.push(match window {
         Some(window) => format!("steps {} to {}", window.start, window.start + window.len - 1),

@@ -8,6 +8,7 @@ use crate::plan::{Plan, Shard};
 use crate::store::layout::{RunIds, StageName};
 use crate::store::lock::Lock;
 use crate::store::{Layout, StoreError, publish};
+use crate::units::BlockId;
 
 use super::{Progress, StageError, Stop};
 
@@ -105,6 +106,7 @@ pub fn layout(plan: &Plan, work: &Path) -> Layout {
         experiment: plan.experiment.clone(),
         scale: plan.scale.clone(),
         plan_id: plan.id(),
+        thresholds_id: plan.thresholds_id(),
         generate_id: plan.generate_id(),
         features_id: plan.features_id(),
     };
@@ -127,33 +129,47 @@ pub struct StageStatus {
     pub failed: Vec<u64>,
 }
 
-/// How far the stages of a plan are.
+/// How far the stages of a plan are; those that it has no need of are left out.
 pub fn status(plan: &Plan, layout: &Layout) -> Vec<StageStatus> {
-    let stages = [StageName::Generate, StageName::Features];
+    let sets: Vec<u64> = plan.set_blocks().into_iter().map(|set| set.block.id.0).collect();
+    let (mut stages, n_blocks) = (Vec::new(), plan.n_blocks());
+    if !sets.is_empty() {
+        stages.push(status_of(
+            layout,
+            StageName::Thresholds,
+            (sets.len() as u64, sets.into_iter()),
+        ));
+    }
+    stages.push(status_of(layout, StageName::Generate, (n_blocks, 0..n_blocks)));
+    if plan.extractor.is_some() {
+        stages.push(status_of(layout, StageName::Features, (n_blocks, 0..n_blocks)));
+    }
     stages
-        .into_iter()
-        .filter(|stage| *stage == StageName::Generate || plan.extractor.is_some())
-        .map(|stage| {
-            let mut status = StageStatus {
-                stage: stage.as_str(),
-                n_blocks: plan.n_blocks(),
-                n_present: 0,
-                missing: Vec::new(),
-                failed: Vec::new(),
-            };
-            let failures = failures(layout, stage);
-            for block in plan.blocks() {
-                if layout.part(stage, block.id).exists() {
-                    status.n_present += 1;
-                } else if failures.contains(&block.id.0) {
-                    status.failed.push(block.id.0);
-                } else if status.missing.len() < 100 {
-                    status.missing.push(block.id.0);
-                }
-            }
-            status
-        })
-        .collect()
+}
+
+fn status_of(
+    layout: &Layout,
+    stage: StageName,
+    (n_blocks, blocks): (u64, impl Iterator<Item = u64>),
+) -> StageStatus {
+    let mut status = StageStatus {
+        stage: stage.as_str(),
+        n_blocks,
+        n_present: 0,
+        missing: Vec::new(),
+        failed: Vec::new(),
+    };
+    let failures = failures(layout, stage);
+    for block in blocks {
+        if layout.part(stage, BlockId(block)).exists() {
+            status.n_present += 1;
+        } else if failures.contains(&block) {
+            status.failed.push(block);
+        } else if status.missing.len() < 100 {
+            status.missing.push(block);
+        }
+    }
+    status
 }
 
 /// Blocks that a file says have failed. Few do, so they are listed: asking for each name would double the time of

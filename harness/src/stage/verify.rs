@@ -17,7 +17,7 @@ use super::build::OpenModel;
 use super::evaluate::Evaluation;
 use super::features::{OpenExtractor, extract_block};
 use super::generate::{GenerateOptions, generate_block};
-use super::{Run, StageError, evaluate};
+use super::{Run, StageError, evaluate, thresholds};
 
 /// How networks are opened; only where something is computed again.
 pub struct Networks<'a> {
@@ -40,6 +40,8 @@ pub struct Verification {
     pub n_parts: u64,
     /// Blocks whose images and features were made again.
     pub recomputed: Vec<u64>,
+    /// Blocks of threshold sets that were made again.
+    pub recomputed_sets: Vec<u64>,
     /// Digest of the numbers, computed again and equal to the stored one.
     pub metrics_sha256: String,
 }
@@ -60,14 +62,16 @@ pub fn verify(
     for block in run.plan.blocks() {
         contents(run, &block)?;
     }
-    let recomputed = recompute(run, (n_blocks, options), networks)?;
+    let n_thresholds = thresholds::verify_contents(run)?;
+    let [recomputed, recomputed_sets] = recompute(run, (n_blocks, options), networks)?;
     let stored = evaluate::read(run)?;
     evaluate::read_timings(run)?;
     let (again, _) = evaluate::compute(run, experiment, &run.plan.id())?;
     tables_agree(run, &again, &stored)?;
     let n_stages = 1 + u64::from(run.plan.extractor.is_some());
-    let n_parts = n_stages * run.plan.n_blocks();
-    Ok(Verification { n_parts, recomputed, metrics_sha256: stored.digest })
+    let n_parts = n_stages * run.plan.n_blocks() + n_thresholds;
+    let metrics_sha256 = stored.digest;
+    Ok(Verification { n_parts, recomputed, recomputed_sets, metrics_sha256 })
 }
 
 /// Holds the tables of an evaluation against those of a second one.
@@ -110,16 +114,22 @@ fn contents(run: &Run<'_>, block: &Block) -> Result<(), StageError> {
     agree(features.clone(), &actual, &feature_parts::claims(&features, id)?.content_sha256)
 }
 
+/// Numbers of the blocks of images, and of threshold sets, that were made again.
 fn recompute(
     run: &Run<'_>,
     (n_blocks, options): (u64, GenerateOptions),
     networks: Networks<'_>,
-) -> Result<Vec<u64>, StageError> {
+) -> Result<[Vec<u64>; 2], StageError> {
+    let sets = run.plan.set_blocks();
+    let chosen_sets = chosen(run.plan.seed, sets.len() as u64, n_blocks);
     let chosen = chosen(run.plan.seed, run.plan.n_blocks(), n_blocks);
     if chosen.is_empty() {
-        return Ok(Vec::new());
+        return Ok([Vec::new(), Vec::new()]);
     }
     let mut model = (networks.model)()?;
+    for set in sets.iter().filter(|set| chosen_sets.contains(&set.block.id.0)) {
+        thresholds::verify_block(run, options, &mut model, set)?;
+    }
     let extractor = run.plan.extractor.as_ref().map(|_| (networks.extractor)());
     let mut extractor = extractor.transpose()?;
     for block in run.plan.blocks().filter(|block| chosen.contains(&block.id.0)) {
@@ -137,7 +147,7 @@ fn recompute(
         let again = feature_parts::content_digest(&again);
         agree(path.clone(), &again, &feature_parts::claims(&path, id)?.content_sha256)?;
     }
-    Ok(chosen.into_iter().collect())
+    Ok([chosen, chosen_sets].map(|chosen| chosen.into_iter().collect()))
 }
 
 /// `n_blocks` different block numbers below `of`, or all of them.

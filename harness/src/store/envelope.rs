@@ -29,6 +29,10 @@ pub enum Kind {
     Scores,
     /// Rows of `sparsification.parquet`.
     Sparsification,
+    /// Uncertainty maps of a threshold set, step by step.
+    Maps,
+    /// Thresholds that were taken of such a set.
+    Thresholds,
 }
 
 /// Who made a file, with what. Recorded, never compared: it may differ between equal contents.
@@ -108,7 +112,11 @@ impl Envelope {
     }
 }
 
-fn check(path: &Path, field: &str, got: &str, expected: &str) -> Result<(), StoreError> {
+/// Refuses a file whose `field` is not the expected one.
+///
+/// # Errors
+/// [`StoreError::Mismatch`].
+pub(super) fn check(path: &Path, field: &str, got: &str, expected: &str) -> Result<(), StoreError> {
     if got == expected {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! WORK/parts/generate/GENERATE_ID8/manifest.json  block-000012.parquet  block-000012.parquet.sha256
+//! WORK/parts/thresholds/THRESHOLDS_ID8/block-000012.parquet  dataset_pixel-0123456789abcdef.parquet ...
 //! WORK/parts/features/FEATURES_ID8/block-000012.parquet ...
 //! WORK/EXPERIMENT-SCALE-PLAN_ID8/plan.json  metrics.parquet  curves.parquet  scores.parquet  timings.json
 //! WORK/locks/
@@ -20,6 +21,8 @@ use super::StoreError;
 /// A stage whose parts are files of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageName {
+    /// Maps of threshold sets, and the thresholds.
+    Thresholds,
     /// Images.
     Generate,
     /// Features.
@@ -30,6 +33,7 @@ impl StageName {
     /// Name of the folder, and in messages.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Thresholds => "thresholds",
             Self::Generate => "generate",
             Self::Features => "features",
         }
@@ -41,6 +45,7 @@ impl StageName {
 pub struct Layout {
     work: PathBuf,
     run: String,
+    thresholds_id: String,
     generate_id: String,
     features_id: String,
 }
@@ -54,6 +59,8 @@ pub struct RunIds {
     pub scale: String,
     /// Plan id.
     pub plan_id: String,
+    /// Id of the threshold sets, empty ones too.
+    pub thresholds_id: String,
     /// Id of the images.
     pub generate_id: String,
     /// Id of the features.
@@ -66,12 +73,13 @@ impl Layout {
         Self {
             work: work.to_owned(),
             run: format!("{}-{}-{}", ids.experiment, ids.scale, short(&ids.plan_id)),
+            thresholds_id: ids.thresholds_id.clone(),
             generate_id: ids.generate_id.clone(),
             features_id: ids.features_id.clone(),
         }
     }
 
-    /// Creates the folders.
+    /// Creates the folders that every plan has.
     ///
     /// # Errors
     /// [`StoreError::Write`].
@@ -87,6 +95,15 @@ impl Layout {
         })
     }
 
+    /// Creates the folder of a stage that not every plan has.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    pub fn create_stage(&self, stage: StageName) -> Result<(), StoreError> {
+        let folder = self.stage_folder(stage);
+        std::fs::create_dir_all(&folder).map_err(StoreError::write(&folder))
+    }
+
     /// Folder of the plan and its results.
     pub fn run_folder(&self) -> PathBuf {
         self.work.join(&self.run)
@@ -100,6 +117,7 @@ impl Layout {
     /// Id that the parts of a stage carry.
     pub fn stage_id(&self, stage: StageName) -> &str {
         match stage {
+            StageName::Thresholds => &self.thresholds_id,
             StageName::Generate => &self.generate_id,
             StageName::Features => &self.features_id,
         }
@@ -108,6 +126,12 @@ impl Layout {
     /// The part of a block.
     pub fn part(&self, stage: StageName, block: BlockId) -> PathBuf {
         self.stage_folder(stage).join(format!("block-{:06}.parquet", block.0))
+    }
+
+    /// Thresholds by the name of their kind and their id.
+    pub fn thresholds(&self, kind: &str, id: &str) -> PathBuf {
+        let id = id.get(..16).unwrap_or(id);
+        self.stage_folder(StageName::Thresholds).join(format!("{kind}-{id}.parquet"))
     }
 
     /// The manifest of a stage.
@@ -143,6 +167,7 @@ mod tests {
             experiment: "table1-cifar10".into(),
             scale: "mini".into(),
             plan_id: "0123456789abcdef".into(),
+            thresholds_id: "3123456789abcdef".into(),
             generate_id: "1123456789abcdef".into(),
             features_id: "2123456789abcdef".into(),
         };
@@ -151,6 +176,10 @@ mod tests {
         assert_eq!(
             text(layout.part(StageName::Generate, BlockId(12))),
             "w/parts/generate/11234567/block-000012.parquet"
+        );
+        assert_eq!(
+            text(layout.thresholds("pixel", "0123456789abcdef0123")),
+            "w/parts/thresholds/31234567/pixel-0123456789abcdef.parquet"
         );
         assert_eq!(
             text(layout.run_file("metrics.parquet")),

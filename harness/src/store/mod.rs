@@ -15,6 +15,7 @@ mod guard;
 pub mod layout;
 pub mod lock;
 pub mod manifest;
+pub mod maps;
 mod npy;
 pub mod part;
 pub mod publish;
@@ -24,6 +25,7 @@ pub mod sidecar;
 pub mod sparsification;
 pub mod statistics;
 pub mod table;
+pub mod thresholds;
 
 pub use envelope::{Envelope, Kind, Provenance};
 pub use error::StoreError;

@@ -194,6 +194,19 @@ fn graph_surgery_works_on_a_file_and_refuses_what_it_cannot_do() {
     assert!(folder.path("vjp.onnx").is_file());
     folder.dubench(&["graph", "dropout", &plain, "-o", "d.onnx"]).fails(3, &["no Dropout"]);
     assert!(!folder.path("d.onnx").exists());
+    let vjp =
+        |more: &[&str]| folder.dubench(&[&["graph", "vjp", &plain, "-o", "v.onnx"], more].concat());
+    vjp(&["--x", "none"]).fails(3, &["no input called none, the inputs are: sample, timestep"]);
+    vjp(&["--output", "none"]).fails(3, &["no output called none, the outputs are: eps"]);
+    folder.dubench(&["graph", "tap", data, "-o", "t.onnx"]).fails(3, &["is a folder"]);
+    folder
+        .dubench(&["graph", "tap", "vjp.onnx", "-o", "t.onnx"])
+        .fails(3, &["(eps, jtv)", "--output"]);
+    let tap = ["graph", "tap", "vjp.onnx", "-o", "t.onnx", "--output", "eps", "--format", "json"];
+    assert!(folder.dubench(&tap).json()["outputs"].to_string().contains("features"));
+    folder
+        .dubench(&["graph", "variance-gradient", &plain, "-o", "g.onnx", "--draws", "1"])
+        .fails(2, &["--draws"]);
     folder.bytes("broken.onnx", &std::fs::read(&plain).unwrap()[..40]);
     let broken = folder.dubench(&["graph", "vjp", "broken.onnx", "-o", "v.onnx"]);
     assert!([3, 5].contains(&broken.code), "{}", broken.stderr);

@@ -53,6 +53,35 @@ fn shards_in_any_order_give_the_numbers_of_one_process() {
 }
 
 #[test]
+fn thresholds_of_a_set_come_first_and_shards_of_them_give_the_numbers_of_one_process() {
+    let folder = Folder::new();
+    folder.text("sets.yaml", include_str!("../../src/plan/tiny_thresholds.yaml"));
+    let call = |verb: &str, more: &[&str]| {
+        folder
+            .dubench(&[&[verb, "sets.yaml", "--scale", "smoke", "--format", "json"], more].concat())
+    };
+    folder
+        .dubench(&["generate", "sets.yaml", "--scale", "smoke", "--work-dir", "a"])
+        .fails(4, &["run `dubench thresholds`"]);
+    let limited = call("thresholds", &["--work-dir", "a", "--limit", "3"]);
+    assert_eq!(limited.code, 4, "{}", limited.stderr);
+    let rest = call("thresholds", &["--work-dir", "a"]).json();
+    assert_eq!((rest["n_blocks"].as_u64(), rest["n_found"].as_u64()), (Some(8), Some(3)));
+    let digest = |work: &str| {
+        let results = format!("{work}-results");
+        let answer = call("run", &["--work-dir", work, "--results-dir", &results]).json();
+        answer["metrics_sha256"].as_str().map(str::to_owned)
+    };
+    let whole = digest("a");
+    for shard in ["1/2", "0/2"] {
+        assert_eq!(call("run", &["--work-dir", "b", "--shard", shard]).code, 0);
+    }
+    assert_eq!(digest("b"), whole);
+    let verified = call("verify", &["--work-dir", "b", "--results-dir", "b-results"]).json();
+    assert_eq!(verified["recomputed_sets"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn status_says_what_is_missing() {
     let folder = Folder::new();
     let status = folder.dubench(&["status", "tiny.yaml", "--scale", "smoke"]);

@@ -15,6 +15,7 @@ use crate::stage::evaluate::{Evaluation, evaluate};
 use crate::stage::features::{OpenExtractor, features};
 use crate::stage::generate::generate;
 use crate::stage::report_guidance::report_input;
+use crate::stage::thresholds::thresholds;
 use crate::stage::verify::{Networks, verify};
 use crate::stage::{Silent, Stop, inputs, models};
 use crate::store::layout::StageName;
@@ -32,6 +33,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::of(TINY)
+    }
+
+    fn of(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut bytes = Vec::new();
         let mut npz = NpzWriter::new(std::io::Cursor::new(&mut bytes));
@@ -40,7 +45,7 @@ impl Bench {
         npz.add_array("n", &ndarray::arr0(1000_i64)).unwrap();
         npz.finish().unwrap();
         publish(&folder.path().join("reference.npz"), &bytes).unwrap();
-        let experiment = Experiment::parse(&folder.path().join("tiny.yaml"), TINY).unwrap();
+        let experiment = Experiment::parse(&folder.path().join("tiny.yaml"), text).unwrap();
         let plan = inputs::plan(&experiment, "smoke", PlanOptions::default()).unwrap();
         Self { folder, experiment, plan }
     }
@@ -189,4 +194,51 @@ fn the_report_has_the_sweep_the_effects_and_the_images() {
     for part in ["ddim-10", "dpm_solver_pp_2m-5", "Sweep", "downhill", "reverse"] {
         assert!(table.contains(part), "{part} is not in\n{table}");
     }
+}
+
+/// The shipped network under two rules of the paper's kind, at three steps.
+fn shipped() -> String {
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
+    format!(
+        "name: shipped
+question: Does a guided run give the same bits twice?
+artefact: none
+model: {{kind: bundle, path: {bundle:?}}}
+sampler: {{kind: ddim, n_steps: 3}}
+seed: 3
+features: {{kind: pixels, grid: 2}}
+reference: {{dataset: toy, path: reference.npz}}
+protocol:
+  kind: guidance
+  arms:
+    - {{name: unguided, rule: {{kind: unguided}}}}
+    - {{name: gradient, rule: {{kind: gradient}}}}
+    - {{name: pixel, rule: {{kind: gradient, mask: {{kind: dataset_pixel}}}}}}
+scales:
+  smoke: {{n_pool: 4, block_size: 2, batch_size: 2, n_draws: 2, n_threshold_images: 4}}
+"
+    )
+}
+
+/// Displacements are sums of squares in f64 over all predictions, so one bit of one of them would show.
+#[test]
+fn the_shipped_network_guided_twice_gives_the_same_bits() {
+    let bench = Bench::of(&shipped());
+    let stop = Stop::default();
+    let digests = |name: &str, networks: usize| -> Vec<String> {
+        let run = bench.run(name, Shard::whole(), &stop);
+        let networks = NonZeroUsize::new(networks).unwrap();
+        let options = GenerateOptions { networks, ..Bench::options(2) };
+        thresholds(&run, options, &mut || bench.open()).unwrap();
+        generate(&run, options, &mut || bench.open()).unwrap();
+        let id = run.layout.stage_id(StageName::Generate);
+        let part = |block| run.layout.part(StageName::Generate, block);
+        let claims = bench.plan.blocks().map(|block| part::claims(&part(block.id), id).unwrap());
+        claims.map(|claims| claims.content_sha256).collect()
+    };
+    let first = digests("first", 1);
+    assert_eq!(first.len(), 6);
+    assert_eq!(digests("second", 2), first);
+    // The rules moved something: these are not three times the same images.
+    assert!(first[0] != first[2] && first[2] != first[4], "{first:?}");
 }
