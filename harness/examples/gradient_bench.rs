@@ -52,7 +52,7 @@ fn cases() -> Vec<Case> {
             path: bundle,
             shape: [3, 32, 32],
             n_images: 3,
-            n_memory: 16,
+            n_memory: 128,
         },
         Case {
             name: "ADM blocks, 8 px",
