@@ -271,15 +271,7 @@ fn run_chunk(
     let spec = model.denoiser.spec().clone();
     let labels = spec.n_classes.map(|n| initial_labels(run.plan.seed, samples, n));
     let states = initial_states(run.plan.seed, samples, spec.shape);
-    let stop = |_: StepIndex| {
-        if !run.stop.requested() {
-            return Ok(());
-        }
-        Err(ModelError::Runtime {
-            context: "sampling".to_owned(),
-            message: "a stop was asked for".to_owned(),
-        })
-    };
+    let stop = arm::stop_before_step(run);
     let request = BatchRequest {
         seed: run.plan.seed,
         samples,
