@@ -3,13 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use ndarray::{Array1, Array2};
-use ndarray_npy::NpzWriter;
-
 use super::*;
 use crate::config::Experiment;
 use crate::model::onnx::RuntimeOptions;
-use crate::plan::{Plan, PlanOptions, Shard};
+use crate::plan::{Plan, Shard};
 use crate::report::guidance::render;
 use crate::stage::evaluate::{Evaluation, evaluate};
 use crate::stage::features::{OpenExtractor, features};
@@ -17,10 +14,9 @@ use crate::stage::generate::generate;
 use crate::stage::report_guidance::report_input;
 use crate::stage::thresholds::thresholds;
 use crate::stage::verify::{Networks, verify};
-use crate::stage::{Silent, Stop, inputs, models};
+use crate::stage::{Silent, Stop, models, tests};
 use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};
-use crate::store::publish;
 use crate::store::records::MetricRow;
 
 const TINY: &str = include_str!("../../plan/tiny_guidance.yaml");
@@ -38,15 +34,8 @@ impl Bench {
 
     fn of(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut bytes = Vec::new();
-        let mut npz = NpzWriter::new(std::io::Cursor::new(&mut bytes));
-        npz.add_array("mu", &Array1::from_elem(12, 0.55)).unwrap();
-        npz.add_array("sigma", &(Array2::<f64>::eye(12) * 0.004)).unwrap();
-        npz.add_array("n", &ndarray::arr0(1000_i64)).unwrap();
-        npz.finish().unwrap();
-        publish(&folder.path().join("reference.npz"), &bytes).unwrap();
-        let experiment = Experiment::parse(&folder.path().join("tiny.yaml"), text).unwrap();
-        let plan = inputs::plan(&experiment, "smoke", PlanOptions::default()).unwrap();
+        let tests::Bench { folder, experiment, plan } =
+            tests::Bench::in_folder(folder, |_| text.to_owned());
         Self { folder, experiment, plan }
     }
 

@@ -3,8 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use ndarray::{Array1, Array2, Array4};
-use ndarray_npy::NpzWriter;
+use ndarray::Array4;
 
 use super::take::{of_arm, path};
 use super::*;
@@ -12,12 +11,12 @@ use crate::config::Experiment;
 use crate::exit::{Exit, Exits};
 use crate::guidance::StepThresholds;
 use crate::model::onnx::RuntimeOptions;
-use crate::plan::{Plan, PlanOptions, ThresholdKind};
+use crate::plan::{Plan, ThresholdKind};
 use crate::stage::evaluate::{Evaluation, evaluate};
 use crate::stage::features::{OpenExtractor, features};
 use crate::stage::generate::generate;
 use crate::stage::verify::{Networks, verify};
-use crate::stage::{Silent, Stop, inputs, models, run as run_stage};
+use crate::stage::{Silent, Stop, models, run as run_stage, tests};
 use crate::store::digest::sha256_of_file;
 use crate::store::sidecar::publish_sealed;
 use crate::store::{publish, thresholds as files};
@@ -37,15 +36,8 @@ impl Bench {
 
     fn of(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut bytes = Vec::new();
-        let mut npz = NpzWriter::new(std::io::Cursor::new(&mut bytes));
-        npz.add_array("mu", &Array1::from_elem(12, 0.55)).unwrap();
-        npz.add_array("sigma", &(Array2::<f64>::eye(12) * 0.004)).unwrap();
-        npz.add_array("n", &ndarray::arr0(1000_i64)).unwrap();
-        npz.finish().unwrap();
-        publish(&folder.path().join("reference.npz"), &bytes).unwrap();
-        let experiment = Experiment::parse(&folder.path().join("tiny.yaml"), text).unwrap();
-        let plan = inputs::plan(&experiment, "smoke", PlanOptions::default()).unwrap();
+        let tests::Bench { folder, experiment, plan } =
+            tests::Bench::in_folder(folder, |_| text.to_owned());
         Self { folder, experiment, plan }
     }
 
