@@ -30,6 +30,8 @@ pub fn method(name: &str) -> &str {
         "per_image" => "Gradient, own percentile",
         "dataset_scalar" => "Gradient, percentile of a set, one a step",
         "dataset_pixel" => "Gradient, percentile of a set, one a pixel and step",
+        "dataset_pixel_m20" => "Gradient, percentile of a set of 20 draws, one a pixel and step",
+        "posterior_pixel" => "Posterior, percentile of a set, one a pixel and step",
         "authors_gradient" => "Released gradient",
         "authors_posterior" => "Released posterior",
         other => other,

@@ -221,7 +221,8 @@ impl<B: DrawingBackend> Canvas<B> {
         }
     }
 
-    /// Text whose baseline passes through the point; `em` is its size.
+    /// Text whose baseline passes through the point; `em` is its size. What would leave the canvas at a side ends in an
+    /// ellipsis.
     ///
     /// # Errors
     /// The backend's message.
@@ -232,6 +233,13 @@ impl<B: DrawingBackend> Canvas<B> {
         anchor: Anchor,
         look: (f64, RGBColor),
     ) -> Drawn {
+        let width = f64::from(self.area.dim_in_pixel().0) / self.scale;
+        let room = match anchor {
+            Anchor::Start => width - x,
+            Anchor::Middle => 2.0 * x.min(width - x),
+            Anchor::End => x,
+        };
+        let text = &shortened(text, look.0, room)?;
         let point = self.at((x, y - look.0 * self.text.baseline));
         self.draw_text(point, text, look, (anchor, FontTransform::None))
     }
@@ -288,6 +296,25 @@ pub fn text_width(text: &str, em: f64) -> Result<f64, String> {
     Ok(f64::from(width) / FINE)
 }
 
+/// Width of the widest of `texts` at size `em`, in logical pixels.
+///
+/// # Errors
+/// The font is damaged.
+pub fn widest<'a>(texts: impl Iterator<Item = &'a str>, em: f64) -> Result<f64, String> {
+    super::font::register()?;
+    texts.map(|text| text_width(text, em)).try_fold(0.0, |most: f64, width| Ok(most.max(width?)))
+}
+
+/// `text` at size `em`, cut to `room` logical pixels with an ellipsis.
+fn shortened(text: &str, em: f64, room: f64) -> Result<String, String> {
+    let mut short = text.to_owned();
+    let mut whole = text.to_owned();
+    while text_width(&whole, em)? > room && short.pop().is_some() {
+        whole = format!("{short}…");
+    }
+    Ok(whole)
+}
+
 fn message<E: std::fmt::Debug>(error: E) -> String {
     format!("{error:?}")
 }
@@ -338,6 +365,19 @@ mod tests {
         let drawn: f64 = pieces.iter().map(length).sum();
         assert!((drawn - 60.0).abs() < 1e-9, "{drawn}");
         assert_eq!(pieces.len(), 10);
+    }
+
+    #[test]
+    fn text_without_room_ends_in_an_ellipsis() {
+        super::super::font::register().unwrap();
+        let whole = "Gradient, percentile of a set, one a pixel and step";
+        let width = text_width(whole, 10.0).unwrap();
+        assert_eq!(shortened(whole, 10.0, width).unwrap(), whole);
+        let half = shortened(whole, 10.0, width / 2.0).unwrap();
+        assert!(half.starts_with("Gradient, perc") && half.ends_with('…'), "{half}");
+        assert!(text_width(&half, 10.0).unwrap() <= width / 2.0);
+        let most = widest(["FID", whole, ""].into_iter(), 10.0).unwrap();
+        assert_eq!(most, width);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use plotters::prelude::DrawingBackend;
 
 use super::Figure;
 use super::axes::{Axis, Panel, TickLabels};
-use super::canvas::{Anchor, Canvas, Marker, Stroke, text_width};
+use super::canvas::{Anchor, Canvas, Marker, Stroke};
 use super::style;
 use crate::report::{ReportError, label, number};
 use crate::store::records::CurveRow;
@@ -252,8 +252,7 @@ impl FilterCurve {
         for (i, method) in self.methods.iter().enumerate() {
             canvas.line(&[(left, y - 4.0), (left + 30.0, y - 4.0)], stroke(i, true))?;
             canvas.marker((left + 15.0, y - 4.0), Marker::of(i), 3.6, style::colour(i))?;
-            let text = shortened(label::method(method), WIDTH - left - 40.0)?;
-            canvas.text((left + 38.0, y), &text, Anchor::Start, look)?;
+            canvas.text((left + 38.0, y), label::method(method), Anchor::Start, look)?;
             y += 21.0;
         }
         y += 14.0;
@@ -291,21 +290,6 @@ enum Quantity {
 fn stroke(i: usize, keeps_lowest: bool) -> Stroke {
     let dash = if keeps_lowest { None } else { Some((6.0, 4.0)) };
     Stroke { colour: style::colour(i), width: 1.8, dash }
-}
-
-/// `text` cut to `width` logical pixels with an ellipsis.
-pub(super) fn shortened(text: &str, width: f64) -> Result<String, String> {
-    if text_width(text, style::LABEL)? <= width {
-        return Ok(text.to_owned());
-    }
-    let mut short = text.to_owned();
-    while short.pop().is_some() {
-        let candidate = format!("{short}…");
-        if text_width(&candidate, style::LABEL)? <= width {
-            return Ok(candidate);
-        }
-    }
-    Ok(String::new())
 }
 
 impl Figure for FilterCurve {

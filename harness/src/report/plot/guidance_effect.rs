@@ -4,13 +4,17 @@ use plotters::prelude::DrawingBackend;
 
 use super::Figure;
 use super::axes::{Axis, Panel, TickLabels};
-use super::canvas::{Anchor, Canvas, Marker, Stroke};
+use super::canvas::{Anchor, Canvas, Marker, Stroke, widest};
 use super::style;
 use crate::protocol::filtering_rows::Z95;
 use crate::report::{ReportError, label, number};
 use crate::store::records::MetricRow;
 
-const LEFT: f64 = 250.0;
+const MARGIN: f64 = 24.0;
+const GAP: f64 = 10.0;
+/// Longer names end in an ellipsis.
+const MOST_NAME: f64 = 420.0;
+const NAME: &str = "guidance-effect";
 const TOP: f64 = 60.0;
 const WIDTH: f64 = 420.0;
 const ROW: f64 = 26.0;
@@ -31,9 +35,15 @@ struct Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuidanceEffect {
     effects: Vec<Effect>,
+    /// Width of the names.
+    left: f64,
 }
 
 impl Effect {
+    fn words(&self) -> String {
+        format!("{}, {}", self.name, self.sampler)
+    }
+
     /// The difference in figures: beside one of a hundred, one of two is on the line.
     fn note(&self) -> String {
         let delta = number::signed_with_error(self.delta, Some(self.half / Z95));
@@ -66,14 +76,21 @@ impl GuidanceEffect {
                 n: row.n.unwrap_or(0),
             });
         }
-        Ok((!effects.is_empty()).then_some(Self { effects }))
+        if effects.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<String> = effects.iter().map(Effect::words).collect();
+        let widest = widest(names.iter().map(String::as_str), style::SMALL)
+            .map_err(|cause| ReportError::Plot { name: NAME.to_owned(), cause })?;
+        let left = MARGIN + widest.min(MOST_NAME) + GAP;
+        Ok(Some(Self { effects, left }))
     }
 
     fn panel(&self) -> Panel {
         let ends = self.effects.iter().flat_map(|e| [e.delta - e.half, e.delta + e.half]);
         let n = self.effects.len() as f64;
         Panel {
-            place: (LEFT, TOP, WIDTH, n * ROW),
+            place: (self.left, TOP, WIDTH, n * ROW),
             x: Axis::covering(ends.chain([0.0]), 6),
             y: Axis { low: 0.0, high: n, ticks: Vec::new(), decimals: 0 },
         }
@@ -82,7 +99,7 @@ impl GuidanceEffect {
 
 impl Figure for GuidanceEffect {
     fn name(&self) -> &'static str {
-        "guidance-effect"
+        NAME
     }
 
     fn title(&self) -> String {
@@ -92,13 +109,13 @@ impl Figure for GuidanceEffect {
     fn size(&self) -> (u32, u32) {
         let height = TOP + self.effects.len() as f64 * ROW + FOOT;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hundreds")]
-        let size = ((LEFT + WIDTH + RIGHT) as u32, height as u32);
+        let size = ((self.left + WIDTH + RIGHT) as u32, height as u32);
         size
     }
 
     fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Result<(), String> {
         let title = self.title();
-        canvas.text((24.0, 24.0), &title, Anchor::Start, (style::TITLE, style::INK))?;
+        canvas.text((MARGIN, 24.0), &title, Anchor::Start, (style::TITLE, style::INK))?;
         let panel = self.panel();
         panel.draw_axes(canvas, TickLabels::Shown, |x| panel.x.label(x))?;
         let n = self.effects.len() as f64;
@@ -115,12 +132,11 @@ impl Figure for GuidanceEffect {
             canvas.line(&bar, Stroke::solid(style::colour(group), 1.8))?;
             canvas.marker(panel.point(effect.delta, y), Marker::Disc, 4.0, style::colour(group))?;
             let at = panel.point(panel.x.low, y);
-            let name = format!("{}, {}", effect.name, effect.sampler);
             let look = (style::SMALL, style::INK);
-            canvas.text((LEFT - 10.0, at.1 + 4.0), &name, Anchor::End, look)?;
+            canvas.text((self.left - GAP, at.1 + 4.0), &effect.words(), Anchor::End, look)?;
             let note = effect.note();
             let soft = (style::SMALL, style::SOFT_INK);
-            canvas.text((LEFT + WIDTH + 12.0, at.1 + 4.0), &note, Anchor::Start, soft)?;
+            canvas.text((self.left + WIDTH + 12.0, at.1 + 4.0), &note, Anchor::Start, soft)?;
         }
         panel.draw_x_name(canvas, "ΔFID, bar 95 %, figures ± SE (left: guidance is better)")
     }

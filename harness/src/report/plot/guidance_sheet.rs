@@ -4,7 +4,7 @@ use image::RgbImage;
 use plotters::prelude::DrawingBackend;
 
 use super::Figure;
-use super::canvas::{Anchor, Canvas};
+use super::canvas::{Anchor, Canvas, widest};
 use super::sheet::photograph;
 use super::style;
 use crate::report::guidance::Strip;
@@ -12,7 +12,9 @@ use crate::report::{ReportError, label, number};
 
 const TILE: f64 = 66.0;
 const GAP: f64 = 6.0;
-const LEFT: f64 = 150.0;
+/// Longer names end in an ellipsis.
+const MOST_NAME: f64 = 420.0;
+const NAME: &str = "guided-and-unguided";
 const TOP: f64 = 44.0;
 const HEAD: f64 = 44.0;
 const MARGIN: f64 = 24.0;
@@ -24,6 +26,8 @@ type Line = (String, Vec<RgbImage>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuidanceSheet {
     strips: Vec<(String, Vec<String>, Vec<Line>)>,
+    /// Where the tiles begin.
+    left: f64,
 }
 
 impl GuidanceSheet {
@@ -33,7 +37,14 @@ impl GuidanceSheet {
     /// [`ReportError::Value`] for images that are not `[3, H, W]` or not one a start.
     pub fn new(strips: &[Strip]) -> Result<Option<Self>, ReportError> {
         let strips: Vec<_> = strips.iter().map(strip).collect::<Result<_, _>>()?;
-        Ok((!strips.is_empty()).then_some(Self { strips }))
+        if strips.is_empty() {
+            return Ok(None);
+        }
+        let names = strips.iter().flat_map(|strip| &strip.2).map(|line| line.0.as_str());
+        let widest = widest(names, style::SMALL)
+            .map_err(|cause| ReportError::Plot { name: NAME.to_owned(), cause })?;
+        let left = MARGIN + widest.min(MOST_NAME) + 10.0;
+        Ok(Some(Self { strips, left }))
     }
 
     fn n_columns(&self) -> f64 {
@@ -62,7 +73,7 @@ fn strip(strip: &Strip) -> Result<(String, Vec<String>, Vec<Line>), ReportError>
 
 impl Figure for GuidanceSheet {
     fn name(&self) -> &'static str {
-        "guided-and-unguided"
+        NAME
     }
 
     fn title(&self) -> String {
@@ -71,7 +82,7 @@ impl Figure for GuidanceSheet {
 
     fn size(&self) -> (u32, u32) {
         let lines: usize = self.strips.iter().map(|strip| strip.2.len()).sum();
-        let width = LEFT + self.n_columns() * (TILE + GAP) + MARGIN;
+        let width = self.left + self.n_columns() * (TILE + GAP) + MARGIN;
         let height = TOP + self.strips.len() as f64 * HEAD + lines as f64 * (TILE + GAP) + MARGIN;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
         let size = (width as u32, height as u32);
@@ -87,14 +98,14 @@ impl Figure for GuidanceSheet {
             canvas.text((MARGIN, y - 10.0), sampler, Anchor::Start, (style::LABEL, style::INK))?;
             let small = (style::SMALL, style::SOFT_INK);
             for (i, head) in heads.iter().enumerate() {
-                let x = LEFT + i as f64 * (TILE + GAP) + TILE / 2.0;
+                let x = self.left + i as f64 * (TILE + GAP) + TILE / 2.0;
                 canvas.text((x, y - 6.0), head, Anchor::Middle, small)?;
             }
             for (name, tiles) in lines {
-                let at = (LEFT - 10.0, y + TILE / 2.0 + 4.0);
+                let at = (self.left - 10.0, y + TILE / 2.0 + 4.0);
                 canvas.text(at, name, Anchor::End, (style::SMALL, style::INK))?;
                 for (i, tile) in tiles.iter().enumerate() {
-                    let x = LEFT + i as f64 * (TILE + GAP);
+                    let x = self.left + i as f64 * (TILE + GAP);
                     canvas.raster((x, y, TILE, TILE), tile.clone());
                 }
                 y += TILE + GAP;

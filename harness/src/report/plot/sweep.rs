@@ -110,7 +110,7 @@ impl Figure for SweepMap {
         let look = (style::LABEL, style::INK);
         for (row, lambda) in self.lambdas.iter().enumerate() {
             let y = TOP + (row as f64 + 0.5) * TILE.1 + 4.0;
-            let text = format!("λ = {lambda}");
+            let text = format!("λ = {}", number::exact(*lambda).unwrap_or_default());
             canvas.text((LEFT - 10.0, y), &text, Anchor::End, look)?;
             for column in 0..self.percentiles.len() {
                 self.draw_cell(canvas, (row, column))?;
