@@ -11,7 +11,8 @@ use crate::sampler::{
     ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, Sampler, StepPoint, x0_from_epsilon,
 };
 use crate::schedule::{NoiseSchedule, TimestepGrid};
-use crate::stage::trajectory::{BatchOutcome, BatchRequest, initial_states, run_batch};
+use crate::stage::starts::initial_states;
+use crate::stage::trajectory::{BatchOutcome, BatchRequest, run_batch};
 use crate::uncertainty::{
     CleanEstimate, Perturbation, draws_of, mean_over_draws, perturbed_predictions,
 };
@@ -164,15 +165,6 @@ impl Denoiser for Fused {
 
     fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
         self.0.epsilon(input)
-    }
-
-    fn epsilon_dropout(
-        &mut self,
-        input: NetworkInput<'_>,
-        masks: &ndarray::Array2<u8>,
-        p: f32,
-    ) -> Result<Array4<f32>, ModelError> {
-        self.0.epsilon_dropout(input, masks, p)
     }
 
     fn epsilon_vjp(

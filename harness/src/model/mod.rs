@@ -63,23 +63,29 @@ pub trait Denoiser: Send {
     /// keep-scale `1 / (1 - p)`.
     ///
     /// # Errors
-    /// [`ModelError::NotApplicable`] where the bundle has no dropout.
+    /// [`ModelError::NotApplicable`] where the network has no dropout: always, unless an implementation says otherwise.
     fn epsilon_dropout(
         &mut self,
-        input: NetworkInput<'_>,
-        masks: &Array2<u8>,
-        p: f32,
-    ) -> Result<Array4<f32>, ModelError>;
+        _input: NetworkInput<'_>,
+        _masks: &Array2<u8>,
+        _p: f32,
+    ) -> Result<Array4<f32>, ModelError> {
+        let (method, model) = ("mc_dropout", self.spec().name.clone());
+        Err(ModelError::NotApplicable { method, model, reason: "it has no dropout".to_owned() })
+    }
 
     /// Vector-Jacobian product with respect to `x`: returns `(epsilon_hat, J^T v)`, both `[b, c, h, w]`.
     ///
     /// # Errors
-    /// [`ModelError::NotApplicable`] where no gradient graph can be made of the bundle.
+    /// [`ModelError::NotApplicable`] where the network has no gradient: always, unless an implementation says otherwise.
     fn epsilon_vjp(
         &mut self,
-        input: NetworkInput<'_>,
-        cotangent: ArrayView4<'_, f32>,
-    ) -> Result<(Array4<f32>, Array4<f32>), ModelError>;
+        _input: NetworkInput<'_>,
+        _cotangent: ArrayView4<'_, f32>,
+    ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
+        let (method, model) = ("the gradient of epsilon_hat", self.spec().name.clone());
+        Err(ModelError::NotApplicable { method, model, reason: "it has no gradient".to_owned() })
+    }
 
     /// The variance over draws and its gradient in one run, where the network has a graph for it; `None`
     /// sends the caller to [`Denoiser::epsilon`] and [`Denoiser::epsilon_vjp`].

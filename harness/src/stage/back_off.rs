@@ -55,7 +55,7 @@ impl BackOff {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, Array4, ArrayView4};
+    use ndarray::Array4;
 
     use crate::exit::{Exit, Exits};
     use crate::model::onnx::SelfTestReport;
@@ -82,23 +82,6 @@ mod tests {
             }
             let message = format!("Failed to allocate memory for {} rows", input.t.len());
             Err(ModelError::OutOfMemory { context: "small".to_owned(), message })
-        }
-
-        fn epsilon_dropout(
-            &mut self,
-            input: NetworkInput<'_>,
-            masks: &Array2<u8>,
-            p: f32,
-        ) -> Result<Array4<f32>, ModelError> {
-            self.inner.epsilon_dropout(input, masks, p)
-        }
-
-        fn epsilon_vjp(
-            &mut self,
-            input: NetworkInput<'_>,
-            cotangent: ArrayView4<'_, f32>,
-        ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
-            self.inner.epsilon_vjp(input, cotangent)
         }
     }
 

@@ -16,14 +16,15 @@ use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::records::{Array3Map, ImagePart, MethodScores};
 use crate::store::{Provenance, StoreError, publish};
-use crate::units::{ClassLabel, Nfe, SampleId, StepIndex};
+use crate::units::{ClassLabel, Nfe, SampleId};
 
 use super::back_off::BackOff;
 use super::build::{self, OpenModel};
 use super::run::failure_file;
 use super::shelf::{self, Checks};
 use super::side_by_side::each_block;
-use super::trajectory::{BatchOutcome, BatchRequest, initial_labels, initial_states, run_batch};
+use super::starts::{Starts, initial_labels};
+use super::trajectory::{BatchOutcome, run_batch};
 use super::{Run, StageError, StageSummary, arm, thresholds};
 
 const STAGE: StageName = StageName::Generate;
@@ -269,18 +270,9 @@ fn run_chunk(
     samples: &[SampleId],
 ) -> Result<BatchOutcome, StageError> {
     let spec = model.denoiser.spec().clone();
-    let labels = spec.n_classes.map(|n| initial_labels(run.plan.seed, samples, n));
-    let states = initial_states(run.plan.seed, samples, spec.shape);
+    let starts = Starts::from_noise(run.plan.seed, samples, &spec);
     let stop = arm::stop_before_step(run);
-    let request = BatchRequest {
-        seed: run.plan.seed,
-        samples,
-        labels: labels.as_deref(),
-        x: states.view(),
-        start: StepIndex(0),
-        max_batch: options.batch_size,
-        before_step: Some(&stop),
-    };
+    let request = starts.request(options.batch_size, &stop);
     let mut sampler = build::sampler(&run.plan.sampler, &model.schedule, &spec)?;
     let mut estimators = build::estimators(run.plan, &spec)?;
     let mut network = Network::new(model.denoiser.as_mut());

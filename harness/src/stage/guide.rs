@@ -8,12 +8,13 @@ use crate::plan::{ArmPlan, ArmTask};
 use crate::protocol::guidance::DISPLACEMENT;
 use crate::store::records::MethodScores;
 use crate::uncertainty::{StepContext, Window};
-use crate::units::{SampleId, StepIndex};
+use crate::units::SampleId;
 
 use super::arm::{ArmBatch, stop_before_step};
 use super::build::{self, OpenModel};
 use super::generate::GenerateOptions;
-use super::trajectory::{BatchRequest, initial_labels, initial_states, run_batch as walk};
+use super::starts::Starts;
+use super::trajectory::run_batch as walk;
 use super::{Run, StageError};
 
 /// Samples `samples` as `arm` says, with `thresholds` where its mask asks for some. Every arm of a plan starts from the same `x_T` and class.
@@ -30,18 +31,9 @@ pub(super) fn run_batch(
         return Err(StageError::Absent { what: "guidance rule in an arm" });
     };
     let spec = model.denoiser.spec().clone();
-    let labels = spec.n_classes.map(|n| initial_labels(run.plan.seed, samples, n));
-    let states = initial_states(run.plan.seed, samples, spec.shape);
+    let starts = Starts::from_noise(run.plan.seed, samples, &spec);
     let stop = stop_before_step(run);
-    let request = BatchRequest {
-        seed: run.plan.seed,
-        samples,
-        labels: labels.as_deref(),
-        x: states.view(),
-        start: StepIndex(0),
-        max_batch: options.batch_size,
-        before_step: Some(&stop),
-    };
+    let request = starts.request(options.batch_size, &stop);
     let mut sampler = build::sampler(&arm.sampler, &model.schedule, &spec)?;
     let mut measured = build::guidance((rule, thresholds), &arm.sampler, (&model.schedule, &spec))?
         .map(|inner| Measured { inner, moved: vec![0.0; samples.len()] });

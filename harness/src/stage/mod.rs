@@ -30,6 +30,7 @@ pub mod report_reconstruction;
 pub mod run;
 pub mod shelf;
 mod side_by_side;
+pub mod starts;
 pub mod statistics;
 pub mod stop;
 #[cfg(test)]

@@ -18,8 +18,9 @@ use crate::units::{Nfe, SampleId, StepIndex, Timestep};
 use super::arm::{ArmBatch, stop_before_step};
 use super::build::{self, OpenModel};
 use super::generate::GenerateOptions;
+use super::starts::Starts;
 use super::statistics::StatisticsError;
-use super::trajectory::{BatchRequest, noised_references, run_batch_watched};
+use super::trajectory::run_batch_watched;
 use super::{Run, StageError};
 
 /// Reconstructs the images of `samples` as `arm` says.
@@ -41,17 +42,9 @@ pub(super) fn run_batch(
     let n_steps = sampler.n_steps();
     let start = StepIndex(n_steps / 2);
     let point = noised_at(*noise, sampler.point(start), &model.schedule, n_steps);
-    let states = noised_references(&point, &x0, (run.plan.seed, samples));
+    let starts = Starts::from_images((run.plan.seed, samples), &x0, (&point, start));
     let stop = stop_before_step(run);
-    let request = BatchRequest {
-        seed: run.plan.seed,
-        samples,
-        labels: None,
-        x: states.view(),
-        start,
-        max_batch: options.batch_size,
-        before_step: Some(&stop),
-    };
+    let request = starts.request(options.batch_size, &stop);
     let absent = build::not_applicable(run.plan, &spec);
     let mut built = build::applicable(estimators, &absent)?;
     let mut sums = MapSums::new(built.iter().map(|estimator| estimator.name()), *late);

@@ -3,11 +3,10 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use ndarray::{Array2, Array3, Array4, ArrayRef4, ArrayView4, Axis, Zip};
+use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Zip};
 
 use crate::guidance::Guidance;
 use crate::model::{ModelError, Network};
-use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal, uniform_below};
 use crate::sampler::{Sampler, StepPoint};
 use crate::uncertainty::{
     Estimator, GroupEstimate, StepContext, Window, epsilon_in_batches, estimate_group, per_image,
@@ -72,44 +71,6 @@ pub struct MethodOutcome {
     pub nfe: Nfe,
     /// Its share of the time inside the network.
     pub network_time: Duration,
-}
-
-/// `x_T ~ N(0, I)`, one row a sample: `[b, c, h, w]`.
-pub fn initial_states(seed: u64, samples: &[SampleId], shape: [usize; 3]) -> Array4<f32> {
-    let [c, h, w] = shape;
-    let mut states = Array4::zeros((samples.len(), c, h, w));
-    let mut noise = vec![0.0; c * h * w];
-    for (row, sample) in states.axis_iter_mut(Axis(0)).zip(samples) {
-        let purpose = Purpose::Initial;
-        let key = NoiseKey { seed, purpose, sample: *sample, step: 0, draw: 0 };
-        standard_normal(key, &mut noise);
-        row.into_iter().zip(&noise).for_each(|(value, z)| *value = *z);
-    }
-    states
-}
-
-/// One uniform class a sample; empty where there is no class.
-pub fn initial_labels(seed: u64, samples: &[SampleId], n_classes: u32) -> Vec<ClassLabel> {
-    let label = |sample: &SampleId| {
-        let purpose = Purpose::Label;
-        uniform_below(NoiseKey { seed, purpose, sample: *sample, step: 0, draw: 0 }, n_classes)
-    };
-    let samples = if n_classes == 0 { &[] } else { samples };
-    samples.iter().map(|sample| ClassLabel(label(sample))).collect()
-}
-
-/// Reference images noised to a place on the trajectory: `x_t = a_t x_0 + s_t n`, with the `n` that
-/// [`initial_states`] gives to the sample. `x0` is `[b, c, h, w]` in the model's range.
-pub fn noised_references(
-    point: &StepPoint,
-    x0: &ArrayRef4<f32>,
-    (seed, samples): (u64, &[SampleId]),
-) -> Array4<f32> {
-    let (_, c, h, w) = x0.dim();
-    let (a, s) = (point.a(), point.s());
-    let mut states = initial_states(seed, samples, [c, h, w]);
-    states.zip_mut_with(x0, |n, x0| *n = nearest_f32(a * f64::from(*x0) + s * f64::from(*n)));
-    states
 }
 
 /// Samples a batch, asks every estimator at the steps of its window, and lets `guidance` rewrite the

@@ -1,6 +1,6 @@
 //! The exact denoiser of a mixture of Gaussians: a network whose Jacobian is not constant.
 
-use ndarray::{Array2, Array3, Array4, ArrayRef3, ArrayView4, Axis, Zip};
+use ndarray::{Array3, Array4, ArrayRef3, ArrayView4, Axis, Zip};
 
 use super::{checked_levels, expect_shape, refused};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
@@ -116,19 +116,6 @@ impl Denoiser for MixtureDenoiser {
             });
         }
         Ok(out)
-    }
-
-    fn epsilon_dropout(
-        &mut self,
-        _input: NetworkInput<'_>,
-        _masks: &Array2<u8>,
-        _p: f32,
-    ) -> Result<Array4<f32>, ModelError> {
-        Err(ModelError::NotApplicable {
-            method: "mc_dropout",
-            model: self.spec.name.clone(),
-            reason: "a mixture in closed form has no dropout".to_owned(),
-        })
     }
 
     fn epsilon_vjp(

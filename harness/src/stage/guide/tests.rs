@@ -214,20 +214,24 @@ scales:
 fn the_shipped_network_guided_twice_gives_the_same_bits() {
     let bench = Bench::of(&shipped());
     let stop = Stop::default();
-    let digests = |name: &str, networks: usize| -> Vec<String> {
+    let digests = |name: &str, networks: usize, memory: Option<u64>| -> Vec<String> {
+        let runtime = RuntimeOptions { memory, ..RuntimeOptions::default() };
+        let open = || models::open_model(&bench.experiment, "smoke", &runtime);
         let run = bench.run(name, Shard::whole(), &stop);
         let networks = NonZeroUsize::new(networks).unwrap();
         let options = GenerateOptions { networks, ..Bench::options(2) };
-        thresholds(&run, options, &mut || bench.open()).unwrap();
-        generate(&run, options, &mut || bench.open()).unwrap();
+        thresholds(&run, options, &mut || open()).unwrap();
+        generate(&run, options, &mut || open()).unwrap();
         let id = run.layout.stage_id(StageName::Generate);
         let part = |block| run.layout.part(StageName::Generate, block);
         let claims = bench.plan.blocks().map(|block| part::claims(&part(block.id), id).unwrap());
         claims.map(|claims| claims.content_sha256).collect()
     };
-    let first = digests("first", 1);
+    let first = digests("first", 1, None);
     assert_eq!(first.len(), 6);
-    assert_eq!(digests("second", 2), first);
+    assert_eq!(digests("second", 2, None), first);
+    // Memory for less than one image: one at a time, and the same bits.
+    assert_eq!(digests("narrow", 1, Some(1)), first);
     // The rules moved something: these are not three times the same images.
     assert!(first[0] != first[2] && first[2] != first[4], "{first:?}");
 }

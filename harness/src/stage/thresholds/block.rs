@@ -8,12 +8,13 @@ use crate::guidance::Guidance;
 use crate::model::{ModelError, Network};
 use crate::plan::SetBlock;
 use crate::store::maps::MapPart;
-use crate::units::{SampleId, StepIndex};
+use crate::units::SampleId;
 
 use super::super::arm::stop_before_step;
 use super::super::build::{self, OpenModel};
 use super::super::generate::GenerateOptions;
-use super::super::trajectory::{BatchRequest, initial_labels, initial_states, run_batch};
+use super::super::starts::Starts;
+use super::super::trajectory::run_batch;
 use super::super::{Run, StageError};
 
 /// Makes the maps of a block. Nothing is published.
@@ -56,18 +57,9 @@ fn record(
     (set, samples): (&SetBlock, &[SampleId]),
 ) -> Result<(Vec<Array4<f32>>, f64), StageError> {
     let spec = model.denoiser.spec().clone();
-    let labels = spec.n_classes.map(|n| initial_labels(run.plan.seed, samples, n));
-    let states = initial_states(run.plan.seed, samples, spec.shape);
+    let starts = Starts::from_noise(run.plan.seed, samples, &spec);
     let stop = stop_before_step(run);
-    let request = BatchRequest {
-        seed: run.plan.seed,
-        samples,
-        labels: labels.as_deref(),
-        x: states.view(),
-        start: StepIndex(0),
-        max_batch: options.batch_size,
-        before_step: Some(&stop),
-    };
+    let request = starts.request(options.batch_size, &stop);
     let mut sampler = build::sampler(&set.set.sampler, &model.schedule, &spec)?;
     let mut recorder = build::recorder(&set.set);
     let mut network = Network::new(model.denoiser.as_mut());

@@ -5,6 +5,7 @@ use crate::model::analytic::{GaussianDenoiser, MixtureDenoiser};
 use crate::model::{Denoiser, DenoiserSpec, NetworkInput};
 use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar};
 use crate::schedule::{NoiseSchedule, TimestepGrid};
+use crate::stage::starts::{initial_labels, initial_states, noised_references};
 use crate::uncertainty::{CenteredVariance, McDropout, MeanSquaredEpsilon, SampleVariance};
 
 const SEED: u64 = 2024;
@@ -234,23 +235,6 @@ impl Denoiser for Broken {
             epsilon[[0, 0, 0, 0]] = f32::NAN;
         }
         Ok(epsilon)
-    }
-
-    fn epsilon_dropout(
-        &mut self,
-        input: NetworkInput<'_>,
-        masks: &Array2<u8>,
-        p: f32,
-    ) -> Result<Array4<f32>, ModelError> {
-        self.0.epsilon_dropout(input, masks, p)
-    }
-
-    fn epsilon_vjp(
-        &mut self,
-        input: NetworkInput<'_>,
-        cotangent: ArrayView4<'_, f32>,
-    ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
-        self.0.epsilon_vjp(input, cotangent)
     }
 }
 
