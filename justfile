@@ -40,9 +40,13 @@ reproduce-table3 scale=scale: (reproduce "table3-cifar10" scale)
 [group('run')]
 reproduce-thresholds scale=scale: (reproduce "thresholds-cifar10" scale)
 
+# Is there a strength at which guidance helps? Weak steps, up and down (CIFAR-10)
+[group('run')]
+reproduce-strength scale=scale: (reproduce "strength-cifar10" scale)
+
 # Every table and figure that exists so far
 [group('run')]
-reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-thresholds scale)
+reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-thresholds scale) (reproduce-strength scale)
 
 # Any experiment of experiments/, by name
 [group('run')]
@@ -51,7 +55,7 @@ reproduce experiment scale=scale: (setup device) build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke")
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke")
 
 # Tables and plots again, from finished parts
 [group('run')]

@@ -277,3 +277,21 @@ fn the_shipped_threshold_experiment_is_good() {
     let experiment = Experiment::read(&path).unwrap();
     assert_eq!(experiment.scales["paper"].n_threshold_images, Some(10_000));
 }
+
+#[test]
+fn every_shipped_experiment_is_good_at_its_three_scales() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml");
+        if is_yaml && !path.ends_with("assets.yaml") {
+            let experiment = Experiment::read(&path).unwrap_or_else(|error| panic!("{error}"));
+            let scales: Vec<&str> = experiment.scales.keys().map(String::as_str).collect();
+            assert_eq!(scales, ["mini", "paper", "smoke"], "{}", path.display());
+            assert_eq!(path.file_stem().unwrap().to_str(), Some(experiment.name.as_str()));
+            names.push(experiment.name);
+        }
+    }
+    assert!(names.len() >= 5, "{names:?}");
+}
