@@ -9,6 +9,7 @@
 use std::error::Error;
 use std::fs::{OpenOptions, read_to_string};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -262,11 +263,10 @@ fn measure(case: &Case) -> Answer<Vec<Value>> {
     let mut memory = Vec::new();
     for graph in &graphs {
         let names = Names { x: Some("sample"), output: Some(graph.outputs[0]) };
-        // Shapes are probed with one row and with two, which are no whole image of a fused graph: it has no estimate.
         let is_fused = graph.outputs.contains(&fused::GRADIENT);
-        let estimated = (!is_fused)
-            .then(|| memory::bytes_per_image(&graph.model, names, &runner))
-            .transpose()?;
+        let rows = if is_fused { N_DRAWS } else { 1 };
+        let image = NonZeroUsize::new(rows).ok_or("an image has no rows")?;
+        let estimated = memory::bytes_per_image(&graph.model, names, image, &runner)? / rows;
         memory.push((estimated, measured_memory(graph, case)?));
     }
     let [plain, product, guide] = &graphs;
