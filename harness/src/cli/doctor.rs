@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::answer::Context;
 use super::arguments::DoctorOptions;
 use super::error::CliError;
+use super::memory;
 use super::session::runtime as runtime_options;
 use crate::config::ExtractorYaml;
 use crate::exit::Exit;
@@ -30,6 +32,11 @@ pub(super) fn run(options: &DoctorOptions, context: Context) -> Result<Exit, Cli
             what: "cores",
             ok: true,
             detail: std::thread::available_parallelism().map_or(0, usize::from).to_string(),
+        },
+        Finding {
+            what: "memory",
+            ok: true,
+            detail: format!("{} free", ByteSize(memory::free_bytes()).display().iec()),
         },
     ];
     let text: Vec<String> = findings

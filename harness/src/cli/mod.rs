@@ -8,6 +8,7 @@ mod error;
 mod extractor;
 mod gc;
 mod graph;
+mod memory;
 mod metric;
 mod model;
 mod progress;

@@ -1,11 +1,13 @@
 //! `dubench model inspect`.
 
+use std::num::NonZeroUsize;
+
 use super::answer::Context;
 use super::arguments::{InspectOptions, ModelCommand};
 use super::error::CliError;
 use super::session::runtime;
 use crate::exit::Exit;
-use crate::model::bundle::{PortSummary, Summary, inspect};
+use crate::model::bundle::{Gradients, PortSummary, Summary, inspect};
 
 pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliError> {
     let ModelCommand::Inspect(options) = command;
@@ -16,7 +18,9 @@ pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliE
 
 fn summary(options: &InspectOptions) -> Result<Summary, CliError> {
     let runtime = runtime(&options.device, options.device.batch.unwrap_or(32))?;
-    Ok(inspect(&options.bundle, &runtime)?)
+    let gradients =
+        if options.gradients { Gradients::Derive { n_draws: Vec::new() } } else { Gradients::None };
+    Ok(inspect(&options.bundle, &runtime, &gradients)?)
 }
 
 fn text(summary: &Summary) -> String {
@@ -24,6 +28,13 @@ fn text(summary: &Summary) -> String {
         (Some(len), _) => format!("applicable, {len} mask elements an image"),
         (None, Some(reason)) => format!("not applicable: {reason}"),
         (None, None) => "not applicable".to_owned(),
+    };
+    let kilobytes = |bytes: NonZeroUsize| format!("{} KB an image of a call", bytes.get() / 1000);
+    let memory = summary.memory.forward.map_or("not known".to_owned(), kilobytes);
+    let gradients = match (&summary.memory.vjp, &summary.gradient_reason) {
+        (_, Some(reason)) => format!("not applicable: {reason}"),
+        (Some(bytes), None) => format!("applicable, {}", kilobytes(*bytes)),
+        (None, None) => "not looked for (--gradients)".to_owned(),
     };
     let test = &summary.self_test;
     let invariance = if test.is_invariant() {
@@ -36,7 +47,7 @@ fn text(summary: &Summary) -> String {
     };
     let classes = summary.n_classes.map_or("unconditional".to_owned(), |n| format!("{n} classes"));
     format!(
-        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  MC-Dropout  {dropout}\n  self-test   {invariance}\n  files       {} checked by SHA-256",
+        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {invariance}\n  files       {} checked by SHA-256",
         summary.name,
         summary.shape,
         summary.prediction,

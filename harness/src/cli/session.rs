@@ -6,6 +6,7 @@ use std::path::Path;
 use super::answer::Context;
 use super::arguments::{DeviceOptions, RunOptions};
 use super::error::CliError;
+use super::memory;
 use super::progress::TerminalProgress;
 use super::signal;
 use crate::config::Experiment;
@@ -39,6 +40,7 @@ impl Session {
         let weights = models::weight_bytes(&experiment, &options.scale)?;
         let networks = networks(&options.device, &runtime, weights)?;
         runtime.threads = (runtime.threads / networks).max(1);
+        runtime.memory = runtime.memory.map(|bytes| bytes / networks.get() as u64);
         let generate =
             GenerateOptions { batch_size: positive(batch)?, networks, threads: runtime.threads };
         Ok(Self {
@@ -77,7 +79,9 @@ pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOp
         return Err(CliError::option("--threads", "0", "at least 1"));
     }
     let micro_batch = positive(batch)?.get();
-    Ok(RuntimeOptions { device, threads, micro_batch, fallback: Fallback::Refuse, library: None })
+    let memory = memory::working_bytes(options.memory, device)?;
+    let fallback = Fallback::Refuse;
+    Ok(RuntimeOptions { device, threads, micro_batch, memory, fallback, library: None })
 }
 
 /// Weights of all networks that work side by side, at most, unless `--networks` asks for more.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::answer::Context;
@@ -104,6 +105,9 @@ fn run_options(options: &SubmitOptions) -> Vec<String> {
         [("--threads", device.threads), ("--networks", device.networks), ("--batch", device.batch)]
     {
         words.extend(value.map(|n| [option.to_owned(), n.to_string()]).into_iter().flatten());
+    }
+    if let Some(ByteSize(bytes)) = device.memory {
+        words.extend(["--memory".to_owned(), bytes.to_string()]);
     }
     words
 }

@@ -1,6 +1,7 @@
 //! Memory that a run of a graph needs for each image of its batch.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 
 use super::checks::{self, Names};
 use super::error::GraphError;
@@ -14,7 +15,8 @@ use super::types::element_types;
 
 /// Bytes of the values that are alive at once, at worst, for each image: what a micro-batch is
 /// chosen by. A gradient graph keeps the values of its forward part, so it needs several times more
-/// than the plain graph.
+/// than the plain graph. `rows` is how many rows of `x` make an image: the draws `M` of a fused
+/// variance gradient, 1 elsewhere.
 ///
 /// Why an estimate? The runtime may order nodes otherwise, work in place (then it needs less) and
 /// take scratch space for convolutions (then more); weights come on top.
@@ -24,12 +26,13 @@ use super::types::element_types;
 pub fn bytes_per_image(
     model: &Model,
     names: Names<'_>,
+    rows: NonZeroUsize,
     runner: &dyn Runner,
 ) -> Result<usize, GraphError> {
     checks::supported(model)?;
     let interface = checks::interface(model, names)?;
     let model = fold(model.clone())?;
-    let shapes = Shapes::probe(&model, &interface.x, runner)?;
+    let shapes = Shapes::probe_images(&model, (&interface.x, rows.get()), runner)?;
     let types = element_types(&model);
     let size = |name: &str| {
         let element = types.get(name).copied().unwrap_or(ElementType::F32);
@@ -86,18 +89,20 @@ fn is_view(node: &NodeProto) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::bytes_per_image;
     use crate::graph::golden::Golden;
     use crate::graph::testing::{GraphUnderTest, runner};
     use crate::graph::vjp::{Options, vjp};
-    use crate::graph::{Model, Names};
+    use crate::graph::{ConvGradient, Model, Names, fused};
 
     fn bytes(model: &Model) -> usize {
         let names = Names {
             x: Some(&model.inputs()[0].name.clone()),
             output: Some(&model.outputs()[0].name.clone()),
         };
-        bytes_per_image(model, names, &runner()).unwrap()
+        bytes_per_image(model, names, NonZeroUsize::MIN, &runner()).unwrap()
     }
 
     #[test]
@@ -118,6 +123,20 @@ mod tests {
             .node("Exp", &["a"], &["b"], vec![])
             .node("Add", &["b", "x"], &["y"], vec![]);
         assert_eq!(bytes(&skip.model()), 3 * 24);
+    }
+
+    #[test]
+    fn an_image_of_several_rows_needs_as_much_as_they_do() {
+        let plain = Golden::read("ddpm_dynamo_20").model;
+        let options =
+            fused::Options { names: Names::default(), conv: ConvGradient::default(), n_draws: 3 };
+        let derived = fused::variance_gradient(&plain, options, &runner()).unwrap();
+        let names = Names { x: Some("sample"), output: Some(fused::VARIANCE) };
+        let three = NonZeroUsize::new(3).unwrap();
+        let image = bytes_per_image(&derived, names, three, &runner()).unwrap();
+        let row = bytes(&vjp(&plain, Options::default(), &runner()).unwrap());
+        // The same values of three rows, without a cotangent that comes from outside.
+        assert!((2 * row..4 * row).contains(&image), "{image} and {row}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Damaged models: refused or read, never a panic. Models that no pass can take: refused by all, before any work.
 
+use std::num::NonZeroUsize;
+
 use super::Model;
 use super::golden::Golden;
 use super::proto::{GraphProto, Opaque, TypeProto};
@@ -125,7 +127,7 @@ fn refusals(model: &Model) -> Vec<(&'static str, GraphError)> {
         ("variance-gradient", fused::variance_gradient(model, how, &NeverAsked).map(drop)),
         ("tap", tap::tap(model, None).map(drop)),
         ("last-layer-variance", last_layer::with_variance(model, None, variance).map(drop)),
-        ("memory", memory::bytes_per_image(model, names, &NeverAsked).map(drop)),
+        ("memory", memory::bytes_per_image(model, names, NonZeroUsize::MIN, &NeverAsked).map(drop)),
     ];
     // Another operator in the place of the dropout leaves none, which is a refusal of its own.
     if model.graph().node[0].op_type == "Dropout" {

@@ -48,7 +48,16 @@ impl Shapes {
     /// [`GraphError::Interface`] where an input's shape leaves more than the batch open,
     /// [`GraphError::Runtime`] where the runtime does not take the model.
     pub(crate) fn probe(model: &Model, x: &str, runner: &dyn Runner) -> Result<Self, GraphError> {
-        let feeds = feeds(model, x)?;
+        Self::probe_images(model, (x, 1), runner)
+    }
+
+    /// As [`Self::probe`], of a graph that takes `rows` rows of `x` for each image.
+    pub(crate) fn probe_images(
+        model: &Model,
+        (x, rows): (&str, usize),
+        runner: &dyn Runner,
+    ) -> Result<Self, GraphError> {
+        let feeds = feeds(model, (x, rows))?;
         let types = element_types(model);
         let mut probe = model.clone();
         let outputs = expose(&mut probe, &types);
@@ -220,7 +229,7 @@ impl Drop for Scratch {
 }
 
 /// Inputs of both runs: every value differs between them, so that only true constants stay.
-fn feeds(model: &Model, x: &str) -> Result<Vec<Feeds>, GraphError> {
+fn feeds(model: &Model, (x, rows): (&str, usize)) -> Result<Vec<Feeds>, GraphError> {
     let inputs = model.inputs();
     let batch = inputs
         .iter()
@@ -232,8 +241,9 @@ fn feeds(model: &Model, x: &str) -> Result<Vec<Feeds>, GraphError> {
         .iter()
         .enumerate()
         .map(|(run, &n)| {
-            let feed =
-                |port: &Port| Ok((port.name.clone(), feed(model, port, batch.as_ref(), run, n)?));
+            let feed = |port: &Port| {
+                Ok((port.name.clone(), feed(model, port, batch.as_ref(), run, n * rows)?))
+            };
             inputs.iter().map(feed).collect()
         })
         .collect()

@@ -1,9 +1,10 @@
 //! What a bundle is and can do, for people and for `--format json`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::{files, open};
+use super::{Gradients, files, open};
 use crate::config::ScheduleConfig;
 use crate::config::model_yaml::MODEL_FILE;
 use crate::model::onnx::session::Port;
@@ -48,6 +49,10 @@ pub struct Summary {
     pub dropout_p: Option<f32>,
     /// Why MC-Dropout is not applicable.
     pub dropout_reason: Option<String>,
+    /// Bytes that one more image adds to a call, as far as they can be told.
+    pub memory: MemoryPerImage,
+    /// Why gradients are not applicable; null where they are, and where nobody asked.
+    pub gradient_reason: Option<String>,
     /// What the self-test measured.
     pub self_test: SelfTestReport,
     /// File name to SHA-256, all checked.
@@ -56,17 +61,36 @@ pub struct Summary {
     pub provenance: BTreeMap<String, serde_json::Value>,
 }
 
-/// Opens the bundle in `folder` and tells what it is.
+/// Bytes of working values for each image of a call; null where they cannot be told, or nobody asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct MemoryPerImage {
+    /// Predictions.
+    pub forward: Option<NonZeroUsize>,
+    /// Vector-Jacobian products.
+    pub vjp: Option<NonZeroUsize>,
+}
+
+/// Opens the bundle in `folder` and tells what it is. `gradients` asks whether it has some, which means to derive them.
 ///
 /// # Errors
-/// As [`super::open_bundle`].
-pub fn inspect(folder: &Path, options: &RuntimeOptions) -> Result<Summary, ModelError> {
+/// As [`super::open_bundle_with`].
+pub fn inspect(
+    folder: &Path,
+    options: &RuntimeOptions,
+    gradients: &Gradients,
+) -> Result<Summary, ModelError> {
     let model = open::describe(folder)?;
     let files = files::check(folder, &model)?;
     let schedule = open::schedule(&model.schedule)
         .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
     let mut denoiser = open::denoiser(folder, &model, &schedule, options)?;
+    if let Gradients::Derive { n_draws } = gradients {
+        denoiser = open::with_gradients(denoiser, (folder, &model), n_draws, options)?;
+    }
+    let asked = *gradients != Gradients::None;
     let self_test = self_test::run(&mut denoiser)?;
+    let (forward, digest) = open::forward(folder, &model);
+    let memory = denoiser.memory_per_image((&forward, digest), options)?;
     let spec = denoiser.spec().clone();
     Ok(Summary {
         name: model.name,
@@ -81,6 +105,8 @@ pub fn inspect(folder: &Path, options: &RuntimeOptions) -> Result<Summary, Model
         dropout_mask_len: spec.dropout_mask_len,
         dropout_p: spec.dropout_p,
         dropout_reason: denoiser.dropout_unavailable(),
+        memory: MemoryPerImage { forward: memory.forward, vjp: memory.vjp },
+        gradient_reason: denoiser.gradient_unavailable().filter(|_| asked),
         self_test,
         files,
         provenance: model.provenance,

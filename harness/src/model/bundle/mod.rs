@@ -6,5 +6,5 @@ mod open;
 #[cfg(test)]
 mod tests;
 
-pub use inspect::{PortSummary, Summary, inspect};
+pub use inspect::{MemoryPerImage, PortSummary, Summary, inspect};
 pub use open::{Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_with};

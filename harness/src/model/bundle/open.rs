@@ -1,7 +1,7 @@
 //! From a folder to a denoiser and a decoder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::files;
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
@@ -123,6 +123,13 @@ pub fn open_bundle_with(
         SelfTest::Run => Some(self_test::run(&mut denoiser)?),
         SelfTest::Skip => None,
     };
+    // Where rows depend on their batch, its size moves digits: memory must not choose it.
+    if let Some(memory) = options.memory
+        && report.is_some_and(|report| report.is_invariant())
+    {
+        let (path, digest) = forward(folder, &model);
+        denoiser.fit_into(memory, (&path, digest), options)?;
+    }
     let runtime = environment::runtime(options.library.as_deref())?;
     let provenance = Provenance {
         name: model.name,
@@ -194,9 +201,15 @@ pub(super) fn denoiser(
     })
 }
 
+/// File of the forward graph and its digest.
+pub(super) fn forward<'a>(folder: &Path, model: &'a ModelYaml) -> (PathBuf, &'a str) {
+    let name = &model.graphs.denoiser.file;
+    (folder.join(name), model.files.get(name).map_or("", |file| file.sha256.as_str()))
+}
+
 /// Adds the gradient graphs. The fused one is made where the output is `epsilon_hat` itself: elsewhere its variance
 /// is another number.
-fn with_gradients(
+pub(super) fn with_gradients(
     denoiser: OnnxDenoiser,
     (folder, model): (&Path, &ModelYaml),
     n_draws: &[u32],

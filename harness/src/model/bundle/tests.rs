@@ -1,12 +1,13 @@
 //! Bundles made of the tiny graphs, whole and broken in every way that a user may meet.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
 
 use super::files::sha256_file;
-use super::{Opened, SelfTest, inspect, open_bundle};
+use super::{Gradients, Opened, SelfTest, inspect, open_bundle};
 use crate::exit::{Exit, Exits};
 use crate::model::onnx::RuntimeOptions;
 use crate::model::{Denoiser, ModelError, NetworkInput};
@@ -102,9 +103,22 @@ fn a_train_graph_gives_dropout() {
 fn a_train_graph_without_dropout_is_a_reason_and_no_error() {
     let body = format!("{PLAIN}  train: {{file: quarter.onnx}}\n");
     let folder = bundle(&body, &["quarter.onnx"]);
-    let summary = inspect(folder.path(), &RuntimeOptions::default()).unwrap();
+    let summary = inspect(folder.path(), &RuntimeOptions::default(), &Gradients::None).unwrap();
     let reason = summary.dropout_reason.unwrap();
     assert!(reason.contains("no Dropout node"), "{reason}");
+}
+
+#[test]
+fn memory_picks_the_batch_only_where_rows_do_not_depend_on_it() {
+    let options = RuntimeOptions { memory: Some(800), ..RuntimeOptions::default() };
+    let fits = |name: &str| {
+        let folder = bundle(&PLAIN.replace("quarter.onnx", name), &[name]);
+        let opened = open_bundle(folder.path(), &options, SelfTest::Run);
+        opened.unwrap_or_else(|error| panic!("{error}")).denoiser.fits().forward
+    };
+    // 388 bytes an image.
+    assert_eq!(fits("quarter.onnx"), NonZeroUsize::new(2));
+    assert_eq!(fits("mixes_the_batch.onnx"), None);
 }
 
 #[test]
@@ -138,7 +152,7 @@ fn latents_are_scaled_decoded_and_not_clipped() {
 #[test]
 fn inspection_serialises() {
     let folder = bundle(PLAIN, &["quarter.onnx"]);
-    let summary = inspect(folder.path(), &RuntimeOptions::default()).unwrap();
+    let summary = inspect(folder.path(), &RuntimeOptions::default(), &Gradients::None).unwrap();
     let json = serde_json::to_value(&summary).unwrap();
     assert_eq!(json["inputs"][0]["name"], "sample");
     assert_eq!(json["inputs"][0]["dims"], serde_json::json!([null, 3, 4, 4]));

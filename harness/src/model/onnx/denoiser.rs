@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, Array4, ArrayView4, Axis as Dimension, Ix4, aview0, s};
+use ndarray::{Array2, Array4, ArrayView4, aview0, s};
 use ort::value::TensorElementType;
 
-use super::conversion::{Line, add_direct, output_cotangent, to_epsilon};
+use super::conversion::{add_direct, output_cotangent, to_epsilon};
 use super::derive::{DropoutGraph, VarianceGradientGraph, VjpGraph};
+use super::fit::{PerGraph, at_most};
 use super::lazy::{LazySession, Method};
 use super::ports::{self, Axis};
+use super::rows::{check_call, check_draws, check_masks, fit_channels, prediction, rows};
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
 use crate::config::Prediction;
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
@@ -39,9 +41,9 @@ pub struct DenoiserParts {
 
 /// Element types that the graph chose for its two index inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct IndexTypes {
-    t: TensorElementType,
-    y: Option<TensorElementType>,
+pub(super) struct IndexTypes {
+    pub(super) t: TensorElementType,
+    pub(super) y: Option<TensorElementType>,
 }
 
 /// A denoiser in ONNX Runtime.
@@ -50,13 +52,15 @@ struct IndexTypes {
 /// into micro-batches. Dropout and gradients run on graphs of their own, opened on first use.
 #[derive(Debug)]
 pub struct OnnxDenoiser {
-    parts: DenoiserParts,
+    pub(super) parts: DenoiserParts,
     types: IndexTypes,
     session: OnnxSession,
-    dropout: LazySession<DropoutGraph>,
-    vjp: LazySession<VjpGraph>,
-    fused: Vec<LazySession<VarianceGradientGraph>>,
-    micro_batch: usize,
+    pub(super) dropout: LazySession<DropoutGraph>,
+    pub(super) vjp: LazySession<VjpGraph>,
+    pub(super) fused: Vec<LazySession<VarianceGradientGraph>>,
+    pub(super) micro_batch: usize,
+    /// Images a call that memory holds.
+    pub(super) fits: PerGraph,
 }
 
 impl OnnxDenoiser {
@@ -83,6 +87,7 @@ impl OnnxDenoiser {
             vjp: LazySession::missing(vjp, options),
             fused: Vec::new(),
             micro_batch: options.micro_batch.max(1),
+            fits: PerGraph::default(),
             parts,
             types,
             session,
@@ -174,129 +179,6 @@ fn check(session: &OnnxSession, parts: &DenoiserParts) -> Result<IndexTypes, Mod
     Ok(IndexTypes { t: t.dtype, y: y.map(|y| y.dtype) })
 }
 
-/// Index inputs of one micro-batch, in the element types of the graph.
-struct Indices {
-    t: Index,
-    y: Option<Index>,
-}
-
-enum Index {
-    I64(Array1<i64>),
-    I32(Array1<i32>),
-    F32(Array1<f32>),
-}
-
-impl Index {
-    fn new(values: impl Iterator<Item = u32>, dtype: TensorElementType) -> Self {
-        match dtype {
-            TensorElementType::Float32 => Self::F32(values.map(|v| v as f32).collect()),
-            TensorElementType::Int32 => {
-                Self::I32(values.map(|v| i32::try_from(v).unwrap_or(i32::MAX)).collect())
-            }
-            _ => Self::I64(values.map(i64::from).collect()),
-        }
-    }
-
-    fn feed(&self) -> Feed<'_> {
-        match self {
-            Self::I64(values) => Feed::I64(values.view().into_dyn()),
-            Self::I32(values) => Feed::I32(values.view().into_dyn()),
-            Self::F32(values) => Feed::F32(values.view().into_dyn()),
-        }
-    }
-}
-
-/// One micro-batch: the rows `range` of a call.
-struct Rows<'a> {
-    x: ArrayView4<'a, f32>,
-    indices: Indices,
-    lines: Vec<Line>,
-}
-
-impl Rows<'_> {
-    fn feeds<'b>(&'b self, parts: &'b DenoiserParts) -> Vec<(&'b str, Feed<'b>)> {
-        let mut feeds = vec![
-            (parts.x.as_str(), Feed::F32(self.x.view().into_dyn())),
-            (parts.t.as_str(), self.indices.t.feed()),
-        ];
-        if let (Some(name), Some(y)) = (&parts.y, &self.indices.y) {
-            feeds.push((name, y.feed()));
-        }
-        feeds
-    }
-}
-
-fn rows<'a>(
-    parts: &DenoiserParts,
-    types: IndexTypes,
-    input: &NetworkInput<'a>,
-    range: Range<usize>,
-) -> Rows<'a> {
-    let t = &input.t[range.clone()];
-    let y = input.y.map(|y| &y[range.clone()]);
-    let lines = t.iter().map(|t| Line::at(parts.prediction, &parts.schedule, *t)).collect();
-    let t = Index::new(t.iter().map(|t| t.0 + parts.offset), types.t);
-    let y = y.zip(types.y).map(|(y, dtype)| Index::new(y.iter().map(|label| label.0), dtype));
-    let x = input.x.slice_move(s![range, .., .., ..]);
-    Rows { x, indices: Indices { t, y }, lines }
-}
-
-/// Refuses a call whose arrays do not fit the network or each other.
-fn check_call(parts: &DenoiserParts, input: &NetworkInput<'_>) -> Result<(), ModelError> {
-    let spec = &parts.spec;
-    let (n, [c, h, w]) = (input.x.shape()[0], spec.shape);
-    let shape = |input: &'static str, got: &[usize], expected: &[usize]| {
-        let (got, expected) = (got.to_vec(), expected.to_vec());
-        Err(ModelError::Shape { model: spec.name.clone(), input, got, expected })
-    };
-    if input.x.shape() != [n, c, h, w] {
-        return shape("x", input.x.shape(), &[n, c, h, w]);
-    }
-    if input.t.len() != n {
-        return shape("t", &[input.t.len()], &[n]);
-    }
-    let n_labels = input.y.map(<[_]>::len);
-    let expected_labels = parts.y.as_ref().map(|_| n);
-    if n_labels != expected_labels {
-        return shape("y", &[n_labels.unwrap_or(0)], &[expected_labels.unwrap_or(0)]);
-    }
-    let last = parts.schedule.last();
-    match input.t.iter().find(|t| **t > last) {
-        None => Ok(()),
-        Some(t) => Err(ModelError::Runtime {
-            context: spec.name.clone(),
-            message: format!("{t} lies past the last training time, {last}"),
-        }),
-    }
-}
-
-/// The first `c` channels of an answer `[n, c or 2 c, h, w]`.
-fn prediction(
-    parts: &DenoiserParts,
-    output: ndarray::ArrayD<f32>,
-    n: usize,
-) -> Result<Array4<f32>, ModelError> {
-    let [c, h, w] = parts.spec.shape;
-    let got = output.shape().to_vec();
-    let wrong = || ModelError::Runtime {
-        context: parts.spec.name.clone(),
-        message: format!(
-            "output `{}` has shape {got:?}, expected {:?}, or {} channels with learned variances",
-            parts.output,
-            [n, c, h, w],
-            2 * c
-        ),
-    };
-    let output = output.into_dimensionality::<Ix4>().map_err(|_| wrong())?;
-    if output.shape() == [n, c, h, w] {
-        return Ok(output);
-    }
-    if output.shape() != [n, 2 * c, h, w] {
-        return Err(wrong());
-    }
-    Ok(output.slice(s![.., ..c, .., ..]).to_owned())
-}
-
 fn micro_batches(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(size).map(move |start| start..(start + size).min(n))
 }
@@ -310,7 +192,7 @@ impl Denoiser for OnnxDenoiser {
         check_call(&self.parts, &input)?;
         let n = input.t.len();
         let mut epsilon = self.empty(n);
-        for range in micro_batches(n, self.micro_batch) {
+        for range in micro_batches(n, at_most(self.micro_batch, self.fits.forward)) {
             let rows = rows(&self.parts, self.types, &input, range.clone());
             let feeds = rows.feeds(&self.parts);
             let answer = self.session.run_one(&feeds, &self.parts.output)?;
@@ -334,7 +216,7 @@ impl Denoiser for OnnxDenoiser {
         let keep_scale = 1.0 / (1.0 - p);
         let [c, h, w] = self.parts.spec.shape;
         let mut epsilon = Array4::zeros((n, c, h, w));
-        for range in micro_batches(n, self.micro_batch) {
+        for range in micro_batches(n, at_most(self.micro_batch, self.fits.dropout)) {
             let rows = rows(&self.parts, self.types, &input, range.clone());
             let mut feeds = rows.feeds(&self.parts);
             let masks = masks.slice(s![range.clone(), ..]);
@@ -365,7 +247,7 @@ impl Denoiser for OnnxDenoiser {
         }
         let mut epsilon = Array4::zeros(input.x.dim());
         let mut jtv = epsilon.clone();
-        for range in micro_batches(input.t.len(), self.micro_batch) {
+        for range in micro_batches(input.t.len(), at_most(self.micro_batch, self.fits.vjp)) {
             let rows = rows(&self.parts, self.types, &input, range.clone());
             let v = cotangent.slice(s![range.clone(), .., .., ..]);
             let fed = fit_channels(session, &graph.cotangent, output_cotangent(&v, &rows.lines));
@@ -398,7 +280,8 @@ impl Denoiser for OnnxDenoiser {
         let [c, h, w] = self.parts.spec.shape;
         let mut variance = Array4::zeros((rows_in / draws, c, h, w));
         let mut gradient = variance.clone();
-        let samples = (self.micro_batch / draws).max(1);
+        let fits = self.fits.fused.get(&n_draws).copied();
+        let samples = at_most((self.micro_batch / draws).max(1), fits);
         for range in micro_batches(rows_in / draws, samples) {
             let rows =
                 rows(&self.parts, self.types, &input, range.start * draws..range.end * draws);
@@ -410,49 +293,4 @@ impl Denoiser for OnnxDenoiser {
         }
         Ok(Some((variance, gradient)))
     }
-}
-
-fn check_draws(parts: &DenoiserParts, n_rows: usize, n_draws: usize) -> Result<(), ModelError> {
-    if n_rows.is_multiple_of(n_draws) {
-        return Ok(());
-    }
-    Err(ModelError::Runtime {
-        context: parts.spec.name.clone(),
-        message: format!("{n_rows} rows are no whole number of samples of {n_draws} draws"),
-    })
-}
-
-fn check_masks(
-    parts: &DenoiserParts,
-    masks: &Array2<u8>,
-    (n, mask_len): (usize, usize),
-    p: f32,
-) -> Result<(), ModelError> {
-    if masks.dim() != (n, mask_len) {
-        return Err(ModelError::Shape {
-            model: parts.spec.name.clone(),
-            input: "masks",
-            got: masks.shape().to_vec(),
-            expected: vec![n, mask_len],
-        });
-    }
-    if (0.0..1.0).contains(&p) {
-        return Ok(());
-    }
-    Err(ModelError::Runtime {
-        context: parts.spec.name.clone(),
-        message: format!("the dropout probability is {p}, expected a number in [0, 1)"),
-    })
-}
-
-/// Learned-variance channels get a cotangent of zero: they are no part of `epsilon_hat`.
-fn fit_channels(session: &OnnxSession, name: &str, cotangent: Array4<f32>) -> Array4<f32> {
-    let (n, c, h, w) = cotangent.dim();
-    let port = session.inputs().iter().find(|port| port.name == name);
-    let declared = port.and_then(|port| port.dims.get(1).copied().flatten());
-    if declared != Some(2 * c) {
-        return cotangent;
-    }
-    let zeros = Array4::zeros((n, c, h, w));
-    ndarray::concatenate![Dimension(1), cotangent, zeros]
 }

@@ -1,5 +1,6 @@
 //! Denoisers on the tiny graphs of `scripts/golden/tiny_onnx.py`, whose answers are known.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array4, s};
@@ -7,6 +8,7 @@ use ndarray::{Array2, Array4, s};
 use super::derive::{VjpGraph, dropout_graph};
 use super::{DenoiserParts, GraphSource, OnnxDenoiser, RuntimeOptions, self_test};
 use crate::config::Prediction;
+use crate::model::bundle::files::sha256_file;
 use crate::model::{Denoiser, DenoiserSpec, ModelError, Network, NetworkInput};
 use crate::schedule::NoiseSchedule;
 use crate::units::{ClassLabel, NfeKind, Timestep};
@@ -293,4 +295,33 @@ fn rows_do_not_depend_on_the_micro_batch() {
     };
     assert_eq!(ask(1), ask(7));
     assert_eq!(ask(3).slice(s![5, .., .., ..]), ask(64).slice(s![5, .., .., ..]));
+}
+
+#[test]
+fn memory_picks_how_many_images_go_into_a_call_and_changes_no_bit() {
+    let options = RuntimeOptions { micro_batch: 5, ..RuntimeOptions::default() };
+    let (path, vjp) = (tiny("quarter"), tiny("quarter_vjp"));
+    let graph = VjpGraph { path: vjp, cotangent: "cotangent".to_owned(), jtv: "jtv".to_owned() };
+    let mut denoiser = OnnxDenoiser::open(GraphSource::File(&path), parts(), &options)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .with_vjp(Ok(graph));
+    let digest = sha256_file(&path).unwrap();
+    let forward = (path.as_path(), digest.as_str());
+    let bytes = denoiser.memory_per_image(forward, &options).unwrap();
+    // A state of 48 floats, a time of four bytes and a prediction; a cotangent besides, and the state is gone when the product comes.
+    assert_eq!(bytes.forward, NonZeroUsize::new(192 + 4 + 192));
+    assert_eq!(bytes.vjp, NonZeroUsize::new(192 + 4 + 192 + 192));
+    let (x, t) = (states(5), times(&[1, 2, 3, 4, 5]));
+    let ask = |denoiser: &mut OnnxDenoiser| {
+        let input = NetworkInput { x: x.view(), t: &t, y: None };
+        denoiser.epsilon_vjp(input, x.view()).unwrap()
+    };
+    let whole = ask(&mut denoiser);
+    for (memory, forward_fits, vjp_fits) in [(3 * 388, 3, 2), (1, 1, 1), (7760, 20, 13)] {
+        denoiser.fit_into(memory, forward, &options).unwrap();
+        let fits = denoiser.fits();
+        assert_eq!(fits.forward, NonZeroUsize::new(forward_fits), "{memory}");
+        assert_eq!(fits.vjp, NonZeroUsize::new(vjp_fits), "{memory}");
+        assert_eq!(ask(&mut denoiser), whole, "{memory}");
+    }
 }

@@ -21,6 +21,8 @@ pub struct RuntimeOptions {
     pub threads: usize,
     /// Rows of one call to the runtime; larger batches are cut.
     pub micro_batch: usize,
+    /// Bytes that the working values of one network may take; `None`: batches are as large as they are asked for.
+    pub memory: Option<u64>,
     /// What happens to operators that the device cannot run.
     pub fallback: Fallback,
     /// Library to load; `None` searches as [`environment::library_path`] says.
@@ -43,6 +45,7 @@ impl Default for RuntimeOptions {
             device: Device::Cpu,
             threads: 1,
             micro_batch: 32,
+            memory: None,
             fallback: Fallback::Refuse,
             library: None,
         }

@@ -1,0 +1,120 @@
+//! Options of the commands on an experiment.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::DeviceOptions;
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunOptions {
+    /// Experiment file
+    pub(crate) experiment: PathBuf,
+    /// Scale named in the experiment file
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// Where parts are kept
+    #[arg(long, default_value = "work")]
+    pub(crate) work_dir: PathBuf,
+    /// Where tables and plots go
+    #[arg(long, default_value = "results")]
+    pub(crate) results_dir: PathBuf,
+    /// Work on the blocks of shard i of n only (`0/4`), then stop after the features
+    #[arg(long, value_name = "i/n")]
+    pub(crate) shard: Option<String>,
+    /// Stop after this many new blocks
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Recompute the report even where nothing changed
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlanOptions {
+    /// Experiment file
+    pub(crate) experiment: PathBuf,
+    /// Scale named in the experiment file
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// Print every resolved value
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+    /// Random blocks to recompute from their seeds
+    #[arg(long, default_value_t = 1)]
+    pub(crate) blocks: usize,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GcOptions {
+    /// Experiment file
+    pub(crate) experiment: PathBuf,
+    /// Scale named in the experiment file
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// Where parts are kept
+    #[arg(long, default_value = "work")]
+    pub(crate) work_dir: PathBuf,
+    /// Where tables and plots go
+    #[arg(long, default_value = "results")]
+    pub(crate) results_dir: PathBuf,
+    /// Name what would go, and keep it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Keep files that were written to less than this long ago: their process may be at work
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    pub(crate) min_age: u64,
+}
+
+/// Who queues and starts the processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// An array of `sbatch`.
+    Slurm,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SubmitOptions {
+    /// Experiment file
+    pub(crate) experiment: PathBuf,
+    /// Scheduler
+    #[arg(long, value_enum)]
+    pub(crate) engine: Engine,
+    /// Scale named in the experiment file
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// Tasks of the array, at most one a block; default: 16, or one a block where there are fewer
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<u32>,
+    /// Most tasks that run at the same time
+    #[arg(long, value_name = "K")]
+    pub(crate) throttle: Option<u32>,
+    /// Partition of the cluster
+    #[arg(long)]
+    pub(crate) partition: Option<String>,
+    /// Generic resources of a task (`gpu:1`)
+    #[arg(long)]
+    pub(crate) gres: Option<String>,
+    /// Time limit of a job, as Slurm writes it (`4:00:00`); a task that needs longer is queued again
+    #[arg(long)]
+    pub(crate) time: Option<String>,
+    /// Where parts are kept; every node must see it. Scripts and logs go to `slurm/` in it
+    #[arg(long, default_value = "work")]
+    pub(crate) work_dir: PathBuf,
+    /// Where tables and plots go
+    #[arg(long, default_value = "results")]
+    pub(crate) results_dir: PathBuf,
+    /// Write the scripts and queue nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}

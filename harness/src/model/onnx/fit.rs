@@ -1,0 +1,121 @@
+//! How many images a call may take, where memory is limited.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::denoiser::OnnxDenoiser;
+use super::footprint::{Measured, bytes_per_image};
+use super::session::RuntimeOptions;
+use crate::graph::{Names, fused};
+use crate::model::ModelError;
+
+/// A number for each graph of a denoiser; `None` where there is no such graph, or nothing is known of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PerGraph {
+    /// Predictions.
+    pub forward: Option<NonZeroUsize>,
+    /// Predictions under dropout masks.
+    pub dropout: Option<NonZeroUsize>,
+    /// Vector-Jacobian products.
+    pub vjp: Option<NonZeroUsize>,
+    /// Variance gradients, by the number of draws an image.
+    pub fused: BTreeMap<u32, NonZeroUsize>,
+}
+
+impl PerGraph {
+    fn map(self, f: impl Fn(&str, NonZeroUsize) -> NonZeroUsize) -> Self {
+        let with = |name: &'static str| {
+            let f = &f;
+            move |number| f(name, number)
+        };
+        Self {
+            forward: self.forward.map(with("prediction")),
+            dropout: self.dropout.map(with("prediction under dropout")),
+            vjp: self.vjp.map(with("vector-Jacobian product")),
+            fused: self.fused.into_iter().map(|(m, n)| (m, f("variance gradient", n))).collect(),
+        }
+    }
+}
+
+/// The smaller of the images that were asked for and those that memory holds.
+pub(super) fn at_most(asked: usize, fits: Option<NonZeroUsize>) -> usize {
+    fits.map_or(asked, |fits| asked.min(fits.get()))
+}
+
+impl OnnxDenoiser {
+    /// Cuts calls so that their working values take no more than `memory` bytes, by the estimate of
+    /// [`Self::memory_per_image`]. A single image is always tried: where even that is too large by the estimate, the log
+    /// says so.
+    ///
+    /// # Why not for every network?
+    /// Only where rows do not depend on their batch does this change no digit: the caller has asked the self-test.
+    ///
+    /// # Errors
+    /// As [`Self::memory_per_image`].
+    pub fn fit_into(
+        &mut self,
+        memory: u64,
+        forward: (&Path, &str),
+        options: &RuntimeOptions,
+    ) -> Result<(), ModelError> {
+        let bytes = self.memory_per_image(forward, options)?;
+        let fits = bytes.clone().map(|graph, bytes| images(graph, memory, bytes));
+        tracing::debug!(?bytes, memory, asked = self.micro_batch, ?fits, "images a call");
+        self.fits = fits;
+        Ok(())
+    }
+
+    /// Images of one call that memory holds; `None` where nothing limits them.
+    pub fn fits(&self) -> &PerGraph {
+        &self.fits
+    }
+
+    /// Bytes that one more image adds to a call of each graph, by the estimate of [`crate::graph::memory`]. `forward` is
+    /// the file of the plain graph and its digest.
+    ///
+    /// # Errors
+    /// [`ModelError::Runtime`] where the runtime or the cache folder cannot be had.
+    pub fn memory_per_image(
+        &self,
+        forward: (&Path, &str),
+        options: &RuntimeOptions,
+    ) -> Result<PerGraph, ModelError> {
+        let names = Names { x: Some(&self.parts.x), output: Some(&self.parts.output) };
+        let bytes = |(path, content)| {
+            let graph = Measured { path, content, names, rows: NonZeroUsize::MIN };
+            bytes_per_image(graph, options)
+        };
+        let mut fused = BTreeMap::new();
+        for graph in self.fused.iter().filter_map(|lazy| lazy.graph()) {
+            let names = Names { output: Some(fused::VARIANCE), ..names };
+            let rows = NonZeroUsize::new(graph.n_draws as usize).unwrap_or(NonZeroUsize::MIN);
+            let (path, content) = derived(&graph.path);
+            let bytes = bytes_per_image(Measured { path, content, names, rows }, options)?;
+            fused.extend(bytes.map(|bytes| (graph.n_draws, bytes)));
+        }
+        let dropout = self.dropout.graph().map(|graph| bytes(derived(&graph.path)));
+        let vjp = self.vjp.graph().map(|graph| bytes(derived(&graph.path)));
+        Ok(PerGraph {
+            forward: bytes(forward)?,
+            dropout: dropout.transpose()?.flatten(),
+            vjp: vjp.transpose()?.flatten(),
+            fused,
+        })
+    }
+}
+
+/// A derived graph and its content key, which is the name of its file.
+fn derived(path: &Path) -> (&Path, &str) {
+    (path, path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default())
+}
+
+/// Images that `memory` bytes hold, at least one.
+fn images(graph: &str, memory: u64, bytes: NonZeroUsize) -> NonZeroUsize {
+    let fit = memory / bytes.get() as u64;
+    if fit == 0 {
+        let bytes = bytes.get();
+        tracing::warn!(graph, bytes, memory, "one image may need more memory than there is");
+    }
+    NonZeroUsize::new(usize::try_from(fit).unwrap_or(usize::MAX)).unwrap_or(NonZeroUsize::MIN)
+}

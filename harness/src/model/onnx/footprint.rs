@@ -1,0 +1,71 @@
+//! Memory of a call for each image: estimated once a graph, kept in the cache beside derived graphs.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::environment;
+use super::runner::OrtRunner;
+use super::session::RuntimeOptions;
+use crate::graph::cache::{PASS_VERSION, key_of_text};
+use crate::graph::{GraphError, Model, Names, memory};
+use crate::model::ModelError;
+use crate::store::publish;
+
+/// A graph whose memory is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// What the file holds, in a word that changes with it: its digest or content key.
+    pub content: &'a str,
+    /// Input of the state and output.
+    pub names: Names<'a>,
+    /// Rows of the state that make an image: draws of a fused graph, 1 elsewhere.
+    pub rows: NonZeroUsize,
+}
+
+/// Bytes that one more image adds to a call of the graph, as [`memory::bytes_per_image`] estimates them; `None`, with a
+/// line in the log, for a graph that cannot be looked into (it runs all the same, in batches as they are asked for).
+///
+/// # Errors
+/// [`ModelError::Runtime`] where the runtime or the cache folder cannot be had.
+pub fn bytes_per_image(
+    graph: Measured<'_>,
+    options: &RuntimeOptions,
+) -> Result<Option<NonZeroUsize>, ModelError> {
+    let Measured { content, names, rows, .. } = graph;
+    let folder = environment::cache_root()?.join("derived");
+    let key = key_of_text(&format!(
+        "bytes per image {PASS_VERSION} {content} {rows} {:?} {:?}",
+        names.x, names.output
+    ));
+    let path = folder.join(format!("{key}.bytes_per_image"));
+    let known = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    if known.is_some() {
+        return Ok(known);
+    }
+    let bytes = match estimate(graph, options)? {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tracing::info!(%error, "memory of a call is not known");
+            return Ok(None);
+        }
+    };
+    let failed = |error: std::io::Error| ModelError::Runtime {
+        context: format!("cache of derived graphs, {}", path.display()),
+        message: error.to_string(),
+    };
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    publish(&path, format!("{bytes}\n").as_bytes()).map_err(failed)?;
+    Ok(NonZeroUsize::new(bytes))
+}
+
+fn estimate(
+    graph: Measured<'_>,
+    options: &RuntimeOptions,
+) -> Result<Result<usize, GraphError>, ModelError> {
+    let environment = environment::environment(options.library.as_deref())?.clone();
+    let runner = OrtRunner::new(environment, options.threads.max(1));
+    let Measured { path, names, rows, .. } = graph;
+    Ok(Model::read(path).and_then(|model| memory::bytes_per_image(&model, names, rows, &runner)))
+}
