@@ -24,16 +24,16 @@ struct Collected {
 
 /// Removes stale temporary files of a plan, or names them.
 pub(super) fn gc(options: &GcOptions, context: Context) -> Result<Exit, CliError> {
-    let experiment = Experiment::read(&options.experiment)?;
-    let plan = inputs::plan(&experiment, &options.scale, PlanOptions::default())?;
-    let layout = run_stage::layout(&plan, &options.work_dir);
+    let experiment = Experiment::read(&options.target.experiment)?;
+    let plan = inputs::plan(&experiment, &options.target.scale, PlanOptions::default())?;
+    let layout = run_stage::layout(&plan, &options.folders.work_dir);
     let folders = [
         layout.stage_folder(StageName::Thresholds),
         layout.stage_folder(StageName::Generate),
         layout.stage_folder(StageName::Features),
         layout.run_folder(),
-        options.work_dir.join("slurm").join(format!("{}-{}", plan.experiment, plan.scale)),
-        options.results_dir.join(&plan.experiment).join(&plan.scale),
+        options.folders.work_dir.join("slurm").join(format!("{}-{}", plan.experiment, plan.scale)),
+        options.folders.results_dir.join(&plan.experiment).join(&plan.scale),
     ];
     let files = gc::find(&folders, Duration::from_secs(60 * options.min_age))?;
     if !options.dry_run {

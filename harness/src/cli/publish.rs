@@ -9,7 +9,7 @@ use crate::config::{Experiment, ProtocolConfig, PublishedTable, bundled};
 use crate::plan::canonical::fingerprint;
 use crate::report::run_json::{FORMAT, RunRecord};
 use crate::report::{self, Artefact};
-use crate::stage::evaluate::{self, Evaluation};
+use crate::stage::evaluation::{self, Evaluation};
 use crate::stage::{Run, report as report_stage, report_guidance, report_reconstruction};
 use crate::store::digest::{sha256_hex, sha256_of_file};
 use crate::store::layout::StageName;
@@ -151,7 +151,7 @@ fn record(
     published: Option<&PublishedTable>,
 ) -> Result<RunRecord, CliError> {
     let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
-    let timings = evaluate::read_timings(run)?;
+    let timings = evaluation::read_timings(run)?;
     let report_inputs = report_inputs(session, (run, evaluation), published)?;
     let plan = &session.plan;
     let mut inputs: BTreeMap<String, String> = plan

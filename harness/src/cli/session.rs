@@ -32,12 +32,12 @@ impl Session {
     pub(super) fn open(options: &RunOptions, context: Context) -> Result<Self, CliError> {
         let stop = Stop::default();
         signal::listen(&stop).map_err(CliError::Signals)?;
-        let experiment = Experiment::read(&options.experiment)?;
-        let sizes = inputs::scale_of(&experiment, &options.scale)?;
+        let experiment = Experiment::read(&options.target.experiment)?;
+        let sizes = inputs::scale_of(&experiment, &options.target.scale)?;
         let batch = options.device.batch.unwrap_or(sizes.batch_size as usize);
-        let plan = inputs::plan(&experiment, &options.scale, PlanOptions::default())?;
+        let plan = inputs::plan(&experiment, &options.target.scale, PlanOptions::default())?;
         let mut runtime = runtime(&options.device, batch)?;
-        let weights = models::weight_bytes(&experiment, &options.scale)?;
+        let weights = models::weight_bytes(&experiment, &options.target.scale)?;
         let networks = networks(&options.device, &runtime, weights)?;
         runtime.threads = (runtime.threads / networks).max(1);
         runtime.memory = runtime.memory.map(|bytes| bytes / networks.get() as u64);

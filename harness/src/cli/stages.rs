@@ -12,7 +12,8 @@ use super::session::Session;
 use crate::config::Experiment;
 use crate::exit::Exit;
 use crate::plan::print::plan_text;
-use crate::stage::evaluate::{self, Evaluation};
+use crate::stage::evaluate;
+use crate::stage::evaluation::{self, Evaluation};
 use crate::stage::generate::GenerateOptions;
 use crate::stage::run::StageStatus;
 use crate::stage::{
@@ -33,7 +34,7 @@ struct Done {
 /// All stages; a shard ends after the features, since others hold the rest.
 pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let run = session.run(&options.work_dir)?;
+    let run = session.run(&options.folders.work_dir)?;
     let summary = threshold_blocks(&session, options, &run)?;
     if summary.n_left > 0 {
         return stage_answer(context, "thresholds", &summary);
@@ -51,8 +52,9 @@ pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliErr
 }
 
 pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliError> {
-    let experiment = Experiment::read(&options.experiment)?;
-    let plan = inputs::plan(&experiment, &options.scale, crate::plan::PlanOptions::default())?;
+    let experiment = Experiment::read(&options.target.experiment)?;
+    let plan =
+        inputs::plan(&experiment, &options.target.scale, crate::plan::PlanOptions::default())?;
     let text = if options.print {
         plan_text(&plan).trim_end().to_owned()
     } else {
@@ -72,28 +74,28 @@ pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliE
 
 pub(super) fn thresholds(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let run = session.run(&options.work_dir)?;
+    let run = session.run(&options.folders.work_dir)?;
     let summary = threshold_blocks(&session, options, &run)?;
     stage_answer(context, "thresholds", &summary)
 }
 
 pub(super) fn generate(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let run = session.run(&options.work_dir)?;
+    let run = session.run(&options.folders.work_dir)?;
     let summary = generate_blocks(&session, options, &run)?;
     stage_answer(context, "generate", &summary)
 }
 
 pub(super) fn features(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let run = session.run(&options.work_dir)?;
+    let run = session.run(&options.folders.work_dir)?;
     let summary = feature_blocks(&session, &run)?;
     stage_answer(context, "features", &summary)
 }
 
 pub(super) fn evaluate(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let run = session.run(&options.work_dir)?;
+    let run = session.run(&options.folders.work_dir)?;
     let evaluation = evaluate::evaluate(&run, &session.experiment)?;
     let text = format!(
         "{} numbers, sha256 {}{}",
@@ -107,14 +109,14 @@ pub(super) fn evaluate(options: &RunOptions, context: Context) -> Result<Exit, C
 
 pub(super) fn report(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let run = session.run(&options.work_dir)?;
-    let evaluation = evaluate::read(&run)?;
+    let run = session.run(&options.folders.work_dir)?;
+    let evaluation = evaluation::read(&run)?;
     publish(options, context, &session, (&run, &evaluation))
 }
 
 pub(super) fn status(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let layout = run_stage::layout(&session.plan, &options.work_dir);
+    let layout = run_stage::layout(&session.plan, &options.folders.work_dir);
     let stages = run_stage::status(&session.plan, &layout);
     let text: Vec<String> = stages.iter().map(status_line).collect();
     context.answer(&stages, &text.join("\n"))?;
@@ -124,9 +126,9 @@ pub(super) fn status(options: &RunOptions, context: Context) -> Result<Exit, Cli
 
 pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(&options.run, context)?;
-    let run = session.run(&options.run.work_dir)?;
+    let run = session.run(&options.run.folders.work_dir)?;
     let mut model =
-        || models::open_model(&session.experiment, &options.run.scale, &session.runtime);
+        || models::open_model(&session.experiment, &options.run.target.scale, &session.runtime);
     let mut extractor = || models::open_extractor(&session.experiment, &session.runtime);
     let networks = verify_stage::Networks { model: &mut model, extractor: &mut extractor };
     let how = (options.blocks as u64, session.generate);
@@ -158,7 +160,8 @@ fn threshold_blocks(
     options: &RunOptions,
     run: &Run<'_>,
 ) -> Result<StageSummary, CliError> {
-    let mut open = || models::open_model(&session.experiment, &options.scale, &session.runtime);
+    let mut open =
+        || models::open_model(&session.experiment, &options.target.scale, &session.runtime);
     Ok(thresholds_stage::thresholds(run, session.generate, &mut open)?)
 }
 
@@ -167,7 +170,8 @@ fn generate_blocks(
     options: &RunOptions,
     run: &Run<'_>,
 ) -> Result<StageSummary, CliError> {
-    let mut open = || models::open_model(&session.experiment, &options.scale, &session.runtime);
+    let mut open =
+        || models::open_model(&session.experiment, &options.target.scale, &session.runtime);
     Ok(generate_stage::generate(run, session.generate, &mut open)?)
 }
 
@@ -178,7 +182,7 @@ fn feature_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliE
 }
 
 fn results_folder(options: &RunOptions, session: &Session) -> PathBuf {
-    options.results_dir.join(&session.plan.experiment).join(&session.plan.scale)
+    options.folders.results_dir.join(&session.plan.experiment).join(&session.plan.scale)
 }
 
 fn publish(

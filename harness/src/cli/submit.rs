@@ -38,8 +38,8 @@ struct Submitted {
 /// Writes the scripts of an experiment below the work folder, and queues them.
 pub(super) fn submit(options: &SubmitOptions, context: Context) -> Result<Exit, CliError> {
     let Engine::Slurm = options.engine;
-    let experiment = Experiment::read(&options.experiment)?;
-    let plan = inputs::plan(&experiment, &options.scale, PlanOptions::default())?;
+    let experiment = Experiment::read(&options.target.experiment)?;
+    let plan = inputs::plan(&experiment, &options.target.scale, PlanOptions::default())?;
     let jobs = jobs(options, &plan)?;
     let mut submitted = write(&jobs, &plan)?;
     if !options.dry_run {
@@ -69,7 +69,7 @@ fn text(submitted: &Submitted) -> String {
 fn jobs(options: &SubmitOptions, plan: &Plan) -> Result<SlurmJobs, CliError> {
     // A device that cannot be named is better refused here than by every task.
     runtime(&options.device, options.device.batch.unwrap_or(1))?;
-    let work_dir = absolute(&options.work_dir)?;
+    let work_dir = absolute(&options.folders.work_dir)?;
     let name = format!("{}-{}", plan.experiment, plan.scale);
     let logs = format!("{work_dir}/slurm/{name}");
     if logs.contains(['"', '\\', '\n']) {
@@ -83,10 +83,10 @@ fn jobs(options: &SubmitOptions, plan: &Plan) -> Result<SlurmJobs, CliError> {
         name,
         program: absolute(&program)?,
         folder: absolute(Path::new("."))?,
-        experiment: absolute(&options.experiment)?,
+        experiment: absolute(&options.target.experiment)?,
         scale: plan.scale.clone(),
         work_dir,
-        results_dir: absolute(&options.results_dir)?,
+        results_dir: absolute(&options.folders.results_dir)?,
         logs,
         run_options: run_options(options),
         n_shards: n_shards(options.shards, plan.n_blocks())?,

@@ -47,10 +47,10 @@ impl PosteriorGuidance {
         Ok(Self { perturbation, mask, observations, window: None })
     }
 
-    /// The same at the steps of `window` only.
+    /// The same at the steps of `window` only; at every step where there is none.
     #[must_use]
-    pub fn with_window(mut self, window: Window) -> Self {
-        self.window = Some(window);
+    pub fn with_window(mut self, window: impl Into<Option<Window>>) -> Self {
+        self.window = window.into();
         self
     }
 

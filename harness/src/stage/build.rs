@@ -159,25 +159,14 @@ pub fn guidance(
                 DirectionConfig::Ascent => Direction::Ascent,
                 DirectionConfig::Descent => Direction::Descent,
             };
-            let rule = GradientGuidance::new(draws, *lambda, mask)?.with_direction(direction);
-            Box::new(match window {
-                Some(window) => rule.with_window(*window),
-                None => rule,
-            })
+            let rule = GradientGuidance::new(draws, *lambda, mask)?;
+            Box::new(rule.with_direction(direction).with_window(*window))
         }
         RuleConfig::Posterior { window, .. } => {
-            let rule = PosteriorGuidance::new(draws, mask)?;
-            Box::new(match window {
-                Some(window) => rule.with_window(*window),
-                None => rule,
-            })
+            Box::new(PosteriorGuidance::new(draws, mask)?.with_window(*window))
         }
         RuleConfig::SecondOrder { lambda, window, .. } => {
-            let rule = SecondOrderGuidance::new(draws, *lambda, mask)?;
-            Box::new(match window {
-                Some(window) => rule.with_window(*window),
-                None => rule,
-            })
+            Box::new(SecondOrderGuidance::new(draws, *lambda, mask)?.with_window(*window))
         }
         RuleConfig::AuthorsGradient { lambda, batch_size, window, .. } => {
             let rule = AuthorsGradient::new((draws, *lambda, *batch_size), mask, *window)?;

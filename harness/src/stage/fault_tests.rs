@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::evaluate::{self, Evaluation};
+use super::evaluation::{self, Evaluation};
 use super::tests::Bench;
 use super::{Stop, gc, inputs};
 use crate::exit::{Exit, Exits};
@@ -142,7 +142,7 @@ fn of_a_thousand_damaged_files_none_gives_another_number() {
     let expected = bench.all("work", 10).unwrap();
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
-    let timings = evaluate::read_timings(&run).unwrap();
+    let timings = evaluation::read_timings(&run).unwrap();
     drop(run);
     let pristine = files(&bench.work("work"));
     let kinds: Vec<_> = pristine.iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
@@ -167,7 +167,7 @@ fn of_a_thousand_damaged_files_none_gives_another_number() {
                     assert_eq!(content(got), expected, "{name}, damage {index}, was accepted");
                     let run = bench.run("work", Shard::whole(), &stop);
                     // Either as they were, or those of a second evaluation; never unreadable.
-                    let times = evaluate::read_timings(&run).unwrap();
+                    let times = evaluation::read_timings(&run).unwrap();
                     assert_eq!(times.generate_seconds, timings.generate_seconds, "{name} {index}");
                     harmless.insert(name);
                 }

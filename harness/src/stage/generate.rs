@@ -6,20 +6,18 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ndarray::{Array4, Axis};
-
 use crate::model::{ModelError, Network};
-use crate::plan::{Block, ControlRule, Plan, outstanding};
-use crate::protocol::controls::total_variation;
+use crate::plan::{Block, outstanding};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
-use crate::store::records::{Array3Map, ImagePart, MethodScores};
+use crate::store::records::ImagePart;
 use crate::store::{Provenance, StoreError, publish};
-use crate::units::{ClassLabel, Nfe, SampleId};
+use crate::units::SampleId;
 
 use super::back_off::BackOff;
 use super::build::{self, OpenModel};
+use super::gathered::Gathered;
 use super::run::failure_file;
 use super::shelf::{self, Checks};
 use super::side_by_side::each_block;
@@ -277,81 +275,4 @@ fn run_chunk(
     let mut estimators = build::estimators(run.plan, &spec)?;
     let mut network = Network::new(model.denoiser.as_mut());
     Ok(run_batch(&request, sampler.as_mut(), &mut estimators, None, &mut network)?)
-}
-
-/// Batches of a block, put together.
-#[derive(Default)]
-struct Gathered {
-    images: Vec<Array4<u8>>,
-    methods: Vec<MethodScores>,
-    nfe_trajectory: u64,
-    network: Duration,
-}
-
-impl Gathered {
-    fn add(&mut self, outcome: BatchOutcome, images: Array4<u8>) {
-        self.images.push(images);
-        self.nfe_trajectory = outcome.nfe.trajectory;
-        self.network += outcome.network_time;
-        for (index, method) in outcome.methods.into_iter().enumerate() {
-            let maps = method.map.axis_iter(Axis(0)).map(|map| {
-                let map: Array3Map = map.to_owned().insert_axis(Axis(0));
-                map
-            });
-            let maps: Vec<Array3Map> = maps.collect();
-            let seconds = method.network_time.as_secs_f64();
-            match self.methods.get_mut(index) {
-                Some(known) => {
-                    known.score.extend(method.score);
-                    known.map.get_or_insert_default().extend(maps);
-                    known.network_seconds += seconds;
-                }
-                None => self.methods.push(MethodScores {
-                    method: method.name,
-                    score: method.score,
-                    map: Some(maps),
-                    nfe: method.nfe,
-                    network_seconds: seconds,
-                }),
-            }
-        }
-    }
-
-    fn into_part(
-        self,
-        plan: &Plan,
-        block: &Block,
-        labels: Option<Vec<ClassLabel>>,
-    ) -> Result<ImagePart, StageError> {
-        let views: Vec<_> = self.images.iter().map(|images| images.view()).collect();
-        let images = ndarray::concatenate(Axis(0), &views).map_err(|error| {
-            ModelError::Runtime { context: "joining batches".into(), message: error.to_string() }
-        })?;
-        let mut by_name: BTreeMap<String, MethodScores> =
-            self.methods.into_iter().map(|method| (method.method.clone(), method)).collect();
-        for control in plan.controls.iter().filter(|c| c.rule == ControlRule::TotalVariation {}) {
-            by_name.insert(control.name.clone(), total_variation_of(&control.name, &images));
-        }
-        Ok(ImagePart {
-            block: block.id,
-            samples: block.sample_ids(),
-            labels,
-            images,
-            // Plan order; what the model cannot serve is not among them.
-            scores: plan.methods().filter_map(|name| by_name.remove(name)).collect(),
-            nfe_trajectory: self.nfe_trajectory,
-            seconds: 0.0,
-            network_seconds: self.network.as_secs_f64(),
-        })
-    }
-}
-
-fn total_variation_of(name: &str, images: &Array4<u8>) -> MethodScores {
-    MethodScores {
-        method: name.to_owned(),
-        score: images.axis_iter(Axis(0)).map(total_variation).collect(),
-        map: None,
-        nfe: Nfe::default(),
-        network_seconds: 0.0,
-    }
 }

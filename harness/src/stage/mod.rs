@@ -8,11 +8,14 @@ mod back_off;
 pub mod build;
 pub mod error;
 pub mod evaluate;
+mod evaluate_filtering;
 mod evaluate_guidance;
 mod evaluate_reconstruction;
+pub mod evaluation;
 #[cfg(test)]
 pub(crate) mod fault_tests;
 pub mod features;
+mod gathered;
 pub mod gc;
 pub mod generate;
 mod guide;

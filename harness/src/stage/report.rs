@@ -12,7 +12,8 @@ use crate::store::records::{ImagePart, ScoreTable};
 use crate::store::sidecar;
 use crate::units::{BlockId, SampleId};
 
-use super::evaluate::{self, Evaluation};
+use super::evaluate::published;
+use super::evaluation::{self, Evaluation};
 use super::{Run, StageError};
 
 /// Images shown at each end of each ranking.
@@ -31,7 +32,7 @@ struct Choice {
 /// # Errors
 /// [`StageError::Store`] when the run is not evaluated, or a part is damaged.
 pub fn report_input(run: &Run<'_>, experiment: &Experiment) -> Result<ReportInput, StageError> {
-    let Evaluation { rows, curves, scores, .. } = evaluate::read(run)?;
+    let Evaluation { rows, curves, scores, .. } = evaluation::read(run)?;
     let exhibits = exhibits(run, &scores)?;
     Ok(ReportInput {
         experiment: run.plan.experiment.clone(),
@@ -68,7 +69,7 @@ pub fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, St
         extractor.preprocess,
     )];
     remarks.extend(small_pool(plan.n_pool, extractor.dim as u64));
-    if let (Some(key), Some(setting)) = (&experiment.published, evaluate::published(experiment)?) {
+    if let (Some(key), Some(setting)) = (&experiment.published, published(experiment)?) {
         let obstacle = setting.obstacle.map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(
             "Published: {} on {}, another network than {} unless the names agree.{obstacle}",

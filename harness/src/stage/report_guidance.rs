@@ -11,7 +11,8 @@ use crate::store::part::{self, Parts};
 use crate::store::records::MetricRow;
 use crate::units::SampleId;
 
-use super::evaluate::{self, Evaluation};
+use super::evaluate::published;
+use super::evaluation::{self, Evaluation};
 use super::{Run, StageError};
 
 /// Starts that the sheet shows: the first ones, so that nobody chose them.
@@ -22,7 +23,7 @@ const N_SHOWN: usize = 10;
 /// # Errors
 /// [`StageError::Store`] when the run is not evaluated, or a part is damaged.
 pub fn report_input(run: &Run<'_>, experiment: &Experiment) -> Result<GuidanceInput, StageError> {
-    let Evaluation { rows, .. } = evaluate::read(run)?;
+    let Evaluation { rows, .. } = evaluation::read(run)?;
     let is_cell =
         |row: &MetricRow| run.plan.arms.iter().any(|arm| cell_of(arm).is_some() && is_of(row, arm));
     Ok(GuidanceInput {
@@ -107,7 +108,7 @@ pub fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, St
             })
         })
         .collect();
-    if let (Some(key), Some(setting)) = (&experiment.published, evaluate::published(experiment)?) {
+    if let (Some(key), Some(setting)) = (&experiment.published, published(experiment)?) {
         let obstacle = setting.obstacle.map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(
             "Published: {} on {}, another network than {}.{obstacle}",

@@ -8,8 +8,9 @@ use crate::protocol::reconstruction::late_of;
 use crate::report::reconstruction::{MapPanel, ReconstructionInput};
 use crate::units::SampleId;
 
-use super::evaluate::{self, Evaluation};
+use super::evaluate::published;
 use super::evaluate_reconstruction::{read_arm, truth};
+use super::evaluation::{self, Evaluation};
 use super::{Run, StageError};
 
 /// Images whose maps are shown: the first ones, so that nobody chose them.
@@ -23,7 +24,7 @@ pub fn report_input(
     run: &Run<'_>,
     experiment: &Experiment,
 ) -> Result<ReconstructionInput, StageError> {
-    let Evaluation { rows, sparsification, .. } = evaluate::read(run)?;
+    let Evaluation { rows, sparsification, .. } = evaluation::read(run)?;
     Ok(ReconstructionInput {
         experiment: run.plan.experiment.clone(),
         question: experiment.question.clone(),
@@ -107,7 +108,7 @@ pub fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, St
             ))
         })
         .collect();
-    if let (Some(key), Some(setting)) = (&experiment.published, evaluate::published(experiment)?) {
+    if let (Some(key), Some(setting)) = (&experiment.published, published(experiment)?) {
         let obstacle = setting.obstacle.map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(
             "Published: {} on {}, another network than {} and another way to count: the audit shows which.{obstacle}",

@@ -14,10 +14,10 @@ use crate::store::{StoreError, features as feature_parts, results, sparsificatio
 use crate::units::SampleId;
 
 use super::build::OpenModel;
-use super::evaluate::Evaluation;
+use super::evaluation::Evaluation;
 use super::features::{OpenExtractor, extract_block};
 use super::generate::{GenerateOptions, generate_block};
-use super::{Run, StageError, evaluate, thresholds};
+use super::{Run, StageError, evaluate, evaluation, thresholds};
 
 /// How networks are opened; only where something is computed again.
 pub struct Networks<'a> {
@@ -64,8 +64,8 @@ pub fn verify(
     }
     let n_thresholds = thresholds::verify_contents(run)?;
     let [recomputed, recomputed_sets] = recompute(run, (n_blocks, options), networks)?;
-    let stored = evaluate::read(run)?;
-    evaluate::read_timings(run)?;
+    let stored = evaluation::read(run)?;
+    evaluation::read_timings(run)?;
     let (again, _) = evaluate::compute(run, experiment, &run.plan.id())?;
     tables_agree(run, &again, &stored)?;
     let n_stages = 1 + u64::from(run.plan.extractor.is_some());

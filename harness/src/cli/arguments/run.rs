@@ -6,19 +6,33 @@ use clap::{Args, ValueEnum};
 
 use super::DeviceOptions;
 
+/// An experiment at one of its scales.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct RunOptions {
+pub(crate) struct Target {
     /// Experiment file
     pub(crate) experiment: PathBuf,
     /// Scale named in the experiment file
     #[arg(long, default_value = "mini")]
     pub(crate) scale: String,
-    /// Where parts are kept
+}
+
+/// Where its files are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Folders {
+    /// Where parts are kept, and what `submit` writes (`slurm/`); on a cluster every node must see it
     #[arg(long, default_value = "work")]
     pub(crate) work_dir: PathBuf,
     /// Where tables and plots go
     #[arg(long, default_value = "results")]
     pub(crate) results_dir: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) folders: Folders,
     /// Work on the blocks of shard i of n only (`0/4`), then stop after the features
     #[arg(long, value_name = "i/n")]
     pub(crate) shard: Option<String>,
@@ -34,11 +48,8 @@ pub(crate) struct RunOptions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PlanOptions {
-    /// Experiment file
-    pub(crate) experiment: PathBuf,
-    /// Scale named in the experiment file
-    #[arg(long, default_value = "mini")]
-    pub(crate) scale: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
     /// Print every resolved value
     #[arg(long)]
     pub(crate) print: bool,
@@ -55,17 +66,10 @@ pub(crate) struct VerifyOptions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct GcOptions {
-    /// Experiment file
-    pub(crate) experiment: PathBuf,
-    /// Scale named in the experiment file
-    #[arg(long, default_value = "mini")]
-    pub(crate) scale: String,
-    /// Where parts are kept
-    #[arg(long, default_value = "work")]
-    pub(crate) work_dir: PathBuf,
-    /// Where tables and plots go
-    #[arg(long, default_value = "results")]
-    pub(crate) results_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) folders: Folders,
     /// Name what would go, and keep it
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -83,14 +87,11 @@ pub(crate) enum Engine {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SubmitOptions {
-    /// Experiment file
-    pub(crate) experiment: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: Target,
     /// Scheduler
     #[arg(long, value_enum)]
     pub(crate) engine: Engine,
-    /// Scale named in the experiment file
-    #[arg(long, default_value = "mini")]
-    pub(crate) scale: String,
     /// Tasks of the array, at most one a block; default: 16, or one a block where there are fewer
     #[arg(long, value_name = "N")]
     pub(crate) shards: Option<u32>,
@@ -106,12 +107,8 @@ pub(crate) struct SubmitOptions {
     /// Time limit of a job, as Slurm writes it (`4:00:00`); a task that needs longer is queued again
     #[arg(long)]
     pub(crate) time: Option<String>,
-    /// Where parts are kept; every node must see it. Scripts and logs go to `slurm/` in it
-    #[arg(long, default_value = "work")]
-    pub(crate) work_dir: PathBuf,
-    /// Where tables and plots go
-    #[arg(long, default_value = "results")]
-    pub(crate) results_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) folders: Folders,
     /// Write the scripts and queue nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
