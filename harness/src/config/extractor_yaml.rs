@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model_yaml::{FORMAT, is_sha256, refuse, version};
 use super::reader::read_yaml;
-use super::validate::MAX_SIDE;
+use super::validate_values::MAX_SIDE;
 use super::{ConfigError, Fault};
 
 /// Features of an image, at most: a covariance of theirs is held in memory.

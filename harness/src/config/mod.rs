@@ -25,6 +25,7 @@ mod tests;
 mod validate;
 mod validate_arms;
 mod validate_guidance;
+mod validate_values;
 
 pub use error::{ConfigError, Fault};
 pub use estimator::{ControlConfig, EstimatorConfig};

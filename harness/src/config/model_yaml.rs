@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::reader::read_yaml;
-use super::validate::{MAX_SIDE, MAX_TRAIN_STEPS};
+use super::validate_values::{MAX_SIDE, MAX_TRAIN_STEPS};
 use super::{ConfigError, Fault, ScheduleConfig};
 
 /// Name of the description in a bundle.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::validate::{estimator_list, name, sampler_steps};
+use super::validate_values::{estimator_list, name, sampler_steps};
 use crate::protocol::reconstruction::{ESTIMATE_SHIFT, LOCAL_VARIANCE, ORACLE, RANDOM};
 
 use super::{ArmImages, Experiment, Fault, ReconstructionConfig, ScaleConfig};

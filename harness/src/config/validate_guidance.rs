@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::validate::{MAX_POOL, name, sampler_steps, window};
 use super::validate_arms::sizes;
+use super::validate_values::{MAX_POOL, name, sampler_steps, window};
 use super::{
     ArmImages, Experiment, Fault, GuidanceConfig, MaskConfig, RuleConfig, SamplerConfig,
     ScaleConfig,

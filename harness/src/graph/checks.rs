@@ -183,8 +183,8 @@ fn float32(model: &Model, x: &Port) -> Result<(), GraphError> {
 #[cfg(test)]
 mod tests {
     use super::{Names, interface, supported};
+    use crate::graph::dim::Dim;
     use crate::graph::model::Model;
-    use crate::graph::shapes::Dim;
     use crate::graph::tensor::{ElementType, TensorData};
     use crate::graph::testing::GraphUnderTest;
 

@@ -7,13 +7,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::checks::{self, Interface};
+use super::dim::Dim;
 use super::edit::{Editor, int};
 use super::error::GraphError;
 use super::fold::fold;
 use super::model::{DeclaredDim, Model, Port};
 use super::proto::NodeProto;
 use super::runner::Runner;
-use super::shapes::{Dim, Shapes};
+use super::shapes::Shapes;
 use super::tensor::ElementType;
 
 /// Name of the added input: u8 `[batch, total]`, 1 = keep.
@@ -219,8 +220,8 @@ fn mask_site(editor: &mut Editor, node: &NodeProto, site: &MaskSite, keep_scale:
 #[cfg(test)]
 mod tests {
     use super::{KeepScale, MaskLayout, to_mask_input};
+    use crate::graph::dim::Dim;
     use crate::graph::model::Model;
-    use crate::graph::shapes::Dim;
     use crate::graph::tensor::{ElementType, Tensor, TensorData};
     use crate::graph::testing::{GraphUnderTest, noise, random_tensor, run, runner, values};
 

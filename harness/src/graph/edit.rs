@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::dim::Dim;
 use super::error::GraphError;
 use super::model::Model;
 use super::proto::{
     AttributeProto, DimensionProto, NodeProto, TensorShapeProto, TensorTypeProto, TypeProto,
     ValueInfoProto, attribute_type,
 };
-use super::shapes::Dim;
 use super::tensor::{ElementType, Tensor};
 
 /// A model under construction. New nodes are collected and appended by [`Editor::finish`].

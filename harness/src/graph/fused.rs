@@ -1,13 +1,13 @@
 //! The variance of scores over perturbed inputs and its gradient, in one run.
 
 use super::checks::{self, Interface, Names};
+use super::dim::Dim;
 use super::edit::int;
 use super::error::GraphError;
 use super::fold::fold;
 use super::model::Model;
 use super::reverse::{ConvGradient, Reverse, lengths};
 use super::runner::Runner;
-use super::shapes::Dim;
 use super::tensor::ElementType;
 
 /// Name of the added output: unbiased variance of each element over a sample's draws, `[b, c, h, w]`.

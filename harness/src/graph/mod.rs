@@ -29,6 +29,7 @@
 mod bundle;
 pub mod cache;
 pub mod checks;
+mod dim;
 pub mod dropout;
 mod edit;
 mod error;
@@ -58,10 +59,10 @@ pub mod vjp;
 mod write;
 
 pub use checks::{Interface, Names};
+pub use dim::Dim;
 pub use error::GraphError;
 pub use model::{DeclaredDim, Model, Port};
 pub use reverse::ConvGradient;
 pub use runner::{Feeds, Runner, Source};
-pub use shapes::Dim;
 pub use tensor::{ElementType, Tensor, TensorData};
 pub use write::Weights;

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::checks::Interface;
+use super::dim::Dim;
 use super::edit::{Editor, int, ints};
 use super::error::GraphError;
 use super::model::Model;
@@ -13,7 +14,7 @@ use super::path::{active_values, check_rules};
 use super::proto::{AttributeProto, NodeProto};
 use super::rules;
 use super::runner::Runner;
-use super::shapes::{Dim, Shapes};
+use super::shapes::Shapes;
 use super::tensor::Tensor;
 
 /// How the gradient of a convolution is written.

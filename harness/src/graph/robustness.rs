@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 
 use super::Model;
+use super::dim::Dim;
 use super::golden::Golden;
 use super::proto::{GraphProto, Opaque, TypeProto};
 use super::runner::{Feeds, Runner, Source};
-use super::shapes::Dim;
 use super::testing::{GraphUnderTest, noise};
 use super::vjp::{Options, vjp};
 use super::{

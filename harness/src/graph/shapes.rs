@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::dim::Dim;
 use super::edit::value_info;
 use super::error::GraphError;
 use super::model::{DeclaredDim, Model, Port};
@@ -22,17 +23,6 @@ const BATCHES: [usize; 2] = [3, 5];
 const MAX_CONSTANT: usize = 4096;
 /// Largest input that is made up for probing; a damaged shape must not fill the memory.
 const MAX_ELEMENTS: usize = 1 << 28;
-
-/// Length of one axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dim {
-    /// The same for each batch size.
-    Fixed(usize),
-    /// So many times the batch size (1 for most, heads for attention by `[batch * heads, ..]`).
-    Batch(usize),
-    /// Moved otherwise.
-    Other,
-}
 
 /// What probing found.
 #[derive(Clone, Debug, Default)]

@@ -1,10 +1,10 @@
 //! Small graphs and a runtime for the tests of the passes.
 
+use super::dim::Dim;
 use super::edit::value_info;
 use super::model::Model;
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use super::runner::{Feeds, Runner, Source};
-use super::shapes::Dim;
 use super::tensor::{ElementType, Tensor, TensorData};
 use crate::model::onnx::runner::OrtRunner;
 

@@ -49,9 +49,9 @@ pub fn vjp(model: &Model, options: Options<'_>, runner: &dyn Runner) -> Result<M
 #[cfg(test)]
 mod tests {
     use super::{Options, vjp};
+    use crate::graph::dim::Dim;
     use crate::graph::edit::{int, ints};
     use crate::graph::rules::testing::check;
-    use crate::graph::shapes::Dim;
     use crate::graph::tensor::ElementType;
     use crate::graph::testing::{GraphUnderTest, runner};
     use crate::graph::{DeclaredDim, Model};

@@ -16,6 +16,7 @@ mod resolve_arms;
 pub mod shard;
 pub mod slurm;
 pub mod threshold_set;
+pub mod version;
 
 pub use arm::{ArmPlan, ArmTask, PlacedArm, SweepCell};
 pub use block::{Block, outstanding};

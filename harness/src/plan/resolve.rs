@@ -8,20 +8,10 @@ use crate::model::ExtractorId;
 
 use super::canonical::fingerprint;
 use super::resolve_arms;
-use super::threshold_set::THRESHOLDS_VERSION;
+use super::version::{EVALUATE_VERSION, FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
 use super::{
     ArmPlan, ControlPlan, EstimatorPlan, ModelIdentity, PlanError, PlanInputs, ReferenceIdentity,
 };
-
-/// Version of everything that turns a plan into digits: draws, update rules, estimators. Raised when
-/// the same plan would give other images or maps, so that old parts are not mixed with new ones.
-pub const GENERATE_VERSION: u32 = 1;
-
-/// As [`GENERATE_VERSION`], for features.
-pub const FEATURES_VERSION: u32 = 1;
-
-/// As [`GENERATE_VERSION`], for what is computed from scores and features.
-pub const EVALUATE_VERSION: u32 = 1;
 
 /// Every resolved value of a run. Two runs with equal plans give equal digits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,11 +9,8 @@ use crate::config::{MaskConfig, RuleConfig, SamplerConfig};
 use crate::units::BlockId;
 
 use super::canonical::fingerprint;
-use super::resolve::GENERATE_VERSION;
+use super::version::{GENERATE_VERSION, THRESHOLDS_VERSION};
 use super::{ArmPlan, ArmTask, Block, ModelIdentity, Plan};
-
-/// As [`GENERATE_VERSION`], for maps of threshold sets and the thresholds that are taken of them.
-pub const THRESHOLDS_VERSION: u32 = 1;
 
 /// First sample id of every set. Evaluated images count from 0 and are ten million at most, so no start is in both.
 pub const FIRST_SAMPLE: u64 = 1 << 32;

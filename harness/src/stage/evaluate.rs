@@ -3,21 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use dubench_metrics::{Gaussian, MetricError, Reference};
-
-use crate::config::{Experiment, ProtocolConfig, PublishedSetting, PublishedTable, read_yaml};
+use crate::config::{Experiment, ProtocolConfig};
 use crate::plan::Plan;
 use crate::plan::canonical::fingerprint;
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 use crate::store::records::MetricRow;
-use crate::store::statistics::Statistics;
 use crate::store::{features, part};
 
 use super::evaluation::{Evaluation, Timings, find, write};
+use super::reference::published;
 use super::{
     Run, StageError, evaluate_filtering, evaluate_guidance, evaluate_reconstruction,
-    features as features_stage, generate, inputs,
+    features as features_stage, generate,
 };
 
 /// Computes the numbers of a plan whose parts are all there, or finds them computed.
@@ -94,7 +92,7 @@ pub(super) fn complete(run: &Run<'_>) -> Result<String, StageError> {
     Ok(fingerprint(&claims))
 }
 
-pub(super) fn ids<'a>(run: &'a Run<'_>) -> (&'a str, &'a str) {
+fn ids<'a>(run: &'a Run<'_>) -> (&'a str, &'a str) {
     (run.layout.stage_id(StageName::Generate), run.layout.stage_id(StageName::Features))
 }
 
@@ -110,48 +108,6 @@ pub(super) fn compute(
         }
         ProtocolConfig::Guidance(_) => evaluate_guidance::compute(run, experiment, plan_id),
     }
-}
-
-pub(super) fn reference(plan: &Plan, experiment: &Experiment) -> Result<Reference, StageError> {
-    let sizes = inputs::scale_of(experiment, &plan.scale)?;
-    let path = experiment.resolve(&inputs::reference_config(experiment, sizes)?.path);
-    let statistics = Statistics::read(&path)?;
-    let n = statistics.n.and_then(|n| usize::try_from(n).ok());
-    let build = || -> Result<Reference, MetricError> {
-        Reference::new(Gaussian::new(statistics.mu, statistics.sigma, n)?)
-    };
-    let what = path.display().to_string();
-    build().map_err(|source| StageError::Metric { what, source })
-}
-
-/// The published row of an experiment.
-///
-/// # Errors
-/// [`StageError::Config`] for the file, [`StageError::Published`] when it has no such row.
-pub fn published(experiment: &Experiment) -> Result<Option<PublishedSetting>, StageError> {
-    let Some(key) = &experiment.published else { return Ok(None) };
-    let path = experiment.resolve(&key.file);
-    let table: PublishedTable = read_yaml(&path)?;
-    match table.setting(key) {
-        Some(setting) => Ok(Some(setting.clone())),
-        None => Err(StageError::Published {
-            path: path.display().to_string(),
-            key: format!(
-                "{} / {} / {}",
-                key.network,
-                key.dataset,
-                key.sampler.as_deref().unwrap_or("no sampler")
-            ),
-            known: table.keys(),
-        }),
-    }
-}
-
-/// Dimension of the features of a plan.
-pub(super) fn dim(plan: &Plan) -> Result<usize, StageError> {
-    let extractor =
-        plan.extractor.as_ref().ok_or(StageError::Absent { what: "feature network" })?;
-    Ok(extractor.dim)
 }
 
 fn check_gates(experiment: &Experiment, plan: &Plan, rows: &[MetricRow]) -> Result<(), StageError> {

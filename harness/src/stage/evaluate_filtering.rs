@@ -14,8 +14,8 @@ use crate::store::part::{self, Parts};
 use crate::store::records::{ImagePart, ScoreTable};
 use crate::store::{StoreError, features, results};
 
-use super::evaluate::{dim, ids, published, reference};
 use super::evaluation::{Evaluation, Timings};
+use super::reference::{dim, published, reference};
 use super::{Run, StageError};
 
 /// All parts of a run, in block order.
@@ -106,7 +106,9 @@ fn protocol(
 /// Reads all parts in block order, whatever order they were made in.
 fn read_pool(run: &Run<'_>) -> Result<Pool, StageError> {
     let n = usize::try_from(run.plan.n_pool).unwrap_or(usize::MAX);
-    let (generate_id, features_id) = ids(run);
+    let layout = &run.layout;
+    let (generate_id, features_id) =
+        (layout.stage_id(StageName::Generate), layout.stage_id(StageName::Features));
     let dim = dim(run.plan)?;
     let mut pool = Pool {
         scores: ScoreTable { samples: Vec::with_capacity(n), columns: Vec::new() },

@@ -12,8 +12,8 @@ use crate::store::records::ScoreTable;
 use crate::store::{StoreError, features, results};
 use crate::units::{Nfe, SampleId};
 
-use super::evaluate::{dim, published, reference};
 use super::evaluation::{Evaluation, Timings};
+use super::reference::{dim, published, reference};
 use super::{Run, StageError};
 
 /// What the parts of one arm hold, in the order of its starts.

@@ -17,8 +17,8 @@ use crate::store::records::{ImagePart, MetricRow, ScoreTable};
 use crate::store::results;
 use crate::units::SampleId;
 
-use super::evaluate::published;
 use super::evaluation::{Evaluation, Timings};
+use super::reference::published;
 use super::statistics::StatisticsError;
 use super::{Run, StageError, inputs};
 

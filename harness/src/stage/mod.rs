@@ -24,6 +24,7 @@ pub mod models;
 pub mod pixels;
 pub mod progress;
 mod reconstruct;
+pub mod reference;
 #[cfg(not(fuzzing))]
 pub mod report;
 #[cfg(not(fuzzing))]

@@ -12,8 +12,8 @@ use crate::store::records::{ImagePart, ScoreTable};
 use crate::store::sidecar;
 use crate::units::{BlockId, SampleId};
 
-use super::evaluate::published;
 use super::evaluation::{self, Evaluation};
+use super::reference::published;
 use super::{Run, StageError};
 
 /// Images shown at each end of each ranking.

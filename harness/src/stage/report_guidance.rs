@@ -11,8 +11,8 @@ use crate::store::part::{self, Parts};
 use crate::store::records::MetricRow;
 use crate::units::SampleId;
 
-use super::evaluate::published;
 use super::evaluation::{self, Evaluation};
+use super::reference::published;
 use super::{Run, StageError};
 
 /// Starts that the sheet shows: the first ones, so that nobody chose them.

@@ -8,9 +8,9 @@ use crate::protocol::reconstruction::late_of;
 use crate::report::reconstruction::{MapPanel, ReconstructionInput};
 use crate::units::SampleId;
 
-use super::evaluate::published;
 use super::evaluate_reconstruction::{read_arm, truth};
 use super::evaluation::{self, Evaluation};
+use super::reference::published;
 use super::{Run, StageError};
 
 /// Images whose maps are shown: the first ones, so that nobody chose them.

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all rules have one signature")]
 
+use super::super::dim::Dim;
 use super::super::edit::int;
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse, lengths};
-use super::super::shapes::Dim;
 use super::{Rule, as_i64, axis};
 
 pub(crate) fn rule(op: &str) -> Option<Rule> {

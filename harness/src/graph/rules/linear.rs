@@ -1,9 +1,9 @@
 //! Matrix products.
 
+use super::super::dim::Dim;
 use super::super::edit::{float, int, ints, text};
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse};
-use super::super::shapes::Dim;
 use super::{Rule, as_i64};
 
 pub(crate) fn rule(op: &str) -> Option<Rule> {

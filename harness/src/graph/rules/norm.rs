@@ -7,9 +7,9 @@
 //!
 //! Why not by `xhat`? Written so, six operations run over whole values instead of eight.
 
+use super::super::dim::Dim;
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse, length};
-use super::super::shapes::Dim;
 use super::{Rule, as_i64, axis};
 
 /// Default of the `epsilon` attribute of all normalisations.

@@ -1,9 +1,9 @@
 //! Averages over windows and enlarging by nearest neighbours.
 
+use super::super::dim::Dim;
 use super::super::edit::{int, ints};
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse, length};
-use super::super::shapes::Dim;
 use super::conv::mean_kernel;
 use super::{Rule, as_i64};
 

@@ -1,8 +1,8 @@
 //! Sums, means and norms over axes.
 
+use super::super::dim::Dim;
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse, length, lengths};
-use super::super::shapes::Dim;
 use super::{Rule, as_i64, axis};
 
 pub(crate) fn rule(op: &str) -> Option<Rule> {

@@ -3,48 +3,18 @@
 use std::ops::Range;
 
 use ndarray::{Array2, Array4, ArrayView4, aview0, s};
-use ort::value::TensorElementType;
 
 use super::conversion::{add_direct, output_cotangent, to_epsilon};
 use super::derive::{DropoutGraph, VarianceGradientGraph, VjpGraph};
-use super::fit::{PerGraph, at_most};
+use super::footprint::{PerGraph, at_most};
 use super::lazy::{LazySession, Method};
-use super::ports::{self, Axis};
+use super::parts::{DenoiserParts, IndexTypes, check};
+use super::ports;
 use super::rows::{check_call, check_draws, check_masks, fit_channels, prediction, rows};
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
-use crate::config::Prediction;
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
 use crate::graph::fused::{GRADIENT, VARIANCE};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
-use crate::schedule::NoiseSchedule;
-
-/// What `model.yaml` says of a denoiser graph.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DenoiserParts {
-    /// What callers see.
-    pub spec: DenoiserSpec,
-    /// Input of the state.
-    pub x: String,
-    /// Input of the training time.
-    pub t: String,
-    /// Input of the class.
-    pub y: Option<String>,
-    /// Output.
-    pub output: String,
-    /// What the output is.
-    pub prediction: Prediction,
-    /// Noise schedule of training.
-    pub schedule: NoiseSchedule,
-    /// Added to the training time before the network sees it.
-    pub offset: u32,
-}
-
-/// Element types that the graph chose for its two index inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct IndexTypes {
-    pub(super) t: TensorElementType,
-    pub(super) y: Option<TensorElementType>,
-}
 
 /// A denoiser in ONNX Runtime.
 ///
@@ -152,31 +122,6 @@ impl OnnxDenoiser {
         let [c, h, w] = self.parts.spec.shape;
         Array4::zeros((n, c, h, w))
     }
-}
-
-fn check(session: &OnnxSession, parts: &DenoiserParts) -> Result<IndexTypes, ModelError> {
-    use TensorElementType::{Float32, Int32, Int64};
-    let [c, h, w] = parts.spec.shape;
-    let inputs = session.inputs();
-    let x = ports::find(session, "input", inputs, &parts.x)?;
-    ports::element(session, x, &[Float32])?;
-    ports::dims(session, x, &[Axis::Batch, Axis::Of(c), Axis::Of(h), Axis::Of(w)])?;
-    let t = ports::find(session, "input", inputs, &parts.t)?;
-    ports::element(session, t, &[Int64, Int32, Float32])?;
-    ports::dims(session, t, &[Axis::Batch])?;
-    let y = parts.y.as_ref().map(|y| ports::find(session, "input", inputs, y)).transpose()?;
-    if let Some(y) = y {
-        ports::element(session, y, &[Int64, Int32])?;
-        ports::dims(session, y, &[Axis::Batch])?;
-    }
-    let output = ports::find(session, "output", session.outputs(), &parts.output)?;
-    ports::element(session, output, &[Float32])?;
-    let channels = match output.dims.get(1) {
-        Some(Some(channels)) if *channels == 2 * c => 2 * c,
-        _ => c,
-    };
-    ports::dims(session, output, &[Axis::Batch, Axis::Of(channels), Axis::Of(h), Axis::Of(w)])?;
-    Ok(IndexTypes { t: t.dtype, y: y.map(|y| y.dtype) })
 }
 
 fn micro_batches(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {

@@ -5,43 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::denoiser::OnnxDenoiser;
-use super::footprint::{Measured, bytes_per_image};
+use super::footprint::{Measured, PerGraph, bytes_per_image};
 use super::session::RuntimeOptions;
 use crate::graph::{Names, fused};
 use crate::model::ModelError;
-
-/// A number for each graph of a denoiser; `None` where there is no such graph, or nothing is known of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PerGraph {
-    /// Predictions.
-    pub forward: Option<NonZeroUsize>,
-    /// Predictions under dropout masks.
-    pub dropout: Option<NonZeroUsize>,
-    /// Vector-Jacobian products.
-    pub vjp: Option<NonZeroUsize>,
-    /// Variance gradients, by the number of draws an image.
-    pub fused: BTreeMap<u32, NonZeroUsize>,
-}
-
-impl PerGraph {
-    fn map(self, f: impl Fn(&str, NonZeroUsize) -> NonZeroUsize) -> Self {
-        let with = |name: &'static str| {
-            let f = &f;
-            move |number| f(name, number)
-        };
-        Self {
-            forward: self.forward.map(with("prediction")),
-            dropout: self.dropout.map(with("prediction under dropout")),
-            vjp: self.vjp.map(with("vector-Jacobian product")),
-            fused: self.fused.into_iter().map(|(m, n)| (m, f("variance gradient", n))).collect(),
-        }
-    }
-}
-
-/// The smaller of the images that were asked for and those that memory holds.
-pub(super) fn at_most(asked: usize, fits: Option<NonZeroUsize>) -> usize {
-    fits.map_or(asked, |fits| asked.min(fits.get()))
-}
 
 impl OnnxDenoiser {
     /// Cuts calls so that their working values take no more than `memory` bytes, by the estimate of

@@ -1,5 +1,6 @@
 //! Memory of a call for each image: estimated once a graph, kept in the cache beside derived graphs.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -10,6 +11,37 @@ use crate::graph::cache::{PASS_VERSION, key_of_text};
 use crate::graph::{GraphError, Model, Names, memory};
 use crate::model::ModelError;
 use crate::store::publish;
+
+/// A number for each graph of a denoiser; `None` where there is no such graph, or nothing is known of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PerGraph {
+    /// Predictions.
+    pub forward: Option<NonZeroUsize>,
+    /// Predictions under dropout masks.
+    pub dropout: Option<NonZeroUsize>,
+    /// Vector-Jacobian products.
+    pub vjp: Option<NonZeroUsize>,
+    /// Variance gradients, by the number of draws an image.
+    pub fused: BTreeMap<u32, NonZeroUsize>,
+}
+
+impl PerGraph {
+    /// `f` of every number, with the name of its graph.
+    pub(super) fn map(self, f: impl Fn(&str, NonZeroUsize) -> NonZeroUsize) -> Self {
+        let fused = |(n_draws, n)| (n_draws, f("variance gradient", n));
+        Self {
+            forward: self.forward.map(|n| f("prediction", n)),
+            dropout: self.dropout.map(|n| f("prediction under dropout", n)),
+            vjp: self.vjp.map(|n| f("vector-Jacobian product", n)),
+            fused: self.fused.into_iter().map(fused).collect(),
+        }
+    }
+}
+
+/// The smaller of the images that were asked for and those that memory holds.
+pub(super) fn at_most(asked: usize, fits: Option<NonZeroUsize>) -> usize {
+    fits.map_or(asked, |fits| asked.min(fits.get()))
+}
 
 /// A graph whose memory is asked for.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, Array4, ArrayView4, Axis as Dimension, Ix4, s};
 use ort::value::TensorElementType;
 
 use super::conversion::Line;
-use super::denoiser::{DenoiserParts, IndexTypes};
+use super::parts::{DenoiserParts, IndexTypes};
 use super::session::{Feed, OnnxSession};
 use crate::model::{ModelError, NetworkInput};
 

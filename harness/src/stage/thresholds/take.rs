@@ -8,7 +8,7 @@ use ndarray::{Array4, Axis, s, stack};
 use crate::guidance::{StepThresholds, dataset_pixel, dataset_scalar};
 use crate::model::ModelError;
 use crate::plan::canonical::canonical_json;
-use crate::plan::threshold_set::THRESHOLDS_VERSION;
+use crate::plan::version::THRESHOLDS_VERSION;
 use crate::plan::{ArmPlan, Plan, SetBlock, ThresholdKind, ThresholdPlan};
 use crate::store::layout::StageName;
 use crate::store::thresholds::{self as files, ThresholdFile, ThresholdValues};
