@@ -13,6 +13,8 @@ const LEFT: f64 = 96.0;
 const TOP: f64 = 62.0;
 const MARGIN: f64 = 24.0;
 const FOOT: f64 = 70.0;
+/// Standard errors at the end of the colour scale, at least: a difference inside its noise is pale.
+const NOISE: f64 = 5.0;
 
 /// The figure: rows are strengths, columns percentiles.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +22,7 @@ pub struct SweepMap {
     lambdas: Vec<f64>,
     percentiles: Vec<f64>,
     cells: Vec<Cell>,
-    /// Largest absolute difference: the end of the colour scale.
+    /// End of the colour scale: the largest absolute difference, or where all are noise a multiple of their errors.
     largest: f64,
 }
 
@@ -45,7 +47,9 @@ impl SweepMap {
             values.dedup();
             values
         };
-        let largest = cells.iter().fold(0.0_f64, |most, cell| most.max(cell.delta.abs()));
+        let largest = cells
+            .iter()
+            .fold(0.0_f64, |most, cell| most.max(cell.delta.abs()).max(NOISE * cell.se));
         Ok((!cells.is_empty()).then(|| Self {
             lambdas: sorted(|cell| cell.lambda),
             percentiles: sorted(|cell| cell.percentile),
@@ -148,6 +152,7 @@ mod tests {
             (vec![0.1, 1.0], vec![0.5, 0.9])
         );
         assert_eq!(super::super::files(&figure).unwrap().len(), 2);
+        assert!((figure.largest - 0.5).abs() < 1e-12, "five errors of 0.1, {}", figure.largest);
         let mut bad = cell(1.0, 0.9);
         bad.delta = f64::INFINITY;
         assert!(SweepMap::new(&[bad]).is_err());
