@@ -12,7 +12,7 @@ use super::signal;
 use crate::config::Experiment;
 use crate::model::onnx::{Device, Fallback, RuntimeOptions};
 use crate::plan::{Plan, PlanOptions, Shard};
-use crate::stage::generate::GenerateOptions;
+use crate::stage::settings::GenerateOptions;
 use crate::stage::{Run, Stop, inputs, models};
 
 /// An experiment at a scale, resolved, and how to run it.

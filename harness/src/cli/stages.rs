@@ -14,8 +14,8 @@ use crate::exit::Exit;
 use crate::plan::print::plan_text;
 use crate::stage::evaluate;
 use crate::stage::evaluation::{self, Evaluation};
-use crate::stage::generate::GenerateOptions;
 use crate::stage::run::StageStatus;
+use crate::stage::settings::GenerateOptions;
 use crate::stage::{
     Run, StageSummary, features as features_stage, generate as generate_stage, inputs, models,
     run as run_stage, thresholds as thresholds_stage, verify as verify_stage,

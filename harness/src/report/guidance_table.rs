@@ -2,7 +2,7 @@
 
 use super::document::{Align, Cell, Document, Grid, Section};
 use super::filter_table::{Setting, estimate};
-use super::guidance::GuidanceInput;
+use super::guidance_input::GuidanceInput;
 use super::{ReportError, label, metric, number, published, table};
 use crate::config::published::PublishedTable;
 use crate::protocol::guidance::DISPLACEMENT;

@@ -2,7 +2,7 @@
 
 use super::document::{Align, Cell, Document, Grid, Section};
 use super::filter_table::{Setting, estimate};
-use super::reconstruction::ReconstructionInput;
+use super::reconstruction_input::ReconstructionInput;
 use super::{ReportError, label, number, published, table};
 use crate::config::published::PublishedTable;
 use crate::protocol::reconstruction::RANDOM;

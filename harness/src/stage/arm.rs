@@ -7,23 +7,10 @@ use ndarray::{Array4, Axis, concatenate};
 use crate::model::ModelError;
 use crate::plan::{ArmTask, Block, PlacedArm};
 use crate::store::records::{ImagePart, MethodScores};
-use crate::units::StepIndex;
 
 use super::build::OpenModel;
-use super::generate::GenerateOptions;
+use super::settings::GenerateOptions;
 use super::{Run, StageError, guide, reconstruct, thresholds};
-
-/// What one batch of an arm gave.
-pub(super) struct ArmBatch {
-    /// Images `[b, 3, H, W]`.
-    pub(super) images: Array4<u8>,
-    /// What each method said of them.
-    pub(super) methods: Vec<MethodScores>,
-    /// Evaluations per image that moved the trajectory.
-    pub(super) nfe_trajectory: u64,
-    /// Time inside the network.
-    pub(super) network_seconds: f64,
-}
 
 /// Generates one block of an arm. Nothing is published.
 pub(super) fn generate_block(
@@ -82,20 +69,5 @@ fn append(all: &mut Vec<MethodScores>, batch: Vec<MethodScores>) {
         if let (Some(maps), Some(more)) = (&mut known.map, more.map) {
             maps.extend(more);
         }
-    }
-}
-
-/// Ends a batch before the next step when a stop was asked for.
-pub(super) fn stop_before_step<'a>(
-    run: &'a Run<'_>,
-) -> impl Fn(StepIndex) -> Result<(), ModelError> + 'a {
-    move |_| {
-        if !run.stop.requested() {
-            return Ok(());
-        }
-        Err(ModelError::Runtime {
-            context: "sampling".to_owned(),
-            message: "a stop was asked for".to_owned(),
-        })
     }
 }

@@ -14,6 +14,18 @@ use crate::units::{ClassLabel, Nfe};
 use super::StageError;
 use super::trajectory::BatchOutcome;
 
+/// What one batch of an arm gave.
+pub(super) struct ArmBatch {
+    /// Images `[b, 3, H, W]`.
+    pub(super) images: Array4<u8>,
+    /// What each method said of them.
+    pub(super) methods: Vec<MethodScores>,
+    /// Evaluations per image that moved the trajectory.
+    pub(super) nfe_trajectory: u64,
+    /// Time inside the network.
+    pub(super) network_seconds: f64,
+}
+
 /// Batches of a block, put together.
 #[derive(Default)]
 pub(super) struct Gathered {

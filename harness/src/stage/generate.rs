@@ -1,7 +1,6 @@
 //! Images, scores and maps, block by block.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,16 +8,16 @@ use std::time::{Duration, Instant};
 use crate::model::{ModelError, Network};
 use crate::plan::{Block, outstanding};
 use crate::store::layout::StageName;
-use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::records::ImagePart;
-use crate::store::{Provenance, StoreError, publish};
+use crate::store::{Provenance, StoreError};
 use crate::units::SampleId;
 
 use super::back_off::BackOff;
 use super::build::{self, OpenModel};
 use super::gathered::Gathered;
-use super::run::failure_file;
+use super::run::{failure_file, record_failure};
+use super::settings::{GenerateOptions, manifest};
 use super::shelf::{self, Checks};
 use super::side_by_side::each_block;
 use super::starts::{Starts, initial_labels};
@@ -26,17 +25,6 @@ use super::trajectory::{BatchOutcome, run_batch};
 use super::{Run, StageError, StageSummary, arm, thresholds};
 
 const STAGE: StageName = StageName::Generate;
-
-/// Values that change the time a run takes, and no digit of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GenerateOptions {
-    /// Images a network call, at most.
-    pub batch_size: NonZeroUsize,
-    /// Networks that work side by side, each on a block of its own.
-    pub networks: NonZeroUsize,
-    /// Threads of a network call, for the manifest.
-    pub threads: usize,
-}
 
 /// Generates the outstanding blocks of the shard. The model is opened only if there are any, once a network.
 ///
@@ -114,43 +102,6 @@ fn checks(stage_id: &str) -> Checks<'_> {
     }
 }
 
-/// What a stage that runs the model is made with.
-pub(super) fn manifest(
-    run: &Run<'_>,
-    stage: StageName,
-    model: &OpenModel,
-    options: GenerateOptions,
-) -> Manifest {
-    let provenance = &model.provenance;
-    let mut fixed = vec![
-        ("plan", run.layout.stage_id(stage).to_owned()),
-        ("runtime", provenance.runtime.clone()),
-        ("device", provenance.device.clone()),
-    ];
-    let mut noted = vec![
-        ("version", provenance.version.clone()),
-        ("revision", provenance.revision.clone().unwrap_or_default()),
-        ("networks", options.networks.to_string()),
-        ("threads", options.threads.to_string()),
-    ];
-    if let Some(report) = model.self_test {
-        let largest = report.against_single.max(report.against_reversed).max(report.against_repeat);
-        noted.push(("rows_differ_by", largest.to_string()));
-    }
-    // Where a row's answer depends on the batch around it, the batch size moves digits.
-    let pinned = model.self_test.is_some_and(|report| !report.is_invariant());
-    let batch_size = ("batch_size", options.batch_size.to_string());
-    if pinned { &mut fixed } else { &mut noted }.push(batch_size);
-    let text = |pairs: Vec<(&str, String)>| {
-        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-    };
-    Manifest {
-        fixed: text(fixed),
-        noted: text(noted),
-        not_applicable: build::not_applicable(run.plan, model.denoiser.spec()),
-    }
-}
-
 /// What the networks did so far.
 #[derive(Default)]
 struct Tally {
@@ -213,28 +164,6 @@ fn put(run: &Run<'_>, provenance: &Provenance, part: &ImagePart) -> Result<(), S
     Ok(())
 }
 
-/// Notes why a block of a stage failed.
-pub(super) fn record_failure(
-    run: &Run<'_>,
-    stage: StageName,
-    block: &Block,
-    error: &ModelError,
-) -> Result<(), StageError> {
-    let path = failure_file(&run.layout, stage, block.id.0);
-    let write = |source| StoreError::Write { path: path.clone(), source };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(write)?;
-    }
-    let note = serde_json::json!({
-        "block": block.id.0,
-        "samples": [block.samples.start, block.samples.end],
-        "error": error.to_string(),
-    });
-    publish(&path, format!("{note}\n").as_bytes())
-        .map_err(|source| StoreError::Write { path: path.clone(), source })?;
-    Ok(())
-}
-
 /// Generates one block. Nothing is published.
 pub(super) fn generate_block(
     run: &Run<'_>,
@@ -269,7 +198,7 @@ fn run_chunk(
 ) -> Result<BatchOutcome, StageError> {
     let spec = model.denoiser.spec().clone();
     let starts = Starts::from_noise(run.plan.seed, samples, &spec);
-    let stop = arm::stop_before_step(run);
+    let stop = run.before_step();
     let request = starts.request(options.batch_size, &stop);
     let mut sampler = build::sampler(&run.plan.sampler, &model.schedule, &spec)?;
     let mut estimators = build::estimators(run.plan, &spec)?;

@@ -10,9 +10,9 @@ use crate::store::records::MethodScores;
 use crate::uncertainty::{StepContext, Window};
 use crate::units::SampleId;
 
-use super::arm::{ArmBatch, stop_before_step};
 use super::build::{self, OpenModel};
-use super::generate::GenerateOptions;
+use super::gathered::ArmBatch;
+use super::settings::GenerateOptions;
 use super::starts::Starts;
 use super::trajectory::run_batch as walk;
 use super::{Run, StageError};
@@ -32,7 +32,7 @@ pub(super) fn run_batch(
     };
     let spec = model.denoiser.spec().clone();
     let starts = Starts::from_noise(run.plan.seed, samples, &spec);
-    let stop = stop_before_step(run);
+    let stop = run.before_step();
     let request = starts.request(options.batch_size, &stop);
     let mut sampler = build::sampler(&arm.sampler, &model.schedule, &spec)?;
     let mut measured = build::guidance((rule, thresholds), &arm.sampler, (&model.schedule, &spec))?

@@ -13,7 +13,7 @@ use crate::store::statistics::Statistics;
 
 use super::pixels::PixelFeatures;
 use super::statistics::{BLOCK_IMAGES, ImageSource, StatisticsError, open};
-use super::{StageError, build, models};
+use super::{StageError, build, identities};
 
 /// The plan of an experiment at a scale, with the hashes of everything that it reads.
 ///
@@ -128,7 +128,7 @@ fn model_identity(
 ) -> Result<ModelIdentity, StageError> {
     match config {
         ModelConfig::Analytic(_) => Ok(ModelIdentity::of_config(build::ANALYTIC_NAME, config)),
-        ModelConfig::Bundle { path } => models::identity(&experiment.resolve(path)),
+        ModelConfig::Bundle { path } => identities::identity(&experiment.resolve(path)),
     }
 }
 
@@ -156,7 +156,7 @@ pub fn extractor_id(experiment: &Experiment) -> Result<ExtractorId, StageError> 
     match features_config(experiment)? {
         FeaturesConfig::Pixels { grid } => Ok(PixelFeatures::new(*grid).id().clone()),
         FeaturesConfig::Extractor { path, preprocess } => {
-            models::extractor_id(&experiment.resolve(path), *preprocess)
+            identities::extractor_id(&experiment.resolve(path), *preprocess)
         }
     }
 }

@@ -19,6 +19,7 @@ mod gathered;
 pub mod gc;
 pub mod generate;
 mod guide;
+pub mod identities;
 pub mod inputs;
 pub mod models;
 pub mod pixels;
@@ -32,6 +33,7 @@ pub mod report_guidance;
 #[cfg(not(fuzzing))]
 pub mod report_reconstruction;
 pub mod run;
+pub mod settings;
 pub mod shelf;
 mod side_by_side;
 pub mod starts;

@@ -1,21 +1,14 @@
-//! Models and feature networks of an experiment.
-//!
-//! Their identities come from their descriptions: quick, and enough to name a plan. That the files hold what the
-//! descriptions promise is checked when they are opened.
-
-use std::path::Path;
+//! Models and feature networks of an experiment, opened: that their files hold what their descriptions promise is
+//! checked here. [`super::identities`] names them without that.
 
 use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{
-    Experiment, ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml, Preprocess, ProtocolConfig,
-    ScaleConfig,
+    Experiment, ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml, ProtocolConfig, ScaleConfig,
 };
+use crate::model::ModelError;
 use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_with};
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
-use crate::model::{ExtractorId, ModelError};
-use crate::plan::ModelIdentity;
 use crate::store::Provenance;
-use crate::store::digest::sha256_of_file;
 
 use super::build::{self, OpenModel};
 use super::features::OpenExtractor;
@@ -124,36 +117,4 @@ pub fn weight_bytes(experiment: &Experiment, scale: &str) -> Result<u64, StageEr
         }
     };
     Ok(model.max(extractor))
-}
-
-/// Name of a bundle, the promised hash of each of its files, and the hash of its description.
-///
-/// # Errors
-/// [`StageError::Config`] for a description that is missing or wrong.
-pub fn identity(folder: &Path) -> Result<ModelIdentity, StageError> {
-    let description = folder.join(MODEL_FILE);
-    let model = ModelYaml::read(&description)?;
-    let mut files: std::collections::BTreeMap<String, String> =
-        model.files.into_iter().map(|(name, file)| (name, file.sha256)).collect();
-    files.insert(MODEL_FILE.to_owned(), sha256_of_file(&description)?);
-    Ok(ModelIdentity { name: model.name, files })
-}
-
-/// Identity of the features that a feature network gives; `preprocess` replaces its own.
-///
-/// # Errors
-/// [`StageError::Config`] for a description that is missing or wrong.
-pub fn extractor_id(
-    description: &Path,
-    preprocess: Option<Preprocess>,
-) -> Result<ExtractorId, StageError> {
-    let yaml = ExtractorYaml::read(description)?;
-    Ok(ExtractorId {
-        name: yaml.name,
-        sha256: yaml.file.sha256,
-        preprocess: preprocess.unwrap_or(yaml.preprocess).as_str().to_owned(),
-        dim: yaml.output.dim,
-        output: Some(yaml.output.name),
-        input_size: Some(yaml.input.size),
-    })
 }

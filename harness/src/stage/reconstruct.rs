@@ -15,9 +15,9 @@ use crate::store::records::MethodScores;
 use crate::uncertainty::{GroupEstimate, StepContext};
 use crate::units::{Nfe, SampleId, StepIndex, Timestep};
 
-use super::arm::{ArmBatch, stop_before_step};
 use super::build::{self, OpenModel};
-use super::generate::GenerateOptions;
+use super::gathered::ArmBatch;
+use super::settings::GenerateOptions;
 use super::starts::Starts;
 use super::statistics::StatisticsError;
 use super::trajectory::run_batch_watched;
@@ -43,7 +43,7 @@ pub(super) fn run_batch(
     let start = StepIndex(n_steps / 2);
     let point = noised_at(*noise, sampler.point(start), &model.schedule, n_steps);
     let starts = Starts::from_images((run.plan.seed, samples), &x0, (&point, start));
-    let stop = stop_before_step(run);
+    let stop = run.before_step();
     let request = starts.request(options.batch_size, &stop);
     let absent = build::not_applicable(run.plan, &spec);
     let mut built = build::applicable(estimators, &absent)?;

@@ -4,7 +4,7 @@ use ndarray::s;
 
 use crate::config::{Experiment, MaskConfig, RuleConfig};
 use crate::plan::{ArmPlan, ArmTask};
-use crate::report::guidance::{Cell, GuidanceInput, Strip};
+use crate::report::guidance_input::{Cell, GuidanceInput, Strip};
 use crate::report::label;
 use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};

@@ -5,7 +5,7 @@ use ndarray::{Array2, Array3, ArrayView1, Axis};
 use crate::config::{Experiment, ProtocolConfig};
 use crate::plan::ArmTask;
 use crate::protocol::reconstruction::late_of;
-use crate::report::reconstruction::{MapPanel, ReconstructionInput};
+use crate::report::reconstruction_input::{MapPanel, ReconstructionInput};
 use crate::units::SampleId;
 
 use super::evaluate_reconstruction::{read_arm, truth};

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::plan::{Plan, Shard};
+use crate::model::ModelError;
+use crate::plan::{Block, Plan, Shard};
 use crate::store::layout::{RunIds, StageName};
 use crate::store::lock::Lock;
 use crate::store::{Layout, StoreError, publish};
-use crate::units::BlockId;
+use crate::units::{BlockId, StepIndex};
 
 use super::{Progress, StageError, Stop};
 
@@ -98,6 +99,19 @@ impl<'a> Run<'a> {
         }
         Err(StageError::Interrupted { stage: stage.as_str(), done, total })
     }
+
+    /// Ends a batch before the next step when a stop was asked for.
+    pub(super) fn before_step(&self) -> impl Fn(StepIndex) -> Result<(), ModelError> {
+        |_| {
+            if !self.stop.requested() {
+                return Ok(());
+            }
+            Err(ModelError::Runtime {
+                context: "sampling".to_owned(),
+                message: "a stop was asked for".to_owned(),
+            })
+        }
+    }
 }
 
 /// Files of a plan in a work folder; nothing is created.
@@ -184,6 +198,28 @@ fn failures(layout: &Layout, stage: StageName) -> BTreeSet<u64> {
 /// File that tells why a block failed.
 pub(super) fn failure_file(layout: &Layout, stage: StageName, block: u64) -> PathBuf {
     layout.stage_folder(stage).join("failed").join(format!("block-{block:06}.json"))
+}
+
+/// Notes why a block of a stage failed.
+pub(super) fn record_failure(
+    run: &Run<'_>,
+    stage: StageName,
+    block: &Block,
+    error: &ModelError,
+) -> Result<(), StageError> {
+    let path = failure_file(&run.layout, stage, block.id.0);
+    let write = |source| StoreError::Write { path: path.clone(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(write)?;
+    }
+    let note = serde_json::json!({
+        "block": block.id.0,
+        "samples": [block.samples.start, block.samples.end],
+        "error": error.to_string(),
+    });
+    publish(&path, format!("{note}\n").as_bytes())
+        .map_err(|source| StoreError::Write { path: path.clone(), source })?;
+    Ok(())
 }
 
 /// What a stage did.

@@ -24,8 +24,9 @@ use crate::store::{Provenance, StoreError, maps};
 
 use super::back_off::BackOff;
 use super::build::OpenModel;
-use super::generate::{GenerateOptions, manifest, record_failure};
 use super::run::failure_file;
+use super::run::record_failure;
+use super::settings::{GenerateOptions, manifest};
 use super::shelf::{self, Checks};
 use super::side_by_side::each_block;
 use super::{Run, StageError, StageSummary};

@@ -16,7 +16,8 @@ use crate::units::SampleId;
 use super::build::OpenModel;
 use super::evaluation::Evaluation;
 use super::features::{OpenExtractor, extract_block};
-use super::generate::{GenerateOptions, generate_block};
+use super::generate::generate_block;
+use super::settings::GenerateOptions;
 use super::{Run, StageError, evaluate, evaluation, thresholds};
 
 /// How networks are opened; only where something is computed again.

@@ -7,7 +7,7 @@ use super::Figure;
 use super::canvas::{Anchor, Canvas, widest};
 use super::sheet::photograph;
 use super::style;
-use crate::report::guidance::Strip;
+use crate::report::guidance_input::Strip;
 use crate::report::{ReportError, label, number};
 
 const TILE: f64 = 66.0;

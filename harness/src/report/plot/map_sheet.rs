@@ -7,7 +7,7 @@ use super::Figure;
 use super::canvas::{Anchor, Canvas};
 use super::sheet::{coloured, photograph};
 use super::style;
-use crate::report::reconstruction::MapPanel;
+use crate::report::reconstruction_input::MapPanel;
 use crate::report::reconstruction_table::method as method_label;
 use crate::report::{ReportError, number};
 

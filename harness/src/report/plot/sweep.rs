@@ -5,7 +5,7 @@ use plotters::prelude::DrawingBackend;
 use super::Figure;
 use super::canvas::{Anchor, Canvas, Stroke};
 use super::style;
-use crate::report::guidance::Cell;
+use crate::report::guidance_input::Cell;
 use crate::report::{ReportError, number};
 
 const TILE: (f64, f64) = (112.0, 56.0);

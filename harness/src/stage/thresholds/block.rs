@@ -10,9 +10,8 @@ use crate::plan::SetBlock;
 use crate::store::maps::MapPart;
 use crate::units::SampleId;
 
-use super::super::arm::stop_before_step;
 use super::super::build::{self, OpenModel};
-use super::super::generate::GenerateOptions;
+use super::super::settings::GenerateOptions;
 use super::super::starts::Starts;
 use super::super::trajectory::run_batch;
 use super::super::{Run, StageError};
@@ -58,7 +57,7 @@ fn record(
 ) -> Result<(Vec<Array4<f32>>, f64), StageError> {
     let spec = model.denoiser.spec().clone();
     let starts = Starts::from_noise(run.plan.seed, samples, &spec);
-    let stop = stop_before_step(run);
+    let stop = run.before_step();
     let request = starts.request(options.batch_size, &stop);
     let mut sampler = build::sampler(&set.set.sampler, &model.schedule, &spec)?;
     let mut recorder = build::recorder(&set.set);

@@ -1,0 +1,57 @@
+//! How a stage that runs the model is set up, and what it notes of that.
+
+use std::num::NonZeroUsize;
+
+use crate::store::layout::StageName;
+use crate::store::manifest::Manifest;
+
+use super::Run;
+use super::build::{self, OpenModel};
+
+/// Values that change the time a run takes, and no digit of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerateOptions {
+    /// Images a network call, at most.
+    pub batch_size: NonZeroUsize,
+    /// Networks that work side by side, each on a block of its own.
+    pub networks: NonZeroUsize,
+    /// Threads of a network call, for the manifest.
+    pub threads: usize,
+}
+
+/// What a stage that runs the model is made with.
+pub(super) fn manifest(
+    run: &Run<'_>,
+    stage: StageName,
+    model: &OpenModel,
+    options: GenerateOptions,
+) -> Manifest {
+    let provenance = &model.provenance;
+    let mut fixed = vec![
+        ("plan", run.layout.stage_id(stage).to_owned()),
+        ("runtime", provenance.runtime.clone()),
+        ("device", provenance.device.clone()),
+    ];
+    let mut noted = vec![
+        ("version", provenance.version.clone()),
+        ("revision", provenance.revision.clone().unwrap_or_default()),
+        ("networks", options.networks.to_string()),
+        ("threads", options.threads.to_string()),
+    ];
+    if let Some(report) = model.self_test {
+        let largest = report.against_single.max(report.against_reversed).max(report.against_repeat);
+        noted.push(("rows_differ_by", largest.to_string()));
+    }
+    // Where a row's answer depends on the batch around it, the batch size moves digits.
+    let pinned = model.self_test.is_some_and(|report| !report.is_invariant());
+    let batch_size = ("batch_size", options.batch_size.to_string());
+    if pinned { &mut fixed } else { &mut noted }.push(batch_size);
+    let text = |pairs: Vec<(&str, String)>| {
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    };
+    Manifest {
+        fixed: text(fixed),
+        noted: text(noted),
+        not_applicable: build::not_applicable(run.plan, model.denoiser.spec()),
+    }
+}
