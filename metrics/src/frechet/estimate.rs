@@ -1,6 +1,7 @@
 //! A Fréchet distance with its standard error, its bias and its value for infinitely many samples.
 
-use super::influence::{CentredRows, ThinTransport, Transport};
+use super::centred_rows::CentredRows;
+use super::influence::{ThinTransport, Transport};
 use super::reference::Reference;
 use crate::error::{MetricError, Result, at_least, same_length};
 use crate::features::Features;

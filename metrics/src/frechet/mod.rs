@@ -7,16 +7,17 @@
 //! The reference is taken as fixed throughout: its own sampling error is shared by everything that is
 //! compared with it.
 
+mod centred_rows;
 mod compare;
 mod estimate;
 mod influence;
 mod reference;
 
+pub(crate) use centred_rows::CentredRows;
 pub use compare::{
     Basis, Comparison, Pairing, compare_overlapping, compare_paired, compare_unpaired,
 };
 pub use estimate::{EstimateOptions, FrechetEstimate, SampleRegime};
-pub(crate) use influence::CentredRows;
 pub use reference::Reference;
 
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! One side of a Fréchet distance, factorised once.
 
-use super::influence::CentredRows;
+use super::centred_rows::CentredRows;
 use crate::error::{MetricError, Result, at_least, same_length};
 use crate::features::Features;
 use crate::gaussian::Gaussian;
