@@ -20,7 +20,7 @@ use crate::store::{
 
 /// Version of what a report draws and writes. Raised when the same numbers would look otherwise, so that
 /// an old report is not taken for a current one.
-const REPORT_VERSION: u32 = 1;
+const REPORT_VERSION: u32 = 2;
 
 /// Writes tables, plots, `metrics.parquet` and `run.json`, the last of them at the end: a folder whose
 /// `run.json` names these numbers and words, and whose files are as they were written, is left alone unless `force`.
