@@ -7,11 +7,9 @@ use serde::Serialize;
 use super::answer::Context;
 use super::arguments::GcOptions;
 use super::error::CliError;
-use crate::config::Experiment;
 use crate::exit::Exit;
-use crate::plan::PlanOptions;
 use crate::stage::gc::{self, Leftover, Leftovers};
-use crate::stage::{inputs, run as run_stage};
+use crate::stage::run as run_stage;
 use crate::store::layout::StageName;
 
 #[derive(Serialize)]
@@ -24,8 +22,7 @@ struct Collected {
 
 /// Removes stale temporary files of a plan, or names them.
 pub(super) fn gc(options: &GcOptions, context: Context) -> Result<Exit, CliError> {
-    let experiment = Experiment::read(&options.target.experiment)?;
-    let plan = inputs::plan(&experiment, &options.target.scale, PlanOptions::default())?;
+    let (_, plan) = options.target.resolve()?;
     let layout = run_stage::layout(&plan, &options.folders.work_dir);
     let folders = [
         layout.stage_folder(StageName::Thresholds),

@@ -11,7 +11,7 @@ use super::progress::TerminalProgress;
 use super::signal;
 use crate::config::Experiment;
 use crate::model::onnx::{Device, Fallback, RuntimeOptions};
-use crate::plan::{Plan, PlanOptions, Shard};
+use crate::plan::{Plan, Shard};
 use crate::stage::settings::GenerateOptions;
 use crate::stage::{Run, Stop, inputs, models};
 
@@ -32,10 +32,9 @@ impl Session {
     pub(super) fn open(options: &RunOptions, context: Context) -> Result<Self, CliError> {
         let stop = Stop::default();
         signal::listen(&stop).map_err(CliError::Signals)?;
-        let experiment = Experiment::read(&options.target.experiment)?;
+        let (experiment, plan) = options.target.resolve()?;
         let sizes = inputs::scale_of(&experiment, &options.target.scale)?;
         let batch = options.device.batch.unwrap_or(sizes.batch_size as usize);
-        let plan = inputs::plan(&experiment, &options.target.scale, PlanOptions::default())?;
         let mut runtime = runtime(&options.device, batch)?;
         let weights = models::weight_bytes(&experiment, &options.target.scale)?;
         let networks = networks(&options.device, &runtime, weights)?;

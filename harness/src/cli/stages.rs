@@ -9,7 +9,6 @@ use super::arguments::{PlanOptions, RunOptions, VerifyOptions};
 use super::error::CliError;
 use super::publish as results;
 use super::session::Session;
-use crate::config::Experiment;
 use crate::exit::Exit;
 use crate::plan::print::plan_text;
 use crate::stage::evaluate;
@@ -17,7 +16,7 @@ use crate::stage::evaluation::{self, Evaluation};
 use crate::stage::run::StageStatus;
 use crate::stage::settings::GenerateOptions;
 use crate::stage::{
-    Run, StageSummary, features as features_stage, generate as generate_stage, inputs, models,
+    Run, StageSummary, features as features_stage, generate as generate_stage, models,
     run as run_stage, thresholds as thresholds_stage, verify as verify_stage,
 };
 
@@ -52,9 +51,7 @@ pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliErr
 }
 
 pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliError> {
-    let experiment = Experiment::read(&options.target.experiment)?;
-    let plan =
-        inputs::plan(&experiment, &options.target.scale, crate::plan::PlanOptions::default())?;
+    let (_, plan) = options.target.resolve()?;
     let text = if options.print {
         plan_text(&plan).trim_end().to_owned()
     } else {

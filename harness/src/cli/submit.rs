@@ -10,11 +10,9 @@ use super::answer::Context;
 use super::arguments::{Engine, SubmitOptions};
 use super::error::CliError;
 use super::session::runtime;
-use crate::config::Experiment;
 use crate::exit::Exit;
 use crate::plan::slurm::{WARNING_SECONDS, time_limit_seconds};
-use crate::plan::{Plan, PlanOptions, SlurmJobs};
-use crate::stage::inputs;
+use crate::plan::{Plan, SlurmJobs};
 use crate::store::{StoreError, publish};
 
 /// Tasks of an array for which no number was given. Sites cap arrays; a shard of many blocks costs nothing.
@@ -38,8 +36,7 @@ struct Submitted {
 /// Writes the scripts of an experiment below the work folder, and queues them.
 pub(super) fn submit(options: &SubmitOptions, context: Context) -> Result<Exit, CliError> {
     let Engine::Slurm = options.engine;
-    let experiment = Experiment::read(&options.target.experiment)?;
-    let plan = inputs::plan(&experiment, &options.target.scale, PlanOptions::default())?;
+    let (_, plan) = options.target.resolve()?;
     let jobs = jobs(options, &plan)?;
     let mut submitted = write(&jobs, &plan)?;
     if !options.dry_run {

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::DeviceOptions;
+use crate::cli::error::CliError;
+use crate::config::Experiment;
+use crate::plan::Plan;
+use crate::stage::inputs;
 
 /// An experiment at one of its scales.
 #[derive(Args, Clone, Debug)]
@@ -14,6 +18,18 @@ pub(crate) struct Target {
     /// Scale named in the experiment file
     #[arg(long, default_value = "mini")]
     pub(crate) scale: String,
+}
+
+impl Target {
+    /// The experiment and its plan.
+    ///
+    /// # Errors
+    /// Those of the file, of the scale and of what the plan reads.
+    pub(crate) fn resolve(&self) -> Result<(Experiment, Plan), CliError> {
+        let experiment = Experiment::read(&self.experiment)?;
+        let plan = inputs::plan(&experiment, &self.scale, crate::plan::PlanOptions::default())?;
+        Ok((experiment, plan))
+    }
 }
 
 /// Where its files are.

@@ -53,13 +53,12 @@ pub struct VarianceGradientGraph {
 pub fn dropout_graph(train: &Path, options: &RuntimeOptions) -> Result<DropoutGraph, DeriveError> {
     let model = Model::read(train)?;
     let key = content_key(&model, "dropout keep_scale=input")?;
-    let folder = environment::cache_root()?.join("derived");
+    let folder = derived_folder()?;
     let path = folder.join(format!("{key}.onnx"));
     if let Some(layout) = cached(&path) {
         return Ok(describe(path, &layout));
     }
-    let environment = environment::environment(options.library.as_deref())?.clone();
-    let runner = OrtRunner::new(environment, options.threads.max(1));
+    let runner = OrtRunner::of(options)?;
     let (masked, layout) = dropout::to_mask_input(&model, KeepScale::Input, &runner)?;
     std::fs::create_dir_all(&folder).map_err(|error| DeriveError::cache(&folder, &error))?;
     masked.write(&path, Weights::Auto)?;
@@ -111,11 +110,10 @@ fn derived(
     make: impl FnOnce(&Model, &dyn Runner) -> Result<Model, GraphError>,
 ) -> Result<PathBuf, DeriveError> {
     let model = Model::read(forward)?;
-    let folder = environment::cache_root()?.join("derived");
+    let folder = derived_folder()?;
     let path = folder.join(format!("{}.onnx", content_key(&model, pass)?));
     if !is_sealed(&path) {
-        let environment = environment::environment(options.library.as_deref())?.clone();
-        let runner = OrtRunner::new(environment, options.threads.max(1));
+        let runner = OrtRunner::of(options)?;
         let made = make(&model, &runner)?;
         std::fs::create_dir_all(&folder).map_err(|error| DeriveError::cache(&folder, &error))?;
         made.write(&path, Weights::Auto)?;
@@ -192,9 +190,19 @@ pub enum DeriveError {
 
 impl DeriveError {
     fn cache(path: &Path, error: &std::io::Error) -> Self {
-        Self::Model(ModelError::Runtime {
-            context: format!("cache of derived graphs, {}", path.display()),
-            message: error.to_string(),
-        })
+        Self::Model(cache_failure(path, error))
     }
+}
+
+/// The error of a cache of derived graphs that cannot be read or written.
+pub(super) fn cache_failure(path: &Path, error: &std::io::Error) -> ModelError {
+    ModelError::Runtime {
+        context: format!("cache of derived graphs, {}", path.display()),
+        message: error.to_string(),
+    }
+}
+
+/// Folder of derived graphs, and of what is known of graphs.
+pub(super) fn derived_folder() -> Result<PathBuf, ModelError> {
+    Ok(environment::cache_root()?.join("derived"))
 }

@@ -49,10 +49,9 @@ impl OnnxDenoiser {
         options: &RuntimeOptions,
     ) -> Result<PerGraph, ModelError> {
         let names = Names { x: Some(&self.parts.x), output: Some(&self.parts.output) };
-        let bytes = |(path, content)| {
-            let graph = Measured { path, content, names, rows: NonZeroUsize::MIN };
-            bytes_per_image(graph, options)
-        };
+        let rows = NonZeroUsize::MIN;
+        let bytes =
+            |(path, content)| bytes_per_image(Measured { path, content, names, rows }, options);
         let mut fused = BTreeMap::new();
         for graph in self.fused.iter().filter_map(|lazy| lazy.graph()) {
             let names = Names { output: Some(fused::VARIANCE), ..names };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::environment;
+use super::derive::{cache_failure, derived_folder};
 use super::runner::OrtRunner;
 use super::session::RuntimeOptions;
 use crate::graph::cache::{PASS_VERSION, key_of_text};
@@ -66,7 +66,7 @@ pub fn bytes_per_image(
     options: &RuntimeOptions,
 ) -> Result<Option<NonZeroUsize>, ModelError> {
     let Measured { content, names, rows, .. } = graph;
-    let folder = environment::cache_root()?.join("derived");
+    let folder = derived_folder()?;
     let key = key_of_text(&format!(
         "bytes per image {PASS_VERSION} {content} {rows} {:?} {:?}",
         names.x, names.output
@@ -83,10 +83,7 @@ pub fn bytes_per_image(
             return Ok(None);
         }
     };
-    let failed = |error: std::io::Error| ModelError::Runtime {
-        context: format!("cache of derived graphs, {}", path.display()),
-        message: error.to_string(),
-    };
+    let failed = |error| cache_failure(&path, &error);
     std::fs::create_dir_all(&folder).map_err(failed)?;
     publish(&path, format!("{bytes}\n").as_bytes()).map_err(failed)?;
     Ok(NonZeroUsize::new(bytes))
@@ -96,8 +93,7 @@ fn estimate(
     graph: Measured<'_>,
     options: &RuntimeOptions,
 ) -> Result<Result<usize, GraphError>, ModelError> {
-    let environment = environment::environment(options.library.as_deref())?.clone();
-    let runner = OrtRunner::new(environment, options.threads.max(1));
+    let runner = OrtRunner::of(options)?;
     let Measured { path, names, rows, .. } = graph;
     Ok(Model::read(path).and_then(|model| memory::bytes_per_image(&model, names, rows, &runner)))
 }

@@ -5,6 +5,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, TensorElementType};
 
+use super::session::RuntimeOptions;
 use crate::graph::{Feeds, GraphError, Runner, Source, Tensor, TensorData};
 
 /// Runs graphs as they are written.
@@ -23,6 +24,15 @@ impl OrtRunner {
     /// [`crate::model::ModelError::Runtime`] when the library cannot be had.
     pub fn open(n_threads: usize) -> Result<Self, crate::model::ModelError> {
         Ok(Self::new(super::environment::environment(None)?.clone(), n_threads))
+    }
+
+    /// The runner of a session's options: their library and threads.
+    ///
+    /// # Errors
+    /// [`crate::model::ModelError::Runtime`] when the library cannot be had.
+    pub fn of(options: &RuntimeOptions) -> Result<Self, crate::model::ModelError> {
+        let environment = super::environment::environment(options.library.as_deref())?;
+        Ok(Self::new(environment.clone(), options.threads.max(1)))
     }
 
     /// Uses an environment that is open already.

@@ -296,13 +296,16 @@ pub fn text_width(text: &str, em: f64) -> Result<f64, String> {
     Ok(f64::from(width) / FINE)
 }
 
-/// Width of the widest of `texts` at size `em`, in logical pixels.
+/// Width of a column for `names` in small type: that of the widest, and no more than 420; longer ones end in an ellipsis.
 ///
 /// # Errors
 /// The font is damaged.
-pub fn widest<'a>(texts: impl Iterator<Item = &'a str>, em: f64) -> Result<f64, String> {
+pub fn name_column<'a>(names: impl Iterator<Item = &'a str>) -> Result<f64, String> {
+    const MOST: f64 = 420.0;
     super::font::register()?;
-    texts.map(|text| text_width(text, em)).try_fold(0.0, |most: f64, width| Ok(most.max(width?)))
+    let mut widths = names.map(|name| text_width(name, style::SMALL));
+    let widest = widths.try_fold(0.0, |most: f64, width| Ok::<_, String>(most.max(width?)))?;
+    Ok(widest.min(MOST))
 }
 
 /// `text` at size `em`, cut to `room` logical pixels with an ellipsis.
@@ -376,8 +379,10 @@ mod tests {
         let half = shortened(whole, 10.0, width / 2.0).unwrap();
         assert!(half.starts_with("Gradient, perc") && half.ends_with('…'), "{half}");
         assert!(text_width(&half, 10.0).unwrap() <= width / 2.0);
-        let most = widest(["FID", whole, ""].into_iter(), 10.0).unwrap();
-        assert_eq!(most, width);
+        let column = name_column(["FID", whole, ""].into_iter()).unwrap();
+        assert_eq!(column, text_width(whole, style::SMALL).unwrap());
+        let endless = whole.repeat(9);
+        assert_eq!(name_column([endless.as_str()].into_iter()).unwrap(), 420.0);
     }
 
     #[test]

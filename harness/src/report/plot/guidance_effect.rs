@@ -4,7 +4,7 @@ use plotters::prelude::DrawingBackend;
 
 use super::Figure;
 use super::axes::{Axis, Panel, TickLabels};
-use super::canvas::{Anchor, Canvas, Marker, Stroke, widest};
+use super::canvas::{Anchor, Canvas, Marker, Stroke, name_column};
 use super::style;
 use crate::protocol::filtering_rows::Z95;
 use crate::report::{ReportError, label, number};
@@ -12,8 +12,6 @@ use crate::store::records::MetricRow;
 
 const MARGIN: f64 = 24.0;
 const GAP: f64 = 10.0;
-/// Longer names end in an ellipsis.
-const MOST_NAME: f64 = 420.0;
 const NAME: &str = "guidance-effect";
 const TOP: f64 = 60.0;
 const WIDTH: f64 = 420.0;
@@ -80,9 +78,9 @@ impl GuidanceEffect {
             return Ok(None);
         }
         let names: Vec<String> = effects.iter().map(Effect::words).collect();
-        let widest = widest(names.iter().map(String::as_str), style::SMALL)
+        let column = name_column(names.iter().map(String::as_str))
             .map_err(|cause| ReportError::Plot { name: NAME.to_owned(), cause })?;
-        let left = MARGIN + widest.min(MOST_NAME) + GAP;
+        let left = MARGIN + column + GAP;
         Ok(Some(Self { effects, left }))
     }
 

@@ -4,7 +4,7 @@ use image::RgbImage;
 use plotters::prelude::DrawingBackend;
 
 use super::Figure;
-use super::canvas::{Anchor, Canvas, widest};
+use super::canvas::{Anchor, Canvas, name_column};
 use super::sheet::photograph;
 use super::style;
 use crate::report::guidance_input::Strip;
@@ -12,8 +12,6 @@ use crate::report::{ReportError, label, number};
 
 const TILE: f64 = 66.0;
 const GAP: f64 = 6.0;
-/// Longer names end in an ellipsis.
-const MOST_NAME: f64 = 420.0;
 const NAME: &str = "guided-and-unguided";
 const TOP: f64 = 44.0;
 const HEAD: f64 = 44.0;
@@ -41,9 +39,9 @@ impl GuidanceSheet {
             return Ok(None);
         }
         let names = strips.iter().flat_map(|strip| &strip.2).map(|line| line.0.as_str());
-        let widest = widest(names, style::SMALL)
+        let column = name_column(names)
             .map_err(|cause| ReportError::Plot { name: NAME.to_owned(), cause })?;
-        let left = MARGIN + widest.min(MOST_NAME) + 10.0;
+        let left = MARGIN + column + 10.0;
         Ok(Some(Self { strips, left }))
     }
 
