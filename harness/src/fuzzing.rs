@@ -9,21 +9,22 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::config::{Experiment, ExtractorYaml, ModelYaml, ProtocolConfig, PublishedTable};
+use crate::config::{ExtractorYaml, ModelYaml, PublishedTable};
+use crate::experiment::plan::ModelFacts;
+use crate::experiment::print::plan_text;
+use crate::experiment::{Experiment, Plan, PlanInputs};
 use crate::graph::{
     Feeds, GraphError, Model, Runner, Source, Tensor, dropout, last_layer, tap, vjp,
 };
 use crate::model::ExtractorId;
-use crate::plan::print::plan_text;
-use crate::plan::{ModelIdentity, Plan, PlanInputs, PlanOptions, ReferenceIdentity, Shard};
-use crate::stage::build::noise_schedule;
+use crate::plan::{ImagesIdentity, ModelIdentity, ReferenceIdentity, Shard};
 use crate::stage::statistics::ImageSource;
 use crate::stage::statistics::npz::NpzImages;
 use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::sidecar::{self, Standing};
 use crate::store::statistics::Statistics;
-use crate::store::{Envelope, StoreError, arrays, digest, features, results, sparsification};
+use crate::store::{Envelope, StoreError, arrays, curves, digest, features, metrics, results};
 use crate::units::BlockId;
 
 /// Name of a kind of file, and what reads it.
@@ -65,7 +66,7 @@ pub fn array(path: &Path) {
 /// `model.yaml` of a bundle, and the YAML of a feature network.
 pub fn bundle(path: &Path) {
     if let Ok(model) = ModelYaml::read(path) {
-        let _ = noise_schedule(&model.schedule);
+        let _ = model.schedule.build();
         let [c, h, w] = model.task.shape();
         assert!(c * h * w > 0 && !model.graph_files().is_empty());
     }
@@ -79,42 +80,46 @@ pub fn bundle(path: &Path) {
 pub fn experiment(path: &Path) {
     let Ok(experiment) = Experiment::read(path) else { return };
     for scale in experiment.scales.keys() {
-        let inputs = plan_inputs(&experiment);
-        let Ok(plan) = Plan::resolve(&experiment, scale, inputs, PlanOptions::default()) else {
+        let Ok(plan) = Plan::resolve(&experiment, scale, plan_inputs(&experiment)) else {
             continue;
         };
         let text = plan_text(&plan);
         assert!(text.contains(&plan.id()));
-        let blocks: Vec<_> = plan.blocks().take(3).collect();
-        assert!(blocks.iter().all(|block| !block.is_empty() && block.samples.end <= plan.n_pool));
-        for block in &blocks {
-            assert_eq!(plan.arm_of(block).is_some(), !plan.arms.is_empty());
+        for block in plan.blocks().take(3) {
+            let placed = plan.arm_of(block.id).unwrap();
+            assert!(!block.is_empty() && block.samples.end <= placed.arm.n);
         }
         let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
-        assert_eq!(again.n_pool, plan.n_pool);
+        assert_eq!(again.n_images(), plan.n_images());
     }
 }
 
 fn plan_inputs(experiment: &Experiment) -> PlanInputs {
-    let extractor = ExtractorId {
-        name: "none".to_owned(),
-        sha256: "0".repeat(64),
-        preprocess: "none".to_owned(),
-        dim: 4,
-        output: None,
-        input_size: None,
-    };
-    let reconstructs = matches!(experiment.protocol, ProtocolConfig::Reconstruction(_));
+    let needs = experiment.protocol.needs();
     PlanInputs {
         model: ModelIdentity::of_config("none", &experiment.model),
-        extractor: (!reconstructs).then_some(extractor),
-        reference: ReferenceIdentity {
+        facts: ModelFacts { n_train_steps: 1000, shape: [3, 8, 8], n_classes: None },
+        extractor: needs.features.then(|| ExtractorId {
+            name: "none".to_owned(),
+            sha256: "0".repeat(64),
+            preprocess: "none".to_owned(),
+            dim: 4,
+            output: None,
+            input_size: None,
+        }),
+        reference: needs.statistics.then(|| ReferenceIdentity {
             dataset: "none".to_owned(),
             sha256: "0".repeat(64),
             n: None,
             dim: 4,
             extractor: None,
-        },
+        }),
+        images: needs.images.map(|dataset| ImagesIdentity {
+            dataset: dataset.to_owned(),
+            sha256: "0".repeat(64),
+            n: u64::MAX,
+            dim: 192,
+        }),
     }
 }
 
@@ -176,10 +181,9 @@ fn read_features(path: &Path) -> Result<(), StoreError> {
 fn read_results(path: &Path, kind: &str) {
     sidecar::seal(path, &std::fs::read(path).unwrap()).unwrap();
     match kind {
-        "Metrics" => drop(results::read_metrics(path)),
-        "Curves" => drop(results::read_curves(path)),
+        "Metrics" => drop(metrics::read(path)),
+        "Curves" => drop(curves::read(path)),
         "Scores" => drop(results::read_scores(path)),
-        "Sparsification" => drop(sparsification::read(path)),
         _ => {}
     }
 }

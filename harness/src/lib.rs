@@ -5,20 +5,24 @@
 //! `arrow` and `parquet` in [`store`], `polars` and `plotters` in [`report`], `clap` and `indicatif`
 //! in [`cli`], `prost` in [`graph`].
 
+pub mod canonical;
 #[cfg(not(fuzzing))]
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod exit;
+pub mod experiment;
+pub mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod graph;
 pub mod guidance;
+mod kinds;
 pub mod model;
 pub mod noise;
 pub mod plan;
 pub mod protocol;
-#[cfg(not(fuzzing))]
 pub mod report;
 pub mod sampler;
 pub mod schedule;

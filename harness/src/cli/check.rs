@@ -9,8 +9,8 @@ use crate::exit::Exit;
 use crate::report::check::{Band, Bands, check as held};
 use crate::report::compare as report_compare;
 use crate::report::markdown;
+use crate::store::metrics;
 use crate::store::records::MetricRow;
-use crate::store::results::read_metrics;
 
 pub(super) fn check(options: &CheckOptions, context: Context) -> Result<Exit, CliError> {
     let baseline = rows(&options.baseline)?;
@@ -39,7 +39,8 @@ pub(super) fn compare(options: &CompareOptions, context: Context) -> Result<Exit
         .moved()
         .map(|pair| {
             serde_json::json!({
-                "method": pair.a.method, "metric": pair.a.metric, "direction": pair.a.direction,
+                "method": pair.a.method, "arm": pair.a.arm, "sampler": pair.a.sampler, "metric": pair.a.metric,
+                "argument": pair.a.argument, "side": pair.a.side,
                 "a": pair.a.value, "b": pair.b.value, "difference": pair.difference,
             })
         })
@@ -52,5 +53,5 @@ pub(super) fn compare(options: &CompareOptions, context: Context) -> Result<Exit
 /// Rows of a results folder, or of a `metrics.parquet`.
 fn rows(path: &Path) -> Result<Vec<MetricRow>, CliError> {
     let file = if path.is_dir() { path.join("metrics.parquet") } else { path.to_owned() };
-    Ok(read_metrics(&file)?)
+    Ok(metrics::read(&file)?)
 }

@@ -5,24 +5,23 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::session::Session;
-use crate::config::{Experiment, ProtocolConfig, PublishedTable, bundled};
-use crate::plan::canonical::fingerprint;
+use crate::canonical::fingerprint;
+use crate::protocol::Evidence;
+use crate::report::Artefact;
 use crate::report::run_json::{FORMAT, RunRecord};
-use crate::report::{self, Artefact};
-use crate::stage::evaluation::{self, Evaluation};
-use crate::stage::{Run, report as report_stage, report_guidance, report_reconstruction};
+use crate::stage::evaluate::RunEvidence;
+use crate::stage::evaluate::evaluation::{self, Evaluation};
+use crate::stage::{Run, StageError};
 use crate::store::digest::{sha256_hex, sha256_of_file};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
-use crate::store::{
-    Provenance, StoreError, publish as publish_file, remove, results, sidecar, sparsification,
-};
+use crate::store::{Provenance, StoreError, publish as publish_file, remove, sidecar};
 
 /// Version of what a report draws and writes. Raised when the same numbers would look otherwise, so that
 /// an old report is not taken for a current one.
-const REPORT_VERSION: u32 = 2;
+const REPORT_VERSION: u32 = 3;
 
-/// Writes tables, plots, `metrics.parquet` and `run.json`, the last of them at the end: a folder whose
+/// Writes the tables of numbers, the page and the plots, and `run.json`, the last of them at the end: a folder whose
 /// `run.json` names these numbers and words, and whose files are as they were written, is left alone unless `force`.
 pub(super) fn publish(
     session: &Session,
@@ -30,51 +29,30 @@ pub(super) fn publish(
     folder: &Path,
     force: bool,
 ) -> Result<(), CliError> {
-    let published = bundled::published(&session.plan.artefact)
-        .map_err(|error| CliError::Bug(error.to_string()))?;
-    let record = record(session, (run, evaluation), published.as_ref())?;
+    let mut evidence = RunEvidence::open(run, &session.experiment)?;
+    let record = record(session, (run, evaluation), &evidence)?;
     if !force && is_current(folder, &record) {
         return Ok(());
     }
     // While files are replaced, no record may call the folder complete.
     let stale = folder.join("run.json");
     remove(&stale).map_err(StoreError::write(&stale))?;
+    let protocol = &session.plan.protocol;
+    let artefacts =
+        protocol.report(&mut evidence, &evaluation.numbers).map_err(StageError::from)?;
     let mut hashes = BTreeMap::new();
-    for Artefact { name, bytes } in artefacts(session, run, published.as_ref())? {
+    for Artefact { name, bytes } in artefacts {
         write(&folder.join(&name), &bytes)?;
         hashes.insert(name, sha256_hex(&bytes));
     }
-    let metrics = folder.join(METRICS);
-    let provenance = Provenance::new("none", "cpu");
-    // Not the hash that stands beside it: another report of the same plan may be replacing both.
-    let hash = results::write_metrics(&metrics, &evaluation.rows, &session.plan.id(), &provenance)?;
-    hashes.insert(METRICS.to_owned(), hash);
+    // Not the hashes that stand beside them: another report of the same plan may be replacing both.
+    for (name, hash) in evaluation::tables(folder, &evaluation.numbers, &session.plan.id())? {
+        hashes.insert(name.to_owned(), hash);
+    }
     write(&stale, record.sealed(&hashes).to_json()?.as_bytes())
 }
 
 const METRICS: &str = "metrics.parquet";
-
-/// Tables and plots of the protocol.
-fn artefacts(
-    session: &Session,
-    run: &Run<'_>,
-    published: Option<&PublishedTable>,
-) -> Result<Vec<Artefact>, CliError> {
-    let experiment = &session.experiment;
-    Ok(match &run.plan.protocol {
-        ProtocolConfig::Filtering { .. } => {
-            report::render(&report_stage::report_input(run, experiment)?, published)?
-        }
-        ProtocolConfig::Reconstruction(_) => {
-            let input = report_reconstruction::report_input(run, experiment)?;
-            report::reconstruction::render(&input, published)?
-        }
-        ProtocolConfig::Guidance(_) => {
-            let input = report_guidance::report_input(run, experiment)?;
-            report::guidance::render(&input, published)?
-        }
-    })
-}
 
 fn is_current(folder: &Path, record: &RunRecord) -> bool {
     let Ok(text) = std::fs::read_to_string(folder.join("run.json")) else { return false };
@@ -122,37 +100,23 @@ fn check(folder: &Path, name: &str, expected: &str) -> Result<(), StoreError> {
 }
 
 /// Digest of the words and numbers that a report is made of, beyond the rows.
-fn report_inputs(
-    session: &Session,
-    (run, evaluation): (&Run<'_>, &Evaluation),
-    published: Option<&PublishedTable>,
-) -> Result<String, CliError> {
-    Ok(fingerprint(&(
+fn report_inputs(session: &Session, evaluation: &Evaluation, evidence: &RunEvidence<'_>) -> String {
+    fingerprint(&(
         &session.experiment.question,
-        remarks(run, &session.experiment)?,
-        results::curves_digest(&evaluation.curves),
-        results::scores_digest(&evaluation.scores),
-        sparsification::digest(&evaluation.sparsification),
-        published,
-    )))
-}
-
-fn remarks(run: &Run<'_>, experiment: &Experiment) -> Result<Vec<String>, CliError> {
-    Ok(match &run.plan.protocol {
-        ProtocolConfig::Filtering { .. } => report_stage::remarks(run, experiment)?,
-        ProtocolConfig::Reconstruction(_) => report_reconstruction::remarks(run, experiment)?,
-        ProtocolConfig::Guidance(_) => report_guidance::remarks(run, experiment)?,
-    })
+        session.plan.protocol.remarks(evidence),
+        evaluation.digests(),
+        evidence.published_table(),
+    ))
 }
 
 fn record(
     session: &Session,
     (run, evaluation): (&Run<'_>, &Evaluation),
-    published: Option<&PublishedTable>,
+    evidence: &RunEvidence<'_>,
 ) -> Result<RunRecord, CliError> {
     let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
     let timings = evaluation::read_timings(run)?;
-    let report_inputs = report_inputs(session, (run, evaluation), published)?;
+    let report_inputs = report_inputs(session, evaluation, evidence);
     let plan = &session.plan;
     let mut inputs: BTreeMap<String, String> = plan
         .model
@@ -163,7 +127,12 @@ fn record(
     if let Some(extractor) = &plan.extractor {
         inputs.insert(format!("extractor/{}", extractor.name), extractor.sha256.clone());
     }
-    inputs.insert(format!("reference/{}", plan.reference.dataset), plan.reference.sha256.clone());
+    if let Some(reference) = &plan.reference {
+        inputs.insert(format!("reference/{}", reference.dataset), reference.sha256.clone());
+    }
+    if let Some(images) = &plan.images {
+        inputs.insert(format!("images/{}", images.dataset), images.sha256.clone());
+    }
     let own = Provenance::new("", "");
     let mut versions: BTreeMap<String, String> = [("dubench".to_owned(), own.version)].into();
     let fixed = |key: &str| manifest.fixed.get(key).cloned().unwrap_or_default();
@@ -227,9 +196,10 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{METRICS, Path, RunRecord, publish_file, results, verify};
+    use super::{METRICS, Path, RunRecord, publish_file, verify};
     use crate::exit::{Exit, Exits};
     use crate::stage::fault_tests::damaged;
+    use crate::store::metrics;
 
     /// Copies a published folder; the names of its files.
     fn copied(from: &Path, to: &Path) -> Vec<String> {
@@ -276,7 +246,7 @@ mod tests {
                         harmless += 1;
                     }
                     if name == METRICS {
-                        results::read_metrics(&path).unwrap_err();
+                        metrics::read(&path).unwrap_err();
                     }
                 }
                 publish_file(&path, &pristine).unwrap();

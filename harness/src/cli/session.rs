@@ -9,11 +9,12 @@ use super::error::CliError;
 use super::memory;
 use super::progress::TerminalProgress;
 use super::signal;
-use crate::config::Experiment;
+use crate::experiment::{Experiment, Plan};
 use crate::model::onnx::{Device, Fallback, RuntimeOptions};
-use crate::plan::{Plan, Shard};
+use crate::plan::Shard;
+use crate::stage::open::{inputs, models};
 use crate::stage::settings::GenerateOptions;
-use crate::stage::{Run, Stop, inputs, models};
+use crate::stage::{Run, Stop};
 
 /// An experiment at a scale, resolved, and how to run it.
 pub(super) struct Session {

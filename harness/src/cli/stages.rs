@@ -10,14 +10,15 @@ use super::error::CliError;
 use super::publish as results;
 use super::session::Session;
 use crate::exit::Exit;
-use crate::plan::print::plan_text;
+use crate::experiment::print::plan_text;
 use crate::stage::evaluate;
-use crate::stage::evaluation::{self, Evaluation};
+use crate::stage::evaluate::evaluation::{self, Evaluation};
+use crate::stage::open::models;
 use crate::stage::run::StageStatus;
 use crate::stage::settings::GenerateOptions;
 use crate::stage::{
-    Run, StageSummary, features as features_stage, generate as generate_stage, models,
-    run as run_stage, thresholds as thresholds_stage, verify as verify_stage,
+    Run, StageSummary, features as features_stage, generate as generate_stage, run as run_stage,
+    thresholds as thresholds_stage, verify as verify_stage,
 };
 
 #[derive(Serialize)]
@@ -34,11 +35,11 @@ struct Done {
 pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.folders.work_dir)?;
-    let summary = threshold_blocks(&session, options, &run)?;
+    let summary = threshold_blocks(&session, &run)?;
     if summary.n_left > 0 {
         return stage_answer(context, "thresholds", &summary);
     }
-    let summary = generate_blocks(&session, options, &run)?;
+    let summary = generate_blocks(&session, &run)?;
     if summary.n_left > 0 {
         return stage_answer(context, "generate", &summary);
     }
@@ -59,9 +60,9 @@ pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliE
             "{} at {}: {} images in {} blocks{}; plan {}",
             plan.experiment,
             plan.scale,
-            plan.n_pool,
+            plan.n_images(),
             plan.n_blocks(),
-            if plan.n_keep > 0 { format!(", {} kept", plan.n_keep) } else { String::new() },
+            plan.protocol.summary(&plan).map_or(String::new(), |words| format!(", {words}")),
             plan.id()
         )
     };
@@ -72,14 +73,14 @@ pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliE
 pub(super) fn thresholds(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.folders.work_dir)?;
-    let summary = threshold_blocks(&session, options, &run)?;
+    let summary = threshold_blocks(&session, &run)?;
     stage_answer(context, "thresholds", &summary)
 }
 
 pub(super) fn generate(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
     let run = session.run(&options.folders.work_dir)?;
-    let summary = generate_blocks(&session, options, &run)?;
+    let summary = generate_blocks(&session, &run)?;
     stage_answer(context, "generate", &summary)
 }
 
@@ -96,11 +97,11 @@ pub(super) fn evaluate(options: &RunOptions, context: Context) -> Result<Exit, C
     let evaluation = evaluate::evaluate(&run, &session.experiment)?;
     let text = format!(
         "{} numbers, sha256 {}{}",
-        evaluation.rows.len(),
+        evaluation.numbers.rows.len(),
         evaluation.digest,
         if evaluation.found { " (found computed)" } else { "" }
     );
-    context.answer(&evaluation.rows, &text)?;
+    context.answer(&evaluation.numbers.rows, &text)?;
     Ok(Exit::Complete)
 }
 
@@ -124,8 +125,7 @@ pub(super) fn status(options: &RunOptions, context: Context) -> Result<Exit, Cli
 pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(&options.run, context)?;
     let run = session.run(&options.run.folders.work_dir)?;
-    let mut model =
-        || models::open_model(&session.experiment, &options.run.target.scale, &session.runtime);
+    let mut model = || models::open_model(&session.experiment, &session.plan, &session.runtime);
     let mut extractor = || models::open_extractor(&session.experiment, &session.runtime);
     let networks = verify_stage::Networks { model: &mut model, extractor: &mut extractor };
     let how = (options.blocks as u64, session.generate);
@@ -152,23 +152,13 @@ pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, 
     Ok(Exit::Complete)
 }
 
-fn threshold_blocks(
-    session: &Session,
-    options: &RunOptions,
-    run: &Run<'_>,
-) -> Result<StageSummary, CliError> {
-    let mut open =
-        || models::open_model(&session.experiment, &options.target.scale, &session.runtime);
+fn threshold_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {
+    let mut open = || models::open_model(&session.experiment, &session.plan, &session.runtime);
     Ok(thresholds_stage::thresholds(run, session.generate, &mut open)?)
 }
 
-fn generate_blocks(
-    session: &Session,
-    options: &RunOptions,
-    run: &Run<'_>,
-) -> Result<StageSummary, CliError> {
-    let mut open =
-        || models::open_model(&session.experiment, &options.target.scale, &session.runtime);
+fn generate_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {
+    let mut open = || models::open_model(&session.experiment, &session.plan, &session.runtime);
     Ok(generate_stage::generate(run, session.generate, &mut open)?)
 }
 

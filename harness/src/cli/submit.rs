@@ -11,8 +11,9 @@ use super::arguments::{Engine, SubmitOptions};
 use super::error::CliError;
 use super::session::runtime;
 use crate::exit::Exit;
+use crate::experiment::Plan;
+use crate::plan::SlurmJobs;
 use crate::plan::slurm::{WARNING_SECONDS, time_limit_seconds};
-use crate::plan::{Plan, SlurmJobs};
 use crate::store::{StoreError, publish};
 
 /// Tasks of an array for which no number was given. Sites cap arrays; a shard of many blocks costs nothing.

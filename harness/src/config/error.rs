@@ -1,31 +1,9 @@
 //! What can be wrong with an experiment file.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use crate::exit::{Exit, Exits};
-
-/// One fault of an experiment file: where, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Key path: `estimators[1].window`.
-    pub key: String,
-    /// What was found, what is accepted, the remedy.
-    pub message: String,
-}
-
-impl Fault {
-    /// A fault at `key`.
-    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)
-    }
-}
+use crate::fault::Fault;
 
 /// Why an experiment file cannot be used. Every variant names the file.
 #[derive(Debug, thiserror::Error)]

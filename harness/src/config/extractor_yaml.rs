@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::ConfigError;
 use super::model_yaml::{FORMAT, is_sha256, refuse, version};
 use super::reader::read_yaml;
-use super::validate_values::MAX_SIDE;
-use super::{ConfigError, Fault};
+use super::values::MAX_SIDE;
+use crate::fault::Fault;
 
 /// Features of an image, at most: a covariance of theirs is held in memory.
 const MAX_DIM: usize = 1 << 16;

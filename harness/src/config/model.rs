@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ScheduleConfig;
+use crate::schedule::ScheduleConfig;
 
 /// Where the noise predictions come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::ConfigError;
 use super::reader::read_yaml;
-use super::validate_values::{MAX_SIDE, MAX_TRAIN_STEPS};
-use super::{ConfigError, Fault, ScheduleConfig};
+use super::values::{MAX_SIDE, MAX_TRAIN_STEPS};
+use crate::fault::Fault;
+use crate::schedule::ScheduleConfig;
 
 /// Name of the description in a bundle.
 pub const MODEL_FILE: &str = "model.yaml";

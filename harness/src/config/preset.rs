@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::uncertainty::Window;
+use crate::uncertainty::{Defaults, Window};
 
 /// Where values come from that an experiment file leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,19 +13,6 @@ pub enum Preset {
     Paper,
     /// What the recorded commands of the authors' code say.
     AuthorsCode,
-}
-
-/// Values of a preset.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Defaults {
-    /// The paper's `M`.
-    pub n_draws: u32,
-    /// Window of the re-noising estimators.
-    pub window: Window,
-    /// Dropout probability of MC-Dropout.
-    pub dropout_p: f64,
-    /// Window of MC-Dropout.
-    pub dropout_window: Window,
 }
 
 impl Preset {

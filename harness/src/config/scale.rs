@@ -8,7 +8,7 @@ use super::{ModelConfig, ReferenceConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleConfig {
-    /// Images that are generated; for a protocol with arms, images of a whole arm.
+    /// Images of a whole arm.
     pub n_pool: u64,
     /// Images that a filter keeps; below `n_pool`. Only a filter has it.
     pub n_keep: Option<u64>,
@@ -55,8 +55,35 @@ pub struct GateConfig {
     pub method: String,
     /// Metric of the row: `fid`.
     pub metric: String,
+    /// Arm of the row; any where left out.
+    pub arm: Option<String>,
+    /// Side of the row: `lowest`; any where left out.
+    pub side: Option<String>,
+    /// What the metric is of: `random`; any where left out.
+    pub argument: Option<String>,
     /// Lowest accepted value.
     pub min: f64,
     /// Highest accepted value.
     pub max: f64,
+}
+
+/// How many samples an arm takes, always the first ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArmImages {
+    /// `n_pool` of the scale.
+    #[default]
+    All,
+    /// `n_subset` of the scale: arms that need fewer images for their point.
+    Subset,
+}
+
+impl ScaleConfig {
+    /// Number of samples of an arm. A scale without a subset is refused when the file is read.
+    pub fn n_of(&self, images: ArmImages) -> u64 {
+        match images {
+            ArmImages::All => self.n_pool,
+            ArmImages::Subset => self.n_subset.unwrap_or(self.n_pool),
+        }
+    }
 }

@@ -17,20 +17,156 @@
 //! neighbours. A row here depends on itself alone: the rule is the released one at batch size 1.
 
 use ndarray::Array4;
+use serde::{Deserialize, Serialize};
 
 use super::error::{check_draws, check_lambda};
 use super::gradient::moved;
 use super::posterior::Observations;
 use super::variance_gradient::pull_back;
 use super::{
-    Guidance, GuidanceError, GuidedStatistic, MaskRule, PosteriorGuidance, variance_gradient,
+    Guidance, GuidanceError, GuidedStatistic, MaskRule, MaskStatistic, Path, PosteriorGuidance,
+    RuleSettings, RuleValues, kinds, variance_gradient,
 };
+use crate::fault::Fault;
 use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;
 use crate::sampler::{ClipX0, StepPoint, x0_from_epsilon};
 use crate::schedule::NoiseSchedule;
 use crate::uncertainty::{CleanEstimate, Perturbation, StepContext, Window};
 use crate::units::Timestep;
+
+/// The gradient as the released code computes it, as an experiment writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorsGradientSettings {
+    /// Strength, 0.1 in the released command line.
+    #[serde(default = "released_lambda")]
+    pub lambda: f64,
+    /// Elements above this quantile are rewritten, 0.95 in the paper.
+    #[serde(default = "kinds::percentile")]
+    pub percentile: f64,
+    /// The paper's `M`; the scale's, else 5.
+    pub n_draws: Option<u32>,
+    /// Batch of the run to imitate, 128 in the released configurations. A number, never the batch of this run.
+    #[serde(default = "released_batch")]
+    pub batch_size: u32,
+    /// Loop indices that are guided: the first three where left out, as in the released configurations.
+    #[serde(default = "first_steps")]
+    pub window: Window,
+}
+
+fn released_lambda() -> f64 {
+    0.1
+}
+
+fn released_batch() -> u32 {
+    128
+}
+
+fn first_steps() -> Window {
+    Window { start: 0, len: 3 }
+}
+
+impl RuleSettings for AuthorsGradientSettings {
+    fn values(&self) -> RuleValues<'_> {
+        let (lambda, percentile) = (Some(self.lambda), self.percentile);
+        RuleValues {
+            lambda,
+            percentile,
+            window: Some(self.window),
+            n_draws: self.n_draws,
+            mask: None,
+        }
+    }
+
+    fn fill(&mut self, n_draws: u32, _n_images: Option<u64>) {
+        self.n_draws = Some(self.n_draws.unwrap_or(n_draws));
+    }
+
+    fn statistic(&self) -> MaskStatistic {
+        MaskStatistic::Centered
+    }
+
+    fn needs_gradient(&self) -> bool {
+        true
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let message = "an empty batch: give that of the run to imitate, 128";
+        let fault = || Fault::new("batch_size", message);
+        (self.batch_size == 0).then(fault).into_iter().collect()
+    }
+
+    fn words(&self) -> Option<String> {
+        Some(format!("divided by a batch of {}, noise level at the loop index", self.batch_size))
+    }
+
+    fn published(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn build(&self, mask: MaskRule, path: &Path<'_>) -> Result<Box<dyn Guidance>, GuidanceError> {
+        let setting = (self.values().draws(), self.lambda, self.batch_size);
+        let rule = Box::new(AuthorsGradient::new(setting, mask, self.window)?);
+        Ok(Box::new(LoopIndexAlpha::new(rule, path.schedule.clone(), path.clip)))
+    }
+}
+
+/// The posterior rule as the released code computes it, as an experiment writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorsPosteriorSettings {
+    /// Elements above this quantile are rewritten, 0.95 in the paper.
+    #[serde(default = "kinds::percentile")]
+    pub percentile: f64,
+    /// The paper's `M`; the scale's, else 5.
+    pub n_draws: Option<u32>,
+    /// Loop indices that are guided: the first three where left out, as in the released configurations.
+    #[serde(default = "first_steps")]
+    pub window: Window,
+}
+
+impl RuleSettings for AuthorsPosteriorSettings {
+    fn values(&self) -> RuleValues<'_> {
+        let (lambda, percentile) = (None, self.percentile);
+        RuleValues {
+            lambda,
+            percentile,
+            window: Some(self.window),
+            n_draws: self.n_draws,
+            mask: None,
+        }
+    }
+
+    fn fill(&mut self, n_draws: u32, _n_images: Option<u64>) {
+        self.n_draws = Some(self.n_draws.unwrap_or(n_draws));
+    }
+
+    fn statistic(&self) -> MaskStatistic {
+        MaskStatistic::VarianceWithPrediction
+    }
+
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    fn words(&self) -> Option<String> {
+        Some("last draw alone, noise level at the loop index".to_owned())
+    }
+
+    fn published(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn build(&self, mask: MaskRule, path: &Path<'_>) -> Result<Box<dyn Guidance>, GuidanceError> {
+        let rule = Box::new(posterior(self.values().draws(), mask, self.window)?);
+        Ok(Box::new(LoopIndexAlpha::new(rule, path.schedule.clone(), path.clip)))
+    }
+}
 
 /// `epsilon' = epsilon + (lambda / B) mask d (sum U + sum epsilon / (c h w)) / d x_t` with the centered `U`.
 ///

@@ -11,8 +11,8 @@ use crate::sampler::{
     ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, Sampler, StepPoint, x0_from_epsilon,
 };
 use crate::schedule::{NoiseSchedule, TimestepGrid};
-use crate::stage::starts::initial_states;
-use crate::stage::trajectory::{BatchOutcome, BatchRequest, run_batch};
+use crate::stage::generate::starts::initial_states;
+use crate::stage::generate::trajectory::{BatchOutcome, BatchRequest, run_batch};
 use crate::uncertainty::{
     CleanEstimate, Perturbation, draws_of, mean_over_draws, perturbed_predictions,
 };
@@ -362,7 +362,7 @@ fn guided_run(ids: &[u64], sampler: &mut dyn Sampler, max_batch: usize) -> Batch
     let rule = GradientGuidance::new(3, 1.0, mask).unwrap();
     let mut rule = rule.with_window(Window { start: 1, len: 3 });
     let mut network = Network::new(&mut model);
-    run_batch(&request, sampler, &mut [], Some(&mut rule), &mut network).unwrap()
+    run_batch(&request, sampler, (&mut [], &mut |_, _| ()), Some(&mut rule), &mut network).unwrap()
 }
 
 #[test]

@@ -33,6 +33,11 @@ pub enum GuidanceError {
         /// Smallest possible number.
         least: u32,
     },
+    /// A mask takes its thresholds from a generated set, and none came.
+    #[error(
+        "guidance: the mask takes its thresholds from a generated set, and there are none: make them by `dubench thresholds`"
+    )]
+    NoThresholds,
     /// There are no maps to take thresholds from.
     #[error(
         "thresholds: no uncertainty maps came, expected at least one image: generate the threshold set first"

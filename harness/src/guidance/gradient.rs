@@ -1,17 +1,90 @@
 //! The paper's guidance: a step along the gradient of the uncertainty.
 
 use ndarray::{Array4, Zip};
+use serde::{Deserialize, Serialize};
 
 use super::error::{check_draws, check_lambda};
-use super::{Guidance, GuidanceError, GuidedStatistic, MaskRule, variance_gradient};
+use super::{
+    Guidance, GuidanceError, GuidedStatistic, MaskConfig, MaskRule, MaskStatistic, Path,
+    RuleSettings, RuleValues, kinds, variance_gradient,
+};
+use crate::fault::Fault;
 use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;
 use crate::uncertainty::{CleanEstimate, Perturbation, StepContext, Window};
 
+/// The paper's rule as an experiment writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GradientSettings {
+    /// Strength, 1 in the paper.
+    #[serde(default = "kinds::lambda")]
+    pub lambda: f64,
+    /// Elements above this quantile are rewritten, 0.95 in the paper.
+    #[serde(default = "kinds::percentile")]
+    pub percentile: f64,
+    /// Where the threshold comes from: the map itself, or a generated set.
+    #[serde(default, skip_serializing_if = "MaskConfig::is_per_image")]
+    pub mask: MaskConfig,
+    /// The paper's `M`; the scale's, else 5.
+    pub n_draws: Option<u32>,
+    /// Towards more or towards less uncertainty.
+    #[serde(default)]
+    pub direction: Direction,
+    /// Loop indices that are guided; all where left out.
+    pub window: Option<Window>,
+}
+
+impl RuleSettings for GradientSettings {
+    fn values(&self) -> RuleValues<'_> {
+        let (lambda, percentile) = (Some(self.lambda), self.percentile);
+        RuleValues {
+            lambda,
+            percentile,
+            window: self.window,
+            n_draws: self.n_draws,
+            mask: Some(&self.mask),
+        }
+    }
+
+    fn fill(&mut self, n_draws: u32, n_images: Option<u64>) {
+        self.n_draws = Some(self.n_draws.unwrap_or(n_draws));
+        self.mask = self.mask.resolved(n_images, self.n_draws);
+    }
+
+    fn statistic(&self) -> MaskStatistic {
+        MaskStatistic::SampleVariance
+    }
+
+    fn needs_gradient(&self) -> bool {
+        true
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    fn words(&self) -> Option<String> {
+        (self.direction == Direction::Descent).then(|| "downhill".to_owned())
+    }
+
+    fn published(&self) -> Option<&'static str> {
+        let answers = self.direction == Direction::Ascent && self.mask.is_per_image();
+        answers.then_some("uncertainty_guided")
+    }
+
+    fn build(&self, mask: MaskRule, _path: &Path<'_>) -> Result<Box<dyn Guidance>, GuidanceError> {
+        let rule = GradientGuidance::new(self.values().draws(), self.lambda, mask)?;
+        Ok(Box::new(rule.with_direction(self.direction).with_window(self.window)))
+    }
+}
+
 /// Uphill or downhill in uncertainty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Towards more uncertainty: Eq. 10.
+    #[default]
     Ascent,
     /// Towards less: the older files of the released code.
     Descent,

@@ -10,9 +10,11 @@ use crate::uncertainty::{
 };
 
 /// The map `U [b, c, h, w]` that a rule holds against its thresholds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MaskStatistic {
     /// Variance over the draws (ddof 1): the gradient rule.
+    #[serde(rename = "sample_var")]
     SampleVariance,
     /// Variance (ddof 1) over the draws and `epsilon_t`: the posterior rule.
     VarianceWithPrediction,
@@ -21,6 +23,15 @@ pub enum MaskStatistic {
 }
 
 impl MaskStatistic {
+    /// Name, as in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SampleVariance => "sample_var",
+            Self::VarianceWithPrediction => "variance_with_prediction",
+            Self::Centered => "centered",
+        }
+    }
+
     /// The map of predictions `e_m`, one `[b, c, h, w]` a draw, beside `epsilon_t`.
     pub fn map(self, draws: &[ArrayView4<'_, f32>], epsilon: ArrayView4<'_, f32>) -> Array4<f32> {
         match self {

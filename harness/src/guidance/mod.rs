@@ -2,11 +2,16 @@
 //!
 //! [`GradientGuidance`] is the paper's (Eq. 10, arXiv:2412.00205). [`PosteriorGuidance`] and [`SecondOrderGuidance`] exist in
 //! the released code only; [`authors_code`] holds what that code does differently from the paper.
+//!
+//! To add one: a file with the rule ([`Guidance`]) and its settings ([`RuleSettings`]), a line here, a line in the list
+//! of [`RuleConfig`].
 
 pub mod authors_code;
 mod error;
 mod gradient;
+mod kinds;
 mod mask;
+mod mask_settings;
 mod mask_statistic;
 mod posterior;
 mod quantile;
@@ -14,13 +19,16 @@ mod second_order;
 mod thresholds;
 mod variance_gradient;
 
+pub use authors_code::{AuthorsGradientSettings, AuthorsPosteriorSettings};
 pub use error::GuidanceError;
-pub use gradient::{Direction, GradientGuidance};
+pub use gradient::{Direction, GradientGuidance, GradientSettings};
+pub use kinds::{Path, RuleConfig, RuleSettings, RuleValues};
 pub use mask::{MaskRule, Side};
+pub use mask_settings::MaskConfig;
 pub use mask_statistic::{MapRecorder, MaskStatistic};
-pub use posterior::PosteriorGuidance;
+pub use posterior::{PosteriorGuidance, PosteriorSettings};
 pub use quantile::quantile_linear;
-pub use second_order::SecondOrderGuidance;
+pub use second_order::{SecondOrderGuidance, SecondOrderSettings};
 pub use thresholds::{StepThresholds, dataset_pixel, dataset_scalar};
 pub use variance_gradient::{GuidedStatistic, VarianceGradient, variance_gradient};
 
@@ -28,6 +36,10 @@ use ndarray::Array4;
 
 use crate::model::{ModelError, Network};
 use crate::uncertainty::{StepContext, Window};
+
+/// Name of how far a rule moved the predictions of an image: `sum over guided steps and elements of
+/// (epsilon' - epsilon)^2`.
+pub const DISPLACEMENT: &str = "displacement";
 
 /// One guidance rule.
 ///

@@ -1,14 +1,81 @@
 //! Random steps of the size of the uncertainty: a rule of the released code, without a gradient.
 
 use ndarray::{Array4, Axis, Zip};
+use serde::{Deserialize, Serialize};
 
 use super::error::{check_draws, check_lambda};
-use super::{Guidance, GuidanceError, MaskRule, MaskStatistic};
+use super::{
+    Guidance, GuidanceError, MaskConfig, MaskRule, MaskStatistic, Path, RuleSettings, RuleValues,
+    kinds,
+};
+use crate::fault::Fault;
 use crate::model::{ModelError, Network};
 use crate::noise::{NoiseKey, Purpose, dropout_mask, nearest_f32};
 use crate::uncertainty::{
     CleanEstimate, Perturbation, StepContext, Window, draws_of, perturbed_predictions,
 };
+
+/// The rule as an experiment writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecondOrderSettings {
+    /// Strength.
+    #[serde(default = "kinds::lambda")]
+    pub lambda: f64,
+    /// Elements above this quantile are rewritten, 0.95 in the paper.
+    #[serde(default = "kinds::percentile")]
+    pub percentile: f64,
+    /// Where the threshold comes from: the map itself, or a generated set.
+    #[serde(default, skip_serializing_if = "MaskConfig::is_per_image")]
+    pub mask: MaskConfig,
+    /// The paper's `M`; the scale's, else 5.
+    pub n_draws: Option<u32>,
+    /// Loop indices that are guided; all where left out.
+    pub window: Option<Window>,
+}
+
+impl RuleSettings for SecondOrderSettings {
+    fn values(&self) -> RuleValues<'_> {
+        let (lambda, percentile) = (Some(self.lambda), self.percentile);
+        RuleValues {
+            lambda,
+            percentile,
+            window: self.window,
+            n_draws: self.n_draws,
+            mask: Some(&self.mask),
+        }
+    }
+
+    fn fill(&mut self, n_draws: u32, n_images: Option<u64>) {
+        self.n_draws = Some(self.n_draws.unwrap_or(n_draws));
+        self.mask = self.mask.resolved(n_images, self.n_draws);
+    }
+
+    fn statistic(&self) -> MaskStatistic {
+        MaskStatistic::Centered
+    }
+
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    fn words(&self) -> Option<String> {
+        None
+    }
+
+    fn published(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn build(&self, mask: MaskRule, _path: &Path<'_>) -> Result<Box<dyn Guidance>, GuidanceError> {
+        let rule = SecondOrderGuidance::new(self.values().draws(), self.lambda, mask)?;
+        Ok(Box::new(rule.with_window(self.window)))
+    }
+}
 
 /// `epsilon' = epsilon + lambda U sign mask` with the centered `U` and a fair random sign an element.
 ///

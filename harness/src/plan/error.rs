@@ -1,6 +1,7 @@
 //! Why there is no plan.
 
 use crate::exit::{Exit, Exits};
+use crate::fault::Fault;
 
 /// Why an experiment and the options of a call make no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,17 +16,25 @@ pub enum PlanError {
         /// What there is.
         known: Vec<String>,
     },
-    /// `--limit` leaves nothing to filter.
-    #[error(
-        "limit {limit}: {n_keep} images would be kept, a filter needs 4 or more: set the limit to {least} or more"
-    )]
-    Limit {
-        /// The limit.
-        limit: u64,
-        /// Images that the filter would keep.
-        n_keep: u64,
-        /// Smallest limit that works.
-        least: u64,
+    /// Arms that the model cannot run.
+    #[error("{experiment} on {model}: {}", list(faults))]
+    Arms {
+        /// The experiment.
+        experiment: String,
+        /// The model.
+        model: String,
+        /// What is wrong with which arm.
+        faults: Vec<Fault>,
+    },
+    /// Images that the model cannot rebuild.
+    #[error("{experiment} on {model}: {}", list(faults))]
+    Images {
+        /// The experiment.
+        experiment: String,
+        /// The model.
+        model: String,
+        /// What is wrong with which arm's images.
+        faults: Vec<Fault>,
     },
     /// The shard is written wrongly or does not exist.
     #[error("shard {text:?}: {reason}; write INDEX/COUNT with 0 <= INDEX < COUNT, as 0/4")]
@@ -59,10 +68,15 @@ pub enum PlanError {
     },
 }
 
+fn list(faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
+    lines.join("; ")
+}
+
 impl Exits for PlanError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Reference { .. } => Exit::Input,
+            Self::Reference { .. } | Self::Images { .. } => Exit::Input,
             _ => Exit::Usage,
         }
     }

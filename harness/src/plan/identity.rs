@@ -21,7 +21,7 @@ pub struct ModelIdentity {
 impl ModelIdentity {
     /// Identity of a model that is its own description.
     pub fn of_config(name: &str, config: &ModelConfig) -> Self {
-        let hash = super::canonical::fingerprint(config);
+        let hash = crate::canonical::fingerprint(config);
         Self { name: name.to_owned(), files: [("closed form".to_owned(), hash)].into() }
     }
 }
@@ -58,13 +58,16 @@ impl ReferenceIdentity {
     }
 }
 
-/// All that a plan takes from files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanInputs {
-    /// The model.
-    pub model: ModelIdentity,
-    /// The feature network, where the protocol compares sets of images.
-    pub extractor: Option<ExtractorId>,
-    /// The reference statistics, or the images that a reconstruction is held against.
-    pub reference: ReferenceIdentity,
+/// Which real images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagesIdentity {
+    /// Data set and split.
+    pub dataset: String,
+    /// SHA-256 of the pixels that the work takes.
+    pub sha256: String,
+    /// Images in the set.
+    pub n: u64,
+    /// Elements of an image.
+    pub dim: usize,
 }

@@ -5,38 +5,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MaskConfig, RuleConfig, SamplerConfig};
+use crate::guidance::{MaskConfig, MaskStatistic};
+use crate::sampler::SamplerConfig;
 use crate::units::BlockId;
 
-use super::canonical::fingerprint;
 use super::version::{GENERATE_VERSION, THRESHOLDS_VERSION};
-use super::{ArmPlan, ArmTask, Block, ModelIdentity, Plan};
+use super::{ArmPlan, Block, ModelIdentity, Work};
+use crate::canonical::fingerprint;
 
 /// First sample id of every set. Evaluated images count from 0 and are ten million at most, so no start is in both.
 pub const FIRST_SAMPLE: u64 = 1 << 32;
-
-/// Which map of a rule is held against its thresholds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SetStatistic {
-    /// Variance over the draws: the gradient rule.
-    SampleVar,
-    /// Variance over the draws and the prediction itself: the posterior rule.
-    VarianceWithPrediction,
-    /// Mean square about the prediction: the second-order rule.
-    Centered,
-}
-
-impl SetStatistic {
-    /// Name, as in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SampleVar => "sample_var",
-            Self::VarianceWithPrediction => "variance_with_prediction",
-            Self::Centered => "centered",
-        }
-    }
-}
 
 /// Unguided trajectories whose maps are kept at every step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +23,7 @@ pub struct ThresholdSet {
     /// How the walk goes: as in the arm, step by step.
     pub sampler: SamplerConfig,
     /// What is kept of each step.
-    pub statistic: SetStatistic,
+    pub statistic: MaskStatistic,
     /// Draws of a map.
     pub n_draws: u32,
     /// Images.
@@ -98,28 +76,24 @@ pub struct SetBlock {
 impl ArmPlan {
     /// The thresholds that the arm's mask asks for; `None` where it asks for none.
     pub fn thresholds(&self) -> Option<ThresholdPlan> {
-        let ArmTask::Sample { rule, .. } = &self.task else { return None };
-        let mask = rule.mask()?;
+        let rule = self.guide.as_ref()?;
+        let values = rule.values();
+        let mask = values.mask?;
         let (n_images, n_draws) = mask.set()?;
-        let (_, percentile, _) = rule.values();
-        let statistic = match rule {
-            RuleConfig::Posterior { .. } => SetStatistic::VarianceWithPrediction,
-            RuleConfig::SecondOrder { .. } => SetStatistic::Centered,
-            _ => SetStatistic::SampleVar,
-        };
         let kind = match mask {
             MaskConfig::DatasetScalar { .. } => ThresholdKind::DatasetScalar,
-            _ => ThresholdKind::DatasetPixel,
+            MaskConfig::DatasetPixel { .. } => ThresholdKind::DatasetPixel,
+            MaskConfig::PerImage {} => return None,
         };
         let set = ThresholdSet {
             sampler: self.sampler.clone(),
-            statistic,
+            statistic: rule.statistic(),
             // Both are filled in where a plan is resolved.
             n_draws: n_draws.unwrap_or_default(),
             n_images: n_images.unwrap_or_default(),
             first_sample: FIRST_SAMPLE,
         };
-        Some(ThresholdPlan { set, kind, percentile: percentile? })
+        Some(ThresholdPlan { set, kind, percentile: values.percentile })
     }
 }
 
@@ -142,7 +116,7 @@ struct ThresholdIdentity<'a> {
     thresholds: &'a ThresholdPlan,
 }
 
-impl Plan {
+impl Work {
     /// The thresholds that masks of the plan ask for, each once, in the order of the arms.
     pub fn thresholds(&self) -> Vec<ThresholdPlan> {
         distinct(self.arms.iter().filter_map(ArmPlan::thresholds))
@@ -203,30 +177,23 @@ fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::config::Experiment;
-    use crate::plan::PlanOptions;
-    use crate::plan::resolve::tests::{tiny_inputs, tiny_plan};
+    use crate::experiment::tests::{tiny_plan, tiny_thresholds_plan};
 
-    fn plan() -> Plan {
-        let text = include_str!("tiny_thresholds.yaml");
-        let experiment = Experiment::parse(Path::new("tiny.yaml"), text).unwrap();
-        let inputs = tiny_inputs(&experiment);
-        Plan::resolve(&experiment, "smoke", inputs, PlanOptions::default()).unwrap()
+    fn plan() -> Work {
+        tiny_thresholds_plan().work
     }
 
     #[test]
     fn arms_of_one_sampler_and_statistic_share_a_set() {
         let plan = plan();
         let sets = plan.threshold_sets();
-        let facts: Vec<(SetStatistic, u32, u64)> =
+        let facts: Vec<(MaskStatistic, u32, u64)> =
             sets.iter().map(|set| (set.statistic, set.n_draws, set.n_images)).collect();
         let expected = [
-            (SetStatistic::SampleVar, 3, 20),
-            (SetStatistic::VarianceWithPrediction, 3, 20),
-            (SetStatistic::Centered, 6, 12),
+            (MaskStatistic::SampleVariance, 3, 20),
+            (MaskStatistic::VarianceWithPrediction, 3, 20),
+            (MaskStatistic::Centered, 6, 12),
         ];
         assert_eq!(facts, expected);
         assert_eq!(plan.thresholds().len(), 4);
@@ -240,7 +207,7 @@ mod tests {
         assert_eq!(sizes, [8, 8, 4, 8, 8, 4, 8, 4]);
         assert!(blocks.iter().enumerate().all(|(k, block)| block.block.id.0 == k as u64));
         assert!(blocks.iter().all(|block| block.block.samples.start >= FIRST_SAMPLE));
-        assert!(plan.n_pool < FIRST_SAMPLE);
+        assert!(plan.n_images() < FIRST_SAMPLE);
     }
 
     #[test]
@@ -254,13 +221,13 @@ mod tests {
         others[3].set.sampler = others[3].set.sampler.with_steps(7);
         let id = plan.threshold_id(&known);
         assert!(others.iter().all(|other| plan.threshold_id(other) != id));
-        let other = Plan { seed: plan.seed + 1, ..plan.clone() };
+        let other = Work { seed: plan.seed + 1, ..plan.clone() };
         assert_ne!(other.threshold_id(&known), id);
         assert_ne!(other.thresholds_id(), plan.thresholds_id());
     }
 
     #[test]
     fn a_plan_without_such_masks_has_no_set() {
-        assert!(tiny_plan().set_blocks().is_empty());
+        assert!(tiny_plan().work.set_blocks().is_empty());
     }
 }

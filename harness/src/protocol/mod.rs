@@ -1,12 +1,19 @@
-//! Published protocols, one a file. Pure.
+//! Published protocols, one a folder: what is written down (`config`, `faults`), which arms that makes (`plan`), what is
+//! computed of them (`evaluate`), and how it is shown (`report`). Pure: what a protocol reads comes through [`Evidence`].
+//!
+//! To add one: a folder with a type that implements [`Protocol`], a line here, a line in the list of [`ProtocolConfig`].
 
-pub mod controls;
+pub mod contract;
+pub mod error;
+pub mod evidence;
 pub mod filtering;
-pub mod filtering_rows;
 pub mod guidance;
+mod kinds;
 pub mod reconstruction;
-pub mod reconstruction_rows;
-pub mod sparsification_audit;
+pub mod rows;
 
-pub use filtering::{Filtering, FilteringOutcome, Kept, MethodOutcome};
-pub use filtering_rows::{MethodFacts, RunFacts, rows};
+pub use contract::{Needs, Protocol, Scope};
+pub use error::ProtocolError;
+pub use evidence::{ArmMaps, ArmScores, Evidence, MethodColumn, MethodMaps, Numbers, Shown};
+pub use kinds::ProtocolConfig;
+pub use rows::RunFacts;

@@ -1,8 +1,8 @@
 //! The regression gate: `dubench check BASELINE RESULT`. A number may leave its band neither way.
 
+use super::cells;
 use super::error::ReportError;
-use super::frame;
-use super::table::refuse_duplicates;
+use super::key::{key, refuse_duplicates, shown as key_text};
 use crate::store::records::MetricRow;
 
 /// How far a number may lie from the baseline, either way. The widest of the three holds.
@@ -145,14 +145,12 @@ pub fn check(
     refuse_duplicates(result)?;
     let mut failed = Vec::new();
     for expected in baseline {
-        let key = frame::key(expected);
-        let breach = match result.iter().find(|row| frame::key(row) == key) {
+        let breach = match result.iter().find(|row| key(row) == key(expected)) {
             None => Some(Breach::Missing),
             Some(now) => breach(expected, now, bands.of(&expected.metric)),
         };
         if let Some(breach) = breach {
-            let parts: Vec<&str> = key.into_iter().filter(|part| !part.is_empty()).collect();
-            failed.push(Failed { key: parts.join(" / "), breach });
+            failed.push(Failed { key: key_text(expected), breach });
         }
     }
     Ok(failed)
@@ -183,10 +181,8 @@ fn breach(baseline: &MetricRow, now: &MetricRow, band: &Band) -> Option<Breach> 
                 half_width,
             })
         }
-        (Some(_), None) => Some(Breach::Lost { reason: super::filter_table::why(now).to_owned() }),
-        (None, Some(_)) => {
-            Some(Breach::Gained { reason: super::filter_table::why(baseline).to_owned() })
-        }
+        (Some(_), None) => Some(Breach::Lost { reason: cells::why(now).to_owned() }),
+        (None, Some(_)) => Some(Breach::Gained { reason: cells::why(baseline).to_owned() }),
     }
 }
 
@@ -197,7 +193,7 @@ fn shown(n: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::protocol::filtering::example;
 
     fn three_errors() -> Bands {
         let band = Band { absolute: 0.0, relative: 0.0, standard_errors: 3.0 };
@@ -226,7 +222,7 @@ mod tests {
         let failed = check(&baseline, &now, &three_errors()).unwrap();
         assert_eq!(failed.len(), 3);
         assert_eq!(failed[0].breach, Breach::Missing);
-        insta::assert_snapshot!(failed[1], @"table1 / mini / ddpm-cifar10-small / cifar10 / ddim-50 / full / fid: the result has no number: dropout was switched off");
+        insta::assert_snapshot!(failed[1], @"table1 / mini / ddpm-cifar10-small / cifar10 / pool / ddim-50 / full / fid: the result has no number: dropout was switched off");
         assert!(matches!(failed[2].breach, Breach::Redefined { .. }));
     }
 

@@ -1,14 +1,13 @@
 //! Two results side by side: `dubench compare A B`.
 //!
-//! Rows are joined on [`frame::KEY`]. A difference counts only when it exceeds its error bars and the numbers
+//! Rows are joined on [`key::KEY`]. A difference counts only when it exceeds its error bars and the numbers
 //! may be compared at all: same definition of the metric, same numbers of images.
 
-use polars::prelude::{DataFrame, DataFrameJoinOps, JoinArgs, JoinType};
+use std::collections::BTreeMap;
 
 use super::document::{Align, Cell, Document, Grid, Section};
 use super::error::ReportError;
-use super::frame::{self, KEY};
-use super::{label, metric, number, table};
+use super::{cells, key, label, metric, number};
 use crate::store::records::MetricRow;
 
 /// Chance that a comparison of two equal results calls any row moved.
@@ -71,34 +70,24 @@ pub struct Comparison {
 /// # Errors
 /// [`ReportError::Duplicate`] where one result has two rows for a cell.
 pub fn compare(a: &[MetricRow], b: &[MetricRow]) -> Result<Comparison, ReportError> {
-    table::refuse_duplicates(a)?;
-    table::refuse_duplicates(b)?;
-    let (left, right) = (frame::metric_frame(a)?, frame::metric_frame(b)?);
-    let inner = left.inner_join(&right, KEY, KEY)?;
-    let mut pairs: Vec<Pair> = indices(&inner, "row")?
-        .into_iter()
-        .zip(indices(&inner, "row_right")?)
-        .map(|(i, j)| judge(&a[i], &b[j]))
-        .collect();
+    key::refuse_duplicates(a)?;
+    key::refuse_duplicates(b)?;
+    let (of_a, of_b) = (by_key(a), by_key(b));
+    let mut pairs: Vec<Pair> =
+        a.iter().filter_map(|row| Some(judge(row, of_b.get(&key::key(row)).copied()?))).collect();
     bonferroni(&mut pairs);
-    Ok(Comparison { pairs, only_a: without(&left, &right, a)?, only_b: without(&right, &left, b)? })
+    Ok(Comparison { pairs, only_a: without(a, &of_b), only_b: without(b, &of_a) })
 }
 
-/// Rows of `left` that `right` lacks.
-fn without(
-    left: &DataFrame,
-    right: &DataFrame,
-    rows: &[MetricRow],
-) -> Result<Vec<MetricRow>, ReportError> {
-    let alone = left.join(right, KEY, KEY, JoinArgs::new(JoinType::Anti), None)?;
-    Ok(indices(&alone, "row")?.into_iter().map(|i| rows[i].clone()).collect())
+type ByKey<'a> = BTreeMap<[&'a str; 10], &'a MetricRow>;
+
+fn by_key(rows: &[MetricRow]) -> ByKey<'_> {
+    rows.iter().map(|row| (key::key(row), row)).collect()
 }
 
-/// An index column, ascending for `row`: a join need not keep the order of its input.
-fn indices(frame: &DataFrame, column: &str) -> Result<Vec<usize>, ReportError> {
-    let sorted = frame.sort(["row"], polars::prelude::SortMultipleOptions::default())?;
-    let column = sorted.column(column)?.u64()?;
-    Ok(column.iter().flatten().filter_map(|i| usize::try_from(i).ok()).collect())
+/// Rows that `others` lacks.
+fn without(rows: &[MetricRow], others: &ByKey<'_>) -> Vec<MetricRow> {
+    rows.iter().filter(|row| !others.contains_key(&key::key(row))).cloned().collect()
 }
 
 fn judge(a: &MetricRow, b: &MetricRow) -> Pair {
@@ -195,9 +184,12 @@ impl Comparison {
 
     fn section(&self) -> Section {
         let mut grid = Grid::with_columns(&[
+            ("Arm", Align::Left),
+            ("Sampler", Align::Left),
             ("Method", Align::Left),
-            ("Kept", Align::Left),
+            ("Side", Align::Left),
             ("Metric", Align::Left),
+            ("Of", Align::Left),
             ("A", Align::Right),
             ("B", Align::Right),
             ("B − A", Align::Right),
@@ -225,7 +217,7 @@ impl Pair {
         let value = |row: &MetricRow| row.value.and_then(|value| number::with_error(value, row.se));
         let mut side = |row: &MetricRow| match value(row) {
             Some(text) => Cell::new(text),
-            None => grid.missing(super::filter_table::why(row)),
+            None => grid.missing(cells::why(row)),
         };
         let (a, b) = (side(&self.a), side(&self.b));
         let (z, words) = match &self.outcome {
@@ -242,9 +234,12 @@ impl Pair {
             .filter(|_| !matches!(self.outcome, Outcome::NotComparable { .. }))
             .and_then(|delta| number::signed_with_error(delta, standard_error(&self.a, &self.b)));
         vec![
-            Cell::new(label::method(&self.a.method)),
-            Cell::new(label::kept(self.a.direction.as_deref())),
+            Cell::new(format!("`{}`", self.a.arm)),
+            Cell::new(format!("`{}`", self.a.sampler)),
+            Cell::new(label::named(&self.a.kind, &self.a.method)),
+            Cell::new(label::kept(self.a.side.as_deref())),
             Cell::new(format!("`{}`", self.a.metric)),
+            Cell::new(self.a.argument.as_ref().map_or(String::new(), |of| format!("`{of}`"))),
             a,
             b,
             Cell::new(difference.unwrap_or_default()),
@@ -260,9 +255,8 @@ fn alone(heading: &str, rows: &[MetricRow]) -> Option<Section> {
     }
     let mut grid = Grid::with_columns(&[("Row", Align::Left), ("Value ± SE", Align::Right)]);
     for row in rows {
-        let name: Vec<&str> = frame::key(row).into_iter().filter(|part| !part.is_empty()).collect();
-        let value = super::filter_table::estimate(Some(row), &mut grid);
-        grid.push(vec![Cell::new(format!("`{}`", name.join(" / "))), value], false);
+        let value = cells::estimate(Some(row), &mut grid);
+        grid.push(vec![Cell::new(format!("`{}`", key::shown(row))), value], false);
     }
     Some(Section { heading: heading.to_owned(), grid, remarks: Vec::new() })
 }
@@ -270,7 +264,7 @@ fn alone(heading: &str, rows: &[MetricRow]) -> Option<Section> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::protocol::filtering::example;
 
     #[test]
     fn a_result_is_identical_to_itself() {

@@ -44,9 +44,6 @@ pub enum ReportError {
         /// Message of the library.
         cause: String,
     },
-    /// The table library failed.
-    #[error("result table: {0}: this is a bug of dubench, please report it")]
-    Frame(#[from] polars::error::PolarsError),
 }
 
 impl Exits for ReportError {
@@ -55,7 +52,7 @@ impl Exits for ReportError {
             Self::Empty { .. } => Exit::Incomplete,
             Self::Duplicate { .. } => Exit::Integrity,
             Self::Value { .. } => Exit::Input,
-            Self::Plot { .. } | Self::Frame(_) => Exit::Bug,
+            Self::Plot { .. } => Exit::Bug,
         }
     }
 }

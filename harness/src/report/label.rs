@@ -1,40 +1,78 @@
-//! What a reader sees instead of the names in the stores.
+//! What a reader sees instead of the names in the stores. A label hangs on what a method *is*, its kind, and never on the
+//! name that somebody chose for it.
 
-/// Name of a method as tables and legends print it. A name that is not ours stays as it is.
+use std::collections::BTreeMap;
+
+use crate::control::ControlConfig;
+use crate::guidance::RuleConfig;
+use crate::store::records::MetricRow;
+use crate::uncertainty::EstimatorConfig;
+
+/// Kinds that no experiment names: what protocols put beside methods.
+const FIXED: [(&str, &str); 8] = [
+    ("random", "Random subsets"),
+    ("full", "Full pool"),
+    ("unguided", "Unguided"),
+    ("reconstruction", "Reconstruction"),
+    ("local_variance", "Local variance"),
+    ("chance", "Chance"),
+    ("oracle", "Oracle"),
+    ("bayesdiff", "BayesDiff"),
+];
+
+/// Name of a kind as tables and legends print it. A kind that is not ours stays as it is.
 ///
 /// # Examples
 /// ```
 /// use dubench::report::label;
-/// assert_eq!(label::method("mc_dropout"), "MC-Dropout");
-/// assert_eq!(label::method("my_score"), "my_score");
+/// assert_eq!(label::kind("mc_dropout"), "MC-Dropout");
+/// assert_eq!(label::kind("my_score"), "my_score");
 /// ```
-pub fn method(name: &str) -> &str {
-    match name {
-        "random" => "Random subsets",
-        "full" => "Full pool",
-        "sample_var" => "Score variance",
-        "centered" => "Centred variance",
-        "mc_dropout" => "MC-Dropout",
-        "bayesdiff" => "BayesDiff",
-        "mean_squared_epsilon" => "Mean squared ε",
-        "total_variation" => "Total variation",
-        "mc_dropout_p50" => "MC-Dropout, p = 0.5",
-        "estimate_shift" => "Shift of x̂₀",
-        "local_variance" => "Local variance",
-        "oracle" => "Oracle",
-        "unguided" => "Unguided",
-        "gradient" => "Gradient (Eq. 10)",
-        "descent" => "Gradient, downhill",
-        "posterior" => "Posterior",
-        "second_order" => "Second order",
-        "per_image" => "Gradient, own percentile",
-        "dataset_scalar" => "Gradient, percentile of a set, one a step",
-        "dataset_pixel" => "Gradient, percentile of a set, one a pixel and step",
-        "dataset_pixel_m20" => "Gradient, percentile of a set of 20 draws, one a pixel and step",
-        "posterior_pixel" => "Posterior, percentile of a set, one a pixel and step",
-        "authors_gradient" => "Released gradient",
-        "authors_posterior" => "Released posterior",
-        other => other,
+pub fn kind(kind: &str) -> &str {
+    let fixed = FIXED.iter().find(|(known, _)| *known == kind).map(|(_, label)| *label);
+    fixed
+        .or_else(|| EstimatorConfig::label_of(kind))
+        .or_else(|| ControlConfig::label_of(kind))
+        .or_else(|| RuleConfig::label_of(kind))
+        .unwrap_or(kind)
+}
+
+/// Label of something of a kind under a name of its own.
+///
+/// # Examples
+/// ```
+/// use dubench::report::label;
+/// assert_eq!(label::named("mc_dropout", "mc_dropout"), "MC-Dropout");
+/// assert_eq!(label::named("mc_dropout", "half"), "MC-Dropout, half");
+/// ```
+pub fn named(of_kind: &str, name: &str) -> String {
+    if of_kind == name { kind(name).to_owned() } else { format!("{}, {name}", kind(of_kind)) }
+}
+
+/// Labels of the methods of a result, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    kinds: BTreeMap<String, String>,
+}
+
+impl Labels {
+    /// Labels of the methods that rows name.
+    pub fn of(rows: &[MetricRow]) -> Self {
+        Self { kinds: rows.iter().map(|row| (row.method.clone(), row.kind.clone())).collect() }
+    }
+
+    fn kind_of<'a>(&'a self, name: &'a str) -> &'a str {
+        self.kinds.get(name).map_or(name, String::as_str)
+    }
+
+    /// Label of a method.
+    pub fn method(&self, name: &str) -> String {
+        named(self.kind_of(name), name)
+    }
+
+    /// Where a method stands in a table.
+    pub fn group(&self, name: &str) -> Group {
+        group(self.kind_of(name))
     }
 }
 
@@ -49,22 +87,22 @@ pub enum Group {
     Control,
 }
 
-/// Group of a method. A method that is not ours is an estimator.
-pub fn group(name: &str) -> Group {
-    match name {
+/// Group of a kind. A kind that is not ours is an estimator.
+pub fn group(kind: &str) -> Group {
+    match kind {
         "random" | "full" | "oracle" => Group::Baseline,
-        "mean_squared_epsilon" | "total_variation" | "local_variance" | "estimate_shift" => {
-            Group::Control
-        }
+        "local_variance" => Group::Control,
+        other if ControlConfig::label_of(other).is_some() => Group::Control,
         _ => Group::Estimator,
     }
 }
 
 /// Which images are kept, in words.
-pub fn kept(direction: Option<&str>) -> &str {
-    match direction {
-        Some("keep_lowest") => "most certain",
-        Some("keep_highest") => "least certain",
+pub fn kept(side: Option<&str>) -> &str {
+    match side {
+        Some("lowest") => "most certain",
+        Some("highest") => "least certain",
+        Some("as_is") => "as is",
         Some(other) => other,
         None => "",
     }

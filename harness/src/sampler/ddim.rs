@@ -2,18 +2,97 @@
 
 use ndarray::{Array4, ArrayView4, Axis, Zip};
 
-use super::{ClipX0, Sampler, SamplerError, StepPoint, x0_from_epsilon};
+use serde::{Deserialize, Serialize};
+
+use super::{ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon};
+use crate::fault::Fault;
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
-use crate::schedule::{NoiseSchedule, TimestepGrid};
+use crate::schedule::{GridConfig, NoiseSchedule, TimestepGrid};
 use crate::units::{SampleId, StepIndex};
 
+/// DDIM as an experiment writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DdimSettings {
+    /// Number of steps `N`.
+    pub n_steps: u32,
+    /// Which training times the steps visit: leading with offset 0, as the authors' code does on all pixel models.
+    #[serde(default = "leading")]
+    pub grid: GridConfig,
+    /// Whether `x0_hat` is clipped to [-1, 1].
+    #[serde(default)]
+    pub clip_x0: Clip,
+    /// `alpha_bar` after the last step.
+    #[serde(default)]
+    pub final_alpha_bar: FinalAlphaBar,
+    /// Share of fresh noise in a step, in [0, 1]: 0 is deterministic, 1 ancestral.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub eta: f64,
+}
+
+fn leading() -> GridConfig {
+    GridConfig::Leading { offset: 0 }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(eta: &f64) -> bool {
+    *eta == 0.0
+}
+
+/// Whether a sampler clips `x0_hat` to [-1, 1].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clip {
+    /// Pixel models clip, latent models do not: what the paper's models were sampled with.
+    #[default]
+    FollowModel,
+    /// Never clip.
+    Off,
+}
+
 /// `alpha_bar` of the state behind the last step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FinalAlphaBar {
-    /// 1: the last step ends at the clean image (pixel models).
+    /// 1: the last step ends at the clean image. What the authors' code does on all pixel models.
+    #[default]
     One,
-    /// `alpha_bar_0`: the last step ends at the first training state (latent models).
+    /// `alpha_bar_0`: the last step ends at the first training state. What it does on U-ViT.
+    #[serde(rename = "first")]
     FirstTrainStep,
+}
+
+impl SamplerSettings for DdimSettings {
+    fn n_steps(&self) -> u32 {
+        self.n_steps
+    }
+
+    fn set_steps(&mut self, n_steps: u32) {
+        self.n_steps = n_steps;
+    }
+
+    fn clip(&self, clips: bool) -> ClipX0 {
+        match self.clip_x0 {
+            Clip::FollowModel if clips => ClipX0::Unit,
+            Clip::FollowModel | Clip::Off => ClipX0::Never,
+        }
+    }
+
+    fn faults(&self, n_train_steps: u32) -> Vec<Fault> {
+        let mut faults = self.grid.faults(n_train_steps, self.n_steps);
+        if !(0.0..=1.0).contains(&self.eta) {
+            let message = format!("{} is not in 0 (deterministic) to 1 (ancestral)", self.eta);
+            faults.push(Fault::new("eta", message));
+        }
+        faults
+    }
+
+    fn build(&self, walk: &Walk<'_>) -> Result<Box<dyn Sampler>, SamplerError> {
+        let grid = self.grid.build(walk.schedule.n_train_steps(), self.n_steps)?;
+        let ddim = Ddim::new(walk.schedule, &grid, self.clip(walk.clips), self.final_alpha_bar)?;
+        let noise = AncestralNoise { seed: walk.seed, samples: walk.samples.to_vec() };
+        Ok(Box::new(ddim.with_eta(self.eta, noise)?))
+    }
 }
 
 /// Where the noise of `eta > 0` comes from: one sample id a row of the batch.

@@ -2,11 +2,52 @@
 
 use ndarray::{Array4, ArrayView4, Zip};
 
+use serde::{Deserialize, Serialize};
+
 use super::ddim::step_points;
-use super::{ClipX0, Sampler, SamplerError, StepPoint, x0_from_epsilon};
+use super::{ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon};
+use crate::fault::Fault;
 use crate::noise::nearest_f32;
-use crate::schedule::{NoiseSchedule, TimestepGrid};
+use crate::schedule::{GridConfig, NoiseSchedule, TimestepGrid};
 use crate::units::StepIndex;
+
+/// DPM-Solver++(2M) as an experiment writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpmSolverPp2mSettings {
+    /// Number of steps `N`.
+    pub n_steps: u32,
+    /// Which training times the steps visit: linspace, as the authors' code does on all models.
+    #[serde(default = "linspace")]
+    pub grid: GridConfig,
+}
+
+fn linspace() -> GridConfig {
+    GridConfig::Linspace {}
+}
+
+impl SamplerSettings for DpmSolverPp2mSettings {
+    fn n_steps(&self) -> u32 {
+        self.n_steps
+    }
+
+    fn set_steps(&mut self, n_steps: u32) {
+        self.n_steps = n_steps;
+    }
+
+    fn clip(&self, _clips: bool) -> ClipX0 {
+        ClipX0::Never
+    }
+
+    fn faults(&self, n_train_steps: u32) -> Vec<Fault> {
+        self.grid.faults(n_train_steps, self.n_steps)
+    }
+
+    fn build(&self, walk: &Walk<'_>) -> Result<Box<dyn Sampler>, SamplerError> {
+        let grid = self.grid.build(walk.schedule.n_train_steps(), self.n_steps)?;
+        Ok(Box::new(DpmSolverPp2m::new(walk.schedule, &grid)?))
+    }
+}
 
 /// Second-order multistep solver in data prediction, one network call a step.
 ///

@@ -1,4 +1,7 @@
 //! Samplers: one update rule a file. A sampler moves `x_t` given `epsilon_hat`; it never calls a network.
+//!
+//! To add one: a file with its update rule ([`Sampler`]) and its settings ([`SamplerSettings`]), a line here, a line in
+//! the list of [`SamplerConfig`].
 
 mod clip_x0;
 mod ddim;
@@ -6,11 +9,13 @@ mod dpm_solver_pp_2m;
 mod error;
 #[cfg(test)]
 mod golden_tests;
+mod kinds;
 
 pub use clip_x0::{ClipX0, x0_from_epsilon};
-pub use ddim::{AncestralNoise, Ddim, FinalAlphaBar};
-pub use dpm_solver_pp_2m::DpmSolverPp2m;
+pub use ddim::{AncestralNoise, Clip, Ddim, DdimSettings, FinalAlphaBar};
+pub use dpm_solver_pp_2m::{DpmSolverPp2m, DpmSolverPp2mSettings};
 pub use error::SamplerError;
+pub use kinds::{SamplerConfig, SamplerSettings, Walk};
 
 use ndarray::{Array4, ArrayView4};
 
@@ -41,8 +46,7 @@ impl StepPoint {
     }
 }
 
-/// A deterministic sampler of `n_steps` steps over a noise schedule (`eta = 0`), or DDIM with `eta > 0`
-/// given keyed noise. Holds the history of multistep rules: one sampler value per trajectory batch.
+/// A sampler of `n_steps` steps over a noise schedule; what it draws is keyed. Holds the history of multistep rules: one sampler value per trajectory batch.
 pub trait Sampler: Send {
     /// Number of steps `N`.
     fn n_steps(&self) -> u32;

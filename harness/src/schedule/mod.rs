@@ -3,8 +3,10 @@
 
 mod error;
 mod noise_schedule;
+mod settings;
 mod timestep_grid;
 
 pub use error::ScheduleError;
 pub use noise_schedule::NoiseSchedule;
+pub use settings::{GridConfig, ScheduleConfig};
 pub use timestep_grid::TimestepGrid;

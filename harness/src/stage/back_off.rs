@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::model::ModelError;
 
 use super::StageError;
-use super::build::OpenModel;
+use super::open::OpenModel;
 
 /// Images a call that memory has held so far; networks side by side share it, as they share the memory.
 pub(super) struct BackOff(AtomicUsize);
@@ -61,7 +61,7 @@ mod tests {
     use crate::model::onnx::SelfTestReport;
     use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
     use crate::plan::Shard;
-    use crate::stage::build::OpenModel;
+    use crate::stage::open::OpenModel;
     use crate::stage::tests::{Bench, one_network};
     use crate::stage::{StageError, StageSummary, Stop, generate::generate};
 

@@ -5,6 +5,7 @@ use crate::exit::{Exit, Exits};
 use crate::guidance::GuidanceError;
 use crate::model::ModelError;
 use crate::plan::PlanError;
+use crate::protocol::ProtocolError;
 use crate::sampler::SamplerError;
 use crate::schedule::ScheduleError;
 use crate::store::StoreError;
@@ -48,14 +49,9 @@ pub enum StageError {
         /// What there is none of.
         what: &'static str,
     },
-    /// A metric.
-    #[error("{what}: {source}")]
-    Metric {
-        /// What was computed, from what.
-        what: String,
-        /// Why it was refused.
-        source: dubench_metrics::MetricError,
-    },
+    /// Numbers, tables or plots.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
     /// Parts of the stage before are missing.
     #[error(
         "{n_missing} of {n_blocks} blocks of {stage} are missing: {}; run the other shards or the same command again, then ask again",
@@ -132,7 +128,7 @@ impl Exits for StageError {
             Self::Guidance(error) => error.exit(),
             Self::Estimator(error) => error.exit(),
             Self::Images(error) => error.exit(),
-            Self::Metric { .. } => Exit::Input,
+            Self::Protocol(error) => error.exit(),
             Self::Missing { .. } | Self::NoThresholds { .. } => Exit::Incomplete,
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,
             Self::Interrupted { .. } => Exit::Interrupted,

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::evaluation::{self, Evaluation};
+use super::evaluate::evaluation::{self, Evaluation};
+use super::open::inputs;
 use super::tests::Bench;
-use super::{Stop, gc, inputs};
+use super::{Stop, gc};
 use crate::exit::{Exit, Exits};
-use crate::plan::{PlanOptions, Shard};
+use crate::plan::Shard;
 use crate::store::fault::tests::{EIO, ENOSPC, Ended, Fault, with_fault};
 use crate::store::publish;
 
@@ -34,8 +35,8 @@ fn bench() -> Bench {
 
 /// Numbers, curves and scores, times apart.
 fn content(evaluation: Evaluation) -> impl PartialEq + std::fmt::Debug {
-    let Evaluation { digest, curves, scores, .. } = evaluation;
-    (digest, curves, scores)
+    let Evaluation { digest, numbers, .. } = evaluation;
+    (digest, numbers.curves, numbers.scores)
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn a_damaged_reference_is_refused_or_makes_another_plan() {
     let (n, mut refused) = (500, 0);
     for index in 0..n {
         publish(&path, &damaged(&pristine, index)).unwrap();
-        match inputs::plan(&bench.experiment, "smoke", PlanOptions::default()) {
+        match inputs::plan(&bench.experiment, "smoke") {
             Err(error) => {
                 assert!(matches!(error.exit(), Exit::Integrity | Exit::Input), "{index}: {error}");
                 refused += 1;

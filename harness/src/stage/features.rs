@@ -47,8 +47,7 @@ pub fn features(
     open: &mut dyn FnMut() -> Result<OpenExtractor, StageError>,
 ) -> Result<StageSummary, StageError> {
     let start = Instant::now();
-    if run.plan.extractor.is_none() {
-        // The protocol compares images pixel by pixel.
+    if !run.plan.protocol.needs().features {
         return Ok(StageSummary::default());
     }
     let _lock = run.lock(STAGE)?;

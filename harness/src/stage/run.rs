@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::experiment::Plan;
 use crate::model::ModelError;
-use crate::plan::{Block, Plan, Shard};
+use crate::plan::{Block, Shard};
 use crate::store::layout::{RunIds, StageName};
 use crate::store::lock::Lock;
 use crate::store::{Layout, StoreError, publish};

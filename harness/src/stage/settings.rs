@@ -1,12 +1,15 @@
 //! How a stage that runs the model is set up, and what it notes of that.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use crate::model::DenoiserSpec;
+use crate::plan::ArmPlan;
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 
 use super::Run;
-use super::build::{self, OpenModel};
+use super::open::OpenModel;
 
 /// Values that change the time a run takes, and no digit of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,15 @@ pub(super) fn manifest(
     Manifest {
         fixed: text(fixed),
         noted: text(noted),
-        not_applicable: build::not_applicable(run.plan, model.denoiser.spec()),
+        not_applicable: not_applicable(&run.plan.arms, model.denoiser.spec()),
     }
+}
+
+/// Why a method of the arms cannot run on this model, for each that cannot: the dash of a table.
+pub(super) fn not_applicable(arms: &[ArmPlan], model: &DenoiserSpec) -> BTreeMap<String, String> {
+    let watchers = arms.iter().flat_map(|arm| &arm.watch);
+    let reason = |plan: &crate::uncertainty::EstimatorPlan| {
+        Some((plan.name.clone(), plan.rule.not_applicable(model)?))
+    };
+    watchers.filter_map(reason).collect()
 }

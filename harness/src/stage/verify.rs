@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::config::Experiment;
+use crate::experiment::Experiment;
 use crate::noise::{NoiseKey, Purpose, uniform_below};
 use crate::plan::Block;
 use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};
-use crate::store::{StoreError, features as feature_parts, results, sparsification};
+use crate::store::{StoreError, features as feature_parts};
 use crate::units::SampleId;
 
-use super::build::OpenModel;
-use super::evaluation::Evaluation;
+use super::evaluate::evaluation::{self, Evaluation};
 use super::features::{OpenExtractor, extract_block};
 use super::generate::generate_block;
+use super::open::OpenModel;
 use super::settings::GenerateOptions;
-use super::{Run, StageError, evaluate, evaluation, thresholds};
+use super::{Run, StageError, evaluate, thresholds};
 
 /// How networks are opened; only where something is computed again.
 pub struct Networks<'a> {
@@ -67,7 +67,7 @@ pub fn verify(
     let [recomputed, recomputed_sets] = recompute(run, (n_blocks, options), networks)?;
     let stored = evaluation::read(run)?;
     evaluation::read_timings(run)?;
-    let (again, _) = evaluate::compute(run, experiment, &run.plan.id())?;
+    let again = evaluate::compute(run, experiment)?;
     tables_agree(run, &again, &stored)?;
     let n_stages = 1 + u64::from(run.plan.extractor.is_some());
     let n_parts = n_stages * run.plan.n_blocks() + n_thresholds;
@@ -77,24 +77,7 @@ pub fn verify(
 
 /// Holds the tables of an evaluation against those of a second one.
 fn tables_agree(run: &Run<'_>, again: &Evaluation, stored: &Evaluation) -> Result<(), StageError> {
-    let mut tables = vec![
-        ("metrics.parquet", again.digest.clone(), stored.digest.clone()),
-        (
-            "curves.parquet",
-            results::curves_digest(&again.curves),
-            results::curves_digest(&stored.curves),
-        ),
-        (
-            "scores.parquet",
-            results::scores_digest(&again.scores),
-            results::scores_digest(&stored.scores),
-        ),
-    ];
-    if run.plan.extractor.is_none() {
-        let digest = |of: &Evaluation| sparsification::digest(&of.sparsification);
-        tables.push(("sparsification.parquet", digest(again), digest(stored)));
-    }
-    for (name, ours, theirs) in tables {
+    for ((name, ours), (_, theirs)) in again.digests().into_iter().zip(stored.digests()) {
         agree(run.layout.run_file(name), &ours, &theirs)?;
     }
     Ok(())

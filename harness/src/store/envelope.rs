@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::StoreError;
 
-/// Version of the file formats of this folder. Another one is refused.
-pub const FORMAT: u32 = 1;
+/// Version of the file formats of this folder. Another one is refused by name.
+///
+/// 2: parts name their arm and the true sample ids; `metrics.parquet` has columns for arm, kind, argument and side.
+pub const FORMAT: u32 = 2;
 
 /// Key of the metadata entry.
 pub const KEY: &str = "dubench";
@@ -27,8 +29,6 @@ pub enum Kind {
     Curves,
     /// Scores of all images.
     Scores,
-    /// Rows of `sparsification.parquet`.
-    Sparsification,
     /// Uncertainty maps of a threshold set, step by step.
     Maps,
     /// Thresholds that were taken of such a set.
@@ -93,11 +93,14 @@ impl Envelope {
     /// Reads the metadata entry of `path`.
     ///
     /// # Errors
-    /// [`StoreError::Malformed`], or [`StoreError::Mismatch`] for another format or kind.
+    /// [`StoreError::Malformed`], [`StoreError::Version`], or [`StoreError::Mismatch`] for another kind.
     pub(super) fn parse(path: &Path, text: &str, kind: Kind) -> Result<Self, StoreError> {
         let value: Value = serde_json::from_str(text).map_err(StoreError::decode(path))?;
-        let format = value.get("format").cloned().unwrap_or(Value::Null);
-        check(path, "format", &format.to_string(), &FORMAT.to_string())?;
+        let got = value.get("format").and_then(Value::as_u64).unwrap_or(0);
+        if got != u64::from(FORMAT) {
+            let (path, expected) = (path.to_owned(), u64::from(FORMAT));
+            return Err(StoreError::Version { path, got, expected });
+        }
         let envelope: Self = serde_json::from_value(value).map_err(StoreError::decode(path))?;
         check(path, "kind", &format!("{:?}", envelope.kind), &format!("{kind:?}"))?;
         Ok(envelope)
@@ -150,8 +153,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(field(Envelope::parse(path, &text, Kind::Features)), "kind");
-        let newer = text.replacen("\"format\":1", "\"format\":2,\"more\":1", 1);
-        assert_eq!(field(Envelope::parse(path, &newer, Kind::Images)), "format");
+        let newer = text.replacen("\"format\":2", "\"format\":3,\"more\":1", 1);
+        let error = Envelope::parse(path, &newer, Kind::Images).unwrap_err();
+        assert!(matches!(error, StoreError::Version { got: 3, expected: 2, .. }), "{error}");
         assert!(envelope.belongs_to(path, "c").is_err());
     }
 }

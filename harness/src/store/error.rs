@@ -52,6 +52,16 @@ pub enum StoreError {
         /// What is wrong.
         message: String,
     },
+    /// It was written in another version of our formats.
+    #[error("{}: written in version {got} of our formats, this program reads version {expected}: make it again with this program, by `dubench run` on its experiment, or read it with the one that wrote it", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Version of the file.
+        got: u64,
+        /// Version that is read.
+        expected: u64,
+    },
     /// It belongs to other work than the plan's.
     #[error("{}: {field} is {got}, expected {expected}: the file belongs to another plan; use another work folder or delete the file", path.display())]
     Mismatch {
@@ -109,7 +119,7 @@ impl StoreError {
 impl Exits for StoreError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Read { .. } | Self::Mismatch { .. } => Exit::Input,
+            Self::Read { .. } | Self::Mismatch { .. } | Self::Version { .. } => Exit::Input,
             Self::Write { .. } | Self::Busy { .. } => Exit::Resources,
             Self::Damaged { .. }
             | Self::Unsealed { .. }

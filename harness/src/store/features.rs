@@ -101,12 +101,14 @@ pub fn read(path: &Path, stage_id: &str) -> Result<FeaturePart, StoreError> {
 }
 
 /// What a part says of its content without its columns being read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
     /// [`content_digest`].
     pub content_sha256: String,
     /// Digest of the images that these are the features of.
     pub images_sha256: String,
+    /// Wall time of the block.
+    pub seconds: f64,
 }
 
 /// The claims of a part of the stage `stage_id`.
@@ -115,8 +117,8 @@ pub struct Claims {
 /// As [`read`].
 pub fn claims(path: &Path, stage_id: &str) -> Result<Claims, StoreError> {
     let envelope = table::read_envelope(path, Kind::Features)?;
-    let images_sha256 = detail_of(path, stage_id, &envelope)?.images_sha256;
-    Ok(Claims { content_sha256: envelope.content_sha256, images_sha256 })
+    let Detail { images_sha256, seconds, .. } = detail_of(path, stage_id, &envelope)?;
+    Ok(Claims { content_sha256: envelope.content_sha256, images_sha256, seconds })
 }
 
 fn detail_of(path: &Path, stage_id: &str, envelope: &Envelope) -> Result<Detail, StoreError> {

@@ -12,6 +12,7 @@ use super::columns::{Columns, Rows};
 use super::digest::{ContentHasher, f32_bytes, f32_values};
 use super::envelope::{Envelope, FORMAT, Kind, Provenance};
 use super::{StoreError, table};
+use crate::canonical::canonical_of;
 use crate::units::{BlockId, SampleId};
 
 /// Maps of one block of images of a threshold set.
@@ -55,7 +56,7 @@ fn step_digest(maps: &Array4<f32>) -> String {
 fn digest(samples: &[SampleId], map: [usize; 3], steps: &[String]) -> String {
     let mut hasher = ContentHasher::default();
     let ids: Vec<u8> = samples.iter().flat_map(|id| id.0.to_le_bytes()).collect();
-    hasher.piece("samples", &ids).piece("shape", format!("{map:?}").as_bytes());
+    hasher.piece("samples", &ids).piece("shape", canonical_of(&map).as_bytes());
     for step in steps {
         hasher.piece("step", step.as_bytes());
     }

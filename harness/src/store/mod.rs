@@ -6,6 +6,7 @@
 
 pub mod arrays;
 pub mod columns;
+pub mod curves;
 pub mod digest;
 pub mod envelope;
 pub mod error;
@@ -16,13 +17,13 @@ pub mod layout;
 pub mod lock;
 pub mod manifest;
 pub mod maps;
+pub mod metrics;
 mod npy;
 pub mod part;
 pub mod publish;
 pub mod records;
 pub mod results;
 pub mod sidecar;
-pub mod sparsification;
 pub mod statistics;
 pub mod table;
 pub mod thresholds;

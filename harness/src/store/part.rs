@@ -1,8 +1,9 @@
 //! Parts of generated images: one Parquet file a block.
 //!
-//! Columns: `sample_id` u64, `label` u32 where the model has classes, `image` (bytes of `[3, H, W]` u8),
-//! and for every method `score:NAME` f64 and, where maps are kept, `map:NAME` (little-endian f32 of
-//! `[1, H, W]`). Shapes, evaluation counts and times stand in the envelope.
+//! Columns: `sample_id` u64 (the true one, in every arm), `label` u32 where the model has classes, `image` (bytes of
+//! `[3, H, W]` u8), and for every method `score:NAME` f64 and, where maps are kept, `map:NAME` (little-endian f32 of
+//! `[1, H, W]` or `[c, h, w]`); sums over the late steps are `score:NAME:late` and `map:NAME:late`. The arm, shapes,
+//! evaluation counts and times stand in the envelope.
 
 use std::path::Path;
 
@@ -12,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::columns::{Columns, Rows};
 use super::digest::{ContentHasher, f32_bytes, f32_values};
 use super::envelope::{Envelope, FORMAT, Kind, Provenance};
-use super::records::{Array3Map, ImagePart, MethodScores};
+use super::records::{Array3Map, ImagePart, MethodScores, Span};
 use super::{StoreError, table};
+use crate::canonical::canonical_of;
 use crate::units::{BlockId, ClassLabel, Nfe, SampleId};
 
 /// What the envelope of a part tells beyond its columns.
@@ -21,6 +23,7 @@ use crate::units::{BlockId, ClassLabel, Nfe, SampleId};
 #[serde(deny_unknown_fields)]
 struct Detail {
     block: u64,
+    arm: String,
     n: usize,
     /// `[3, H, W]`.
     image: [usize; 3],
@@ -36,7 +39,8 @@ struct Detail {
 #[serde(deny_unknown_fields)]
 struct MethodDetail {
     method: String,
-    /// `[1, H, W]`.
+    span: Span,
+    /// `[1, H, W]` or `[c, h, w]`.
     map: Option<[usize; 3]>,
     nfe: Nfe,
     network_seconds: f64,
@@ -55,18 +59,18 @@ pub enum Parts {
 pub fn content_digest(part: &ImagePart) -> String {
     let mut hasher = ContentHasher::default();
     let ids: Vec<u8> = part.samples.iter().flat_map(|id| id.0.to_le_bytes()).collect();
-    hasher.piece("samples", &ids);
+    hasher.piece("arm", part.arm.as_bytes()).piece("samples", &ids);
     if let Some(labels) = &part.labels {
         let bytes: Vec<u8> = labels.iter().flat_map(|label| label.0.to_le_bytes()).collect();
         hasher.piece("labels", &bytes);
     }
-    hasher.piece("image shape", format!("{:?}", part.images.shape()).as_bytes());
+    hasher.piece("image shape", &shape_bytes(&part.images));
     hasher.piece("images", &part.images.iter().copied().collect::<Vec<u8>>());
     hasher.piece("nfe", &part.nfe_trajectory.to_le_bytes());
     for method in &part.scores {
         let scores: Vec<u8> = method.score.iter().flat_map(|score| score.to_le_bytes()).collect();
-        hasher.piece(&method.method, &scores);
-        hasher.piece("nfe", format!("{:?}", method.nfe).as_bytes());
+        hasher.piece(&name_of(&method.method, method.span), &scores);
+        hasher.piece("nfe", canonical_of(&method.nfe).as_bytes());
         for map in method.map.iter().flatten() {
             hasher.piece("map", &f32_bytes(map));
         }
@@ -74,10 +78,20 @@ pub fn content_digest(part: &ImagePart) -> String {
     hasher.finish()
 }
 
+/// Sides of an array, u64 little-endian.
+fn shape_bytes(images: &Array4<u8>) -> Vec<u8> {
+    images.shape().iter().flat_map(|side| (*side as u64).to_le_bytes()).collect()
+}
+
+/// Name of a method's columns.
+fn name_of(method: &str, span: Span) -> String {
+    format!("{method}{}", span.suffix())
+}
+
 /// Digest of the images of a part, in order: what features depend on.
 pub fn images_digest(images: &Array4<u8>) -> String {
     let mut hasher = ContentHasher::default();
-    hasher.piece("image shape", format!("{:?}", images.shape()).as_bytes());
+    hasher.piece("image shape", &shape_bytes(images));
     hasher.piece("images", &images.iter().copied().collect::<Vec<u8>>());
     hasher.finish()
 }
@@ -101,14 +115,20 @@ pub fn to_bytes(
     columns.bytes(path, "image", c * h * w, part.images.iter().copied().collect())?;
     let mut methods = Vec::new();
     for method in &part.scores {
-        columns.f64(&format!("score:{}", method.method), method.score.iter().copied());
+        let name = name_of(&method.method, method.span);
+        columns.f64(&format!("score:{name}"), method.score.iter().copied());
         let map = method.map.as_ref().and_then(|maps| maps.first()).map(ndarray::Array3::dim);
         if let (Some((c, h, w)), Some(maps)) = (map, &method.map) {
-            let name = format!("map:{}", method.method);
-            columns.bytes(path, &name, 4 * c * h * w, f32_bytes(maps.iter().flatten()))?;
+            columns.bytes(
+                path,
+                &format!("map:{name}"),
+                4 * c * h * w,
+                f32_bytes(maps.iter().flatten()),
+            )?;
         }
         methods.push(MethodDetail {
             method: method.method.clone(),
+            span: method.span,
             map: map.map(|(c, h, w)| [c, h, w]),
             nfe: method.nfe,
             network_seconds: method.network_seconds,
@@ -116,6 +136,7 @@ pub fn to_bytes(
     }
     let detail = Detail {
         block: part.block.0,
+        arm: part.arm.clone(),
         n: part.samples.len(),
         image: [c, h, w],
         images_sha256: images_digest(&part.images),
@@ -168,6 +189,7 @@ pub fn read(path: &Path, stage_id: &str, parts: Parts) -> Result<ImagePart, Stor
     };
     Ok(ImagePart {
         block: BlockId(detail.block),
+        arm: detail.arm,
         samples: rows.u64("sample_id")?.into_iter().map(SampleId).collect(),
         labels,
         images,
@@ -187,9 +209,10 @@ fn method_scores(
     detail: &MethodDetail,
     parts: Parts,
 ) -> Result<MethodScores, StoreError> {
+    let name = name_of(&detail.method, detail.span);
     let map = match (detail.map, parts) {
         (Some([c, h, w]), Parts::All) => {
-            let bytes = rows.bytes(&format!("map:{}", detail.method), 4 * c * h * w)?;
+            let bytes = rows.bytes(&format!("map:{name}"), 4 * c * h * w)?;
             let maps = bytes.chunks_exact(4 * c * h * w).map(|chunk| {
                 Array3Map::from_shape_vec((c, h, w), f32_values(chunk))
                     .map_err(StoreError::decode(rows.path))
@@ -200,20 +223,25 @@ fn method_scores(
     };
     Ok(MethodScores {
         method: detail.method.clone(),
-        score: rows.f64(&format!("score:{}", detail.method))?,
+        span: detail.span,
+        score: rows.f64(&format!("score:{name}"))?,
         map,
         nfe: detail.nfe,
         network_seconds: detail.network_seconds,
     })
 }
 
-/// What a part says of its content without its columns being read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a part says of itself without its columns being read.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
     /// [`content_digest`].
     pub content_sha256: String,
     /// [`images_digest`].
     pub images_sha256: String,
+    /// Wall time of the block.
+    pub seconds: f64,
+    /// Wall time inside the network.
+    pub network_seconds: f64,
 }
 
 /// The claims of a part of the stage `stage_id`.
@@ -225,8 +253,8 @@ pub fn claims(path: &Path, stage_id: &str) -> Result<Claims, StoreError> {
     envelope.belongs_to(path, stage_id)?;
     let detail: Detail =
         serde_json::from_value(envelope.detail).map_err(StoreError::decode(path))?;
-    let images_sha256 = detail.images_sha256;
-    Ok(Claims { content_sha256: envelope.content_sha256, images_sha256 })
+    let Detail { images_sha256, seconds, network_seconds, .. } = detail;
+    Ok(Claims { content_sha256: envelope.content_sha256, images_sha256, seconds, network_seconds })
 }
 
 #[cfg(test)]
@@ -244,6 +272,7 @@ pub(crate) mod tests {
         };
         let method = |name: &str, map: Option<Vec<Array3Map>>| MethodScores {
             method: name.into(),
+            span: Span::Window,
             score: (0..n).map(|i| 0.1 + i as f64).collect(),
             map,
             nfe: Nfe { estimator: 20, ..Nfe::default() },
@@ -251,6 +280,7 @@ pub(crate) mod tests {
         };
         ImagePart {
             block: BlockId(3),
+            arm: "pool".into(),
             samples: (10..15).map(SampleId).collect(),
             labels: Some((0..5).map(ClassLabel).collect()),
             images: Array4::from_shape_fn((n, 3, 2, 4), |(i, c, y, x)| {
@@ -310,6 +340,8 @@ pub(crate) mod tests {
         assert!(!changed(&|part| part.network_seconds = 9.0));
         assert!(!changed(&|part| part.scores[0].network_seconds = 9.0));
         assert!(changed(&|part| part.samples[0].0 += 1));
+        assert!(changed(&|part| part.arm.push('x')));
+        assert!(changed(&|part| part.scores[0].span = Span::Late));
         assert!(changed(&|part| part.labels = None));
         assert!(changed(&|part| part.images[[0, 0, 0, 0]] += 1));
         assert!(changed(&|part| part.scores[1].score[4] += 1e-12));

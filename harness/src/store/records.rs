@@ -9,7 +9,9 @@ use crate::units::{BlockId, ClassLabel, Nfe, SampleId};
 pub struct ImagePart {
     /// Block number.
     pub block: BlockId,
-    /// Sample ids, ascending.
+    /// Arm of the plan.
+    pub arm: String,
+    /// Sample ids, ascending: what the draws of each image are keyed by.
     pub samples: Vec<SampleId>,
     /// Classes, where the model has them.
     pub labels: Option<Vec<ClassLabel>>,
@@ -28,11 +30,13 @@ pub struct ImagePart {
 /// What one method said of the images of a part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodScores {
-    /// Method name, unique within the plan.
+    /// Method name, unique within the arm.
     pub method: String,
+    /// Steps that score and map are sums over.
+    pub span: Span,
     /// Image-level score: the f64 sum of the map over window steps, channels and pixels. Higher = less certain.
     pub score: Vec<f64>,
-    /// Map `[n, H, W]` summed over window steps and channels, f32, where the plan keeps maps.
+    /// Maps, f32, one an image, where the method has some: `[1, H, W]` summed over channels, or `[c, h, w]`.
     pub map: Option<Vec<Array3Map>>,
     /// NFE per image that this method asks for beyond the trajectory (as if it ran alone).
     pub nfe: Nfe,
@@ -40,7 +44,28 @@ pub struct MethodScores {
     pub network_seconds: f64,
 }
 
-/// One image's map `[1, H, W]`.
+/// Steps that scores and maps are sums over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Span {
+    /// The whole window of the estimator.
+    #[default]
+    Window,
+    /// Its late steps.
+    Late,
+}
+
+impl Span {
+    /// What columns of the span are called behind the name of their method.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Window => "",
+            Self::Late => ":late",
+        }
+    }
+}
+
+/// One image's map, `[1, H, W]` or `[c, h, w]`.
 pub type Array3Map = Array3<f32>;
 
 /// One number of a result, long form: the columns of `metrics.parquet`.
@@ -56,12 +81,22 @@ pub struct MetricRow {
     pub model: String,
     /// Data set of the reference statistics.
     pub dataset: String,
-    /// Sampler, with its steps: `ddim-50`.
+    /// Arm of the plan.
+    pub arm: String,
+    /// Sampler of the arm, with its steps: `ddim-50`.
     pub sampler: String,
-    /// Method: `random`, `sample_var`, `full`, ...
+    /// Method, by the name that the experiment gives it: `random`, `sample_var`, `full`, ...
     pub method: String,
-    /// Metric: `fid`, `fid_inf`, `p_value`, `spearman(sample_var)`, ...
+    /// What the method is, whatever its name: what labels and published numbers hang on.
+    pub kind: String,
+    /// Metric: `fid`, `fid_inf`, `delta`, `p_value`, `spearman`, `aurg`, ...
     pub metric: String,
+    /// What the metric is of, where it is of something: the other method of a correlation or gain, what a delta is taken
+    /// from (`random`, `unguided`), which reading of a map (`late`, `pooled`, `pixel`, `audit`).
+    pub argument: Option<String>,
+    /// Which side: the part that is kept (`lowest`, `highest`), which way a map is read (`as_is`, `inverted`), the step of
+    /// an audit.
+    pub side: Option<String>,
     /// The number; `None` with a `reason` where there is none.
     pub value: Option<f64>,
     /// Standard error.
@@ -74,8 +109,6 @@ pub struct MetricRow {
     pub n: Option<u64>,
     /// Reference images behind the number.
     pub n_reference: Option<u64>,
-    /// Which part is kept: `keep_lowest`, `keep_highest`, or empty.
-    pub direction: Option<String>,
     /// The published number, where the artefact has one for this cell.
     pub paper_value: Option<f64>,
     /// NFE per image that moved the trajectory.
@@ -96,21 +129,25 @@ pub struct MetricRow {
     pub metric_version: u32,
 }
 
-/// One point of a filter curve: FID of what is left after discarding a fraction of the pool.
+/// One point of a curve: a metric where a fraction of images or of elements is gone.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CurveRow {
-    /// Method name, or `random`.
+    /// Arm of the plan.
+    pub arm: String,
+    /// Method name, `random`, `chance` or `oracle`.
     pub method: String,
-    /// `keep_lowest` or `keep_highest`; `random` for the random band.
-    pub direction: String,
-    /// Fraction of the pool that is discarded, in [0, 1).
-    pub fraction_discarded: f64,
-    /// Images kept.
-    pub n_keep: u64,
-    /// FID of the kept images.
-    pub fid: f64,
+    /// `lowest` or `highest` (kept), `as_is` or `inverted` (read), `random` for the random band.
+    pub side: String,
+    /// What `value` is: `fid` of the images that are kept, `rmse` of the elements that are kept.
+    pub metric: String,
+    /// Fraction that is gone, in [0, 1].
+    pub x: f64,
+    /// The metric of what is left.
+    pub value: f64,
     /// Its standard error; for `random` the standard deviation over subsets.
     pub se: Option<f64>,
+    /// Images behind the value.
+    pub n: u64,
 }
 
 /// All scores of one image.

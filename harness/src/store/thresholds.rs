@@ -10,6 +10,8 @@ use std::path::Path;
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
+use crate::canonical::canonical_of;
+
 use super::columns::{Columns, Rows};
 use super::digest::{ContentHasher, f32_bytes, f32_values};
 use super::envelope::{Envelope, FORMAT, Kind, Provenance, check};
@@ -50,7 +52,7 @@ pub fn content_digest(file: &ThresholdFile) -> String {
     }
     match &file.values {
         ThresholdValues::Pixel(values) => {
-            hasher.piece("shape", format!("{:?}", values.shape()).as_bytes());
+            hasher.piece("shape", canonical_of(&values.shape()).as_bytes());
             hasher.piece("thresholds", &f32_bytes(values));
         }
         ThresholdValues::Scalar(values) => {

@@ -1,11 +1,62 @@
 //! The released code's estimator: mean square about the unperturbed prediction.
 
 use ndarray::{Array4, ArrayRef4, ArrayView4};
+use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
 use super::variance::sum_of_squares_about;
-use super::{CleanEstimate, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window};
+use super::{
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorPlan, EstimatorSettings, Given,
+    Perturbation, PerturbedStatistic, StepContext, Window,
+};
+use crate::fault::Fault;
+use crate::model::DenoiserSpec;
 use crate::noise::nearest_f32;
+
+/// The released code's estimator as an experiment writes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CenteredSettings {
+    /// Name in tables, `centered` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The paper's `M`, at least 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_draws: Option<u32>,
+    /// Loop indices at which it looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Which clean image is noised again.
+    #[serde(default, skip_serializing_if = "CleanEstimate::is_default")]
+    pub clean: CleanEstimate,
+}
+
+impl EstimatorSettings for CenteredSettings {
+    fn given(&self) -> Given {
+        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    }
+
+    fn fill(&mut self, _defaults: &Defaults) {
+        *self = Self { clean: self.clean, ..Self::default() };
+    }
+
+    fn default_window(&self, defaults: &Defaults) -> Window {
+        defaults.window
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
+        None
+    }
+
+    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError> {
+        let estimator = CenteredVariance::new(plan.window, plan.n_draws)?.named(plan.name.as_str());
+        Ok(Box::new(estimator.with_clean_estimate(self.clean)))
+    }
+}
 
 /// `U_t = 1 / M sum_m (e_m - epsilon_t)^2`: not a variance.
 ///

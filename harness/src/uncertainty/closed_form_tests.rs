@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use ndarray::{Array3, Array4};
 
 use super::*;
+use crate::control::MeanSquaredEpsilon;
 use crate::model::analytic::{GaussianDenoiser, MixtureDenoiser};
 use crate::model::{Denoiser, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, standard_normal};
@@ -180,26 +181,6 @@ fn second_order_code_measures_the_energy_of_the_image() {
             draws.iter().map(|n| (prediction(n[element]) - x0).powi(2)).sum::<f64>() / 2.0;
         assert!((f64::from(*got) - expected).abs() < 1e-5 * (1.0 + expected));
     }
-}
-
-/// On the Gaussian `e_m = J s n_m + const`, so `x'` varies by `(a'/a) s n (1 - s J) + s' J s n`.
-#[test]
-fn image_variance_is_that_of_the_next_state() {
-    let mut model = gaussian(8);
-    let place = Place::new(&mut model, &[5, 6], ClipX0::Never);
-    let mut network = Network::new(&mut model);
-    let next = schedule().alpha_bar(Timestep(60));
-    let mut estimator = ImageVariance::new(WINDOW, 5, vec![next; 50]).unwrap();
-    let map = estimator.estimate(&place.context(), &mut network).unwrap();
-    let mut plain = SampleVariance::new(WINDOW, 5).unwrap();
-    let variance = plain.estimate(&place.context(), &mut network).unwrap();
-    let (a, s, j) = (point().a(), point().s(), slope());
-    let gain = next.sqrt() / a * s * (1.0 - s * j) + (1.0 - next).sqrt() * j * s;
-    for (got, of_epsilon) in map.iter().zip(&variance) {
-        let expected = f64::from(*of_epsilon) / (j * s).powi(2) * gain.powi(2);
-        assert!((f64::from(*got) / expected - 1.0).abs() < 1e-4, "{got}, expected {expected}");
-    }
-    assert!(ImageVariance::new(WINDOW, 5, vec![next; 48]).is_err());
 }
 
 #[test]

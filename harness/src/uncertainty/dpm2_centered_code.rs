@@ -1,10 +1,58 @@
 //! Bug-compatible estimator of the released second-order code.
 
 use ndarray::{Array4, ArrayView4};
+use serde::{Deserialize, Serialize};
 
 use super::centered::mean_square_about;
 use super::error::check_draws;
-use super::{CleanEstimate, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window};
+use super::{
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorPlan, EstimatorSettings, Given,
+    Perturbation, PerturbedStatistic, StepContext, Window,
+};
+use crate::fault::Fault;
+use crate::model::DenoiserSpec;
+
+/// The released second-order estimator as an experiment writes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dpm2Settings {
+    /// Name in tables, `dpm2_centered_code` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The paper's `M`, at least 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_draws: Option<u32>,
+    /// Loop indices at which it looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+impl EstimatorSettings for Dpm2Settings {
+    fn given(&self) -> Given {
+        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    }
+
+    fn fill(&mut self, _defaults: &Defaults) {
+        *self = Self::default();
+    }
+
+    fn default_window(&self, defaults: &Defaults) -> Window {
+        defaults.window
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
+        None
+    }
+
+    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError> {
+        let estimator = Dpm2CenteredCode::new(plan.window, plan.n_draws)?;
+        Ok(Box::new(estimator.named(plan.name.as_str())))
+    }
+}
 
 /// `U_t = 1 / M sum_m (e_m - x0_hat)^2` over copies of `y = (x_t - s_t x0_hat) / a_t`.
 ///
@@ -15,6 +63,7 @@ use super::{CleanEstimate, EstimatorError, Perturbation, PerturbedStatistic, Ste
 /// [`super::CenteredVariance`] use the network's own prediction under every sampler.
 #[derive(Clone, Debug)]
 pub struct Dpm2CenteredCode {
+    name: String,
     window: Window,
     n_draws: u32,
 }
@@ -26,13 +75,20 @@ impl Dpm2CenteredCode {
     /// [`EstimatorError::TooFewDraws`] without a draw.
     pub fn new(window: Window, n_draws: u32) -> Result<Self, EstimatorError> {
         check_draws("dpm2_centered_code", n_draws, 1)?;
-        Ok(Self { window, n_draws })
+        Ok(Self { name: "dpm2_centered_code".to_owned(), window, n_draws })
+    }
+
+    /// The same under another name, for tables with several settings.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 }
 
 impl PerturbedStatistic for Dpm2CenteredCode {
-    fn name(&self) -> &'static str {
-        "dpm2_centered_code"
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn window(&self) -> Window {

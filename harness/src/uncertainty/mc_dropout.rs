@@ -5,12 +5,70 @@ use std::ops::Range;
 use ndarray::parallel::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use ndarray::{Array2, Array4, Axis, concatenate, s};
 
+use serde::{Deserialize, Serialize};
+
 use super::error::check_draws;
 use super::micro_batch::labels_of;
 use super::perturb::draws_of;
-use super::{Estimator, EstimatorError, StepContext, Window, in_batches, variance_over_draws};
-use crate::model::{ModelError, Network, NetworkInput};
+use super::{
+    Defaults, Estimator, EstimatorError, EstimatorPlan, EstimatorSettings, Given,
+    PerturbedStatistic, StepContext, Window, in_batches, variance_over_draws,
+};
+use crate::fault::Fault;
+use crate::model::{DenoiserSpec, ModelError, Network, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, dropout_mask};
+
+/// MC-Dropout as an experiment writes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McDropoutSettings {
+    /// Name in tables, `mc_dropout` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The paper's `M`, at least 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_draws: Option<u32>,
+    /// Loop indices at which it looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Dropout probability, in (0, 1).
+    pub p: Option<f64>,
+}
+
+impl EstimatorSettings for McDropoutSettings {
+    fn given(&self) -> Given {
+        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    }
+
+    fn fill(&mut self, defaults: &Defaults) {
+        *self = Self { p: Some(self.p.unwrap_or(defaults.dropout_p)), ..Self::default() };
+    }
+
+    fn default_window(&self, defaults: &Defaults) -> Window {
+        defaults.dropout_window
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let outside = self.p.filter(|p| !(*p > 0.0 && *p < 1.0));
+        let fault = |p| Fault::new("p", format!("dropout probability {p} is not inside (0, 1)"));
+        outside.map(fault).into_iter().collect()
+    }
+
+    fn not_applicable(&self, model: &DenoiserSpec) -> Option<String> {
+        model.dropout_mask_len.is_none().then(|| {
+            format!(
+                "{} has no Dropout: export its train-mode graph, and name it in model.yaml as graphs.train",
+                model.name
+            )
+        })
+    }
+
+    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError> {
+        #[expect(clippy::cast_possible_truncation, reason = "a probability")]
+        let p = self.p.unwrap_or_default() as f32;
+        Ok(Box::new(McDropout::new(plan.window, plan.n_draws, p)?.named(plan.name.as_str())))
+    }
+}
 
 /// `U_t = 1 / (M - 1) sum_m (e_m - mean e)^2` with `e_m = epsilon_theta(x_t, t)` under dropout mask m
 /// (Gal and Ghahramani 2016). The trajectory itself uses no dropout.
@@ -108,6 +166,10 @@ impl Estimator for McDropout {
             network.epsilon_dropout(input, &masks, self.p)
         })?;
         Ok(variance_over_draws(&draws_of(&stacked, b)))
+    }
+
+    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
+        None
     }
 }
 

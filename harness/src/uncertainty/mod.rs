@@ -1,12 +1,14 @@
 //! Uncertainty estimators: one a file. Each maps a place on the trajectory to a map `U [b, c, h, w]`.
+//!
+//! To add one: a file with the estimator ([`PerturbedStatistic`] where it is a function of re-noised predictions, else
+//! [`Estimator`]) and its settings ([`EstimatorSettings`]), a line here, a line in the list of [`EstimatorConfig`].
 
 mod centered;
 mod dpm2_centered_code;
 mod error;
 mod group;
-mod image_variance;
+mod kinds;
 mod mc_dropout;
-mod mean_squared_epsilon;
 mod micro_batch;
 mod perturb;
 mod sample_var;
@@ -18,9 +20,8 @@ pub use dpm2_centered_code::Dpm2CenteredCode;
 pub use error::EstimatorError;
 pub(crate) use group::per_image;
 pub use group::{GroupEstimate, estimate_group};
-pub use image_variance::ImageVariance;
+pub use kinds::{Defaults, EstimatorConfig, EstimatorPlan, EstimatorSettings, Given};
 pub use mc_dropout::McDropout;
-pub use mean_squared_epsilon::MeanSquaredEpsilon;
 pub(crate) use micro_batch::labels_of;
 pub use micro_batch::{epsilon_in_batches, in_batches};
 pub(crate) use perturb::draws_of;
@@ -122,10 +123,8 @@ pub trait Estimator: Send {
     ) -> Result<Array4<f32>, ModelError>;
 
     /// The estimator as a statistic over perturbed predictions, where it is one: such estimators
-    /// share their network calls in [`estimate_group`].
-    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic> {
-        None
-    }
+    /// share their network calls in [`estimate_group`], so every estimator says it.
+    fn as_perturbed(&self) -> Option<&dyn PerturbedStatistic>;
 }
 
 #[cfg(test)]

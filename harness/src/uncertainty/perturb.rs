@@ -11,16 +11,35 @@ use crate::units::NfeKind;
 
 /// The clean image that is noised again.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum CleanEstimate {
     /// `x0_hat` as the sampler forms it: clipped for pixel models under DDIM. The default (D2).
+    #[default]
     FollowSampler,
     /// `(x_t - s_t epsilon_t) / a_t`, never clipped: the paper's text.
     Unclipped,
     /// `(x_t - s_t x0_hat) / a_t`: the released second-order code, which takes `x0_hat` for `epsilon_t` (D4).
     Dpm2Code,
+}
+
+impl CleanEstimate {
+    /// Whether it is the sampler's own.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What is asked of the network: `n_draws` predictions `e_m = epsilon_theta(a_t x0_hat + s_t n_m, t)`.

@@ -1,12 +1,60 @@
 //! The paper's estimator: variance of the predictions of re-noised copies.
 
 use ndarray::{Array4, ArrayView4};
+use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
 use super::{
-    CleanEstimate, EstimatorError, Perturbation, PerturbedStatistic, StepContext, Window,
-    variance_over_draws,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorPlan, EstimatorSettings, Given,
+    Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
 };
+use crate::fault::Fault;
+use crate::model::DenoiserSpec;
+
+/// The paper's estimator as an experiment writes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleVarSettings {
+    /// Name in tables, `sample_var` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The paper's `M`, at least 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_draws: Option<u32>,
+    /// Loop indices at which it looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Which clean image is noised again.
+    #[serde(default, skip_serializing_if = "CleanEstimate::is_default")]
+    pub clean: CleanEstimate,
+}
+
+impl EstimatorSettings for SampleVarSettings {
+    fn given(&self) -> Given {
+        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    }
+
+    fn fill(&mut self, _defaults: &Defaults) {
+        *self = Self { clean: self.clean, ..Self::default() };
+    }
+
+    fn default_window(&self, defaults: &Defaults) -> Window {
+        defaults.window
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
+        None
+    }
+
+    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError> {
+        let estimator = SampleVariance::new(plan.window, plan.n_draws)?.named(plan.name.as_str());
+        Ok(Box::new(estimator.with_clean_estimate(self.clean)))
+    }
+}
 
 /// `U_t = 1 / (M - 1) sum_m (e_m - mean e)^2` (Algorithm 1, arXiv:2412.00205), per pixel and channel, with
 /// `e_m = epsilon_theta(a_t x0_hat + s_t n_m, t)` and `n_m ~ N(0, I)`.

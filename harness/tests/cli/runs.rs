@@ -55,7 +55,7 @@ fn shards_in_any_order_give_the_numbers_of_one_process() {
 #[test]
 fn thresholds_of_a_set_come_first_and_shards_of_them_give_the_numbers_of_one_process() {
     let folder = Folder::new();
-    folder.text("sets.yaml", include_str!("../../src/plan/tiny_thresholds.yaml"));
+    folder.text("sets.yaml", include_str!("../../src/experiment/tiny_thresholds.yaml"));
     let call = |verb: &str, more: &[&str]| {
         folder
             .dubench(&[&[verb, "sets.yaml", "--scale", "smoke", "--format", "json"], more].concat())

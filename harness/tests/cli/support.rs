@@ -10,7 +10,7 @@ use ndarray::{Array1, Array2, arr0};
 use ndarray_npy::{NpzWriter, WritableElement, WriteNpyExt};
 
 /// An experiment on the model with a closed form: all stages in a second.
-pub(crate) const TINY: &str = include_str!("../../src/plan/tiny.yaml");
+pub(crate) const TINY: &str = include_str!("../../src/experiment/tiny.yaml");
 
 /// A folder with the tiny experiment and its reference statistics.
 pub(crate) struct Folder {

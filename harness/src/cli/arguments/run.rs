@@ -6,9 +6,8 @@ use clap::{Args, ValueEnum};
 
 use super::DeviceOptions;
 use crate::cli::error::CliError;
-use crate::config::Experiment;
-use crate::plan::Plan;
-use crate::stage::inputs;
+use crate::experiment::{Experiment, Plan};
+use crate::stage::open::inputs;
 
 /// An experiment at one of its scales.
 #[derive(Args, Clone, Debug)]
@@ -27,7 +26,7 @@ impl Target {
     /// Those of the file, of the scale and of what the plan reads.
     pub(crate) fn resolve(&self) -> Result<(Experiment, Plan), CliError> {
         let experiment = Experiment::read(&self.experiment)?;
-        let plan = inputs::plan(&experiment, &self.scale, crate::plan::PlanOptions::default())?;
+        let plan = inputs::plan(&experiment, &self.scale)?;
         Ok((experiment, plan))
     }
 }

@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{Gradients, files, open};
-use crate::config::ScheduleConfig;
 use crate::config::model_yaml::MODEL_FILE;
 use crate::model::onnx::session::Port;
 use crate::model::onnx::{RuntimeOptions, SelfTestReport, self_test};
 use crate::model::{Denoiser, ModelError};
+use crate::schedule::ScheduleConfig;
 
 /// An input or output.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -81,7 +81,9 @@ pub fn inspect(
 ) -> Result<Summary, ModelError> {
     let model = open::describe(folder)?;
     let files = files::check(folder, &model)?;
-    let schedule = open::schedule(&model.schedule)
+    let schedule = model
+        .schedule
+        .build()
         .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
     let mut denoiser = open::denoiser(folder, &model, &schedule, options)?;
     if let Gradients::Derive { n_draws } = gradients {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::files;
+use crate::config::Prediction;
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
-use crate::config::{Prediction, ScheduleConfig};
 use crate::graph::Names;
 use crate::model::analytic::IdentityDecoder;
 use crate::model::onnx::derive::{DeriveError, dropout_graph, variance_gradient_graph, vjp_graph};
@@ -14,7 +14,7 @@ use crate::model::onnx::{
     environment, self_test,
 };
 use crate::model::{Decoder, DenoiserSpec, ModelError};
-use crate::schedule::{NoiseSchedule, ScheduleError};
+use crate::schedule::NoiseSchedule;
 
 /// Whether opening measures that rows do not depend on their batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +112,9 @@ pub fn open_bundle_with(
 ) -> Result<Opened, ModelError> {
     let model = describe(folder)?;
     let hashes = files::check(folder, &model)?;
-    let schedule = schedule(&model.schedule)
+    let schedule = model
+        .schedule
+        .build()
         .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
     let mut denoiser = denoiser(folder, &model, &schedule, options)?;
     if let Gradients::Derive { n_draws } = gradients {
@@ -154,18 +156,6 @@ pub(super) fn describe(folder: &Path) -> Result<ModelYaml, ModelError> {
         let prefix = format!("{}: ", path.display());
         files::fault(&path, text.strip_prefix(&prefix).unwrap_or(&text).to_owned())
     })
-}
-
-pub(super) fn schedule(config: &ScheduleConfig) -> Result<NoiseSchedule, ScheduleError> {
-    match *config {
-        ScheduleConfig::Linear { beta_start, beta_end, n_train_steps } => {
-            NoiseSchedule::linear(beta_start, beta_end, n_train_steps)
-        }
-        ScheduleConfig::Cosine { n_train_steps } => NoiseSchedule::cosine(n_train_steps),
-        ScheduleConfig::ScaledLinear { beta_start, beta_end, n_train_steps } => {
-            NoiseSchedule::scaled_linear(beta_start, beta_end, n_train_steps)
-        }
-    }
 }
 
 pub(super) fn denoiser(

@@ -5,13 +5,21 @@ use plotters::prelude::DrawingBackend;
 use super::Figure;
 use super::canvas::{Anchor, Canvas, Stroke, text_width};
 use super::style;
-use crate::report::frame::Correlations;
-use crate::report::{ReportError, label, number};
+use crate::report::{ReportError, number};
 
 const CELL: (f64, f64) = (66.0, 44.0);
 const TOP: f64 = 40.0;
 const MARGIN: f64 = 24.0;
 const SCALE_HEIGHT: f64 = 62.0;
+
+/// Symmetric table of rank correlations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Correlations {
+    /// What is correlated, as readers see it.
+    pub methods: Vec<String>,
+    /// `value[i][j]` in [-1, 1]: method `i` with method `j`; 1 on the diagonal, `None` where not measured.
+    pub value: Vec<Vec<Option<f64>>>,
+}
 
 /// The figure. The diagonal carries the names: each serves its row to the left and its column below.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +49,7 @@ impl CorrelationMap {
         super::font::register()
             .map_err(|cause| ReportError::Plot { name: "correlation".to_owned(), cause })?;
         let ends = correlations.methods.iter().enumerate().map(|(i, method)| {
-            let name = text_width(label::method(method), style::LABEL).unwrap_or(120.0);
+            let name = text_width(method, style::LABEL).unwrap_or(120.0);
             MARGIN + i as f64 * CELL.0 + 10.0 + name + MARGIN
         });
         let width = ends.fold(440.0, f64::max);
@@ -123,7 +131,7 @@ impl Figure for CorrelationMap {
             }
             let (x, y) = Self::corner(row, row);
             let point = (x + 8.0, y + CELL.1 / 2.0 + 0.36 * style::LABEL);
-            canvas.text(point, label::method(method), Anchor::Start, (style::LABEL, style::INK))?;
+            canvas.text(point, method, Anchor::Start, (style::LABEL, style::INK))?;
         }
         self.draw_scale(canvas)
     }

@@ -6,7 +6,7 @@ use super::Figure;
 use super::axes::{Axis, Panel, TickLabels};
 use super::canvas::{Anchor, Canvas, Stroke};
 use super::style;
-use crate::report::{ReportError, label, number};
+use crate::report::{ReportError, number};
 use crate::store::records::ScoreTable;
 
 /// Bars across the axis: twice the square root of the number of images, within these ends.
@@ -101,7 +101,7 @@ impl Histograms {
         self.draw_cuts(canvas, &panel, &scores.z)?;
         let (_, top, ..) = place;
         let look = (style::LABEL, style::INK);
-        canvas.text((LEFT, top - 8.0), label::method(&scores.method), Anchor::Start, look)?;
+        canvas.text((LEFT, top - 8.0), &scores.method, Anchor::Start, look)?;
         let note = (style::SMALL, style::SOFT_INK);
         canvas.text((WIDTH - 28.0, top - 8.0), &self.caption(scores), Anchor::End, note)
     }

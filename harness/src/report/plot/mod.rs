@@ -1,30 +1,23 @@
 //! Figures. Each is drawn once, generic over the backend, and comes out as SVG and PNG.
 
-pub mod audit;
 pub mod axes;
 pub mod canvas;
 pub mod correlation;
-pub mod filter_curve;
 mod font;
-pub mod guidance_effect;
-pub mod guidance_sheet;
 pub mod histogram;
-pub mod map_sheet;
 pub mod sheet;
-pub mod sparsification;
 pub mod style;
 pub mod svg;
-pub mod sweep;
 
 use std::io::Cursor;
 
 use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::imageops::{self, FilterType};
-use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
+pub use plotters::prelude::DrawingBackend as Backend;
+use plotters::prelude::{BitMapBackend, SVGBackend};
 
-use super::input::ReportInput;
-use super::{Artefact, ReportError, frame};
+use super::{Artefact, ReportError};
 use canvas::{Canvas, Raster, TextRule};
 
 /// SVG units in a logical pixel: plotters rounds to whole units.
@@ -46,29 +39,7 @@ pub trait Figure {
     ///
     /// # Errors
     /// The backend's message.
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Result<(), String>;
-}
-
-/// All figures that the input has data for.
-///
-/// # Errors
-/// [`ReportError::Value`] for data that do not fit together, [`ReportError::Plot`] where drawing fails.
-pub fn all(input: &ReportInput) -> Result<Vec<Artefact>, ReportError> {
-    let mut out = Vec::new();
-    let order: Vec<&str> = input.scores.columns.iter().map(|(name, _)| name.as_str()).collect();
-    if let Some(figure) = filter_curve::FilterCurve::new(&input.curves, &order)? {
-        out.extend(files(&figure)?);
-    }
-    if let Some(figure) = histogram::Histograms::new(&input.scores)? {
-        out.extend(files(&figure)?);
-    }
-    if let Some(correlations) = frame::correlations(&input.rows)? {
-        out.extend(files(&correlation::CorrelationMap::new(correlations)?)?);
-    }
-    if let Some(figure) = sheet::Sheet::new(&input.exhibits)? {
-        out.extend(files(&figure)?);
-    }
-    Ok(out)
+    fn draw<B: Backend>(&self, canvas: &mut Canvas<B>) -> Result<(), String>;
 }
 
 /// The two files of a figure.

@@ -8,8 +8,8 @@ use plotters::style::RGBColor;
 use super::Figure;
 use super::canvas::{Anchor, Canvas};
 use super::style;
-use crate::report::input::{Exhibit, RankEnd};
-use crate::report::{ReportError, label, number};
+use crate::report::{ReportError, number};
+use crate::units::SampleId;
 
 /// Images at each end; more would not be legible.
 const MOST: usize = 6;
@@ -24,6 +24,32 @@ const BELOW: f64 = 10.0;
 const FOOT: f64 = 34.0;
 /// Images with longer sides are averaged down before they are embedded.
 const LARGEST_SIDE: usize = 128;
+
+/// Which end of a ranking an exhibit stands at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RankEnd {
+    /// Lowest scores.
+    MostCertain,
+    /// Highest scores.
+    LeastCertain,
+}
+
+/// One image with the map of one method.
+#[derive(Clone, Debug)]
+pub struct Exhibit {
+    /// Method whose ranking chose the image, as readers see it.
+    pub method: String,
+    /// End of that ranking.
+    pub end: RankEnd,
+    /// Sample id.
+    pub sample: SampleId,
+    /// The method's score.
+    pub score: f64,
+    /// `[3, H, W]` u8.
+    pub image: Array3<u8>,
+    /// `[H, W]` f32, >= 0; `None` where the method has no map.
+    pub map: Option<Array2<f32>>,
+}
 
 /// One image, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +135,7 @@ impl Sheet {
         top: f64,
     ) -> Result<(), String> {
         let ink = (style::LABEL, style::INK);
-        canvas.text((MARGIN, top + 14.0), label::method(&strip.method), Anchor::Start, ink)?;
+        canvas.text((MARGIN, top + 14.0), &strip.method, Anchor::Start, ink)?;
         for (end, tiles) in
             [(RankEnd::MostCertain, &strip.certain), (RankEnd::LeastCertain, &strip.uncertain)]
         {
@@ -197,7 +223,7 @@ fn tile(exhibit: &Exhibit) -> Result<Tile, ReportError> {
 }
 
 /// The image as RGB, averaged down by a whole factor where it is large.
-pub(super) fn photograph(image: &Array3<u8>) -> RgbImage {
+pub fn photograph(image: &Array3<u8>) -> RgbImage {
     let (_, h, w) = image.dim();
     let step = h.max(w).div_ceil(LARGEST_SIDE);
     let mean = |channel: usize, y: usize, x: usize| {
@@ -218,7 +244,7 @@ pub(super) fn photograph(image: &Array3<u8>) -> RgbImage {
 }
 
 /// The map in colour, its minimum at the dark and its maximum at the light end. A constant map is dark.
-pub(super) fn coloured(map: &Array2<f32>) -> RgbImage {
+pub fn coloured(map: &Array2<f32>) -> RgbImage {
     let low = map.iter().copied().fold(f32::INFINITY, f32::min);
     let high = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let (h, w) = map.dim();
@@ -276,7 +302,7 @@ impl Figure for Sheet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::protocol::filtering::example;
     use ndarray::array;
 
     #[test]
@@ -310,7 +336,7 @@ mod tests {
     fn images_and_maps_that_cannot_be_drawn_are_refused() {
         let mut grey = example::exhibits();
         grey[0].image = Array3::zeros((1, 8, 8));
-        insta::assert_snapshot!(Sheet::new(&grey).unwrap_err(), @"exhibit of sample_var, sample 5: got an image [1, 8, 8], expected an image [3, H, W]: run `dubench verify` on the work folder");
+        insta::assert_snapshot!(Sheet::new(&grey).unwrap_err(), @"exhibit of Score variance, sample 5: got an image [1, 8, 8], expected an image [3, H, W]: run `dubench verify` on the work folder");
         let mut nan = example::exhibits();
         nan[0].map = Some(array![[f32::NAN]]);
         assert!(Sheet::new(&nan).is_err());

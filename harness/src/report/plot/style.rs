@@ -2,6 +2,9 @@
 
 use plotters::style::RGBColor;
 
+/// A colour.
+pub type Colour = RGBColor;
+
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(34, 34, 34);
 /// Words that explain.

@@ -6,21 +6,21 @@ use std::path::PathBuf;
 use ndarray::{Array1, Array2};
 use ndarray_npy::NpzWriter;
 
-use crate::config::Experiment;
+use crate::experiment::{Experiment, Plan};
 use crate::model::onnx::RuntimeOptions;
-use crate::plan::{Plan, PlanOptions, Shard};
-use crate::stage::build::OpenModel;
+use crate::plan::Shard;
 use crate::stage::evaluate::evaluate;
-use crate::stage::evaluation::Evaluation;
+use crate::stage::evaluate::evaluation::Evaluation;
 use crate::stage::features::features;
 use crate::stage::generate::generate;
+use crate::stage::open::{OpenModel, inputs, models};
 use crate::stage::settings::GenerateOptions;
-use crate::stage::{Run, Silent, StageError, StageSummary, Stop, inputs, models, run};
+use crate::stage::{Run, Silent, StageError, StageSummary, Stop, run};
 use crate::store::layout::StageName;
 use crate::store::publish;
 use crate::units::BlockId;
 
-const TINY: &str = include_str!("../../plan/tiny.yaml");
+const TINY: &str = include_str!("../../experiment/tiny.yaml");
 
 /// An experiment in a folder of its own, with a reference of twelve independent pixel means.
 pub(in crate::stage) struct Bench {
@@ -51,7 +51,7 @@ impl Bench {
         publish(&folder.path().join("reference.npz"), &bytes).unwrap();
         let path = folder.path().join("tiny.yaml");
         let experiment = Experiment::parse(&path, &edit(TINY.to_owned())).unwrap();
-        let plan = inputs::plan(&experiment, "smoke", PlanOptions::default()).unwrap();
+        let plan = inputs::plan(&experiment, "smoke").unwrap();
         Self { folder, experiment, plan }
     }
 
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     pub(in crate::stage) fn open(&self) -> Result<OpenModel, StageError> {
-        models::open_model(&self.experiment, "smoke", &RuntimeOptions::default())
+        models::open_model(&self.experiment, &self.plan, &RuntimeOptions::default())
     }
 
     pub(super) fn generate(&self, run: &Run<'_>, batch: usize) -> Result<StageSummary, StageError> {

@@ -7,9 +7,9 @@ use super::{Bench, one_network};
 use crate::exit::{Exit, Exits};
 use crate::model::onnx::SelfTestReport;
 use crate::plan::Shard;
-use crate::stage::build::OpenModel;
 use crate::stage::evaluate::evaluate;
 use crate::stage::generate::generate;
+use crate::stage::open::OpenModel;
 use crate::stage::run::status;
 use crate::stage::settings::GenerateOptions;
 use crate::stage::{Progress, Run, Sharing, Stop};
@@ -44,7 +44,7 @@ fn batch_size_and_threads_change_no_digit() {
     for batch in [1, 7, 64] {
         let got = bench.all(&format!("batch-{batch}"), batch).unwrap();
         assert_eq!(got.digest, expected.digest, "batch {batch}");
-        assert_eq!(got.scores, expected.scores);
+        assert_eq!(got.numbers.scores, expected.numbers.scores);
     }
     for threads in [1, 2] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

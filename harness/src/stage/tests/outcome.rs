@@ -6,11 +6,10 @@ use super::{Bench, one_network};
 use crate::exit::{Exit, Exits};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use crate::plan::Shard;
-use crate::report::input::RankEnd;
+use crate::stage::evaluate::RunEvidence;
 use crate::stage::evaluate::evaluate;
-use crate::stage::evaluation::Evaluation;
+use crate::stage::evaluate::evaluation::Evaluation;
 use crate::stage::generate::generate;
-use crate::stage::report::report_input;
 use crate::stage::run::status;
 use crate::stage::{StageError, Stop};
 use crate::store::layout::StageName;
@@ -21,32 +20,33 @@ fn every_row_of_the_table_is_there_and_a_second_run_finds_it() {
     let bench = Bench::new();
     let first = bench.all("work", 16).unwrap();
     assert!(!first.found);
-    let value = |method: &str, metric: &str, direction: Option<&str>| {
-        let row = first.rows.iter().find(|row| {
-            row.method == method && row.metric == metric && row.direction.as_deref() == direction
+    let value = |method: &str, metric: &str, side: Option<&str>| {
+        let row = first.numbers.rows.iter().find(|row| {
+            row.method == method && row.metric == metric && row.side.as_deref() == side
         });
-        row.unwrap_or_else(|| panic!("{method} {metric} {direction:?}")).clone()
+        row.unwrap_or_else(|| panic!("{method} {metric} {side:?}")).clone()
     };
     assert_eq!(value("full", "fid", None).n, Some(48));
     let random = value("random", "fid", None);
     assert_eq!((random.n, random.n_reference), (Some(40), Some(1000)));
     for method in ["sample_var", "centered", "total_variation", "mean_squared_epsilon"] {
-        for direction in ["keep_lowest", "keep_highest"] {
-            let fid = value(method, "fid", Some(direction));
+        for side in ["lowest", "highest"] {
+            let fid = value(method, "fid", Some(side));
             assert!(fid.value.unwrap() > 0.0 && fid.se.unwrap() > 0.0);
-            let delta = value(method, "delta_random", Some(direction));
+            let delta = value(method, "delta", Some(side));
             let difference = fid.value.unwrap() - random.value.unwrap();
             assert!((delta.value.unwrap() - difference).abs() < 1e-12);
-            let p = value(method, "p_value", Some(direction)).value.unwrap();
+            let p = value(method, "p_value", Some(side)).value.unwrap();
             assert!(p > 0.0 && p <= 1.0);
             let significant = fid.verdict.as_deref() != Some("n.s.");
-            assert_eq!(significant, p < 0.05, "{method} {direction} {p}");
+            assert_eq!(significant, p < 0.05, "{method} {side} {p}");
         }
     }
-    assert_eq!(value("sample_var", "fid", Some("keep_lowest")).nfe_estimator, Some(20));
-    assert_eq!(value("sample_var", "fid", Some("keep_lowest")).nfe_trajectory, Some(50));
-    assert_eq!(value("total_variation", "fid", Some("keep_lowest")).nfe_estimator, Some(0));
-    assert!(value("centered", "spearman(sample_var)", None).value.is_some());
+    assert_eq!(value("sample_var", "fid", Some("lowest")).nfe_estimator, Some(20));
+    assert_eq!(value("sample_var", "fid", Some("lowest")).nfe_trajectory, Some(50));
+    assert_eq!(value("total_variation", "fid", Some("lowest")).nfe_estimator, Some(0));
+    let rho = value("centered", "spearman", None);
+    assert_eq!((rho.argument.as_deref(), rho.value.is_some()), (Some("sample_var"), true));
     let second = bench.all("work", 16).unwrap();
     assert!(second.found);
     assert_eq!(Evaluation { found: false, ..second }, first);
@@ -120,7 +120,8 @@ fn a_method_that_the_model_cannot_serve_is_a_dash_with_its_reason() {
         text.replace("estimators:\n", "estimators:\n  - {kind: mc_dropout}\n")
     });
     let evaluation = bench.all("work", 16).unwrap();
-    let rows: Vec<_> = evaluation.rows.iter().filter(|row| row.method == "mc_dropout").collect();
+    let rows: Vec<_> =
+        evaluation.numbers.rows.iter().filter(|row| row.method == "mc_dropout").collect();
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].value, None);
     let reason = rows[0].reason.as_deref().unwrap();
@@ -133,21 +134,21 @@ fn published_numbers_are_joined_by_key_and_a_wrong_key_is_refused() {
     let bench = Bench::edited(|text| {
         text.replace("artefact: none\n", &format!("artefact: none\n{published}"))
     });
-    let table = "artefact: none\nsource: s\ntitle: t\nbetter: {fid: lower}\nmethods: []\ncaveats: []\n\
+    let table = "artefact: none\nsource: s\ntitle: t\nbetter: {fid: lower}\nmethods: [{name: random, label: r}, {name: sample_var, label: s}, {name: centered, label: c}]\ncaveats: []\n\
                  settings:\n  - {network: net, dataset: toy, sampler: DDIM, values: {fid: {random: 2.5, sample_var: 1.5, centered: null}}}\n";
     let path = bench.folder.path().join("table.yaml");
     publish(&path, table.as_bytes()).unwrap();
-    let rows = bench.all("work", 16).unwrap().rows;
-    let paper = |method: &str, direction: Option<&str>| {
-        let row = rows.iter().find(|row| {
-            row.method == method && row.metric == "fid" && row.direction.as_deref() == direction
-        });
+    let rows = bench.all("work", 16).unwrap().numbers.rows;
+    let paper = |method: &str, side: Option<&str>| {
+        let row = rows
+            .iter()
+            .find(|row| row.method == method && row.metric == "fid" && row.side.as_deref() == side);
         row.unwrap().paper_value
     };
     assert_eq!(paper("random", None), Some(2.5));
-    assert_eq!(paper("sample_var", Some("keep_lowest")), Some(1.5));
-    assert_eq!(paper("sample_var", Some("keep_highest")), None);
-    assert_eq!(paper("centered", Some("keep_lowest")), None);
+    assert_eq!(paper("sample_var", Some("lowest")), Some(1.5));
+    assert_eq!(paper("sample_var", Some("highest")), None);
+    assert_eq!(paper("centered", Some("lowest")), None);
     publish(&path, table.replace("network: net", "network: other").as_bytes()).unwrap();
     let error = bench.all("again", 16).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
@@ -168,25 +169,18 @@ fn a_gate_outside_its_band_ends_with_its_own_code_after_writing() {
 }
 
 #[test]
-fn a_report_shows_both_ends_of_every_ranking_with_its_maps() {
+fn a_report_has_its_tables_its_figures_and_its_remarks() {
     let bench = Bench::new();
-    bench.all("work", 16).unwrap();
+    let first = bench.all("work", 16).unwrap();
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
-    let input = report_input(&run, &bench.experiment).unwrap();
-    let of = |method: &str, end: RankEnd| -> Vec<_> {
-        input.exhibits.iter().filter(|e| e.method == method && e.end == end).collect()
-    };
-    for method in ["sample_var", "total_variation"] {
-        let (low, high) = (of(method, RankEnd::MostCertain), of(method, RankEnd::LeastCertain));
-        assert_eq!((low.len(), high.len()), (8, 8));
-        assert!(low.windows(2).all(|pair| pair[0].score <= pair[1].score));
-        assert!(high.windows(2).all(|pair| pair[0].score >= pair[1].score));
-        assert!(low[7].score <= high[7].score);
+    let mut evidence = RunEvidence::open(&run, &bench.experiment).unwrap();
+    let protocol = &bench.plan.protocol;
+    let files = protocol.report(&mut evidence, &first.numbers).unwrap();
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    for name in ["table.md", "table.tex", "plots/certain-and-uncertain.svg"] {
+        assert!(names.contains(&name), "{names:?}");
     }
-    let shown = of("sample_var", RankEnd::LeastCertain)[0];
-    let sum: f64 = shown.map.as_ref().unwrap().iter().map(|value| f64::from(*value)).sum();
-    assert!((sum / shown.score - 1.0).abs() < 1e-5, "{sum} {}", shown.score);
-    assert!(of("total_variation", RankEnd::MostCertain)[0].map.is_none());
-    assert!(input.remarks[0].contains("48 images, 40 kept"), "{:?}", input.remarks);
+    let remarks = protocol.remarks(&evidence);
+    assert!(remarks[0].contains("48 images, 40 kept"), "{remarks:?}");
 }

@@ -4,17 +4,19 @@ use std::time::Instant;
 
 use ndarray::{Array4, s};
 
-use crate::guidance::Guidance;
+use crate::guidance::{Guidance, MapRecorder};
 use crate::model::{ModelError, Network};
 use crate::plan::SetBlock;
+use crate::sampler::Walk;
 use crate::store::maps::MapPart;
 use crate::units::SampleId;
 
-use super::super::build::{self, OpenModel};
-use super::super::settings::GenerateOptions;
-use super::super::starts::Starts;
-use super::super::trajectory::run_batch;
-use super::super::{Run, StageError};
+use crate::stage::generate::starts::Starts;
+use crate::stage::generate::trajectory::run_batch;
+use crate::stage::open::OpenModel;
+use crate::stage::settings::GenerateOptions;
+use crate::stage::{Run, StageError};
+use crate::uncertainty::{CleanEstimate, Perturbation};
 
 /// Makes the maps of a block. Nothing is published.
 pub(super) fn make(
@@ -59,11 +61,15 @@ fn record(
     let starts = Starts::from_noise(run.plan.seed, samples, &spec);
     let stop = run.before_step();
     let request = starts.request(options.batch_size, &stop);
-    let mut sampler = build::sampler(&set.set.sampler, &model.schedule, &spec)?;
-    let mut recorder = build::recorder(&set.set);
+    let (schedule, clips, seed) = (&model.schedule, spec.clip_x0, run.plan.seed);
+    let mut sampler = set.set.sampler.build(&Walk { schedule, clips, seed, samples })?;
+    let perturbation =
+        Perturbation { n_draws: set.set.n_draws, clean: CleanEstimate::FollowSampler };
+    let mut recorder = MapRecorder::new(set.set.statistic, perturbation);
     let mut network = Network::new(model.denoiser.as_mut());
     let rule: &mut dyn Guidance = &mut recorder;
-    let outcome = run_batch(&request, sampler.as_mut(), &mut [], Some(rule), &mut network)?;
+    let outcome =
+        run_batch(&request, sampler.as_mut(), (&mut [], &mut |_, _| ()), Some(rule), &mut network)?;
     let maps = recorder.into_maps();
     if let Some(got) = maps.iter().flatten().find(|value| !value.is_finite()) {
         // Finite predictions whose squares are not: no threshold can be taken of them.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, Axis, s, stack};
 
+use crate::canonical::canonical_json;
 use crate::guidance::{StepThresholds, dataset_pixel, dataset_scalar};
 use crate::model::ModelError;
-use crate::plan::canonical::canonical_json;
 use crate::plan::version::THRESHOLDS_VERSION;
-use crate::plan::{ArmPlan, Plan, SetBlock, ThresholdKind, ThresholdPlan};
+use crate::plan::{ArmPlan, SetBlock, ThresholdKind, ThresholdPlan, Work};
 use crate::store::layout::StageName;
 use crate::store::thresholds::{self as files, ThresholdFile, ThresholdValues};
 use crate::store::{Provenance, StoreError, maps, sidecar};
@@ -139,7 +139,7 @@ impl Taken {
         Ok(())
     }
 
-    fn finish(self, plan: &Plan, thresholds: &ThresholdPlan) -> Result<ThresholdFile, StageError> {
+    fn finish(self, work: &Work, thresholds: &ThresholdPlan) -> Result<ThresholdFile, StageError> {
         let values = match thresholds.kind {
             ThresholdKind::DatasetScalar => ThresholdValues::Scalar(self.scalar),
             ThresholdKind::DatasetPixel => {
@@ -151,13 +151,13 @@ impl Taken {
                 ThresholdValues::Pixel(joined)
             }
         };
-        Ok(ThresholdFile { facts: facts(plan, thresholds, self.shape), values })
+        Ok(ThresholdFile { facts: facts(work, thresholds, self.shape), values })
     }
 }
 
 /// What thresholds are made of: stands in their file, and is compared before they are used.
 pub fn facts(
-    plan: &Plan,
+    work: &Work,
     thresholds: &ThresholdPlan,
     shape: [usize; 3],
 ) -> BTreeMap<String, String> {
@@ -170,7 +170,7 @@ pub fn facts(
     };
     let sampler = serde_json::to_value(&set.sampler).unwrap_or_default();
     let facts = [
-        ("model", plan.model.name.clone()),
+        ("model", work.model.name.clone()),
         ("sampler", canonical_json(&sampler)),
         ("n_steps", set.sampler.n_steps().to_string()),
         ("shape", format!("{shape:?}")),
@@ -178,13 +178,13 @@ pub fn facts(
         ("n_draws", set.n_draws.to_string()),
         ("n_images", set.n_images.to_string()),
         ("first_sample", set.first_sample.to_string()),
-        ("seed", plan.seed.to_string()),
+        ("seed", work.seed.to_string()),
         ("kind", kind.as_str().to_owned()),
         ("percentile", percentile.to_string()),
         ("rule", rule.to_owned()),
         ("version", THRESHOLDS_VERSION.to_string()),
     ];
-    let files = plan.model.files.iter();
+    let files = work.model.files.iter();
     facts
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

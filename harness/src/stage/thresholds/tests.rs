@@ -7,22 +7,24 @@ use ndarray::Array4;
 
 use super::take::{of_arm, path};
 use super::*;
-use crate::config::Experiment;
 use crate::exit::{Exit, Exits};
+use crate::experiment::{Experiment, Plan};
 use crate::guidance::StepThresholds;
 use crate::model::onnx::RuntimeOptions;
-use crate::plan::{Plan, ThresholdKind};
+use crate::plan::ThresholdKind;
+use crate::sampler::Walk;
 use crate::stage::evaluate::evaluate;
-use crate::stage::evaluation::Evaluation;
+use crate::stage::evaluate::evaluation::Evaluation;
 use crate::stage::features::{OpenExtractor, features};
 use crate::stage::generate::generate;
+use crate::stage::open::models;
 use crate::stage::verify::{Networks, verify};
-use crate::stage::{Silent, Stop, models, run as run_stage, tests};
+use crate::stage::{Silent, Stop, run as run_stage, tests};
 use crate::store::digest::sha256_of_file;
 use crate::store::sidecar::publish_sealed;
 use crate::store::{publish, thresholds as files};
 
-const TINY: &str = include_str!("../../plan/tiny_thresholds.yaml");
+const TINY: &str = include_str!("../../experiment/tiny_thresholds.yaml");
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -48,7 +50,7 @@ impl Bench {
     }
 
     fn open(&self) -> Result<OpenModel, StageError> {
-        models::open_model(&self.experiment, "smoke", &RuntimeOptions::default())
+        models::open_model(&self.experiment, &self.plan, &RuntimeOptions::default())
     }
 
     fn extractor(&self) -> Result<OpenExtractor, StageError> {
@@ -229,8 +231,8 @@ fn the_scalar_threshold_of_a_gaussian_is_its_chi_square_quantile() {
     let files::ThresholdValues::Scalar(values) = file.values else { panic!("one a step") };
     let model = bench.open().unwrap();
     let spec = model.denoiser.spec().clone();
-    let sampler = crate::stage::build::sampler(&bench.plan.sampler, &model.schedule, &spec);
-    let sampler = sampler.unwrap();
+    let walk = Walk { schedule: &model.schedule, clips: spec.clip_x0, seed: 0, samples: &[] };
+    let sampler = bench.plan.arms[0].sampler.build(&walk).unwrap();
     for (step, value) in (0..5).zip(values) {
         let point = sampler.point(crate::units::StepIndex(step));
         let (a, s) = (point.a(), point.s());
@@ -324,14 +326,16 @@ fn verify_makes_sets_and_thresholds_again_and_finds_a_flipped_bit() {
 fn masks_of_a_set_move_predictions_and_no_evaluated_start_is_in_the_set() {
     let bench = Bench::new();
     let numbers = bench.numbers("work", 8);
-    let moved = |method: &str| {
-        let row = numbers.rows.iter().find(|row| {
-            row.method == method && row.metric == crate::protocol::guidance::DISPLACEMENT
-        });
+    let moved = |arm: &str| {
+        let row = numbers
+            .numbers
+            .rows
+            .iter()
+            .find(|row| row.arm == arm && row.metric == crate::guidance::DISPLACEMENT);
         row.unwrap().value.unwrap()
     };
     assert!(moved("posterior") > 0.0 && moved("second_order") > 0.0);
-    let evaluated = 0..bench.plan.n_pool;
+    let evaluated = 0..bench.plan.n_images();
     assert!(
         bench.plan.set_blocks().iter().all(|set| !evaluated.contains(&set.block.samples.start))
     );

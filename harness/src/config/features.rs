@@ -1,0 +1,62 @@
+//! Which features images are compared by, and against which reference.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Feature network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FeaturesConfig {
+    /// A network described by a file of `kind: extractor`.
+    Extractor {
+        /// That file, relative to the experiment file: `extractors/fid-inception.yaml`.
+        path: PathBuf,
+        /// Resize and scaling, where not the file's own.
+        preprocess: Option<Preprocess>,
+    },
+    /// Means of pixel blocks, `grid x grid` a channel, scaled to [0, 1]: no network, for tests of
+    /// the pipeline. Their Fréchet distance is not an FID.
+    Pixels {
+        /// Blocks along each side.
+        grid: usize,
+    },
+}
+
+/// Resize and scaling convention of images on their way into a feature network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preprocess {
+    /// Half-pixel bilinear without antialiasing: the paper's evaluation.
+    #[default]
+    PytorchFid,
+    /// The bilinear of TensorFlow 1, as torch-fidelity.
+    TorchFidelity,
+    /// PIL bicubic, as clean-fid.
+    CleanFid,
+}
+
+impl Preprocess {
+    /// Name, as in files and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PytorchFid => "pytorch-fid",
+            Self::TorchFidelity => "torch-fidelity",
+            Self::CleanFid => "clean-fid",
+        }
+    }
+}
+
+/// Reference statistics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceConfig {
+    /// Data set and split, as tables print it: `cifar10-train`.
+    pub dataset: String,
+    /// `.npz` with `mu`, `sigma`, `n` and provenance, relative to the experiment file.
+    pub path: PathBuf,
+    /// `.npy` of the reference's own features `[n, d]`, for protocols that need more than their moments, relative to the
+    /// experiment file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<PathBuf>,
+}

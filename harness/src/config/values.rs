@@ -1,0 +1,146 @@
+//! Checks that the second passes of all protocols share: names, sizes, samplers, windows, estimators.
+
+use super::{AnalyticConfig, Common, ModelConfig, ScaleConfig};
+use crate::fault::Fault;
+use crate::sampler::SamplerConfig;
+use crate::uncertainty::{Defaults, EstimatorConfig, Window};
+
+/// Images of a plan, at most: ten million.
+pub const MAX_POOL: u64 = 10_000_000;
+
+/// Training times of a schedule, at most: all of them are held in memory.
+pub const MAX_TRAIN_STEPS: u32 = 1_000_000;
+
+/// Side of an image, at most.
+pub const MAX_SIDE: usize = 8192;
+
+/// Names become folder names, so they are kept plain.
+pub fn name(key: &str, value: &str, faults: &mut Vec<Fault>) {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if value.is_empty() || value.len() > 64 || !value.chars().all(plain) {
+        let message = format!("{value:?} cannot name a folder: use 1 to 64 of a-z, 0-9, '-', '_'");
+        faults.push(Fault::new(key, message));
+    }
+}
+
+/// Steps and grid of a sampler.
+pub fn sampler_steps(
+    key: &str,
+    sampler: &SamplerConfig,
+    model: &ModelConfig,
+    faults: &mut Vec<Fault>,
+) {
+    // A bundle's own number of training times is checked where its description is read.
+    let n_train_steps = match model {
+        ModelConfig::Analytic(AnalyticConfig { schedule, .. }) => schedule.n_train_steps(),
+        ModelConfig::Bundle { .. } => MAX_TRAIN_STEPS,
+    };
+    faults.extend(sampler.faults(n_train_steps).into_iter().map(|fault| fault.below(key)));
+}
+
+/// A window that lies in the steps of its sampler.
+pub fn window(key: &str, window: Window, n_steps: u32, faults: &mut Vec<Fault>) {
+    let key = format!("{key}.window");
+    if window.len == 0 {
+        faults
+            .push(Fault::new(key, "a window of 0 steps sees nothing: set window.len to 1 or more"));
+        return;
+    }
+    let end = u64::from(window.start) + u64::from(window.len);
+    if end <= u64::from(n_steps) {
+        return;
+    }
+    let remedy = match n_steps.saturating_sub(window.start) {
+        0 => format!("set window.start to {} or less", n_steps.saturating_sub(1)),
+        room => format!("set window.len to {room} or less"),
+    };
+    let message = format!(
+        "window {}..={} ends past the last step {}: {remedy}",
+        window.start,
+        end - 1,
+        n_steps.saturating_sub(1),
+    );
+    faults.push(Fault::new(key, message));
+}
+
+/// Names, draws and own values of estimators.
+pub fn estimator_list(
+    key: &str,
+    estimators: &[EstimatorConfig],
+    defaults: &Defaults,
+    faults: &mut Vec<Fault>,
+) {
+    for (index, estimator) in estimators.iter().enumerate() {
+        let key = format!("{key}[{index}]");
+        name(&format!("{key}.name"), &estimator.name(), faults);
+        let n_draws = estimator.given().n_draws.unwrap_or(defaults.n_draws);
+        if !(2..=1024).contains(&n_draws) {
+            let message = format!("a variance needs 2 draws or more (at most 1024), got {n_draws}");
+            faults.push(Fault::new(format!("{key}.n_draws"), message));
+        }
+        faults.extend(estimator.faults().into_iter().map(|fault| fault.below(&key)));
+    }
+}
+
+/// Draws of a variance, where they are given.
+pub fn n_draws(key: &str, n_draws: Option<u32>, faults: &mut Vec<Fault>) {
+    if n_draws.is_some_and(|n| !(2..=1024).contains(&n)) {
+        let message = "a variance needs 2 draws or more (at most 1024)";
+        faults.push(Fault::new(key, message));
+    }
+}
+
+/// A number of random subsets.
+pub fn random_subsets(key: &str, n: u32, faults: &mut Vec<Fault>) {
+    if !(2..=100_000).contains(&n) {
+        let message = format!("a spread needs 2 subsets or more (at most 100000), got {n}");
+        faults.push(Fault::new(key, message));
+    }
+}
+
+/// Sections that a protocol cannot do without, of `features` and `reference`; `because` is why.
+pub fn required<const N: usize>(
+    common: &Common,
+    sections: [&str; N],
+    because: &str,
+    faults: &mut Vec<Fault>,
+) {
+    for section in sections {
+        let missing = match section {
+            "features" => common.features.is_none(),
+            _ => common.reference.is_none(),
+        };
+        if missing {
+            faults
+                .push(Fault::new(section, format!("{because}: say which features and reference")));
+        }
+    }
+}
+
+/// Sizes of a scale whose protocol has arms of all and of some images, and keeps none back.
+pub fn arm_sizes(key: &str, scale: &ScaleConfig, subset: bool, faults: &mut Vec<Fault>) {
+    let mut enough = |field: &str, n: u64| {
+        if n < 2 {
+            let message = format!("{n} images have no spread: set 2 or more");
+            faults.push(Fault::new(format!("{key}.{field}"), message));
+        }
+    };
+    enough("n_pool", scale.n_pool);
+    match scale.n_subset {
+        Some(n) => enough("n_subset", n),
+        None if subset => {
+            let message = "an arm takes a subset of the images: say how many".to_owned();
+            faults.push(Fault::new(format!("{key}.n_subset"), message));
+        }
+        None => {}
+    }
+    if scale.n_subset.is_some_and(|n| n > scale.n_pool) {
+        let message = format!("a subset of {} images has {} at most", scale.n_pool, scale.n_pool);
+        faults.push(Fault::new(format!("{key}.n_subset"), message));
+    }
+    if scale.n_keep.is_some() {
+        let message = "only a filter keeps a part of the images: leave n_keep out";
+        faults.push(Fault::new(format!("{key}.n_keep"), message));
+    }
+    n_draws(&format!("{key}.n_draws"), scale.n_draws, faults);
+}

@@ -1,0 +1,149 @@
+//! Experiment and scale to plan: fill defaults, hash.
+
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+use super::Experiment;
+use crate::canonical::fingerprint;
+use crate::fault::Fault;
+use crate::model::ExtractorId;
+use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION};
+use crate::plan::{
+    ArmPlan, ImagesIdentity, ModelIdentity, PlanError, ReferenceIdentity, Start, Work,
+};
+use crate::protocol::{ProtocolConfig, Scope};
+
+/// Every resolved value of a run. Two runs with equal plans give equal digits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Format of this file.
+    pub format: u32,
+    /// What fixes images, scores, maps and features.
+    pub work: Work,
+    /// What is computed of them.
+    pub protocol: ProtocolConfig,
+}
+
+impl Deref for Plan {
+    type Target = Work;
+
+    fn deref(&self) -> &Work {
+        &self.work
+    }
+}
+
+/// All that a plan takes from files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanInputs {
+    /// The model.
+    pub model: ModelIdentity,
+    /// What the model's description says of it.
+    pub facts: ModelFacts,
+    /// The feature network, where the protocol compares sets of images.
+    pub extractor: Option<ExtractorId>,
+    /// The reference statistics, where the protocol holds images against some.
+    pub reference: Option<ReferenceIdentity>,
+    /// Real images, where the protocol starts from some.
+    pub images: Option<ImagesIdentity>,
+}
+
+/// What decides, before any network is opened, whether an arm can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelFacts {
+    /// Training times of its schedule.
+    pub n_train_steps: u32,
+    /// `[c, h, w]` of its states.
+    pub shape: [usize; 3],
+    /// Number of classes.
+    pub n_classes: Option<u32>,
+}
+
+impl Plan {
+    /// Resolves an experiment at a scale, and refuses what could not run.
+    ///
+    /// # Errors
+    /// [`PlanError`] for an unknown scale, a reference of other features, and arms that the model cannot walk.
+    pub fn resolve(
+        experiment: &Experiment,
+        scale: &str,
+        inputs: PlanInputs,
+    ) -> Result<Self, PlanError> {
+        let sizes = experiment.scales.get(scale).ok_or_else(|| PlanError::UnknownScale {
+            experiment: experiment.name.clone(),
+            scale: scale.to_owned(),
+            known: experiment.scales.keys().cloned().collect(),
+        })?;
+        if let (Some(extractor), Some(reference)) = (&inputs.extractor, &inputs.reference) {
+            reference.check(extractor)?;
+        }
+        let mut protocol = experiment.protocol.clone();
+        protocol.fill(sizes);
+        let arms = protocol.arms(Scope { common: experiment, scale: sizes });
+        let (name, model) = (&experiment.name, &inputs.model.name);
+        let faults: Vec<Fault> = arms.iter().flat_map(|arm| arm_faults(arm, &inputs)).collect();
+        if !faults.is_empty() {
+            let (experiment, model) = (name.clone(), model.clone());
+            return Err(PlanError::Arms { experiment, model, faults });
+        }
+        let faults: Vec<Fault> = arms.iter().flat_map(|arm| image_faults(arm, &inputs)).collect();
+        if !faults.is_empty() {
+            let (experiment, model) = (name.clone(), model.clone());
+            return Err(PlanError::Images { experiment, model, faults });
+        }
+        let work = Work {
+            experiment: experiment.name.clone(),
+            artefact: experiment.artefact.clone(),
+            scale: scale.to_owned(),
+            seed: experiment.seed,
+            model: inputs.model,
+            arms,
+            block_size: sizes.block_size,
+            extractor: inputs.extractor,
+            reference: inputs.reference,
+            images: inputs.images,
+        };
+        Ok(Self { format: 2, work, protocol })
+    }
+
+    /// SHA-256 of the canonical JSON of everything above.
+    pub fn id(&self) -> String {
+        fingerprint(&(EVALUATE_VERSION, FEATURES_VERSION, self.generate_id(), self))
+    }
+}
+
+/// What keeps an arm from running on the model.
+fn arm_faults(arm: &ArmPlan, inputs: &PlanInputs) -> Vec<Fault> {
+    let key = format!("arm {}", arm.name);
+    let facts = inputs.facts;
+    let sampler = format!("{key}: sampler");
+    let mut faults: Vec<Fault> =
+        arm.sampler.faults(facts.n_train_steps).into_iter().map(|f| f.below(&sampler)).collect();
+    if matches!(arm.start, Start::Images { .. }) && facts.n_classes.is_some() {
+        let message = "the model asks for classes, which real images do not tell here";
+        faults.push(Fault::new(format!("{key}: start"), message));
+    }
+    faults
+}
+
+/// What keeps the images from being an arm's truth.
+fn image_faults(arm: &ArmPlan, inputs: &PlanInputs) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let (Start::Images { .. }, Some(images)) = (&arm.start, &inputs.images) else { return faults };
+    let key = format!("arm {}", arm.name);
+    let shape = inputs.facts.shape;
+    if images.dim != shape.iter().product::<usize>() {
+        let message = format!(
+            "images of {} have {} elements, the model's states {shape:?}: give images of its size (latent models have no encoder here)",
+            images.dataset, images.dim
+        );
+        faults.push(Fault::new(format!("{key}: start"), message));
+    }
+    if images.n < arm.n {
+        let message =
+            format!("{} has {} images, {} are asked for", images.dataset, images.n, arm.n);
+        faults.push(Fault::new(format!("{key}: n"), message));
+    }
+    faults
+}

@@ -1,0 +1,97 @@
+//! What fixes images, scores, maps and features.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ExtractorId;
+
+use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
+use super::{ArmPlan, ImagesIdentity, ModelIdentity, ReferenceIdentity, Start};
+use crate::canonical::fingerprint;
+
+/// Every resolved value of a run but what its protocol computes. Equal work gives equal digits, on every machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// Experiment name.
+    pub experiment: String,
+    /// Published artefact.
+    pub artefact: String,
+    /// Scale.
+    pub scale: String,
+    /// Master seed.
+    pub seed: u64,
+    /// Model, down to its bytes.
+    pub model: ModelIdentity,
+    /// Trajectories, arm by arm.
+    pub arms: Vec<ArmPlan>,
+    /// Consecutive sample ids of a block.
+    pub block_size: u32,
+    /// Feature network, where the protocol compares sets of images.
+    pub extractor: Option<ExtractorId>,
+    /// Reference statistics, where the protocol holds images against some.
+    pub reference: Option<ReferenceIdentity>,
+    /// Real images, where arms start from some.
+    pub images: Option<ImagesIdentity>,
+}
+
+/// The part of the work that fixes images, scores and maps.
+#[derive(Serialize)]
+struct GenerateIdentity<'a> {
+    version: u32,
+    seed: u64,
+    model: &'a ModelIdentity,
+    arms: &'a [ArmPlan],
+    block_size: u32,
+    images: Option<&'a ImagesIdentity>,
+    /// Version of the thresholds that arms read, where some do.
+    thresholds: Option<u32>,
+}
+
+impl Work {
+    /// Hash of what fixes images, scores and maps: work that differs elsewhere shares these parts.
+    pub fn generate_id(&self) -> String {
+        let starts = self.arms.iter().any(|arm| matches!(arm.start, Start::Images { .. }));
+        let thresholds = self.arms.iter().any(|arm| arm.thresholds().is_some());
+        fingerprint(&GenerateIdentity {
+            version: GENERATE_VERSION,
+            seed: self.seed,
+            model: &self.model,
+            arms: &self.arms,
+            block_size: self.block_size,
+            images: self.images.as_ref().filter(|_| starts),
+            thresholds: thresholds.then_some(THRESHOLDS_VERSION),
+        })
+    }
+
+    /// Hash of what fixes features: the images and the feature network.
+    pub fn features_id(&self) -> String {
+        fingerprint(&(FEATURES_VERSION, self.generate_id(), &self.extractor))
+    }
+
+    /// Data set that results are of: that of the reference, else that of the real images.
+    pub fn dataset(&self) -> &str {
+        let reference = self.reference.as_ref().map(|reference| reference.dataset.as_str());
+        let images = || self.images.as_ref().map(|images| images.dataset.as_str());
+        reference.or_else(images).unwrap_or("none")
+    }
+
+    /// Images behind the data set, where it says.
+    pub fn n_reference(&self) -> Option<u64> {
+        match (&self.reference, &self.images) {
+            (Some(reference), _) => reference.n,
+            (None, images) => images.as_ref().map(|images| images.n),
+        }
+    }
+
+    /// Draws of the gradient rules, each number once, ascending.
+    pub fn gradient_draws(&self) -> Vec<u32> {
+        let rules = self.arms.iter().filter_map(|arm| arm.guide.as_ref());
+        let mut draws: Vec<u32> = rules
+            .filter(|rule| rule.needs_gradient())
+            .filter_map(|rule| rule.values().n_draws)
+            .collect();
+        draws.sort_unstable();
+        draws.dedup();
+        draws
+    }
+}

@@ -1,0 +1,68 @@
+//! What a protocol must answer.
+
+use super::{Evidence, Numbers, ProtocolError};
+use crate::config::{Common, ScaleConfig};
+use crate::fault::Fault;
+use crate::plan::{ArmPlan, Work};
+use crate::report::Artefact;
+
+/// A published protocol, as its settings. The enum of the kinds hands every question on.
+pub trait Protocol {
+    /// What it reads beyond the parts of its arms.
+    fn needs(&self) -> Needs<'_>;
+
+    /// Values that cannot work together, with their key paths in the experiment file.
+    fn faults(&self, common: &Common) -> Vec<Fault>;
+
+    /// Sets what a scale says of the protocol's own values.
+    fn fill(&mut self, scale: &ScaleConfig);
+
+    /// The arms at a scale.
+    fn arms(&self, scope: Scope<'_>) -> Vec<ArmPlan>;
+
+    /// All numbers, once the parts of all arms are there.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] of the evidence and of the metrics.
+    fn evaluate(&self, evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolError>;
+
+    /// Sentences that must stand under the tables.
+    fn remarks(&self, evidence: &dyn Evidence) -> Vec<String>;
+
+    /// Tables and plots of the numbers.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] of the evidence, and for numbers that cannot be drawn.
+    fn report(
+        &self,
+        evidence: &mut dyn Evidence,
+        numbers: &Numbers,
+    ) -> Result<Vec<Artefact>, ProtocolError>;
+
+    /// The work in a few words beyond its images and blocks: `1,707 kept`.
+    fn summary(&self, _work: &Work) -> Option<String> {
+        None
+    }
+}
+
+/// What a protocol reads beyond the parts of its arms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs<'a> {
+    /// Features of the generated images.
+    pub features: bool,
+    /// Mean and covariance of the reference's features.
+    pub statistics: bool,
+    /// The reference's features themselves.
+    pub reference_features: bool,
+    /// Real images, as `dubench stats` takes them: arms start from them, or are held against them.
+    pub images: Option<&'a str>,
+}
+
+/// An experiment at a scale.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The experiment without its protocol.
+    pub common: &'a Common,
+    /// Sizes.
+    pub scale: &'a ScaleConfig,
+}

@@ -1,0 +1,70 @@
+//! Scores and features of one pool to the rows of a filter.
+
+use std::collections::BTreeMap;
+
+use super::study::FilterStudyInput;
+use super::{Filtering, rows};
+use crate::plan::ArmPlan;
+use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
+use crate::store::records::ScoreTable;
+use crate::uncertainty::CleanEstimate;
+
+/// The rows, curves and scores of a filter.
+pub(super) fn evaluate(
+    filter: &Filtering,
+    evidence: &mut dyn Evidence,
+) -> Result<Numbers, ProtocolError> {
+    let (scores, features) = (evidence.scores(0)?, evidence.features(0)?);
+    let reference = evidence.reference()?;
+    let columns: Vec<(String, Vec<f64>)> =
+        scores.methods.iter().map(|method| (method.name.clone(), method.scores.clone())).collect();
+    let seed = evidence.work().seed;
+    let input = FilterStudyInput {
+        features: features.view(),
+        reference: &reference,
+        scores: &columns,
+        n_keep: usize::try_from(filter.n_keep).unwrap_or(usize::MAX),
+        n_random: filter.n_random as usize,
+        curve: (filter.curve.n_parts, filter.curve.n_points),
+        n_curve_random: filter.curve.n_random as usize,
+        seed,
+    };
+    let what = format!("filtering {} images by {} scores", features.nrows(), columns.len());
+    let outcome = input.run().map_err(ProtocolError::metric(what))?;
+    let arm = evidence.work().arms.first().ok_or(ProtocolError::Absent { what: "arm" })?;
+    let facts = RunFacts::of(evidence, 0);
+    let costs = rows::Costs {
+        nfe_trajectory: scores.nfe_trajectory,
+        trajectory_seconds: trajectory_seconds(arm, &scores)?,
+        methods: scores.methods.iter().map(|m| (m.name.clone(), (m.nfe, m.seconds))).collect(),
+    };
+    let published = evidence.published();
+    let paper = |metric: &str, kind: &str| published.and_then(|row| row.value(metric, kind));
+    let rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper));
+    let scores = ScoreTable { samples: scores.samples, columns };
+    Ok(Numbers { rows, curves: outcome.curves, scores })
+}
+
+/// Time inside the network that moved the trajectories: all of it less that of the estimators.
+///
+/// Estimators over one clean estimate share their calls, and each tells what it would have taken alone; over one window
+/// the longest of them is what was spent. Over several windows the shares cannot be told apart: `None`.
+fn trajectory_seconds(arm: &ArmPlan, scores: &ArmScores) -> Result<Option<f64>, ProtocolError> {
+    let mut alone = 0.0;
+    let mut shared: BTreeMap<CleanEstimate, (f64, Vec<_>)> = BTreeMap::new();
+    for plan in &arm.watch {
+        let Some(method) = scores.method(&plan.name) else { continue };
+        let estimator = plan.build().map_err(ProtocolError::evidence)?;
+        match estimator.as_perturbed().map(|statistic| statistic.perturbation().clean) {
+            None => alone += method.seconds,
+            Some(clean) => {
+                let (longest, windows) = shared.entry(clean).or_default();
+                *longest = longest.max(method.seconds);
+                windows.push(plan.window);
+            }
+        }
+    }
+    let apart = shared.values().all(|(_, windows)| windows.windows(2).all(|two| two[0] == two[1]));
+    let spent: f64 = shared.values().map(|(longest, _)| longest).sum();
+    Ok(apart.then_some(scores.network_seconds - alone - spent))
+}

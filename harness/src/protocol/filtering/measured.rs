@@ -1,0 +1,237 @@
+//! The layout of Table 1: one row a method and direction, every number with its error bar.
+
+use std::collections::BTreeSet;
+
+use crate::config::published::{PublishedSetting, PublishedTable};
+use crate::report::document::{Align, Cell, Grid, Section};
+use crate::report::published::for_dataset;
+use crate::report::{Labels, Setting, cells, label, metric, number};
+use crate::store::records::MetricRow;
+
+/// Metrics that have a column.
+const COLUMNS: [&str; 4] = [metric::FID, metric::FID_INF, metric::DELTA, metric::P_VALUE];
+
+const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool, ± their standard \
+     deviation. p: how often a random subset lies as far from that mean, to either side. * p < 0.05, ** p < 0.01, *** \
+     p < 0.001; n.s.: inside the noise of random subsets. p speaks of this pool and is not corrected for the number of \
+     rows; whether a new pool would show the same is told by the SE.";
+const NOTE_NFE: &str = "NFE: network evaluations per image, those of the trajectory + those that the estimator would \
+     ask for if it ran alone. Seconds: network time of the method over all images.";
+const NOTE_FID_INF: &str = "FID∞ is FID with the estimated bias of a finite number of images removed: compare it, not FID, between \
+     sets of different n.";
+
+/// Whether this table tells the number: in a column, or as the difference or error bar of one.
+pub(super) fn tells(name: &str) -> bool {
+    COLUMNS.contains(&name) || name == metric::FID_BIAS || name == metric::FID_SD
+}
+
+/// A row of the table: a method and the part that it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line<'a> {
+    method: &'a str,
+    side: Option<&'a str>,
+}
+
+/// The table of one setting; `None` where no row has a metric that belongs here.
+pub(super) fn section(
+    setting: &Setting,
+    (rows, labels): (&[MetricRow], &Labels),
+    published: Option<&PublishedTable>,
+) -> Option<Section> {
+    let here: Vec<&MetricRow> = rows
+        .iter()
+        .filter(|row| setting.holds(row) && COLUMNS.contains(&row.metric.as_str()))
+        .collect();
+    if here.is_empty() {
+        return None;
+    }
+    let table = FilterTable { rows: here, labels, setting, published };
+    Some(Section {
+        heading: format!(
+            "Measured: `{}` on {}, sampler `{}`",
+            setting.model, setting.dataset, setting.sampler
+        ),
+        grid: table.grid(),
+        remarks: table.remarks(),
+    })
+}
+
+struct FilterTable<'a> {
+    rows: Vec<&'a MetricRow>,
+    labels: &'a Labels,
+    setting: &'a Setting,
+    published: Option<&'a PublishedTable>,
+}
+
+impl<'a> FilterTable<'a> {
+    fn grid(&self) -> Grid {
+        let mut grid = Grid::with_columns(&[
+            ("Method", Align::Left),
+            ("Kept", Align::Left),
+            ("FID ± SE", Align::Right),
+            ("FID∞ ± SE", Align::Right),
+            ("Δ random ± sd", Align::Right),
+            ("p", Align::Right),
+            ("Verdict", Align::Left),
+            ("n", Align::Right),
+            ("NFE", Align::Right),
+            ("Seconds", Align::Right),
+            (&self.paper_heading(), Align::Right),
+        ]);
+        let mut group = label::Group::Baseline;
+        for line in self.lines() {
+            let next = self.labels.group(line.method);
+            let cells = self.cells(line, &mut grid);
+            grid.push(cells, next != group);
+            group = next;
+        }
+        grid.without_empty_columns()
+    }
+
+    fn paper_setting(&self) -> Option<&'a PublishedSetting> {
+        for_dataset(self.published?, &self.setting.dataset)
+    }
+
+    /// The paper's network stands in the heading: it is not the network of the other columns.
+    fn paper_heading(&self) -> String {
+        match self.paper_setting() {
+            Some(setting) => format!("Paper ({})", setting.network),
+            None => "Paper".to_owned(),
+        }
+    }
+
+    fn lines(&self) -> Vec<Line<'a>> {
+        let mut lines: Vec<Line<'a>> = Vec::new();
+        for row in &self.rows {
+            let line = Line { method: &row.method, side: row.side.as_deref() };
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        // The sort is stable: within a group the methods keep the order of the plan.
+        let first: Vec<&str> = lines.iter().map(|line| line.method).collect();
+        lines.sort_by_key(|line| {
+            let place = first.iter().position(|method| *method == line.method);
+            (self.labels.group(line.method), place, line.side != Some("lowest"))
+        });
+        lines
+    }
+
+    fn find(&self, line: Line<'_>, metric: &str) -> Option<&'a MetricRow> {
+        self.rows.iter().copied().find(|row| {
+            row.metric == metric && row.method == line.method && row.side.as_deref() == line.side
+        })
+    }
+
+    fn cells(&self, line: Line<'_>, grid: &mut Grid) -> Vec<Cell> {
+        let fid = self.find(line, metric::FID);
+        let any = fid.or_else(|| {
+            self.rows
+                .iter()
+                .copied()
+                .find(|row| row.method == line.method && row.side.as_deref() == line.side)
+        });
+        let p = self.find(line, metric::P_VALUE);
+        vec![
+            Cell::new(self.labels.method(line.method)),
+            Cell::new(label::kept(line.side)),
+            cells::estimate(fid, grid),
+            cells::estimate(self.find(line, metric::FID_INF), grid),
+            self.delta(line, fid, grid),
+            p_cell(p, grid),
+            self.verdict(line, fid, p),
+            cells::count(any),
+            cells::nfe(any),
+            cells::seconds(any),
+            self.paper(line, fid, grid),
+        ]
+    }
+
+    /// Difference to the random mean: the measured row where there is one, else the plain difference.
+    fn delta(&self, line: Line<'_>, fid: Option<&MetricRow>, grid: &mut Grid) -> Cell {
+        let row = self.find(line, metric::DELTA);
+        if row.is_some() {
+            return cells::difference(row, grid);
+        }
+        let random = Line { method: "random", side: None };
+        let mean = self
+            .find(random, metric::FID)
+            .or_else(|| self.rows.iter().copied().find(|row| row.method == "random"))
+            .filter(|row| row.metric == metric::FID)
+            .and_then(|row| row.value);
+        let (Some(value), Some(mean)) = (fid.and_then(|row| row.value), mean) else {
+            return Cell::default();
+        };
+        if self.labels.group(line.method) == label::Group::Baseline {
+            return Cell::default();
+        }
+        let se = fid.and_then(|row| row.se);
+        let text = number::signed_with_error(value - mean, se)
+            .map(|text| text.split(" ± ").next().unwrap_or_default().to_owned());
+        Cell::new(text.unwrap_or_default())
+    }
+
+    fn verdict(&self, line: Line<'_>, fid: Option<&MetricRow>, p: Option<&MetricRow>) -> Cell {
+        let rows = [fid, p, self.find(line, metric::DELTA)];
+        let word = rows.into_iter().flatten().find_map(|row| row.verdict.as_deref());
+        cells::verdict(word, p.and_then(|row| row.value))
+    }
+
+    /// The published number of the row, else of the table of published numbers, whose dash has a reason.
+    fn paper(&self, line: Line<'_>, fid: Option<&MetricRow>, grid: &mut Grid) -> Cell {
+        if let Some(text) = fid.and_then(|row| row.paper_value).and_then(number::exact) {
+            return Cell::new(text);
+        }
+        let dash = self
+            .paper_setting()
+            .and_then(|setting| setting.values.get(metric::FID))
+            .and_then(|by_method| by_method.get(line.method))
+            .is_some_and(Option::is_none);
+        let lowest = line.side.is_none_or(|side| side == "lowest");
+        if dash && lowest {
+            return grid.missing("a dash in the paper, without a reason");
+        }
+        Cell::default()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let mut out = vec![NOTE_STARS.to_owned()];
+        let of_p = |row: &&&MetricRow| row.metric == metric::P_VALUE && row.value.is_some();
+        let tests: BTreeSet<&str> =
+            self.rows.iter().filter(of_p).filter_map(|row| row.reason.as_deref()).collect();
+        out.extend(tests.into_iter().map(|test| format!("p is {test}.")));
+        if self.rows.iter().any(|row| row.metric == metric::FID_INF) {
+            out.push(NOTE_FID_INF.to_owned());
+        }
+        if self.rows.iter().any(|row| row.nfe_trajectory.is_some()) {
+            out.push(NOTE_NFE.to_owned());
+        }
+        let references: BTreeSet<u64> =
+            self.rows.iter().filter_map(|row| row.n_reference).collect();
+        if !references.is_empty() {
+            let counts: Vec<String> = references.iter().map(|n| number::count(*n)).collect();
+            out.push(format!(
+                "Reference: {} images of {}.",
+                counts.join(" or "),
+                self.setting.dataset
+            ));
+        }
+        if let Some(setting) = self.paper_setting() {
+            out.push(format!(
+                "The last column is another network, pool and reference: {}. It stands here for orientation, not for \
+                 subtraction.",
+                setting.network
+            ));
+        }
+        out
+    }
+}
+
+fn p_cell(row: Option<&MetricRow>, grid: &mut Grid) -> Cell {
+    let Some(row) = row else { return Cell::default() };
+    match row.value.and_then(number::p_value) {
+        // Its remark is the same in all rows and stands below the table.
+        Some(text) => Cell::new(text),
+        None => grid.missing(cells::why(row)),
+    }
+}

@@ -1,0 +1,120 @@
+//! Table 1: discard the images that a score calls uncertain, and ask whether FID improves.
+
+mod curve_plot;
+mod evaluate;
+#[cfg(test)]
+pub(crate) mod example;
+mod faults;
+mod measured;
+mod report;
+mod rows;
+pub mod study;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
+use crate::config::{Common, ScaleConfig};
+use crate::control::ControlPlan;
+use crate::fault::Fault;
+use crate::plan::{ArmPlan, MapsPlan, Start, Work};
+use crate::report::Artefact;
+use crate::uncertainty::EstimatorPlan;
+
+/// Name of the one arm.
+const POOL: &str = "pool";
+
+/// The filter as an experiment writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filtering {
+    /// Random subsets that make the null distribution at `n_keep`.
+    #[serde(default = "n_random")]
+    pub n_random: u32,
+    /// Curve of FID over the fraction discarded.
+    #[serde(default)]
+    pub curve: CurveConfig,
+    /// Images kept; a scale says it, a file does not.
+    #[serde(default)]
+    pub n_keep: u64,
+}
+
+/// 200 subsets resolve p-values to 0.005 and the null's standard deviation to 5 %.
+fn n_random() -> u32 {
+    200
+}
+
+/// Points of the curve of FID over the fraction discarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CurveConfig {
+    /// The points stand at `i / n_parts`, for `i = 0 ..= n_points`. 12 parts put a point on the
+    /// paper's one sixth.
+    pub n_parts: u32,
+    /// Points beyond 0; 6 of 12 parts end at one half.
+    pub n_points: u32,
+    /// Random subsets at each point, for the band. Fewer than at `n_keep`: only mean and spread are drawn.
+    pub n_random: u32,
+}
+
+impl Default for CurveConfig {
+    fn default() -> Self {
+        Self { n_parts: 12, n_points: 6, n_random: 20 }
+    }
+}
+
+impl Protocol for Filtering {
+    fn needs(&self) -> Needs<'_> {
+        Needs { features: true, statistics: true, ..Needs::default() }
+    }
+
+    fn faults(&self, common: &Common) -> Vec<Fault> {
+        faults::faults(self, common)
+    }
+
+    fn fill(&mut self, scale: &ScaleConfig) {
+        self.n_random = scale.n_random.unwrap_or(self.n_random);
+        self.n_keep = scale.n_keep.unwrap_or(self.n_keep);
+    }
+
+    /// One arm: all methods rank the same images.
+    fn arms(&self, Scope { common, scale }: Scope<'_>) -> Vec<ArmPlan> {
+        let defaults = common.defaults();
+        let watch = common.estimators.iter();
+        let controls = common.controls.iter();
+        vec![ArmPlan {
+            name: POOL.to_owned(),
+            n: scale.n_pool,
+            start: Start::Noise {},
+            sampler: common.sampler.clone(),
+            watch: watch
+                .map(|config| EstimatorPlan::resolve(config, common.window_of(config), &defaults))
+                .collect(),
+            controls: controls.map(|config| ControlPlan::resolve(config, &defaults)).collect(),
+            maps: MapsPlan::Summed {},
+            guide: None,
+        }]
+    }
+
+    fn evaluate(&self, evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolError> {
+        evaluate::evaluate(self, evidence)
+    }
+
+    fn remarks(&self, evidence: &dyn Evidence) -> Vec<String> {
+        report::remarks(self, evidence)
+    }
+
+    fn report(
+        &self,
+        evidence: &mut dyn Evidence,
+        numbers: &Numbers,
+    ) -> Result<Vec<Artefact>, ProtocolError> {
+        report::report(self, evidence, numbers)
+    }
+
+    fn summary(&self, _work: &Work) -> Option<String> {
+        Some(format!("{} kept", self.n_keep))
+    }
+}

@@ -1,0 +1,240 @@
+//! Table 1: discard the images that a score calls uncertain, and ask what that does to FID.
+//!
+//! One pool of images, one reference. For each score: the FID of the `n_keep` images of lowest score, and of
+//! the `n_keep` of highest score, beside the distribution over random subsets of the same size. All methods share the
+//! pool and the random subsets, so differences between them are not differences between draws.
+//!
+//! DIFFERENCE (count): the text keeps 50,000 of 60,000; the released code keeps whole batches of 128, hence
+//! 49,920 or 50,944. Exactly `n_keep` here.
+//!
+//! DIFFERENCE (random): the released code draws one unseeded random subset. Here the row is the mean over
+//! many, and its spread is what a difference is held against.
+
+use dubench_metrics::{
+    EstimateOptions, FilterStudy, FrechetEstimate, MetricError, RandomNull, RankCorrelation,
+    Reference, spearman,
+};
+use ndarray::{Array2, ArrayView2, Axis};
+
+use crate::protocol::rows::verdict;
+use crate::store::records::CurveRow;
+
+/// What is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct FilterStudyInput<'a> {
+    /// Features of the pool `[n, d]`.
+    pub features: ArrayView2<'a, f32>,
+    /// The reference.
+    pub reference: &'a Reference,
+    /// `(method, one score an image)`; higher is less certain.
+    pub scores: &'a [(String, Vec<f64>)],
+    /// Images kept.
+    pub n_keep: usize,
+    /// Random subsets at `n_keep`.
+    pub n_random: usize,
+    /// Points of the curve: fractions discarded are `i / n_parts` for `i = 0 ..= n_points`.
+    pub curve: (u32, u32),
+    /// Random subsets at each other point of the curve.
+    pub n_curve_random: usize,
+    /// Seed of the random subsets.
+    pub seed: u64,
+}
+
+/// One end of a ranking that is kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// FID of the kept images, with its error bar.
+    pub estimate: FrechetEstimate,
+    /// `fid` less the mean over random subsets.
+    pub delta: f64,
+    /// Two-sided p-value within the pool: how often a random subset lies as far from their mean.
+    pub p: f64,
+    /// `better`, `worse` or `n.s.`.
+    pub verdict: &'static str,
+}
+
+/// What one score achieves.
+#[derive(Clone, Debug)]
+pub struct MethodOutcome {
+    /// Method name.
+    pub method: String,
+    /// The images of lowest score are kept.
+    pub lowest: Kept,
+    /// The images of highest score are kept.
+    pub highest: Kept,
+}
+
+/// All numbers of the protocol.
+#[derive(Clone, Debug)]
+pub struct FilteringOutcome {
+    /// The whole pool.
+    pub full: FrechetEstimate,
+    /// Random subsets of `n_keep`.
+    pub null: RandomNull,
+    /// One entry a score, in the order given.
+    pub methods: Vec<MethodOutcome>,
+    /// Rank correlation of each pair of scores; `None` where one is constant.
+    pub correlations: Vec<(String, String, Option<RankCorrelation>)>,
+    /// FID against the fraction discarded.
+    pub curves: Vec<CurveRow>,
+}
+
+impl FilterStudyInput<'_> {
+    /// Computes everything.
+    ///
+    /// # Errors
+    /// [`MetricError`] for features of another dimension than the reference, scores that are not finite,
+    /// or a pool that is too small.
+    pub fn run(&self) -> Result<FilteringOutcome, MetricError> {
+        let study = FilterStudy::new(self.reference, self.features)?;
+        let null = study.random_null(self.n_keep, self.n_random, self.seed)?;
+        let methods = self
+            .scores
+            .iter()
+            .map(|(method, scores)| self.method(method, scores, &null))
+            .collect::<Result<_, _>>()?;
+        Ok(FilteringOutcome {
+            full: self.reference.estimate(self.features, &EstimateOptions::default())?,
+            methods,
+            correlations: self.correlations()?,
+            curves: self.curves(&study, &null)?,
+            null,
+        })
+    }
+
+    fn method(
+        &self,
+        method: &str,
+        scores: &[f64],
+        null: &RandomNull,
+    ) -> Result<MethodOutcome, MetricError> {
+        let order = ascending(scores);
+        if order.len() != self.features.nrows() {
+            return Err(MetricError::LengthMismatch {
+                what: "the scores of a method",
+                got: order.len(),
+                expected: self.features.nrows(),
+            });
+        }
+        let kept = |rows: &[usize]| -> Result<Kept, MetricError> {
+            // Ascending rows: the sums of a set do not depend on the order of its ranking.
+            let mut rows = rows.to_vec();
+            rows.sort_unstable();
+            let features: Array2<f32> = self.features.select(Axis(0), &rows);
+            let estimate = self.reference.estimate(&features, &EstimateOptions::default())?;
+            Ok(judge(estimate, null))
+        };
+        // Equal scores are taken in the order of sample ids, in both directions, as everywhere.
+        let mut falling = order.clone();
+        falling.sort_by(|i, j| scores[*j].total_cmp(&scores[*i]).then(i.cmp(j)));
+        Ok(MethodOutcome {
+            method: method.to_owned(),
+            lowest: kept(&order[..self.n_keep])?,
+            highest: kept(&falling[..self.n_keep])?,
+        })
+    }
+
+    fn correlations(&self) -> Result<Vec<(String, String, Option<RankCorrelation>)>, MetricError> {
+        let mut pairs = Vec::new();
+        for (index, (method, scores)) in self.scores.iter().enumerate() {
+            for (other, others) in &self.scores[..index] {
+                let correlation = match spearman(scores, others) {
+                    Ok(correlation) => Some(correlation),
+                    // One of them is constant: there is no order to compare.
+                    Err(MetricError::OutOfRange { .. }) => None,
+                    Err(error) => return Err(error),
+                };
+                pairs.push((method.clone(), other.clone(), correlation));
+            }
+        }
+        Ok(pairs)
+    }
+
+    fn curves(
+        &self,
+        study: &FilterStudy<'_>,
+        null: &RandomNull,
+    ) -> Result<Vec<CurveRow>, MetricError> {
+        let n = self.features.nrows();
+        let whole = study.whole()?;
+        let points: Vec<(f64, usize)> = self.points(n);
+        let keeps: Vec<usize> = points.iter().map(|(_, keep)| *keep).collect();
+        let mut rows = Vec::new();
+        let row = |method: &str, side: &str, fraction: f64, keep: usize, fid: f64| CurveRow {
+            arm: super::POOL.to_owned(),
+            method: method.to_owned(),
+            side: side.to_owned(),
+            metric: "fid".to_owned(),
+            x: fraction,
+            value: fid,
+            se: None,
+            n: keep as u64,
+        };
+        rows.push(row("random", "random", 0.0, n, whole));
+        for (index, (fraction, keep)) in points.iter().enumerate() {
+            let drawn;
+            let here = if *keep == null.keep {
+                null
+            } else {
+                let seed = self.seed.wrapping_add(1 + index as u64);
+                drawn = study.random_null(*keep, self.n_curve_random, seed)?;
+                &drawn
+            };
+            let mut point = row("random", "random", *fraction, *keep, here.mean);
+            point.se = Some(here.sd);
+            rows.push(point);
+        }
+        for (method, scores) in self.scores {
+            let curve = study.curve(scores, &keeps)?;
+            for side in ["lowest", "highest"] {
+                rows.push(row(method, side, 0.0, n, whole));
+                for ((fraction, keep), point) in points.iter().zip(&curve) {
+                    let fid = match side {
+                        "lowest" => point.fid_keep_lowest,
+                        _ => point.fid_keep_highest,
+                    };
+                    rows.push(row(method, side, *fraction, *keep, fid));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// `(fraction discarded, images kept)` of every point but the first, as far as enough images for a distance with an error bar are left.
+    fn points(&self, n: usize) -> Vec<(f64, usize)> {
+        let (n_parts, n_points) = self.curve;
+        (1..=n_points)
+            .map(|point| {
+                let discarded = f64::from(point) / f64::from(n_parts);
+                (discarded, rounded((1.0 - discarded) * n as f64))
+            })
+            .filter(|(_, keep)| (FrechetEstimate::MIN_ROWS..n).contains(keep))
+            .collect()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images")]
+fn rounded(value: f64) -> usize {
+    value.round() as usize
+}
+
+/// Indices by ascending score, equal scores by ascending index.
+fn ascending(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|i, j| scores[*i].total_cmp(&scores[*j]).then(i.cmp(j)));
+    order
+}
+
+/// Holds a kept set against random subsets of its size.
+///
+/// `p = (1 + #{|null - mean| >= |fid - mean|}) / (1 + #null)`, two-sided, never zero. Below
+/// [`crate::protocol::rows::SIGNIFICANCE`] a lower FID is `better` and a higher one `worse`; else `n.s.`. It is a statement about
+/// *this pool*: that the score is not a random choice among these images. Whether a fresh pool would show the same is
+/// told by the standard error of the FID, which is larger.
+fn judge(estimate: FrechetEstimate, null: &RandomNull) -> Kept {
+    let delta = estimate.fid - null.mean;
+    let as_far = null.fids.iter().filter(|fid| (*fid - null.mean).abs() >= delta.abs()).count();
+    let p = (1 + as_far) as f64 / (1 + null.fids.len()) as f64;
+    let verdict = verdict(delta, p);
+    Kept { estimate, delta, p, verdict }
+}

@@ -1,0 +1,16 @@
+//! The protocols that an experiment can name.
+
+use super::{Protocol, filtering, guidance, reconstruction};
+use crate::kinds::kinds;
+
+kinds! {
+    /// What an experiment computes from its images.
+    pub enum ProtocolConfig: Protocol {
+        /// Table 1: discard the images that a score calls uncertain, and ask whether FID improves.
+        "filtering", "Filtering" => Filtering(filtering::Filtering),
+        /// Table 2: noise real images, denoise them, and ask whether uncertainty marks the error.
+        "reconstruction", "Reconstruction" => Reconstruction(reconstruction::Reconstruction),
+        /// Table 3: sample the same starts with and without guidance, and ask whether FID moves.
+        "guidance", "Guidance" => Guidance(guidance::Guidance),
+    }
+}

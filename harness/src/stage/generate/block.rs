@@ -1,0 +1,114 @@
+//! One block of an arm: the one way that images are made.
+
+use std::time::Instant;
+
+use crate::control::{Control, ImageScore};
+use crate::guidance::{Guidance, Path, StepThresholds};
+use crate::model::Network;
+use crate::plan::{ArmPlan, Block, MapsPlan, PlacedArm};
+use crate::sampler::Walk;
+use crate::store::records::{ImagePart, MethodScores};
+use crate::uncertainty::{Estimator, EstimatorPlan, GroupEstimate, StepContext};
+use crate::units::SampleId;
+
+use super::displacement::Measured;
+use super::gathered::{ArmBatch, Gathered};
+use super::keep::{ChannelMaps, Ends, Keep, SummedMaps};
+use super::starts::Starts;
+use super::trajectory::run_batch;
+use crate::stage::open::OpenModel;
+use crate::stage::settings::{GenerateOptions, not_applicable};
+use crate::stage::{Run, StageError, thresholds};
+
+/// Generates one block. Nothing is published.
+pub(in crate::stage) fn generate_block(
+    run: &Run<'_>,
+    options: GenerateOptions,
+    model: &mut OpenModel,
+    block: &Block,
+) -> Result<ImagePart, StageError> {
+    let start = Instant::now();
+    let placed = run.plan.arm_of(block.id).ok_or(StageError::Absent { what: "arm of a block" })?;
+    let PlacedArm { arm, .. } = placed;
+    let limits = thresholds::of_arm(run, arm, model.denoiser.spec().shape)?;
+    let samples = block.sample_ids();
+    let mut gathered = Gathered::default();
+    for chunk in samples.chunks(options.batch_size.get()) {
+        gathered.add(run_arm(run, options, model, (arm, chunk, limits.as_ref()))?);
+        run.progress.advance(chunk.len() as u64);
+    }
+    let mut part = gathered.into_part(arm, (block.id, samples))?;
+    part.seconds = start.elapsed().as_secs_f64();
+    Ok(part)
+}
+
+/// Estimators and controls of an arm that the model can serve, by what they look at.
+struct Watchers {
+    estimators: Vec<Box<dyn Estimator>>,
+    ends: Ends,
+    images: Vec<(String, ImageScore)>,
+}
+
+impl Watchers {
+    fn of(arm: &ArmPlan, model: &OpenModel) -> Result<Self, StageError> {
+        let absent = not_applicable(std::slice::from_ref(arm), model.denoiser.spec());
+        let served = arm.watch.iter().filter(|plan| !absent.contains_key(&plan.name));
+        let mut estimators = served.map(EstimatorPlan::build).collect::<Result<Vec<_>, _>>()?;
+        let (mut ends, mut images) = (Ends::default(), Vec::new());
+        for control in &arm.controls {
+            match control.rule.build() {
+                Control::Trajectory(watcher) => estimators.push(watcher),
+                Control::Ends(map) => ends.watch(&control.name, map),
+                Control::Image(score) => images.push((control.name.clone(), score)),
+            }
+        }
+        Ok(Self { estimators, ends, images })
+    }
+}
+
+/// Walks one batch of an arm: from its start, by its sampler, watched by its estimators, guided by its rule.
+fn run_arm(
+    run: &Run<'_>,
+    options: GenerateOptions,
+    model: &mut OpenModel,
+    (arm, samples, limits): (&ArmPlan, &[SampleId], Option<&StepThresholds>),
+) -> Result<ArmBatch, StageError> {
+    let spec = model.denoiser.spec().clone();
+    let (schedule, clips, seed) = (model.schedule.clone(), spec.clip_x0, run.plan.seed);
+    let walk = Walk { schedule: &schedule, clips, seed, samples };
+    let mut sampler = arm.sampler.build(&walk)?;
+    let starts = Starts::of(arm, (seed, samples), sampler.as_ref(), model)?;
+    let path = Path { schedule: &schedule, clip: arm.sampler.clip(clips) };
+    let rule = arm.guide.as_ref().map(|rule| rule.guidance(limits, &path)).transpose()?;
+    let mut measured = rule.map(|rule| Measured::new(rule, samples.len()));
+    let Watchers { mut estimators, mut ends, images: scores } = Watchers::of(arm, model)?;
+    let names: Vec<String> = estimators.iter().map(|e| e.name().to_owned()).collect();
+    let mut keep: Box<dyn Keep> = match arm.maps {
+        MapsPlan::Summed {} => Box::new(SummedMaps::new(&estimators, starts.states())),
+        MapsPlan::Channels { late } => Box::new(ChannelMaps::new(names, late)),
+    };
+    let stop = run.before_step();
+    let request = starts.request(options.batch_size, &stop);
+    let mut network = Network::new(model.denoiser.as_mut());
+    let guidance = measured.as_mut().map(|rule| rule as &mut dyn Guidance);
+    let mut watch = |context: &StepContext<'_>, estimates: &[Option<GroupEstimate>]| {
+        ends.see(context);
+        keep.see(context, estimates);
+    };
+    let watching = (estimators.as_mut_slice(), &mut watch as super::trajectory::Watch<'_>);
+    let outcome = run_batch(&request, sampler.as_mut(), watching, guidance, &mut network)?;
+    let images = model.decoder.decode(outcome.x0.view())?;
+    let mut methods = keep.close();
+    methods.extend(ends.close(outcome.x0.view()));
+    methods.extend(
+        scores.into_iter().map(|(name, score)| MethodScores::of_images(name, score, &images)),
+    );
+    methods.extend(measured.map(|rule| rule.close(&outcome)));
+    Ok(ArmBatch {
+        images,
+        labels: starts.labels(),
+        methods,
+        nfe_trajectory: outcome.nfe.trajectory,
+        network: outcome.network_time,
+    })
+}

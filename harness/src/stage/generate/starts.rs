@@ -1,0 +1,175 @@
+//! Where trajectories begin: noise, noised images and classes, each by seed and sample id alone.
+
+use std::num::NonZeroUsize;
+
+use ndarray::{Array4, ArrayRef4, ArrayView4, Axis};
+
+use crate::model::{DenoiserSpec, ModelError};
+use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal, uniform_below};
+use crate::plan::{ArmPlan, NoiseLevel, Start};
+use crate::sampler::{Sampler, StepPoint};
+use crate::schedule::NoiseSchedule;
+use crate::units::{ClassLabel, SampleId, StepIndex, Timestep};
+
+use super::trajectory::BatchRequest;
+use crate::stage::StageError;
+use crate::stage::open::OpenModel;
+use crate::stage::statistics::StatisticsError;
+
+/// Start of a batch: its samples, with their states and classes.
+#[derive(Clone, Debug)]
+pub struct Starts<'a> {
+    seed: u64,
+    samples: &'a [SampleId],
+    labels: Option<Vec<ClassLabel>>,
+    states: Array4<f32>,
+    start: StepIndex,
+}
+
+impl<'a> Starts<'a> {
+    /// The starts of an arm.
+    ///
+    /// # Errors
+    /// [`StageError::Images`] for real images that cannot be read or do not fit the model.
+    pub fn of(
+        arm: &ArmPlan,
+        (seed, samples): (u64, &'a [SampleId]),
+        sampler: &dyn Sampler,
+        model: &mut OpenModel,
+    ) -> Result<Self, StageError> {
+        let spec = model.denoiser.spec().clone();
+        let Start::Images { noise } = arm.start else {
+            return Ok(Self::from_noise(seed, samples, &spec));
+        };
+        let x0 = originals(model, &spec, samples)?;
+        let n_steps = sampler.n_steps();
+        let start = StepIndex(n_steps / 2);
+        let point = noised_at(noise, sampler.point(start), &model.schedule, n_steps);
+        Ok(Self::from_images((seed, samples), &x0, (&point, start)))
+    }
+
+    /// Pure noise at the first step, and a class where the network asks for one. Every arm of a plan begins here.
+    pub fn from_noise(seed: u64, samples: &'a [SampleId], spec: &DenoiserSpec) -> Self {
+        let labels = spec.n_classes.map(|n| initial_labels(seed, samples, n));
+        let states = initial_states(seed, samples, spec.shape);
+        Self { seed, samples, labels, states, start: StepIndex(0) }
+    }
+
+    /// Images `x0 [b, c, h, w]` in the model's range, noised to `point`; the walk goes on from step `start`.
+    pub fn from_images(
+        (seed, samples): (u64, &'a [SampleId]),
+        x0: &ArrayRef4<f32>,
+        (point, start): (&StepPoint, StepIndex),
+    ) -> Self {
+        let states = noised_references(point, x0, (seed, samples));
+        Self { seed, samples, labels: None, states, start }
+    }
+
+    /// States `[b, c, h, w]`.
+    pub fn states(&self) -> ArrayView4<'_, f32> {
+        self.states.view()
+    }
+
+    /// Classes, where the network asks for some.
+    pub fn labels(&self) -> Option<Vec<ClassLabel>> {
+        self.labels.clone()
+    }
+
+    /// The request of a walk from here.
+    pub fn request<'b>(
+        &'b self,
+        max_batch: NonZeroUsize,
+        before_step: &'b dyn Fn(StepIndex) -> Result<(), ModelError>,
+    ) -> BatchRequest<'b> {
+        BatchRequest {
+            seed: self.seed,
+            samples: self.samples,
+            labels: self.labels.as_deref(),
+            x: self.states.view(),
+            start: self.start,
+            max_batch,
+            before_step: Some(before_step),
+        }
+    }
+}
+
+/// `x_T ~ N(0, I)`, one row a sample: `[b, c, h, w]`.
+pub fn initial_states(seed: u64, samples: &[SampleId], shape: [usize; 3]) -> Array4<f32> {
+    let [c, h, w] = shape;
+    let mut states = Array4::zeros((samples.len(), c, h, w));
+    let mut noise = vec![0.0; c * h * w];
+    for (row, sample) in states.axis_iter_mut(Axis(0)).zip(samples) {
+        let purpose = Purpose::Initial;
+        let key = NoiseKey { seed, purpose, sample: *sample, step: 0, draw: 0 };
+        standard_normal(key, &mut noise);
+        row.into_iter().zip(&noise).for_each(|(value, z)| *value = *z);
+    }
+    states
+}
+
+/// One uniform class a sample; empty where there is no class.
+pub fn initial_labels(seed: u64, samples: &[SampleId], n_classes: u32) -> Vec<ClassLabel> {
+    let label = |sample: &SampleId| {
+        let purpose = Purpose::Label;
+        uniform_below(NoiseKey { seed, purpose, sample: *sample, step: 0, draw: 0 }, n_classes)
+    };
+    let samples = if n_classes == 0 { &[] } else { samples };
+    samples.iter().map(|sample| ClassLabel(label(sample))).collect()
+}
+
+/// Reference images noised to a place on the trajectory: `x_t = a_t x_0 + s_t n`, with the `n` that
+/// [`initial_states`] gives to the sample. `x0` is `[b, c, h, w]` in the model's range.
+pub fn noised_references(
+    point: &StepPoint,
+    x0: &ArrayRef4<f32>,
+    (seed, samples): (u64, &[SampleId]),
+) -> Array4<f32> {
+    let (_, c, h, w) = x0.dim();
+    let (a, s) = (point.a(), point.s());
+    let mut states = initial_states(seed, samples, [c, h, w]);
+    states.zip_mut_with(x0, |n, x0| *n = nearest_f32(a * f64::from(*x0) + s * f64::from(*n)));
+    states
+}
+
+/// Real images in the model's range, `[b, c, h, w]` in [-1, 1].
+fn originals(
+    model: &mut OpenModel,
+    spec: &DenoiserSpec,
+    samples: &[SampleId],
+) -> Result<Array4<f32>, StageError> {
+    let source = model.images.as_mut().ok_or(StageError::Absent { what: "set of real images" })?;
+    let [c, h, w] = spec.shape;
+    let mut x0 = Array4::zeros((samples.len(), c, h, w));
+    for (mut row, sample) in x0.axis_iter_mut(Axis(0)).zip(samples) {
+        let index = usize::try_from(sample.0).unwrap_or(usize::MAX);
+        let image = source.read(index..index.saturating_add(1))?;
+        if image.shape() != [1, c, h, w] {
+            let message = format!(
+                "images are {:?}, {} takes {:?}: give images of its size (latent models have no encoder here)",
+                &image.shape()[1..],
+                spec.name,
+                spec.shape
+            );
+            return Err(StatisticsError::input(source.name().as_ref(), message).into());
+        }
+        row.iter_mut()
+            .zip(&image)
+            .for_each(|(value, byte)| *value = nearest_f32(f64::from(*byte) / 127.5 - 1.0));
+    }
+    Ok(x0)
+}
+
+/// Where on the noise schedule the images are put; the walk starts at `start` whatever it is.
+pub(super) fn noised_at(
+    noise: NoiseLevel,
+    start: StepPoint,
+    schedule: &NoiseSchedule,
+    n_steps: u32,
+) -> StepPoint {
+    let t = match noise {
+        NoiseLevel::Match => start.t,
+        NoiseLevel::HalfT => Timestep(schedule.n_train_steps() / 2),
+        NoiseLevel::AuthorsCode => Timestep(n_steps / 2).min(schedule.last()),
+    };
+    StepPoint { t, alpha_bar: schedule.alpha_bar(t), ..start }
+}

@@ -1,0 +1,4 @@
+//! Arms of every kind on the model with a closed form.
+
+mod guided;
+mod images;

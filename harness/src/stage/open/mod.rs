@@ -1,0 +1,69 @@
+//! What a run reads and runs, opened: models, feature networks, real images; and what names them in a plan.
+
+pub mod identities;
+pub mod inputs;
+pub mod models;
+pub mod pixels;
+
+use ndarray::Array3;
+
+use crate::config::AnalyticConfig;
+use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
+use crate::model::onnx::SelfTestReport;
+use crate::model::{Decoder, Denoiser};
+use crate::schedule::NoiseSchedule;
+use crate::store::Provenance;
+
+use super::StageError;
+use super::statistics::ImageSource;
+
+/// A model, ready to run.
+pub struct OpenModel {
+    /// Its noise predictions.
+    pub denoiser: Box<dyn Denoiser>,
+    /// Its way from states to images.
+    pub decoder: Box<dyn Decoder>,
+    /// Its noise schedule.
+    pub schedule: NoiseSchedule,
+    /// What runs it, where.
+    pub provenance: Provenance,
+    /// Whether a row's answer depends on its batch, as measured; `None` where it cannot.
+    pub self_test: Option<SelfTestReport>,
+    /// Real images, where arms start from some.
+    pub images: Option<Box<dyn ImageSource>>,
+}
+
+impl std::fmt::Debug for OpenModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenModel").field("spec", self.denoiser.spec()).finish_non_exhaustive()
+    }
+}
+
+/// Name of the model with a closed form.
+pub const ANALYTIC_NAME: &str = "analytic-gaussian";
+
+/// The model with a closed form.
+///
+/// # Errors
+/// [`StageError`] when the values make no model.
+pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
+    let AnalyticConfig { shape, mean, std, schedule, dropout, classes } = config;
+    let schedule = schedule.build()?;
+    #[expect(clippy::cast_possible_truncation, reason = "a grey level in [-1, 1]")]
+    let mean = Array3::from_elem((shape[0], shape[1], shape[2]), *mean as f32);
+    let mut denoiser = GaussianDenoiser::new(schedule.clone(), mean, *std)?.with_clip_x0();
+    if *dropout {
+        denoiser = denoiser.with_dropout();
+    }
+    if let Some(classes) = classes {
+        denoiser = denoiser.with_classes(*classes, 0.1);
+    }
+    Ok(OpenModel {
+        denoiser: Box::new(denoiser),
+        decoder: Box::new(IdentityDecoder),
+        schedule,
+        provenance: Provenance::new("closed form", "cpu"),
+        self_test: None,
+        images: None,
+    })
+}
