@@ -79,7 +79,7 @@ doctor: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers lint test test-slurm doc smoke
+ci: fmt-check layers promises lint test test-slurm doc smoke
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -132,6 +132,12 @@ doc:
 layers:
     scripts/check-layers --self-test
     scripts/check-layers
+
+# Every test that DESIGN.md names as holding a promise exists
+[group('check')]
+promises:
+    scripts/check-promises --self-test
+    scripts/check-promises
 
 # Data, feature network and ONNX Runtime into the cache (cpu or cuda)
 [group('data')]

@@ -49,7 +49,7 @@ _PLANTED = (
     ("config/file.rs", "fn f() { super::super::plan::g(); }", "config::file uses plan::g"),
     ("config/file.rs", "fn f(x: &'a dyn $crate::report::Sheet) {}", "config::file uses report::Sheet"),
     ("config/file.rs", "use super::super::plan as p;\nfn f() { p::g(); }", "file.rs:2: config::file uses plan"),
-    ("config/file.rs", "mod inner { use super::super::super::report::Sheet; }", "config::file::inner uses report::Sheet"),
+    ("config/file.rs", "mod inner { use super::super::super::report::A; }", "config::file::inner uses report::A"),
     ("plan.rs", "use crate::model::onnx::Session;", "model::onnx is for report alone"),
     ("plan.rs", "type G = dubench_metrics::Gaussian;", "plan uses dubench_metrics::Gaussian"),
     ("plan/row.rs", "use super::cut::Cut;", "in a circle: plan/cut.rs, plan/row.rs"),
