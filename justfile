@@ -79,7 +79,7 @@ doctor: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers promises lint test test-slurm doc smoke
+ci: fmt-check layers promises msrv audit lint test test-slurm doc smoke
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -138,6 +138,18 @@ layers:
 promises:
     scripts/check-promises --self-test
     scripts/check-promises
+
+# Licences, bans and sources of dependencies; advisories where DUBENCH_ADVISORY_DB names a clone of RustSec's database
+[group('check')]
+audit:
+    scripts/audit --self-test
+    scripts/audit
+
+# The oldest Rust that each package promises: held against its dependencies, and built where that Rust is installed
+[group('check')]
+msrv:
+    scripts/check-msrv --self-test
+    scripts/check-msrv
 
 # Data, feature network and ONNX Runtime into the cache (cpu or cuda)
 [group('data')]
