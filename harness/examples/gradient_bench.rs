@@ -44,7 +44,7 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let fixture = |name: &str| root.join("tests/data/graph").join(format!("{name}.onnx"));
+    let fixture = |name: &str| root.join("graph/tests/data").join(format!("{name}.onnx"));
     let bundle = root.join("../experiments/models/ddpm-cifar10-small/denoiser.onnx");
     let small = [3, 8, 8];
     vec![

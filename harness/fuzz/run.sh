@@ -33,7 +33,7 @@ case $target in
     options+=(-dict=fuzz/dictionaries/yaml.dict) ;;
   # See "What was found and not fixed" in README.md.
   part) options=(-timeout=120) ;;
-  graph) put tests/data/tiny/*.onnx tests/data/graph/*_dynamo_20.onnx ;;
+  graph) put tests/data/tiny/*.onnx graph/tests/data/*_dynamo_20.onnx ;;
 esac
 
 cargo +nightly fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "$seeds" -- \

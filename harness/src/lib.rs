@@ -16,6 +16,7 @@ pub mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[path = "../graph/src/mod.rs"]
 pub mod graph;
 pub mod guidance;
 mod kinds;

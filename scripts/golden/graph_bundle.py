@@ -3,7 +3,7 @@
     python scripts/golden/graph_bundle.py
 
 Needs torch (see scripts/train/README.md) and safetensors. Reads weights.safetensors of
-experiments/models/ddpm-cifar10-small and writes harness/tests/data/graph/ddpm_cifar10_small.json. Run it again after the weights have changed: the JSON holds
+experiments/models/ddpm-cifar10-small and writes harness/graph/tests/data/ddpm_cifar10_small.json. Run it again after the weights have changed: the JSON holds
 their hash and the test refuses others. Inputs come from a generator that the test repeats, so only samples of the
 results are stored. Everything is computed in float64.
 """
@@ -31,7 +31,7 @@ MASK64 = (1 << 64) - 1
 
 
 def noise(count: int, seed: int) -> np.ndarray:
-    """The generator of harness/src/graph/testing.rs: f32 in (-1, 1)."""
+    """The generator of harness/graph/src/testing.rs: f32 in (-1, 1)."""
     state = (seed * 0x9E3779B97F4A7C15 + 1) & MASK64
     values = np.empty(count, np.float32)
     for index in range(count):

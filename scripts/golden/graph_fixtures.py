@@ -1,6 +1,6 @@
 """ONNX fixtures of tiny diffusion networks, with gradients and masked outputs by PyTorch autograd.
 
-    python scripts/golden/graph_fixtures.py harness/tests/data/graph
+    python scripts/golden/graph_fixtures.py harness/graph/tests/data
 
 Needs torch (see scripts/train/README.md), onnx and onnxscript. For each network and exporter one NAME.onnx (weights
 inside, dynamic batch) and one NAME.json: inputs, prediction, cotangent v, J^T v, computed in float64. The train-mode
@@ -145,7 +145,7 @@ def write(path: Path, arrays: dict[str, Tensor], **facts: object) -> None:
 def main() -> int:
     """Write all fixtures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where the fixtures go, harness/tests/data/graph in the project")
+    parser.add_argument("folder", type=Path, help="where the fixtures go, harness/graph/tests/data in the project")
     folder = parser.parse_args().folder
     if not folder.is_dir():
         print(f"{folder}: no such folder, create it first", file=sys.stderr)

@@ -183,7 +183,7 @@ fn statistics_serve_as_reference_but_not_as_features() {
 #[test]
 fn graph_surgery_works_on_a_file_and_refuses_what_it_cannot_do() {
     let folder = Folder::new();
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/graph");
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/graph/tests/data");
     let plain = format!("{data}/ddpm_traced_17.onnx");
     let answer =
         folder.dubench(&["graph", "vjp", &plain, "-o", "vjp.onnx", "--format", "json"]).json();
