@@ -127,7 +127,7 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-# One heavy package, one door; imports in one direction; no circles of files; dubench-metrics stays light
+# One heavy package, one door; imports in one direction; no circles of files; packages below the harness stay light
 [group('check')]
 layers:
     scripts/check-layers --self-test

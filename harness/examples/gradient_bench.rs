@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use dubench::graph::{ConvGradient, ElementType, Model, Names, fused, memory, vjp};
-use dubench::model::onnx::runner::OrtRunner;
-use dubench::model::onnx::{Feed, GraphSource, OnnxSession, RuntimeOptions, environment};
+use dubench::model::onnx::{Feed, GraphSource, OnnxSession, RuntimeOptions, environment, runner};
 use dubench::noise::{NoiseKey, Purpose, standard_normal};
 use dubench::store::{Provenance, publish};
 use dubench::units::SampleId;
@@ -103,7 +102,7 @@ struct Graph {
 
 /// Forward pass, vector-Jacobian product, fused variance gradient.
 fn graphs(path: &Path) -> Answer<[Graph; 3]> {
-    let runner = OrtRunner::open(1)?;
+    let runner = runner::open(1)?;
     let plain = Model::read(path)?;
     let (names, conv) = (Names::default(), ConvGradient::default());
     let product = vjp::vjp(&plain, vjp::Options { names, conv }, &runner)?;
@@ -259,7 +258,7 @@ fn reset_peak() -> Option<f64> {
 /// One row of the table for each derived graph, beside the forward pass.
 fn measure(case: &Case) -> Answer<Vec<Value>> {
     let graphs = graphs(&case.path)?;
-    let runner = OrtRunner::open(1)?;
+    let runner = runner::open(1)?;
     let mut memory = Vec::new();
     for graph in &graphs {
         let names = Names { x: Some("sample"), output: Some(graph.outputs[0]) };

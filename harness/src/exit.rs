@@ -36,6 +36,21 @@ pub trait Exits: std::error::Error {
     fn exit(&self) -> Exit;
 }
 
+impl Exits for crate::graph::GraphError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Decode { .. } => Exit::Integrity,
+            Self::Runtime { .. } => Exit::Resources,
+            Self::File { .. }
+            | Self::ExternalData { .. }
+            | Self::Unsupported { .. }
+            | Self::Node { .. }
+            | Self::Interface { .. }
+            | Self::TooLarge { .. } => Exit::Input,
+        }
+    }
+}
+
 impl Exits for crate::model::ModelError {
     fn exit(&self) -> Exit {
         match self {

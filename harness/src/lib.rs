@@ -3,7 +3,7 @@
 //! Data flows one way: [`config`] -> [`plan`] -> generate -> features -> evaluate ([`stage`]) -> [`report`].
 //! Each heavy package has one door: `ort` is called in [`model::onnx`], `serde_yaml` in [`config`],
 //! `arrow` and `parquet` in [`store`], `polars` and `plotters` in [`report`], `clap` and `indicatif`
-//! in [`cli`], `prost` in [`graph`].
+//! in [`cli`] (`prost` in the package [`graph`]).
 
 pub mod canonical;
 #[cfg(not(fuzzing))]
@@ -16,8 +16,6 @@ pub mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[path = "../graph/src/mod.rs"]
-pub mod graph;
 pub mod guidance;
 mod kinds;
 pub mod model;
@@ -31,3 +29,5 @@ pub mod stage;
 pub mod store;
 pub mod uncertainty;
 pub mod units;
+
+pub use dubench_graph as graph;

@@ -20,8 +20,8 @@ struct Bundle {
 impl Bundle {
     fn open() -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let folder = root.join("../experiments/models/ddpm-cifar10-small");
-        let json = std::fs::read(root.join("graph/tests/data/ddpm_cifar10_small.json")).unwrap();
+        let folder = root.join("../../experiments/models/ddpm-cifar10-small");
+        let json = std::fs::read(root.join("tests/data/ddpm_cifar10_small.json")).unwrap();
         let golden: serde_json::Value = serde_json::from_slice(&json).unwrap();
         let weights = std::fs::read(folder.join("weights.safetensors")).unwrap();
         assert_eq!(

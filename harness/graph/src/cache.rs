@@ -50,8 +50,8 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::content_key;
-    use crate::graph::testing::GraphUnderTest;
-    use crate::graph::{Model, Weights};
+    use crate::testing::GraphUnderTest;
+    use crate::{Model, Weights};
 
     fn scaled(factor: f32) -> Model {
         GraphUnderTest::new(&[2])

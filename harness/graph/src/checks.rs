@@ -183,10 +183,10 @@ fn float32(model: &Model, x: &Port) -> Result<(), GraphError> {
 #[cfg(test)]
 mod tests {
     use super::{Names, interface, supported};
-    use crate::graph::dim::Dim;
-    use crate::graph::model::Model;
-    use crate::graph::tensor::{ElementType, TensorData};
-    use crate::graph::testing::GraphUnderTest;
+    use crate::dim::Dim;
+    use crate::model::Model;
+    use crate::tensor::{ElementType, TensorData};
+    use crate::testing::GraphUnderTest;
 
     const IMAGE: [Dim; 3] = [Dim::Batch(1), Dim::Fixed(3), Dim::Fixed(2)];
 
@@ -270,7 +270,7 @@ mod tests {
             .node("Mul", &["x", "w"], &["y"], vec![])
             .model();
         assert_eq!(interface(&model, Names::default()).unwrap().x, "x");
-        let folded = crate::graph::fold::fold(model).unwrap();
+        let folded = crate::fold::fold(model).unwrap();
         assert_eq!(folded.graph().input.len(), 1);
     }
 }

@@ -220,10 +220,10 @@ fn mask_site(editor: &mut Editor, node: &NodeProto, site: &MaskSite, keep_scale:
 #[cfg(test)]
 mod tests {
     use super::{KeepScale, MaskLayout, to_mask_input};
-    use crate::graph::dim::Dim;
-    use crate::graph::model::Model;
-    use crate::graph::tensor::{ElementType, Tensor, TensorData};
-    use crate::graph::testing::{GraphUnderTest, noise, random_tensor, run, runner, values};
+    use crate::dim::Dim;
+    use crate::model::Model;
+    use crate::tensor::{ElementType, Tensor, TensorData};
+    use crate::testing::{GraphUnderTest, noise, random_tensor, run, runner, values};
 
     /// `y = dropout_0.2(dropout_0.5(x) * w)`, the second site flattened.
     fn two_sites() -> Model {
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn a_site_that_mixes_rows_is_refused_by_name() {
         let model = GraphUnderTest::new(&[2, 3])
-            .node("Transpose", &["x"], &["a"], vec![crate::graph::edit::ints("perm", &[1, 0, 2])])
+            .node("Transpose", &["x"], &["a"], vec![crate::edit::ints("perm", &[1, 0, 2])])
             .node("Dropout", &["a"], &["y"], vec![])
             .model();
         let text = to_mask_input(&model, KeepScale::OfNode, &runner()).unwrap_err().to_string();

@@ -1,7 +1,5 @@
 //! Why a graph could not be read, rewritten or written.
 
-use crate::exit::{Exit, Exits};
-
 /// Errors of the graph passes. Each text says what, where, what was found and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
@@ -83,19 +81,4 @@ pub enum GraphError {
         /// Largest message.
         limit: usize,
     },
-}
-
-impl Exits for GraphError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Decode { .. } => Exit::Integrity,
-            Self::Runtime { .. } => Exit::Resources,
-            Self::File { .. }
-            | Self::ExternalData { .. }
-            | Self::Unsupported { .. }
-            | Self::Node { .. }
-            | Self::Interface { .. }
-            | Self::TooLarge { .. } => Exit::Input,
-        }
-    }
 }

@@ -132,7 +132,7 @@ mod tests {
     use std::path::Path;
 
     use super::locate;
-    use crate::graph::proto::{LOCATION_EXTERNAL, StringStringEntryProto, TensorProto};
+    use crate::proto::{LOCATION_EXTERNAL, StringStringEntryProto, TensorProto};
 
     fn tensor(entries: &[(&str, &str)]) -> TensorProto {
         let entry = |&(key, value): &(&str, &str)| StringStringEntryProto {

@@ -71,8 +71,8 @@ fn constant_value(node: &NodeProto, name: &str) -> Option<TensorProto> {
 #[cfg(test)]
 mod tests {
     use super::fold;
-    use crate::graph::edit::{float, ints, text};
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{float, ints, text};
+    use crate::testing::GraphUnderTest;
 
     #[test]
     fn constants_become_weights_and_names_of_weights_are_followed() {

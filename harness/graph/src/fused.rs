@@ -6,6 +6,7 @@ use super::edit::int;
 use super::error::GraphError;
 use super::fold::fold;
 use super::model::Model;
+use super::pull_back;
 use super::reverse::{ConvGradient, Reverse, lengths};
 use super::runner::Runner;
 use super::tensor::ElementType;
@@ -58,7 +59,7 @@ pub fn variance_gradient(
     }
     checks::supported(model)?;
     let Interface { x, output: y } = checks::interface(model, options.names)?;
-    let mut reverse = Reverse::prepare(
+    let mut reverse = pull_back::prepare(
         fold(model.clone())?,
         &Interface { x: x.clone(), output: y.clone() },
         options.conv,
@@ -70,7 +71,7 @@ pub fn variance_gradient(
     let deviation = fused.deviation(&mut reverse, &y);
     fused.variance(&mut reverse, &deviation);
     let cotangent = fused.cotangent(&mut reverse, &deviation);
-    let gradient = reverse.pull_back(&y, &cotangent, &x)?;
+    let gradient = pull_back::pull_back(&mut reverse, &y, &cotangent, &x)?;
     fused.gradient(&mut reverse, &gradient);
     for name in [VARIANCE, GRADIENT] {
         reverse.editor.add_output(name, ElementType::F32, &fused.sample);
@@ -165,11 +166,11 @@ fn sum_over_draws(r: &mut Reverse, draws: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Options, variance_gradient};
-    use crate::graph::golden::Golden;
-    use crate::graph::testing::{GraphUnderTest, relative_error, run, runner, values};
-    use crate::graph::{ConvGradient, Model, Names, Tensor, TensorData};
+    use crate::golden::Golden;
+    use crate::testing::{GraphUnderTest, relative_error, run, runner, values};
+    use crate::{ConvGradient, Model, Names, Tensor, TensorData};
 
-    fn fused(model: &Model, n_draws: usize) -> Result<Model, crate::graph::GraphError> {
+    fn fused(model: &Model, n_draws: usize) -> Result<Model, crate::GraphError> {
         let options = Options { names: Names::default(), conv: ConvGradient::default(), n_draws };
         variance_gradient(model, options, &runner())
     }

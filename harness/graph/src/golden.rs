@@ -27,7 +27,7 @@ pub(crate) struct Golden {
 
 impl Golden {
     pub(crate) fn read(name: &str) -> Self {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("graph/tests/data");
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
         let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
         let model = Model::read(&folder.join(format!("{name}.onnx"))).unwrap();

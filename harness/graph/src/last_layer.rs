@@ -122,12 +122,10 @@ fn check(model: &Model, layer: &LastLayer, variance: WeightVariance<'_>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::{LastLayer, WeightVariance, last_layer, with_features, with_variance};
-    use crate::graph::edit::{float, int, ints};
-    use crate::graph::golden::Golden;
-    use crate::graph::testing::{
-        GraphUnderTest, noise, random_tensor, relative_error, run, values,
-    };
-    use crate::graph::{Model, Tensor, TensorData};
+    use crate::edit::{float, int, ints};
+    use crate::golden::Golden;
+    use crate::testing::{GraphUnderTest, noise, random_tensor, relative_error, run, values};
+    use crate::{Model, Tensor, TensorData};
 
     /// The prediction is linear in the weights, so unit steps give the exact sum.
     fn expected(

@@ -92,10 +92,10 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::bytes_per_image;
-    use crate::graph::golden::Golden;
-    use crate::graph::testing::{GraphUnderTest, runner};
-    use crate::graph::vjp::{Options, vjp};
-    use crate::graph::{ConvGradient, Model, Names, fused};
+    use crate::golden::Golden;
+    use crate::testing::{GraphUnderTest, runner};
+    use crate::vjp::{Options, vjp};
+    use crate::{ConvGradient, Model, Names, fused};
 
     fn bytes(model: &Model) -> usize {
         let names = Names {

@@ -1,6 +1,7 @@
 //! A whole ONNX model in memory: reading, looking, serialising.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -75,7 +76,7 @@ impl Model {
     ///
     /// # Examples
     /// ```
-    /// use dubench::graph::Model;
+    /// use dubench_graph::Model;
     /// let error = Model::from_bytes(b"\xffnot a model", "upload").unwrap_err();
     /// assert!(error.to_string().starts_with("upload: not a readable ONNX model"));
     /// ```
@@ -138,8 +139,7 @@ impl Model {
     /// Inputs that a caller has to feed (weights with a default value are not among them).
     pub fn inputs(&self) -> Vec<Port> {
         let graph = self.graph();
-        let weights: std::collections::BTreeSet<&str> =
-            graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        let weights: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         graph.input.iter().filter(|v| !weights.contains(v.name.as_str())).map(port).collect()
     }
 
@@ -151,6 +151,15 @@ impl Model {
     /// Number of nodes.
     pub fn n_nodes(&self) -> usize {
         self.graph().node.len()
+    }
+
+    /// Files that hold weights or constants of this model, as it names them: relative to its folder.
+    pub fn external_files(&self) -> BTreeSet<String> {
+        let attributes = self.graph().node.iter().flat_map(|node| &node.attribute);
+        let constants = attributes.filter_map(|attribute| attribute.t.as_ref());
+        let tensors = self.graph().initializer.iter().chain(constants);
+        let entries = tensors.flat_map(|tensor| &tensor.external_data);
+        entries.filter(|entry| entry.key == "location").map(|entry| entry.value.clone()).collect()
     }
 
     /// Value of a key of the model's metadata.

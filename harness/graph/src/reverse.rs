@@ -1,19 +1,12 @@
-//! Reverse-mode differentiation over the nodes of a graph.
-//!
-//! Walks the nodes backwards and asks each for the gradients of its inputs (`rules`). Only values
-//! that depend on `x` get one: weights, times and labels cost nothing.
+//! A graph while its gradient is being written: what the rules ask, and what they write with.
 
 use std::collections::{HashMap, HashSet};
 
-use super::checks::Interface;
 use super::dim::Dim;
 use super::edit::{Editor, int, ints};
 use super::error::GraphError;
 use super::model::Model;
-use super::path::{active_values, check_rules};
 use super::proto::{AttributeProto, NodeProto};
-use super::rules;
-use super::runner::Runner;
 use super::shapes::Shapes;
 use super::tensor::Tensor;
 
@@ -66,62 +59,23 @@ pub(crate) struct Reverse {
 }
 
 impl Reverse {
-    /// Checks a folded model and probes its shapes.
-    pub(crate) fn prepare(
+    /// The state before the first node is written; `active` are the values that depend on `x`.
+    pub(crate) fn new(
         model: Model,
-        interface: &Interface,
+        active: HashSet<String>,
+        shapes: Shapes,
         conv: ConvGradient,
-        runner: &dyn Runner,
-    ) -> Result<Self, GraphError> {
-        let active = active_values(&model, &interface.x);
-        check_rules(&model, &active, &interface.output)?;
-        let shapes = Shapes::probe(&model, &interface.x, runner)?;
+    ) -> Self {
         let sigmoid = |n: &NodeProto| Some((n.output.first()?.clone(), n.input.first()?.clone()));
         let nodes = model.graph().node.iter().filter(|n| n.op_type == "Sigmoid");
         let sigmoids = nodes.filter_map(sigmoid).collect();
         let opset = model.opset();
         let editor = Editor::new(model, "vjp");
-        Ok(Self { editor, conv, shapes, active, sigmoids, opset })
+        Self { editor, conv, shapes, active, sigmoids, opset }
     }
 
-    /// Writes the nodes from `cotangent` (the gradient of `y`) to the gradient of `x`; its name.
-    pub(crate) fn pull_back(
-        &mut self,
-        y: &str,
-        cotangent: &str,
-        x: &str,
-    ) -> Result<String, GraphError> {
-        let nodes = self.editor.model().graph().node.clone();
-        let mut pending: HashMap<String, Vec<String>> = HashMap::new();
-        pending.insert(y.to_owned(), vec![cotangent.to_owned()]);
-        for node in nodes.iter().rev() {
-            let grads: Vec<Option<String>> = node
-                .output
-                .iter()
-                .map(|output| pending.remove(output).map(|parts| self.sum(parts)))
-                .collect();
-            if grads.iter().all(Option::is_none) {
-                continue;
-            }
-            let Some(rule) = rules::rule(&node.op_type) else {
-                return Err(self.editor.model().node_error(node, "it has no gradient rule"));
-            };
-            for (index, gradient) in rule(self, &Call { node, grads: &grads })? {
-                let input = node.input.get(index).map_or("", String::as_str);
-                if self.active.contains(input) {
-                    pending.entry(input.to_owned()).or_default().push(gradient);
-                }
-            }
-        }
-        match pending.remove(x) {
-            Some(parts) => Ok(self.sum(parts)),
-            None => Err(self.editor.model().interface_error(format!(
-                "output {y} does not depend on input {x}: name another input or output"
-            ))),
-        }
-    }
-
-    fn sum(&mut self, parts: Vec<String>) -> String {
+    /// Sum of the gradients that reach a value by several ways.
+    pub(crate) fn sum(&mut self, parts: Vec<String>) -> String {
         let mut parts = parts.into_iter();
         let first = parts.next().unwrap_or_default();
         parts.fold(first, |sum, part| self.op("Add", &[&sum, &part]))

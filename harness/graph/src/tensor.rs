@@ -32,7 +32,7 @@ impl ElementType {
     ///
     /// # Examples
     /// ```
-    /// use dubench::graph::ElementType;
+    /// use dubench_graph::ElementType;
     /// assert_eq!(ElementType::from_onnx(1), ElementType::F32);
     /// assert_eq!(ElementType::F32.to_onnx(), 1);
     /// ```
@@ -126,7 +126,7 @@ impl Tensor {
     ///
     /// # Examples
     /// ```
-    /// use dubench::graph::{Tensor, TensorData};
+    /// use dubench_graph::{Tensor, TensorData};
     /// assert!(Tensor::new(vec![2, 2], TensorData::F32(vec![0.0; 4])).is_some());
     /// assert!(Tensor::new(vec![2, 2], TensorData::F32(vec![0.0; 3])).is_none());
     /// ```

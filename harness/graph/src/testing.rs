@@ -1,16 +1,34 @@
 //! Small graphs and a runtime for the tests of the passes.
 
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
 use super::dim::Dim;
 use super::edit::value_info;
 use super::model::Model;
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use super::runner::{Feeds, Runner, Source};
 use super::tensor::{ElementType, Tensor, TensorData};
-use crate::model::onnx::runner::OrtRunner;
+use crate::ort_runner::{LIBRARY_FILE, OrtRunner, PINNED_VERSION};
 
-/// The runtime of the tests: one thread.
+/// The runtime of the tests: one thread, the library that `just setup` has put into the cache.
 pub(crate) fn runner() -> OrtRunner {
-    OrtRunner::for_tests().unwrap_or_else(|error| panic!("{error}"))
+    static RUNNER: LazyLock<OrtRunner> =
+        LazyLock::new(|| OrtRunner::load(&library()).unwrap_or_else(|error| panic!("{error}")));
+    RUNNER.clone()
+}
+
+/// `$ORT_DYLIB_PATH`, else the library in the cache folder.
+fn library() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let in_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
+    let cache = || {
+        let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(in_home)));
+        set("DUBENCH_CACHE").or_else(|| base.map(|base| base.join("dubench")))
+    };
+    let in_cache = || cache().map(|c| c.join("ort").join(PINNED_VERSION).join(LIBRARY_FILE));
+    let path = set("ORT_DYLIB_PATH").or_else(in_cache).filter(|path| path.is_file());
+    path.expect("ONNX Runtime is missing: run `just setup`, or set ORT_DYLIB_PATH to the library")
 }
 
 /// A graph of input `x` `[batch, dims..]` and output `y`.

@@ -4,7 +4,8 @@ use super::checks::{self, Names};
 use super::error::GraphError;
 use super::fold::fold;
 use super::model::Model;
-use super::reverse::{ConvGradient, Reverse};
+use super::pull_back;
+use super::reverse::ConvGradient;
 use super::runner::Runner;
 use super::tensor::ElementType;
 
@@ -34,13 +35,13 @@ pub struct Options<'a> {
 pub fn vjp(model: &Model, options: Options<'_>, runner: &dyn Runner) -> Result<Model, GraphError> {
     checks::supported(model)?;
     let interface = checks::interface(model, options.names)?;
-    let mut reverse = Reverse::prepare(fold(model.clone())?, &interface, options.conv, runner)?;
+    let mut reverse = pull_back::prepare(fold(model.clone())?, &interface, options.conv, runner)?;
     let (x, y) = (interface.x.as_str(), interface.output.as_str());
     reverse.editor.claim(COTANGENT)?;
     reverse.editor.claim(JTV)?;
     let (x_dims, y_dims) = (reverse.dims(x)?, reverse.dims(y)?);
     reverse.editor.add_input(COTANGENT, ElementType::F32, &y_dims);
-    let gradient = reverse.pull_back(y, COTANGENT, x)?;
+    let gradient = pull_back::pull_back(&mut reverse, y, COTANGENT, x)?;
     reverse.editor.node_to("Identity", &[&gradient], Vec::new(), JTV);
     reverse.editor.add_output(JTV, ElementType::F32, &x_dims);
     Ok(reverse.editor.finish())
@@ -49,12 +50,12 @@ pub fn vjp(model: &Model, options: Options<'_>, runner: &dyn Runner) -> Result<M
 #[cfg(test)]
 mod tests {
     use super::{Options, vjp};
-    use crate::graph::dim::Dim;
-    use crate::graph::edit::{int, ints};
-    use crate::graph::rules::testing::check;
-    use crate::graph::tensor::ElementType;
-    use crate::graph::testing::{GraphUnderTest, runner};
-    use crate::graph::{DeclaredDim, Model};
+    use crate::dim::Dim;
+    use crate::edit::{int, ints};
+    use crate::rules::testing::check;
+    use crate::tensor::ElementType;
+    use crate::testing::{GraphUnderTest, runner};
+    use crate::{DeclaredDim, Model};
 
     fn refusal(model: &Model) -> String {
         vjp(model, Options::default(), &runner()).unwrap_err().to_string()

@@ -9,7 +9,7 @@ use super::error::GraphError;
 use super::external;
 use super::model::Model;
 use super::proto::{LOCATION_EXTERNAL, MAX_MESSAGE_BYTES, StringStringEntryProto, TensorProto};
-use crate::store::publish_with;
+use super::publish;
 
 /// Weights of fewer bytes stay inside the message even where the others go out.
 const INLINE_BYTES: usize = 1024;
@@ -120,16 +120,16 @@ fn publish(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), GraphError> {
-    publish_with(path, fill)
+    publish::publish(path, fill)
         .map_err(|error| file_error(path, format!("cannot be written: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::Weights;
-    use crate::graph::model::Model;
-    use crate::graph::testing::{GraphUnderTest, random_tensor, runner};
-    use crate::graph::{Runner, Source};
+    use crate::model::Model;
+    use crate::testing::{GraphUnderTest, random_tensor, runner};
+    use crate::{Runner, Source};
 
     fn large() -> Model {
         GraphUnderTest::new(&[64])

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::graph::dropout::{KeepScale, to_mask_input};
 use crate::graph::last_layer::{WeightVariance, with_variance};
 use crate::graph::{ConvGradient, Model, Names, Weights, fused, tap, vjp};
-use crate::model::onnx::runner::OrtRunner;
+use crate::model::onnx::runner;
 use crate::store::StoreError;
 
 pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliError> {
@@ -55,7 +55,7 @@ fn names(options: &VjpOptions) -> Names<'_> {
 fn vector_jacobian(options: &VjpOptions) -> Result<Model, CliError> {
     let model = Model::read(&options.files.input)?;
     let how = vjp::Options { names: names(options), conv: ConvGradient::default() };
-    Ok(vjp::vjp(&model, how, &OrtRunner::open(1)?)?)
+    Ok(vjp::vjp(&model, how, &runner::open(1)?)?)
 }
 
 fn variance_gradient(options: &VarianceGradientOptions) -> Result<Model, CliError> {
@@ -65,13 +65,13 @@ fn variance_gradient(options: &VarianceGradientOptions) -> Result<Model, CliErro
         conv: ConvGradient::default(),
         n_draws: options.draws as usize,
     };
-    Ok(fused::variance_gradient(&model, how, &OrtRunner::open(1)?)?)
+    Ok(fused::variance_gradient(&model, how, &runner::open(1)?)?)
 }
 
 fn dropout(options: &DropoutOptions) -> Result<Model, CliError> {
     let model = Model::read(&options.files.input)?;
     let scale = if options.keep_scale_input { KeepScale::Input } else { KeepScale::OfNode };
-    let (masked, _) = to_mask_input(&model, scale, &OrtRunner::open(1)?)?;
+    let (masked, _) = to_mask_input(&model, scale, &runner::open(1)?)?;
     Ok(masked)
 }
 

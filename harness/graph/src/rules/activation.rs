@@ -163,9 +163,9 @@ fn gelu_tanh_slope(r: &mut Reverse, x: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::edit::{float, text};
-    use crate::graph::rules::testing::check;
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{float, text};
+    use crate::rules::testing::check;
+    use crate::testing::GraphUnderTest;
 
     fn unary(op: &str) -> GraphUnderTest {
         GraphUnderTest::new(&[3, 4]).node(op, &["x"], &["y"], vec![])

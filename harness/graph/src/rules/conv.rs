@@ -153,11 +153,11 @@ pub(crate) fn mean_kernel(channels: usize, kernel: &[i64]) -> Option<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::flipped;
-    use crate::graph::edit::{int, ints, text};
-    use crate::graph::reverse::ConvGradient;
-    use crate::graph::rules::testing::{check, check_with, refused};
-    use crate::graph::tensor::{Tensor, TensorData};
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{int, ints, text};
+    use crate::reverse::ConvGradient;
+    use crate::rules::testing::{check, check_with, refused};
+    use crate::tensor::{Tensor, TensorData};
+    use crate::testing::GraphUnderTest;
 
     fn both(make: impl Fn() -> GraphUnderTest) {
         check_with(make(), ConvGradient::ConvTranspose);

@@ -185,9 +185,9 @@ fn nothing(_: &mut Reverse, _: &Call<'_>) -> Result<Gradients, GraphError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::rules::testing::{check, refused};
-    use crate::graph::tensor::TensorData;
-    use crate::graph::testing::GraphUnderTest;
+    use crate::rules::testing::{check, refused};
+    use crate::tensor::TensorData;
+    use crate::testing::GraphUnderTest;
 
     fn graph() -> GraphUnderTest {
         GraphUnderTest::new(&[3, 4])

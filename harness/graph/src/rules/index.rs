@@ -228,10 +228,10 @@ fn gather(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::edit::{int, text};
-    use crate::graph::rules::testing::{check, refused};
-    use crate::graph::tensor::TensorData;
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{int, text};
+    use crate::rules::testing::{check, refused};
+    use crate::tensor::TensorData;
+    use crate::testing::GraphUnderTest;
 
     /// `y = part of x`, squared so that the gradient is not constant.
     fn squared(g: GraphUnderTest) -> GraphUnderTest {

@@ -117,9 +117,9 @@ fn plain(subscripts: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::edit::{float, int, ints, text};
-    use crate::graph::rules::testing::{check, refused};
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{float, int, ints, text};
+    use crate::rules::testing::{check, refused};
+    use crate::testing::GraphUnderTest;
 
     #[test]
     fn products_with_weights() {

@@ -156,9 +156,9 @@ fn batch(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::edit::{float, int};
-    use crate::graph::rules::testing::check;
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{float, int};
+    use crate::rules::testing::check;
+    use crate::testing::GraphUnderTest;
 
     #[test]
     fn instance_norm_with_and_without_scale() {

@@ -123,9 +123,9 @@ fn copies_blocks(call: &Call<'_>, factors: &[i64]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::edit::{int, ints, text};
-    use crate::graph::rules::testing::{check, refused};
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{int, ints, text};
+    use crate::rules::testing::{check, refused};
+    use crate::testing::GraphUnderTest;
 
     fn weighted(g: GraphUnderTest, shape: &[usize]) -> GraphUnderTest {
         g.random("w", shape).node("Mul", &["a", "w"], &["y"], vec![])

@@ -94,9 +94,9 @@ fn sum_square(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError>
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::edit::{int, ints};
-    use crate::graph::rules::testing::{check, refused};
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{int, ints};
+    use crate::rules::testing::{check, refused};
+    use crate::testing::GraphUnderTest;
 
     #[test]
     fn sums_and_means_keep_or_drop_their_axes() {

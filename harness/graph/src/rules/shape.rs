@@ -86,10 +86,10 @@ fn image(r: &Reverse, call: &Call<'_>, name: &str) -> Result<[i64; 3], GraphErro
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::edit::{int, ints, text};
-    use crate::graph::rules::testing::{check, refused};
-    use crate::graph::tensor::TensorData;
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::{int, ints, text};
+    use crate::rules::testing::{check, refused};
+    use crate::tensor::TensorData;
+    use crate::testing::GraphUnderTest;
 
     #[test]
     fn reshapes() {

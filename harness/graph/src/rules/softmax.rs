@@ -32,9 +32,9 @@ fn log_softmax(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::edit::int;
-    use crate::graph::rules::testing::check;
-    use crate::graph::testing::GraphUnderTest;
+    use crate::edit::int;
+    use crate::rules::testing::check;
+    use crate::testing::GraphUnderTest;
 
     #[test]
     fn softmax_over_the_last_and_another_axis() {

@@ -1,10 +1,10 @@
 //! Central differences: what every rule is held against.
 
-use crate::graph::reverse::ConvGradient;
-use crate::graph::runner::{Runner, Source};
-use crate::graph::testing::{GraphUnderTest, random_tensor, relative_error, run, runner, values};
-use crate::graph::vjp::{Options, vjp};
-use crate::graph::{Feeds, Model, Names, Tensor, TensorData};
+use crate::reverse::ConvGradient;
+use crate::runner::{Runner, Source};
+use crate::testing::{GraphUnderTest, random_tensor, relative_error, run, runner, values};
+use crate::vjp::{Options, vjp};
+use crate::{Feeds, Model, Names, Tensor, TensorData};
 
 /// Small graphs do not look like images: the input is named.
 const X: Names<'_> = Names { x: Some("x"), output: None };
@@ -52,9 +52,9 @@ fn on_a_grid(x: &Tensor) -> Tensor {
 
 fn x_shape(model: &Model, batch: usize) -> Vec<usize> {
     let dims = model.inputs().into_iter().find(|p| p.name == "x").and_then(|p| p.dims).unwrap();
-    let length = |d: &crate::graph::DeclaredDim| match d {
-        crate::graph::DeclaredDim::Fixed(n) => *n,
-        crate::graph::DeclaredDim::Named(_) => batch,
+    let length = |d: &crate::DeclaredDim| match d {
+        crate::DeclaredDim::Fixed(n) => *n,
+        crate::DeclaredDim::Named(_) => batch,
     };
     dims.iter().map(length).collect()
 }

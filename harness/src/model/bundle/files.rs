@@ -130,11 +130,7 @@ fn external_files(graph: &Path) -> Result<BTreeSet<String>, ModelError> {
         path: graph.display().to_string(),
         message: strip(&error.to_string(), graph),
     })?;
-    let nodes = model.graph().node.iter().flat_map(|node| &node.attribute);
-    let constants = nodes.filter_map(|attribute| attribute.t.as_ref());
-    let tensors = model.graph().initializer.iter().chain(constants);
-    let entries = tensors.flat_map(|tensor| &tensor.external_data);
-    Ok(entries.filter(|entry| entry.key == "location").map(|entry| entry.value.clone()).collect())
+    Ok(model.external_files())
 }
 
 /// The message without the path in front, which the error names anyway.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::environment;
-use super::runner::OrtRunner;
+use super::runner;
 use super::session::RuntimeOptions;
 use crate::graph::cache::content_key;
 use crate::graph::dropout::{self, KeepScale, MaskLayout};
@@ -58,7 +58,7 @@ pub fn dropout_graph(train: &Path, options: &RuntimeOptions) -> Result<DropoutGr
     if let Some(layout) = cached(&path) {
         return Ok(describe(path, &layout));
     }
-    let runner = OrtRunner::of(options)?;
+    let runner = runner::of(options)?;
     let (masked, layout) = dropout::to_mask_input(&model, KeepScale::Input, &runner)?;
     std::fs::create_dir_all(&folder).map_err(|error| DeriveError::cache(&folder, &error))?;
     masked.write(&path, Weights::Auto)?;
@@ -113,7 +113,7 @@ fn derived(
     let folder = derived_folder()?;
     let path = folder.join(format!("{}.onnx", content_key(&model, pass)?));
     if !is_sealed(&path) {
-        let runner = OrtRunner::of(options)?;
+        let runner = runner::of(options)?;
         let made = make(&model, &runner)?;
         std::fs::create_dir_all(&folder).map_err(|error| DeriveError::cache(&folder, &error))?;
         made.write(&path, Weights::Auto)?;

@@ -7,19 +7,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::logging::LogLevel;
 
+pub use crate::graph::{LIBRARY_FILE, PINNED_VERSION};
 use crate::model::ModelError;
-
-/// Release of ONNX Runtime that `just setup` installs and that results are quoted with.
-pub const PINNED_VERSION: &str = "1.32.0";
-
-/// Name of the shared library on this platform.
-pub const LIBRARY_FILE: &str = if cfg!(target_os = "macos") {
-    "libonnxruntime.dylib"
-} else if cfg!(windows) {
-    "onnxruntime.dll"
-} else {
-    "libonnxruntime.so"
-};
 
 /// Environment variable that names the library.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";

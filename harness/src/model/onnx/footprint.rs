@@ -5,12 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::derive::{cache_failure, derived_folder};
-use super::runner::OrtRunner;
+use super::runner;
 use super::session::RuntimeOptions;
-use crate::graph::cache::{PASS_VERSION, key_of_text};
+use crate::graph::cache::PASS_VERSION;
 use crate::graph::{GraphError, Model, Names, memory};
 use crate::model::ModelError;
-use crate::store::publish;
+use crate::store::{digest, publish};
 
 /// A number for each graph of a denoiser; `None` where there is no such graph, or nothing is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,10 +67,10 @@ pub fn bytes_per_image(
 ) -> Result<Option<NonZeroUsize>, ModelError> {
     let Measured { content, names, rows, .. } = graph;
     let folder = derived_folder()?;
-    let key = key_of_text(&format!(
-        "bytes per image {PASS_VERSION} {content} {rows} {:?} {:?}",
-        names.x, names.output
-    ));
+    let key = digest::sha256_hex(
+        format!("bytes per image {PASS_VERSION} {content} {rows} {:?} {:?}", names.x, names.output)
+            .as_bytes(),
+    );
     let path = folder.join(format!("{key}.bytes_per_image"));
     let known = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
     if known.is_some() {
@@ -93,7 +93,7 @@ fn estimate(
     graph: Measured<'_>,
     options: &RuntimeOptions,
 ) -> Result<Result<usize, GraphError>, ModelError> {
-    let runner = OrtRunner::of(options)?;
+    let runner = runner::of(options)?;
     let Measured { path, names, rows, .. } = graph;
     Ok(Model::read(path).and_then(|model| memory::bytes_per_image(&model, names, rows, &runner)))
 }

@@ -1,7 +1,7 @@
-//! ONNX graphs made from ONNX graphs. The only door to `prost`.
+//! ONNX graphs made from ONNX graphs, without PyTorch. The only door to `prost`.
 //!
-//! People export the plain forward graph of a diffusion model and nothing else; all that the harness
-//! asks of it beyond `epsilon_hat` is made here, without PyTorch:
+//! People export the plain forward graph of a diffusion model and nothing else. What is asked of it
+//! beyond the prediction is made here:
 //!
 //! | pass | adds | for |
 //! |---|---|---|
@@ -12,18 +12,12 @@
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
-//! it refuses by name before any work.
+//! it refuses by name before any work. Passes that need shapes run the graph on small inputs and ask a
+//! [`Runner`] for it; the feature `ort` brings `OrtRunner`, which is one on ONNX Runtime.
 //!
-//! ```no_run
-//! use std::path::Path;
-//! use dubench::graph::{GraphError, Model, Runner, Weights, vjp};
-//!
-//! fn derive(runner: &dyn Runner) -> Result<(), GraphError> {
-//!     let forward = Model::read(Path::new("denoiser.onnx"))?;
-//!     let derived = vjp::vjp(&forward, vjp::Options::default(), runner)?;
-//!     derived.write(Path::new("denoiser_vjp.onnx"), Weights::Auto)
-//! }
-//! ```
+//! How the modules stand: `proto` (messages), `tensor` and `model` at the bottom; `checks`, `fold`, `shapes`,
+//! `types` look; `edit` writes; `reverse` is the state of a gradient that is being written, `rules` has one
+//! function an operator over it, `pull_back` walks the nodes; the passes stand on top.
 
 #[cfg(test)]
 mod bundle;
@@ -41,8 +35,12 @@ mod golden;
 pub mod last_layer;
 pub mod memory;
 mod model;
+#[cfg(any(test, feature = "ort"))]
+mod ort_runner;
 mod path;
 mod proto;
+mod publish;
+mod pull_back;
 mod reverse;
 #[cfg(test)]
 mod robustness;
@@ -62,7 +60,14 @@ pub use checks::{Interface, Names};
 pub use dim::Dim;
 pub use error::GraphError;
 pub use model::{DeclaredDim, Model, Port};
+#[cfg(any(test, feature = "ort"))]
+pub use ort_runner::{LIBRARY_FILE, OrtRunner, PINNED_VERSION};
 pub use reverse::ConvGradient;
 pub use runner::{Feeds, Runner, Source};
 pub use tensor::{ElementType, Tensor, TensorData};
 pub use write::Weights;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

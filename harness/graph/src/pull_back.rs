@@ -1,0 +1,65 @@
+//! Reverse-mode differentiation over the nodes of a graph.
+//!
+//! Walks the nodes backwards and asks each for the gradients of its inputs (`rules`). Only values
+//! that depend on `x` get one: weights, times and labels cost nothing.
+
+use std::collections::HashMap;
+
+use super::checks::Interface;
+use super::error::GraphError;
+use super::model::Model;
+use super::path::{active_values, check_rules};
+use super::reverse::{Call, ConvGradient, Reverse};
+use super::rules;
+use super::runner::Runner;
+use super::shapes::Shapes;
+
+/// Checks a folded model and probes its shapes.
+pub(crate) fn prepare(
+    model: Model,
+    interface: &Interface,
+    conv: ConvGradient,
+    runner: &dyn Runner,
+) -> Result<Reverse, GraphError> {
+    let active = active_values(&model, &interface.x);
+    check_rules(&model, &active, &interface.output)?;
+    let shapes = Shapes::probe(&model, &interface.x, runner)?;
+    Ok(Reverse::new(model, active, shapes, conv))
+}
+
+/// Writes the nodes from `cotangent` (the gradient of `y`) to the gradient of `x`; its name.
+pub(crate) fn pull_back(
+    reverse: &mut Reverse,
+    y: &str,
+    cotangent: &str,
+    x: &str,
+) -> Result<String, GraphError> {
+    let nodes = reverse.editor.model().graph().node.clone();
+    let mut pending: HashMap<String, Vec<String>> = HashMap::new();
+    pending.insert(y.to_owned(), vec![cotangent.to_owned()]);
+    for node in nodes.iter().rev() {
+        let grads: Vec<Option<String>> = node
+            .output
+            .iter()
+            .map(|output| pending.remove(output).map(|parts| reverse.sum(parts)))
+            .collect();
+        if grads.iter().all(Option::is_none) {
+            continue;
+        }
+        let Some(rule) = rules::rule(&node.op_type) else {
+            return Err(reverse.editor.model().node_error(node, "it has no gradient rule"));
+        };
+        for (index, gradient) in rule(reverse, &Call { node, grads: &grads })? {
+            let input = node.input.get(index).map_or("", String::as_str);
+            if reverse.is_active(input) {
+                pending.entry(input.to_owned()).or_default().push(gradient);
+            }
+        }
+    }
+    match pending.remove(x) {
+        Some(parts) => Ok(reverse.sum(parts)),
+        None => Err(reverse.editor.model().interface_error(format!(
+            "output {y} does not depend on input {x}: name another input or output"
+        ))),
+    }
+}
