@@ -144,10 +144,15 @@ impl Editor {
         self.model.graph_mut().output.push(info);
     }
 
-    /// Appends the collected nodes and hands the model back.
+    /// Appends the collected nodes and hands the model back, without weights that nothing reads: a runtime
+    /// warns of each of them.
     pub(crate) fn finish(mut self) -> Model {
         let nodes = self.take_nodes();
-        self.model.graph_mut().node.extend(nodes);
+        let graph = self.model.graph_mut();
+        graph.node.extend(nodes);
+        let read = graph.node.iter().flat_map(|node| &node.input);
+        let read: BTreeSet<&String> = read.chain(graph.output.iter().map(|v| &v.name)).collect();
+        graph.initializer.retain(|weight| read.contains(&weight.name));
         self.model
     }
 
@@ -234,5 +239,27 @@ impl NodeProto {
     /// Whether the operator is one of the standard set.
     pub(crate) fn is_standard(&self) -> bool {
         self.domain.is_empty() || self.domain == "ai.onnx"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Editor;
+    use crate::testing::GraphUnderTest;
+
+    #[test]
+    fn weights_that_nothing_reads_do_not_come_along() {
+        let model = GraphUnderTest::new(&[2])
+            .floats("read", &[2], &[1.0, 2.0])
+            .floats("unread", &[2], &[1.0, 2.0])
+            .node("Mul", &["x", "read"], &["y"], vec![])
+            .model();
+        let mut editor = Editor::new(model, "test");
+        let _unread = editor.vector(&[1, 2, 3]);
+        let read = editor.scalar(2.0);
+        editor.node_to("Mul", &["y", &read], vec![], "twice");
+        let model = editor.finish();
+        let left: Vec<&str> = model.graph().initializer.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(left, ["read", read.as_str()]);
     }
 }

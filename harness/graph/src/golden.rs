@@ -118,6 +118,25 @@ fn masked_dropout_agrees_with_torch_under_the_same_masks() {
 }
 
 #[test]
+fn every_weight_of_a_derived_graph_is_read() {
+    let unread = |model: &Model| -> usize {
+        let read = model.graph().node.iter().flat_map(|node| &node.input);
+        let read: std::collections::BTreeSet<&String> = read.collect();
+        model.graph().initializer.iter().filter(|t| !read.contains(&t.name)).count()
+    };
+    let train = Golden::read("ddpm_train_17");
+    let (masked, _) = to_mask_input(&train.model, KeepScale::Input, &runner()).unwrap();
+    assert_eq!(unread(&masked), 0);
+    for name in NETWORKS {
+        let plain = Golden::read(name).model;
+        for conv in [ConvGradient::ConvTranspose, ConvGradient::FlippedConv] {
+            let options = Options { conv, ..Options::default() };
+            assert_eq!(unread(&vjp(&plain, options, &runner()).unwrap()), 0, "{name}, {conv:?}");
+        }
+    }
+}
+
+#[test]
 fn masks_of_ones_give_the_plain_network() {
     let golden = Golden::read("ddpm_train_17");
     let plain = Golden::read("ddpm_traced_17");
