@@ -50,14 +50,3 @@ impl Exits for crate::graph::GraphError {
         }
     }
 }
-
-impl Exits for crate::model::ModelError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::NotApplicable { .. } | Self::Shape { .. } | Self::Bundle { .. } => Exit::Input,
-            Self::NotFinite { .. } => Exit::Gate,
-            Self::Integrity { .. } => Exit::Integrity,
-            Self::OutOfMemory { .. } | Self::Runtime { .. } => Exit::Resources,
-        }
-    }
-}

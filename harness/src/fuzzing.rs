@@ -24,7 +24,7 @@ use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::sidecar::{self, Standing};
 use crate::store::statistics::Statistics;
-use crate::store::{Envelope, StoreError, arrays, curves, digest, features, metrics, results};
+use crate::store::{Envelope, StoreError, arrays, curves, features, metrics, results};
 use crate::units::BlockId;
 
 /// Name of a kind of file, and what reads it.
@@ -201,7 +201,7 @@ pub fn record(path: &Path) {
         b's' => {
             put(path, b"vouched for");
             put(&sidecar::sidecar_path(path), bytes);
-            let expected = digest::sha256_hex(b"vouched for");
+            let expected = crate::canonical::sha256_hex(b"vouched for");
             let hash = String::from_utf8_lossy(bytes);
             if sidecar::standing(path).is_ok_and(|standing| standing == Standing::Sealed) {
                 assert_eq!(hash.split_whitespace().next(), Some(expected.as_str()));

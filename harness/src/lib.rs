@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod exit;
 pub mod experiment;
+mod extractor_id;
 pub mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::session::Session;
-use crate::canonical::fingerprint;
+use crate::canonical::{fingerprint, sha256_hex};
 use crate::protocol::Evidence;
 use crate::report::Artefact;
 use crate::report::run_json::{FORMAT, RunRecord};
 use crate::stage::evaluate::RunEvidence;
 use crate::stage::evaluate::evaluation::{self, Evaluation};
 use crate::stage::{Run, StageError};
-use crate::store::digest::{sha256_hex, sha256_of_file};
+use crate::store::digest::sha256_of_file;
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 use crate::store::{Provenance, StoreError, publish as publish_file, remove, sidecar};

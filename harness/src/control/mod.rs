@@ -6,9 +6,11 @@
 mod estimate_shift;
 mod kinds;
 mod mean_squared_epsilon;
+mod settings;
 mod total_variation;
 
 pub use estimate_shift::{EstimateShiftSettings, estimate_shift};
-pub use kinds::{Control, ControlConfig, ControlPlan, ControlSettings, ImageScore};
+pub use kinds::{ControlConfig, ControlPlan};
 pub use mean_squared_epsilon::{MeanSquaredEpsilon, MeanSquaredEpsilonSettings};
+pub use settings::{Control, ControlSettings, ImageScore};
 pub use total_variation::{TotalVariationSettings, total_variation};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Experiment;
 use crate::canonical::fingerprint;
+use crate::extractor_id::ExtractorId;
 use crate::fault::Fault;
-use crate::model::ExtractorId;
 use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION};
 use crate::plan::{
     ArmPlan, ImagesIdentity, ModelIdentity, PlanError, ReferenceIdentity, Start, Work,

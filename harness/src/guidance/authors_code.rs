@@ -25,7 +25,7 @@ use super::posterior::Observations;
 use super::variance_gradient::pull_back;
 use super::{
     Guidance, GuidanceError, GuidedStatistic, MaskRule, MaskStatistic, Path, PosteriorGuidance,
-    RuleSettings, RuleValues, kinds, variance_gradient,
+    RuleSettings, RuleValues, settings, variance_gradient,
 };
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
@@ -43,7 +43,7 @@ pub struct AuthorsGradientSettings {
     #[serde(default = "released_lambda")]
     pub lambda: f64,
     /// Elements above this quantile are rewritten, 0.95 in the paper.
-    #[serde(default = "kinds::percentile")]
+    #[serde(default = "settings::percentile")]
     pub percentile: f64,
     /// The paper's `M`; the scale's, else 5.
     pub n_draws: Option<u32>,
@@ -117,7 +117,7 @@ impl RuleSettings for AuthorsGradientSettings {
 #[serde(deny_unknown_fields)]
 pub struct AuthorsPosteriorSettings {
     /// Elements above this quantile are rewritten, 0.95 in the paper.
-    #[serde(default = "kinds::percentile")]
+    #[serde(default = "settings::percentile")]
     pub percentile: f64,
     /// The paper's `M`; the scale's, else 5.
     pub n_draws: Option<u32>,

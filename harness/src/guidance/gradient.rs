@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{check_draws, check_lambda};
 use super::{
     Guidance, GuidanceError, GuidedStatistic, MaskConfig, MaskRule, MaskStatistic, Path,
-    RuleSettings, RuleValues, kinds, variance_gradient,
+    RuleSettings, RuleValues, settings, variance_gradient,
 };
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
@@ -18,10 +18,10 @@ use crate::uncertainty::{CleanEstimate, Perturbation, StepContext, Window};
 #[serde(deny_unknown_fields)]
 pub struct GradientSettings {
     /// Strength, 1 in the paper.
-    #[serde(default = "kinds::lambda")]
+    #[serde(default = "settings::lambda")]
     pub lambda: f64,
     /// Elements above this quantile are rewritten, 0.95 in the paper.
-    #[serde(default = "kinds::percentile")]
+    #[serde(default = "settings::percentile")]
     pub percentile: f64,
     /// Where the threshold comes from: the map itself, or a generated set.
     #[serde(default, skip_serializing_if = "MaskConfig::is_per_image")]

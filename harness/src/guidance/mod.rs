@@ -16,19 +16,21 @@ mod mask_statistic;
 mod posterior;
 mod quantile;
 mod second_order;
+mod settings;
 mod thresholds;
 mod variance_gradient;
 
 pub use authors_code::{AuthorsGradientSettings, AuthorsPosteriorSettings};
 pub use error::GuidanceError;
 pub use gradient::{Direction, GradientGuidance, GradientSettings};
-pub use kinds::{Path, RuleConfig, RuleSettings, RuleValues};
+pub use kinds::RuleConfig;
 pub use mask::{MaskRule, Side};
 pub use mask_settings::MaskConfig;
 pub use mask_statistic::{MapRecorder, MaskStatistic};
 pub use posterior::{PosteriorGuidance, PosteriorSettings};
 pub use quantile::quantile_linear;
 pub use second_order::{SecondOrderGuidance, SecondOrderSettings};
+pub use settings::{Path, RuleSettings, RuleValues};
 pub use thresholds::{StepThresholds, dataset_pixel, dataset_scalar};
 pub use variance_gradient::{GuidedStatistic, VarianceGradient, variance_gradient};
 

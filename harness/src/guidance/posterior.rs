@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_draws;
 use super::{
     Guidance, GuidanceError, MaskConfig, MaskRule, MaskStatistic, Path, RuleSettings, RuleValues,
-    kinds,
+    settings,
 };
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
@@ -20,7 +20,7 @@ use crate::uncertainty::{
 #[serde(deny_unknown_fields)]
 pub struct PosteriorSettings {
     /// Elements above this quantile are rewritten, 0.95 in the paper.
-    #[serde(default = "kinds::percentile")]
+    #[serde(default = "settings::percentile")]
     pub percentile: f64,
     /// Where the threshold comes from: the map itself, or a generated set.
     #[serde(default, skip_serializing_if = "MaskConfig::is_per_image")]

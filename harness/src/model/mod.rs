@@ -5,9 +5,12 @@
 
 pub mod analytic;
 pub mod bundle;
+mod error;
 pub mod network;
 pub mod onnx;
 
+pub use crate::extractor_id::ExtractorId;
+pub use error::ModelError;
 pub use network::Network;
 
 use ndarray::{Array2, Array4, ArrayView4};
@@ -123,125 +126,4 @@ pub trait FeatureExtractor: Send {
     /// # Errors
     /// [`ModelError`] when the runtime fails or a feature is not finite.
     fn extract(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError>;
-}
-
-/// What makes two features comparable: network, weights, preprocessing.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ExtractorId {
-    /// Extractor name, `fid-inception` by default.
-    pub name: String,
-    /// SHA-256 of the network file.
-    pub sha256: String,
-    /// Resize and scaling convention: `pytorch-fid`, `torch-fidelity` or `clean-fid`.
-    pub preprocess: String,
-    /// Feature dimension.
-    pub dim: usize,
-    /// Output of the network that is the feature; statistics of early versions do not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
-    /// Side of the image that the network sees; statistics of early versions do not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_size: Option<usize>,
-}
-
-impl ExtractorId {
-    /// The first thing that makes features of the two not comparable: what it is, here, there. What one of them
-    /// does not say is no difference, nor is the name.
-    pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        fn known<T: PartialEq + ToString>(a: Option<&T>, b: Option<&T>) -> Option<[String; 2]> {
-            let (a, b) = (a?, b?);
-            (a != b).then(|| [a.to_string(), b.to_string()])
-        }
-        let fields = [
-            ("dimension", known(Some(&self.dim), Some(&other.dim))),
-            ("preprocessing", known(Some(&self.preprocess), Some(&other.preprocess))),
-            ("network sha256", known(Some(&self.sha256), Some(&other.sha256))),
-            ("network output", known(self.output.as_ref(), other.output.as_ref())),
-            ("network input size", known(self.input_size.as_ref(), other.input_size.as_ref())),
-        ];
-        let first = fields.into_iter().find_map(|(field, values)| Some((field, values?)))?;
-        let (field, [here, there]) = first;
-        Some((field, here, there))
-    }
-}
-
-/// Why a network could not be opened or run.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// The bundle cannot serve a method, and this is why. Becomes the paper's dash in a table.
-    #[error("{method} is not applicable to {model}: {reason}")]
-    NotApplicable {
-        /// The method that was asked for.
-        method: &'static str,
-        /// The bundle.
-        model: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The caller's array has the wrong shape.
-    #[error("{model}: input {input} has shape {got:?}, expected {expected:?}")]
-    Shape {
-        /// The bundle.
-        model: String,
-        /// Name of the input.
-        input: &'static str,
-        /// Shape that came.
-        got: Vec<usize>,
-        /// Shape that was expected.
-        expected: Vec<usize>,
-    },
-    /// The network answered with NaN or infinity.
-    #[error(
-        "{model}: {n} of {total} outputs are not finite{} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it", t.map_or(String::new(), |t| format!(" at {t}"))
-    )]
-    NotFinite {
-        /// The bundle.
-        model: String,
-        /// Number of values that are not finite.
-        n: usize,
-        /// Number of values.
-        total: usize,
-        /// Training time of the call; `None` for networks that know none.
-        t: Option<Timestep>,
-        /// Rows of the batch that hold such values.
-        rows: Vec<usize>,
-    },
-    /// A bundle is broken: missing file, wrong hash, wrong field. The text says what to do.
-    #[error("{path}: {message}")]
-    Bundle {
-        /// File or folder.
-        path: String,
-        /// What is wrong, what was expected, the remedy.
-        message: String,
-    },
-    /// An artefact does not have the bytes that its manifest promises.
-    #[error(
-        "{path}: sha256 is {got}, {expected} was promised: the file is damaged or was replaced; fetch or export it again"
-    )]
-    Integrity {
-        /// The file.
-        path: String,
-        /// Hash found.
-        got: String,
-        /// Hash promised.
-        expected: String,
-    },
-    /// The machine or the device has too little memory for this many rows at once.
-    #[error(
-        "{context}: memory has run out: {message}; run the same command again with a smaller --batch, or fewer --networks"
-    )]
-    OutOfMemory {
-        /// What was being done.
-        context: String,
-        /// The runtime's own words.
-        message: String,
-    },
-    /// The runtime library, a device or a session failed.
-    #[error("{context}: {message}")]
-    Runtime {
-        /// What was being done.
-        context: String,
-        /// The runtime's own words, and the remedy where one is known.
-        message: String,
-    },
 }

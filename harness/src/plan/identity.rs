@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ModelConfig;
-use crate::model::ExtractorId;
+use crate::extractor_id::ExtractorId;
 
 use super::PlanError;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ExtractorId;
+use crate::extractor_id::ExtractorId;
 
 use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
 use super::{ArmPlan, ImagesIdentity, ModelIdentity, ReferenceIdentity, Start};

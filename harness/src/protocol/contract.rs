@@ -39,10 +39,8 @@ pub trait Protocol {
         numbers: &Numbers,
     ) -> Result<Vec<Artefact>, ProtocolError>;
 
-    /// The work in a few words beyond its images and blocks: `1,707 kept`.
-    fn summary(&self, _work: &Work) -> Option<String> {
-        None
-    }
+    /// The work in a few words beyond its images and blocks, where there are any to say: `1,707 kept`.
+    fn summary(&self, work: &Work) -> Option<String>;
 }
 
 /// What a protocol reads beyond the parts of its arms.

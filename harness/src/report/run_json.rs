@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::ReportError;
-use crate::store::digest::sha256_hex;
+use crate::canonical::sha256_hex;
 
 /// Version of the form of `run.json`.
 pub const FORMAT: u32 = 1;

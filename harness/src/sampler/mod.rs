@@ -10,12 +10,14 @@ mod error;
 #[cfg(test)]
 mod golden_tests;
 mod kinds;
+mod settings;
 
 pub use clip_x0::{ClipX0, x0_from_epsilon};
 pub use ddim::{AncestralNoise, Clip, Ddim, DdimSettings, FinalAlphaBar};
 pub use dpm_solver_pp_2m::{DpmSolverPp2m, DpmSolverPp2mSettings};
 pub use error::SamplerError;
-pub use kinds::{SamplerConfig, SamplerSettings, Walk};
+pub use kinds::SamplerConfig;
+pub use settings::{SamplerSettings, Walk};
 
 use ndarray::{Array4, ArrayView4};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::store::digest::sha256_hex;
+use crate::canonical::sha256_hex;
 use crate::store::sidecar::{self, Standing};
 use crate::store::{Publication, StoreError, publish_new};
 

@@ -25,13 +25,6 @@ pub fn sha256_of_file(path: &Path) -> Result<String, StoreError> {
     }
 }
 
-/// SHA-256 of bytes in hexadecimal.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    let mut hasher = ContentHasher::default();
-    hasher.0.update(bytes);
-    hasher.finish()
-}
-
 /// SHA-256 over tagged pieces: what a part says, without the times that it took.
 #[derive(Clone, Debug, Default)]
 pub struct ContentHasher(Sha256);

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::columns::{Columns, Rows};
-use super::digest::{ContentHasher, sha256_hex};
+use super::digest::ContentHasher;
 use super::envelope::{Envelope, FORMAT, Kind, Provenance};
 use super::records::ScoreTable;
 use super::{StoreError, sidecar, table};
+use crate::canonical::sha256_hex;
 use crate::units::SampleId;
 
 /// Digest of scores, their sample ids and the order of their columns.

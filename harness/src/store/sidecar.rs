@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::digest::{sha256_hex, sha256_of_file};
+use super::digest::sha256_of_file;
 use super::{StoreError, publish};
+use crate::canonical::sha256_hex;
 
 /// Name of the sidecar: `block-000012.parquet.sha256`.
 pub fn sidecar_path(path: &Path) -> PathBuf {

@@ -10,7 +10,7 @@ use ndarray_npy::{NpzReader, ReadNpzError};
 use serde::Deserialize;
 
 use super::{StoreError, npy};
-use crate::model::ExtractorId;
+use crate::extractor_id::ExtractorId;
 
 /// Statistics of the features of a data set.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_draws;
 use super::variance::sum_of_squares_about;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorPlan, EstimatorSettings, Given,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
     Perturbation, PerturbedStatistic, StepContext, Window,
 };
 use crate::fault::Fault;
@@ -52,8 +52,8 @@ impl EstimatorSettings for CenteredSettings {
         None
     }
 
-    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError> {
-        let estimator = CenteredVariance::new(plan.window, plan.n_draws)?.named(plan.name.as_str());
+    fn build(&self, look: &Look<'_>) -> Result<Box<dyn Estimator>, EstimatorError> {
+        let estimator = CenteredVariance::new(look.window, look.n_draws)?.named(look.name);
         Ok(Box::new(estimator.with_clean_estimate(self.clean)))
     }
 }

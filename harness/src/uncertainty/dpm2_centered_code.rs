@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::centered::mean_square_about;
 use super::error::check_draws;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorPlan, EstimatorSettings, Given,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
     Perturbation, PerturbedStatistic, StepContext, Window,
 };
 use crate::fault::Fault;
@@ -48,9 +48,9 @@ impl EstimatorSettings for Dpm2Settings {
         None
     }
 
-    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError> {
-        let estimator = Dpm2CenteredCode::new(plan.window, plan.n_draws)?;
-        Ok(Box::new(estimator.named(plan.name.as_str())))
+    fn build(&self, look: &Look<'_>) -> Result<Box<dyn Estimator>, EstimatorError> {
+        let estimator = Dpm2CenteredCode::new(look.window, look.n_draws)?;
+        Ok(Box::new(estimator.named(look.name)))
     }
 }
 

@@ -1,13 +1,12 @@
-//! The estimators that an experiment can name, and what each of them must answer.
+//! The estimators that an experiment can name.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Estimator, EstimatorError, Window, centered, dpm2_centered_code, mc_dropout, sample_var,
+    Defaults, Estimator, EstimatorError, EstimatorSettings, Look, Window, centered,
+    dpm2_centered_code, mc_dropout, sample_var,
 };
-use crate::fault::Fault;
 use crate::kinds::kinds;
-use crate::model::DenoiserSpec;
 
 kinds! {
     /// An uncertainty estimator. Values that are left out are those of the experiment's preset.
@@ -21,55 +20,6 @@ kinds! {
         /// Variance of `epsilon_hat` over `n_draws` dropout masks.
         "mc_dropout", "MC-Dropout" => McDropout(mc_dropout::McDropoutSettings),
     }
-}
-
-/// What an estimator's settings know. The enum of the kinds hands every question on.
-pub trait EstimatorSettings {
-    /// What the file says of the things that every estimator has.
-    fn given(&self) -> Given;
-
-    /// Fills the estimator's own values from `defaults` and takes those of [`EstimatorSettings::given`] out: they
-    /// stand in an [`EstimatorPlan`] once.
-    fn fill(&mut self, defaults: &Defaults);
-
-    /// Window of an estimator whose file gives none.
-    fn default_window(&self, defaults: &Defaults) -> Window;
-
-    /// Own values that make no estimator, keys relative to the estimator's.
-    fn faults(&self) -> Vec<Fault>;
-
-    /// Why it cannot run on a model; `None` where it can.
-    fn not_applicable(&self, model: &DenoiserSpec) -> Option<String>;
-
-    /// The estimator.
-    ///
-    /// # Errors
-    /// [`EstimatorError`] for values that make none.
-    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError>;
-}
-
-/// What a file may say of any estimator.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// Name in tables; the kind where left out.
-    pub name: Option<String>,
-    /// The paper's `M`.
-    pub n_draws: Option<u32>,
-    /// Loop indices at which it looks.
-    pub window: Option<Window>,
-}
-
-/// Values of estimators whose file leaves them out.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Defaults {
-    /// The paper's `M`.
-    pub n_draws: u32,
-    /// Window of the re-noising estimators.
-    pub window: Window,
-    /// Dropout probability of MC-Dropout.
-    pub dropout_p: f64,
-    /// Window of MC-Dropout.
-    pub dropout_window: Window,
 }
 
 /// An estimator with every value resolved.
@@ -112,6 +62,6 @@ impl EstimatorPlan {
     /// # Errors
     /// [`EstimatorError`] for values that make none.
     pub fn build(&self) -> Result<Box<dyn Estimator>, EstimatorError> {
-        self.rule.build(self)
+        self.rule.build(&Look { name: &self.name, n_draws: self.n_draws, window: self.window })
     }
 }

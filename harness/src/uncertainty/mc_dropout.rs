@@ -11,8 +11,8 @@ use super::error::check_draws;
 use super::micro_batch::labels_of;
 use super::perturb::draws_of;
 use super::{
-    Defaults, Estimator, EstimatorError, EstimatorPlan, EstimatorSettings, Given,
-    PerturbedStatistic, StepContext, Window, in_batches, variance_over_draws,
+    Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look, PerturbedStatistic,
+    StepContext, Window, in_batches, variance_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::{DenoiserSpec, ModelError, Network, NetworkInput};
@@ -63,10 +63,10 @@ impl EstimatorSettings for McDropoutSettings {
         })
     }
 
-    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError> {
+    fn build(&self, look: &Look<'_>) -> Result<Box<dyn Estimator>, EstimatorError> {
         #[expect(clippy::cast_possible_truncation, reason = "a probability")]
         let p = self.p.unwrap_or_default() as f32;
-        Ok(Box::new(McDropout::new(plan.window, plan.n_draws, p)?.named(plan.name.as_str())))
+        Ok(Box::new(McDropout::new(look.window, look.n_draws, p)?.named(look.name)))
     }
 }
 

@@ -12,6 +12,7 @@ mod mc_dropout;
 mod micro_batch;
 mod perturb;
 mod sample_var;
+mod settings;
 mod variance;
 
 pub use centered::CenteredVariance;
@@ -20,7 +21,7 @@ pub use dpm2_centered_code::Dpm2CenteredCode;
 pub use error::EstimatorError;
 pub(crate) use group::per_image;
 pub use group::{GroupEstimate, estimate_group};
-pub use kinds::{Defaults, EstimatorConfig, EstimatorPlan, EstimatorSettings, Given};
+pub use kinds::{EstimatorConfig, EstimatorPlan};
 pub use mc_dropout::McDropout;
 pub(crate) use micro_batch::labels_of;
 pub use micro_batch::{epsilon_in_batches, in_batches};
@@ -29,6 +30,7 @@ pub use perturb::{
     CleanEstimate, Perturbation, PerturbedStatistic, perturbed_predictions, perturbed_states,
 };
 pub use sample_var::SampleVariance;
+pub use settings::{Defaults, EstimatorSettings, Given, Look};
 pub use variance::{mean_over_draws, variance_over_draws};
 
 use std::num::NonZeroUsize;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorPlan, EstimatorSettings, Given,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
     Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
 };
 use crate::fault::Fault;
@@ -50,8 +50,8 @@ impl EstimatorSettings for SampleVarSettings {
         None
     }
 
-    fn build(&self, plan: &EstimatorPlan) -> Result<Box<dyn Estimator>, EstimatorError> {
-        let estimator = SampleVariance::new(plan.window, plan.n_draws)?.named(plan.name.as_str());
+    fn build(&self, look: &Look<'_>) -> Result<Box<dyn Estimator>, EstimatorError> {
+        let estimator = SampleVariance::new(look.window, look.n_draws)?.named(look.name);
         Ok(Box::new(estimator.with_clean_estimate(self.clean)))
     }
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 use super::derive::{cache_failure, derived_folder};
 use super::runner;
 use super::session::RuntimeOptions;
+use crate::canonical::sha256_hex;
 use crate::graph::cache::PASS_VERSION;
 use crate::graph::{GraphError, Model, Names, memory};
 use crate::model::ModelError;
-use crate::store::{digest, publish};
+use crate::store::publish;
 
 /// A number for each graph of a denoiser; `None` where there is no such graph, or nothing is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub fn bytes_per_image(
 ) -> Result<Option<NonZeroUsize>, ModelError> {
     let Measured { content, names, rows, .. } = graph;
     let folder = derived_folder()?;
-    let key = digest::sha256_hex(
+    let key = sha256_hex(
         format!("bytes per image {PASS_VERSION} {content} {rows} {:?} {:?}", names.x, names.output)
             .as_bytes(),
     );

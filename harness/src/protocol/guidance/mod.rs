@@ -17,7 +17,7 @@ use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
 use crate::config::{Common, ScaleConfig};
 use crate::fault::Fault;
 use crate::guidance::RuleConfig;
-use crate::plan::{ArmPlan, MapsPlan, Start};
+use crate::plan::{ArmPlan, MapsPlan, Start, Work};
 use crate::report::Artefact;
 use crate::sampler::SamplerConfig;
 
@@ -80,6 +80,10 @@ impl Protocol for Guidance {
 
     fn evaluate(&self, evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolError> {
         evaluate::evaluate(self, evidence)
+    }
+
+    fn summary(&self, _work: &Work) -> Option<String> {
+        None
     }
 
     fn remarks(&self, evidence: &dyn Evidence) -> Vec<String> {

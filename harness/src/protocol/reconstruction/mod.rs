@@ -19,7 +19,7 @@ use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
 use crate::config::{Common, ScaleConfig};
 use crate::control::{ControlConfig, ControlPlan, EstimateShiftSettings};
 use crate::fault::Fault;
-use crate::plan::{ArmPlan, MapsPlan, Start};
+use crate::plan::{ArmPlan, MapsPlan, Start, Work};
 use crate::report::Artefact;
 use crate::uncertainty::{EstimatorConfig, EstimatorPlan, Window};
 
@@ -77,6 +77,10 @@ impl Protocol for Reconstruction {
 
     fn evaluate(&self, evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolError> {
         evaluate::evaluate(self, evidence)
+    }
+
+    fn summary(&self, _work: &Work) -> Option<String> {
+        None
     }
 
     fn remarks(&self, evidence: &dyn Evidence) -> Vec<String> {

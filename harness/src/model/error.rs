@@ -1,0 +1,96 @@
+//! Why a network could not be opened or run.
+
+use crate::exit::{Exit, Exits};
+use crate::units::Timestep;
+
+/// Why a network could not be opened or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The bundle cannot serve a method, and this is why. Becomes the paper's dash in a table.
+    #[error("{method} is not applicable to {model}: {reason}")]
+    NotApplicable {
+        /// The method that was asked for.
+        method: &'static str,
+        /// The bundle.
+        model: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The caller's array has the wrong shape.
+    #[error("{model}: input {input} has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// The bundle.
+        model: String,
+        /// Name of the input.
+        input: &'static str,
+        /// Shape that came.
+        got: Vec<usize>,
+        /// Shape that was expected.
+        expected: Vec<usize>,
+    },
+    /// The network answered with NaN or infinity.
+    #[error(
+        "{model}: {n} of {total} outputs are not finite{} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it", t.map_or(String::new(), |t| format!(" at {t}"))
+    )]
+    NotFinite {
+        /// The bundle.
+        model: String,
+        /// Number of values that are not finite.
+        n: usize,
+        /// Number of values.
+        total: usize,
+        /// Training time of the call; `None` for networks that know none.
+        t: Option<Timestep>,
+        /// Rows of the batch that hold such values.
+        rows: Vec<usize>,
+    },
+    /// A bundle is broken: missing file, wrong hash, wrong field. The text says what to do.
+    #[error("{path}: {message}")]
+    Bundle {
+        /// File or folder.
+        path: String,
+        /// What is wrong, what was expected, the remedy.
+        message: String,
+    },
+    /// An artefact does not have the bytes that its manifest promises.
+    #[error(
+        "{path}: sha256 is {got}, {expected} was promised: the file is damaged or was replaced; fetch or export it again"
+    )]
+    Integrity {
+        /// The file.
+        path: String,
+        /// Hash found.
+        got: String,
+        /// Hash promised.
+        expected: String,
+    },
+    /// The machine or the device has too little memory for this many rows at once.
+    #[error(
+        "{context}: memory has run out: {message}; run the same command again with a smaller --batch, or fewer --networks"
+    )]
+    OutOfMemory {
+        /// What was being done.
+        context: String,
+        /// The runtime's own words.
+        message: String,
+    },
+    /// The runtime library, a device or a session failed.
+    #[error("{context}: {message}")]
+    Runtime {
+        /// What was being done.
+        context: String,
+        /// The runtime's own words, and the remedy where one is known.
+        message: String,
+    },
+}
+
+impl Exits for ModelError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotApplicable { .. } | Self::Shape { .. } | Self::Bundle { .. } => Exit::Input,
+            Self::NotFinite { .. } => Exit::Gate,
+            Self::Integrity { .. } => Exit::Integrity,
+            Self::OutOfMemory { .. } | Self::Runtime { .. } => Exit::Resources,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What the settings of every sampler must answer.
+
+use super::{ClipX0, Sampler, SamplerError};
+use crate::fault::Fault;
+use crate::schedule::NoiseSchedule;
+use crate::units::SampleId;
+
+/// What a sampler's settings know. The enum of the kinds hands every question on.
+pub trait SamplerSettings {
+    /// Number of steps `N`.
+    fn n_steps(&self) -> u32;
+
+    /// Sets the number of steps.
+    fn set_steps(&mut self, n_steps: u32);
+
+    /// Whether `x0_hat` is clipped, for a model whose states are pixels (`clips`) or are not.
+    fn clip(&self, clips: bool) -> ClipX0;
+
+    /// Values that make no sampler over a schedule of `n_train_steps`, keys relative to the sampler's.
+    fn faults(&self, n_train_steps: u32) -> Vec<Fault>;
+
+    /// A sampler at its first step.
+    ///
+    /// # Errors
+    /// [`SamplerError`] for values that make none.
+    fn build(&self, walk: &Walk<'_>) -> Result<Box<dyn Sampler>, SamplerError>;
+}
+
+/// What a sampler is built for.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk<'a> {
+    /// Noise schedule of the model.
+    pub schedule: &'a NoiseSchedule,
+    /// Whether the model's states are pixels in [-1, 1], so that `x0_hat` may be clipped.
+    pub clips: bool,
+    /// Master seed of draws.
+    pub seed: u64,
+    /// Sample ids, one a row of the batch.
+    pub samples: &'a [SampleId],
+}
