@@ -6,6 +6,7 @@
 
 pub mod common;
 pub mod error;
+pub(crate) mod extends;
 pub mod extractor_yaml;
 pub mod features;
 pub mod model;

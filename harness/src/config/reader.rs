@@ -18,6 +18,11 @@ pub const MAX_YAML_BYTES: u64 = 1 << 20;
 /// # Errors
 /// [`ConfigError::Read`], [`ConfigError::TooLarge`] or [`ConfigError::Syntax`].
 pub fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    parse(path, &read_text(path)?)
+}
+
+/// Reads the text of a file of at most [`MAX_YAML_BYTES`].
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     let read = |source| ConfigError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(read)?;
     let mut text = String::new();
@@ -25,7 +30,7 @@ pub fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     if bytes > MAX_YAML_BYTES {
         return Err(ConfigError::TooLarge { path: path.to_owned(), bytes, cap: MAX_YAML_BYTES });
     }
-    parse(path, &text)
+    Ok(text)
 }
 
 /// Parses one YAML document; `path` only names it in errors.

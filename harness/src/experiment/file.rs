@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::config::{
     Common, ConfigError, FeaturesConfig, GateConfig, ModelConfig, Preset, PublishedConfig,
-    ReferenceConfig, ScaleConfig, reader, validate,
+    ReferenceConfig, ScaleConfig, extends, reader, validate,
 };
 use crate::control::ControlConfig;
 use crate::protocol::ProtocolConfig;
@@ -109,12 +109,12 @@ impl Written {
 }
 
 impl Experiment {
-    /// Reads and checks an experiment file.
+    /// Reads and checks an experiment file. It may say `extends: FILE`, and then only what differs from that one.
     ///
     /// # Errors
     /// [`ConfigError`] with file, key path, accepted values.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        Self::check(path, reader::read_yaml(path)?)
+        Self::parse(path, &reader::read_text(path)?)
     }
 
     /// Parses and checks the text of an experiment file; `path` names it in errors, and its folder
@@ -123,7 +123,7 @@ impl Experiment {
     /// # Errors
     /// [`ConfigError`] with file, key path, accepted values.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        Self::check(path, reader::parse(path, text)?)
+        Self::check(path, extends::parse(path, text)?)
     }
 
     fn check(path: &Path, written: Written) -> Result<Self, ConfigError> {

@@ -1,0 +1,140 @@
+//! `extends: FILE`: an experiment that says only what differs from another file.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_yaml::{Mapping, Value};
+
+use super::{ConfigError, reader};
+
+/// The key.
+const EXTENDS: &str = "extends";
+/// Files that may follow each other: more is a circle.
+const MAX_FILES: usize = 8;
+
+/// Reads the text of a YAML file, which may say `extends: FILE`.
+///
+/// `FILE` lies relative to the file that names it. Its values stand where the extending file has none of its own:
+/// mappings are put together key by key, anything else is replaced as a whole, and so is a mapping of another `kind`;
+/// `KEY: null` takes a key away. All other relative paths start at the folder of the file that was read first.
+///
+/// # Errors
+/// [`ConfigError::Read`], [`ConfigError::TooLarge`], [`ConfigError::Syntax`], each with the file that is wrong.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    let Some(own) = mapping_that_extends(text) else { return reader::parse(path, text) };
+    let mut files = vec![path.to_owned()];
+    let mut values = own;
+    while let Some(base) = values.remove(EXTENDS) {
+        let last = files.last().map_or(path, PathBuf::as_path);
+        let next = next_file(last, &base)?;
+        if files.len() == MAX_FILES {
+            let message = format!("more than {MAX_FILES} files extend each other: is it a circle?");
+            return Err(ConfigError::Syntax { path: path.to_owned(), message });
+        }
+        let mut below: Mapping = reader::parse(&next, &reader::read_text(&next)?)?;
+        merge(&mut below, values);
+        values = below;
+        files.push(next);
+    }
+    serde_yaml::from_value(Value::Mapping(values)).map_err(|error| {
+        let names: Vec<String> = files[1..].iter().map(|file| file.display().to_string()).collect();
+        let message = format!("{error} (with what it takes from {})", names.join(" and "));
+        ConfigError::Syntax { path: path.to_owned(), message }
+    })
+}
+
+/// The keys of a document that has the key; `None` for every other one, whose errors keep their lines.
+fn mapping_that_extends(text: &str) -> Option<Mapping> {
+    let values: Mapping = serde_yaml::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()?;
+    values.contains_key(EXTENDS).then_some(values)
+}
+
+fn next_file(from: &Path, named: &Value) -> Result<PathBuf, ConfigError> {
+    let folder = from.parent().unwrap_or(Path::new(""));
+    named.as_str().map(|name| folder.join(name)).ok_or_else(|| ConfigError::Syntax {
+        path: from.to_owned(),
+        message: "extends: expected the path of one file, relative to this one".to_owned(),
+    })
+}
+
+/// Puts `over` on top of `below`.
+fn merge(below: &mut Mapping, over: Mapping) {
+    for (key, value) in over {
+        match (below.get_mut(&key), value) {
+            (_, Value::Null) => {
+                below.remove(&key);
+            }
+            (Some(Value::Mapping(old)), Value::Mapping(new)) if same_kind(old, &new) => {
+                merge(old, new);
+            }
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Whether the second mapping speaks of the thing that the first one describes.
+fn same_kind(old: &Mapping, new: &Mapping) -> bool {
+    new.get("kind").is_none_or(|kind| old.get("kind") == Some(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    type Any = BTreeMap<String, serde_json::Value>;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            crate::store::publish(&folder.path().join(name), text.as_bytes()).unwrap();
+        }
+        folder
+    }
+
+    fn read(folder: &tempfile::TempDir, text: &str) -> Result<Any, ConfigError> {
+        parse(&folder.path().join("top.yaml"), text)
+    }
+
+    #[test]
+    fn own_values_stand_over_those_of_the_base() {
+        let base = "a: 1\nlist: [1, 2]\nmap: {x: 1, y: {z: 2, w: 3}}\nsampler: {kind: ddim, eta: 0.5}\ngone: 1\n";
+        let folder = folder(&[("base.yaml", base)]);
+        let top = "extends: base.yaml\nlist: [3]\nmap: {y: {z: 5}}\nsampler: {kind: other, n: 2}\ngone: null\n";
+        let expected = "{a: 1, list: [3], map: {x: 1, y: {z: 5, w: 3}}, sampler: {kind: other, n: 2}}";
+        assert_eq!(read(&folder, top).unwrap(), serde_yaml::from_str::<Any>(expected).unwrap());
+        let same = read(&folder, "extends: base.yaml\nsampler: {eta: 0.0}\n").unwrap();
+        assert_eq!(same["sampler"], serde_json::json!({"kind": "ddim", "eta": 0.0}));
+    }
+
+    #[test]
+    fn a_chain_is_followed_and_a_circle_is_refused() {
+        let files = [("a.yaml", "extends: b.yaml\nx: 1\n"), ("b.yaml", "x: 2\ny: 3\n")];
+        let chain = folder(&files);
+        let values = read(&chain, "extends: a.yaml\n").unwrap();
+        assert_eq!((&values["x"], &values["y"]), (&1.into(), &3.into()));
+        let circle = folder(&[("a.yaml", "extends: a.yaml\n")]);
+        let error = read(&circle, "extends: a.yaml\n").unwrap_err().to_string();
+        assert!(error.contains("top.yaml: more than 8 files extend each other"), "{error}");
+    }
+
+    #[test]
+    fn the_file_that_is_wrong_is_named() {
+        let folder = folder(&[("bad.yaml", "a: [1\n"), ("good.yaml", "a: 1\n")]);
+        let error = read(&folder, "extends: bad.yaml\n").unwrap_err().to_string();
+        assert!(error.contains("bad.yaml: ") && error.contains("line"), "{error}");
+        let error = read(&folder, "extends: none.yaml\n").unwrap_err().to_string();
+        assert!(error.contains("none.yaml: cannot be read"), "{error}");
+        let error = read(&folder, "extends: [good.yaml]\n").unwrap_err().to_string();
+        assert!(error.contains("top.yaml: extends: expected the path of one file"), "{error}");
+        let typed = parse::<BTreeMap<String, String>>(
+            &folder.path().join("top.yaml"),
+            "extends: good.yaml\nb: [1]\n",
+        );
+        let error = typed.unwrap_err().to_string();
+        assert!(error.contains("top.yaml: ") && error.contains("good.yaml)"), "{error}");
+    }
+}
