@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Check(CheckOptions),
     /// Two results side by side
     Compare(CompareOptions),
+    /// Numbers of many results in one table
+    Collect(CollectOptions),
     /// Graphs made from graphs: gradients, dropout masks, features, last-layer variance
     #[command(subcommand, after_help = GRAPH_HELP)]
     Graph(GraphCommand),
@@ -157,6 +159,21 @@ pub(crate) struct CompareOptions {
     pub(crate) a: PathBuf,
     /// Second results folder
     pub(crate) b: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CollectOptions {
+    /// Folders that are searched for `metrics.parquet`
+    #[arg(default_value = "results")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Rows whose COLUMN is TEXT, or empty without TEXT (`--where metric=fid --where side=lowest`); all must hold
+    #[arg(long = "where", value_name = "COLUMN=TEXT", value_parser = condition)]
+    pub(crate) conditions: Vec<(String, String)>,
+}
+
+fn condition(text: &str) -> Result<(String, String), String> {
+    let (column, value) = text.split_once('=').ok_or("expected COLUMN=TEXT, as metric=fid")?;
+    Ok((column.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Subcommand)]

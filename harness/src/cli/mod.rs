@@ -3,6 +3,7 @@
 mod answer;
 mod arguments;
 mod check;
+mod collect;
 mod doctor;
 mod error;
 mod extractor;
@@ -57,6 +58,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Status(options) => stages::status(options, context),
         Command::Verify(options) => stages::verify(options, context),
         Command::Gc(options) => gc::gc(options, context),
+        Command::Collect(options) => collect::collect(options, context),
         Command::Submit(options) => submit::submit(options, context),
         Command::Metric(command) => metric::run(command, context),
         Command::Stats(options) => stats::run(options, context),

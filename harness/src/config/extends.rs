@@ -45,7 +45,8 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
 
 /// The keys of a document that has the key; `None` for every other one, whose errors keep their lines.
 fn mapping_that_extends(text: &str) -> Option<Mapping> {
-    let values: Mapping = serde_yaml::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()?;
+    let values: Mapping =
+        serde_yaml::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()?;
     values.contains_key(EXTENDS).then_some(values)
 }
 
@@ -104,7 +105,8 @@ mod tests {
         let base = "a: 1\nlist: [1, 2]\nmap: {x: 1, y: {z: 2, w: 3}}\nsampler: {kind: ddim, eta: 0.5}\ngone: 1\n";
         let folder = folder(&[("base.yaml", base)]);
         let top = "extends: base.yaml\nlist: [3]\nmap: {y: {z: 5}}\nsampler: {kind: other, n: 2}\ngone: null\n";
-        let expected = "{a: 1, list: [3], map: {x: 1, y: {z: 5, w: 3}}, sampler: {kind: other, n: 2}}";
+        let expected =
+            "{a: 1, list: [3], map: {x: 1, y: {z: 5, w: 3}}, sampler: {kind: other, n: 2}}";
         assert_eq!(read(&folder, top).unwrap(), serde_yaml::from_str::<Any>(expected).unwrap());
         let same = read(&folder, "extends: base.yaml\nsampler: {eta: 0.0}\n").unwrap();
         assert_eq!(same["sampler"], serde_json::json!({"kind": "ddim", "eta": 0.0}));

@@ -1,4 +1,5 @@
 use crate::exit::{Exit, Exits};
+use crate::store::StoreError;
 
 /// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +14,8 @@ pub enum ReportError {
     },
     /// Two rows claim the same cell.
     #[error(
-        "two rows for {key}, with values {first} and {second}: a result holds one row a cell, \
-         remove the stale file"
+        "two rows for {key}, with values {first} and {second}: a result holds one row a cell; \
+         run `dubench evaluate` again"
     )]
     Duplicate {
         /// Key of the cell.
@@ -36,6 +37,15 @@ pub enum ReportError {
         /// What to do.
         remedy: String,
     },
+    /// A file of numbers cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The table library failed.
+    #[error("query over metrics: {cause}: this is a bug of dubench, please report it")]
+    Query {
+        /// Message of the library.
+        cause: String,
+    },
     /// The drawing library failed.
     #[error("plot {name}: {cause}: this is a bug of dubench, please report it")]
     Plot {
@@ -52,7 +62,8 @@ impl Exits for ReportError {
             Self::Empty { .. } => Exit::Incomplete,
             Self::Duplicate { .. } => Exit::Integrity,
             Self::Value { .. } => Exit::Input,
-            Self::Plot { .. } => Exit::Bug,
+            Self::Store(error) => error.exit(),
+            Self::Query { .. } | Self::Plot { .. } => Exit::Bug,
         }
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod cells;
 pub mod check;
+#[cfg(not(fuzzing))]
+pub mod collect;
 pub mod compare;
 pub mod document;
 mod error;
