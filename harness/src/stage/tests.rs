@@ -4,5 +4,6 @@ mod bench;
 mod digits;
 mod integrity;
 mod outcome;
+mod pinned;
 
 pub(super) use bench::{Bench, one_network};
