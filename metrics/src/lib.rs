@@ -34,7 +34,7 @@
 //! Equal means tested: golden values in `tests/data` were written by the tools (`scripts/golden/metrics_golden.py`).
 //!
 //! # Memory
-//! Beside the rows themselves: moments and Fréchet distances a few `d x d` matrices; KID two subsets; precision and
+//! Beside the rows themselves: moments and Fréchet distances a few `d x d` matrices; KID two subsets a thread, or both sets where that is faster; precision and
 //! recall some tens of megabytes a thread, whatever the number of rows; AUSE a few numbers a pixel.
 
 #![expect(

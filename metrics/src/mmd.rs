@@ -6,6 +6,7 @@ use crate::linalg::row_major;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Rows of one block of a kernel matrix.
 const BLOCK: usize = 512;
@@ -119,8 +120,48 @@ impl Sample {
         Ok(Self { rows, norms, dim })
     }
 
-    fn n(&self) -> usize {
+    pub(crate) fn n(&self) -> usize {
         self.norms.len()
+    }
+
+    /// `k(x_i, x_i)` of each row.
+    pub(crate) fn diagonal(&self, kernel: Kernel) -> Vec<f64> {
+        self.norms.iter().map(|&norm| kernel.value(norm, 2.0 * norm, self.dim)).collect()
+    }
+
+    /// The rows of block `index` of [`BLOCK`].
+    pub(crate) fn block(&self, index: usize) -> Range<usize> {
+        index * BLOCK..self.n().min((index + 1) * BLOCK)
+    }
+
+    pub(crate) fn n_blocks(&self) -> usize {
+        self.n().div_ceil(BLOCK)
+    }
+
+    /// `k(x_i, y_j)` for the rows of two blocks.
+    pub(crate) fn kernel_block(
+        &self,
+        rows: Range<usize>,
+        other: (&Self, Range<usize>),
+        kernel: Kernel,
+    ) -> Mat<f64> {
+        let (other, columns) = other;
+        let mut values = Mat::<f64>::zeros(rows.len(), columns.len());
+        let values_of = |rows: &Range<usize>| rows.start * self.dim..rows.end * self.dim;
+        matmul(
+            values.as_mut(),
+            Accum::Replace,
+            row_major(&self.rows[values_of(&rows)], rows.len(), self.dim),
+            row_major(&other.rows[values_of(&columns)], columns.len(), self.dim).transpose(),
+            1.0,
+            Par::Seq,
+        );
+        for (column, &norm) in values.col_iter_mut().zip(&other.norms[columns]) {
+            for (value, own) in column.iter_mut().zip(&self.norms[rows.clone()]) {
+                *value = kernel.value(*value, norm + own, self.dim);
+            }
+        }
+        values
     }
 
     pub(crate) fn compare(
@@ -136,13 +177,11 @@ impl Sample {
             return Err(MetricError::out_of_range("sigma of the kernel", sigma, "above 0"));
         }
         let (n, m) = (self.n() as f64, other.n() as f64);
-        let (own_x, own_y) = (self.row_sums(self, kernel), other.row_sums(other, kernel));
-        let (cross_x, cross_y) = (self.row_sums(other, kernel), other.row_sums(self, kernel));
+        let (own_x, own_y) = (self.own_sums(kernel), other.own_sums(kernel));
+        let (cross_x, cross_y) = self.cross_sums(other, kernel);
         let diagonal = |sample: &Self| match estimator {
             MmdEstimator::Biased => vec![0.0; sample.n()],
-            MmdEstimator::Unbiased => {
-                sample.norms.iter().map(|&norm| kernel.value(norm, 2.0 * norm, self.dim)).collect()
-            }
+            MmdEstimator::Unbiased => sample.diagonal(kernel),
         };
         let pairs = |count: f64| match estimator {
             MmdEstimator::Biased => count,
@@ -161,47 +200,60 @@ impl Sample {
         })
     }
 
-    /// `sum_j k(x_i, y_j)` for each i.
-    fn row_sums(&self, other: &Self, kernel: Kernel) -> Vec<f64> {
-        let starts: Vec<usize> = (0..self.n()).step_by(BLOCK).collect();
-        let blocks: Vec<Vec<f64>> = starts
-            .par_iter()
-            .map(|&start| {
-                let height = BLOCK.min(self.n() - start);
-                let mut sums = vec![0.0; height];
-                for other_start in (0..other.n()).step_by(BLOCK) {
-                    self.add_block(other, kernel, (start, other_start), &mut sums);
-                }
-                sums
-            })
-            .collect();
-        blocks.concat()
-    }
-
-    fn add_block(
-        &self,
-        other: &Self,
-        kernel: Kernel,
-        (start, other_start): (usize, usize),
-        sums: &mut [f64],
-    ) {
-        let width = BLOCK.min(other.n() - other_start);
-        let mut products = Mat::<f64>::zeros(sums.len(), width);
-        matmul(
-            products.as_mut(),
-            Accum::Replace,
-            row_major(&self.rows[start * self.dim..], sums.len(), self.dim),
-            row_major(&other.rows[other_start * self.dim..], width, self.dim).transpose(),
-            1.0,
-            Par::Seq,
-        );
-        for (j, column) in products.col_iter().enumerate() {
-            let norm = other.norms[other_start + j];
-            for (i, (sum, &product)) in sums.iter_mut().zip(column.iter()).enumerate() {
-                *sum += kernel.value(product, norm + self.norms[start + i], self.dim);
+    /// `sum_j k(x_i, x_j)` for each i; half of the blocks are mirrors of the other half.
+    fn own_sums(&self, kernel: Kernel) -> Vec<f64> {
+        let pairs: Vec<_> =
+            (0..self.n_blocks()).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
+        let sums = self.sums_of_blocks(self, &pairs, kernel);
+        let mut totals = vec![0.0; self.n()];
+        for (&(i, j), (rows, columns)) in pairs.iter().zip(sums) {
+            add(&mut totals[self.block(i)], &rows);
+            if i != j {
+                add(&mut totals[self.block(j)], &columns);
             }
         }
+        totals
     }
+
+    /// `sum_j k(x_i, y_j)` for each i, and `sum_i k(x_i, y_j)` for each j.
+    fn cross_sums(&self, other: &Self, kernel: Kernel) -> (Vec<f64>, Vec<f64>) {
+        let pairs: Vec<_> =
+            (0..self.n_blocks()).flat_map(|i| (0..other.n_blocks()).map(move |j| (i, j))).collect();
+        let sums = self.sums_of_blocks(other, &pairs, kernel);
+        let (mut of_rows, mut of_columns) = (vec![0.0; self.n()], vec![0.0; other.n()]);
+        for (&(i, j), (rows, columns)) in pairs.iter().zip(sums) {
+            add(&mut of_rows[self.block(i)], &rows);
+            add(&mut of_columns[other.block(j)], &columns);
+        }
+        (of_rows, of_columns)
+    }
+
+    /// Sums over the columns and over the rows of each pair of blocks.
+    fn sums_of_blocks(
+        &self,
+        other: &Self,
+        pairs: &[(usize, usize)],
+        kernel: Kernel,
+    ) -> Vec<(Vec<f64>, Vec<f64>)> {
+        pairs
+            .par_iter()
+            .with_max_len(1)
+            .map(|&(i, j)| {
+                let values = self.kernel_block(self.block(i), (other, other.block(j)), kernel);
+                let mut rows = vec![0.0; values.nrows()];
+                let mut columns = Vec::with_capacity(values.ncols());
+                for column in values.col_iter() {
+                    rows.iter_mut().zip(column.iter()).for_each(|(sum, v)| *sum += v);
+                    columns.push(column.iter().sum());
+                }
+                (rows, columns)
+            })
+            .collect()
+    }
+}
+
+fn add(totals: &mut [f64], terms: &[f64]) {
+    totals.iter_mut().zip(terms).for_each(|(total, term)| *total += term);
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -211,4 +263,39 @@ fn mean(values: &[f64]) -> f64 {
 fn variance(values: &[f64]) -> f64 {
     let centre = mean(values);
     values.iter().map(|v| (v - centre) * (v - centre)).sum::<f64>() / (values.len() - 1) as f64
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    fn weyl(n: usize, shift: f64) -> Array2<f64> {
+        Array2::from_shape_fn((n, 3), |(i, j)| {
+            ((i + 1) as f64 * ((j + 2) as f64).sqrt()).fract() + shift
+        })
+    }
+
+    /// The definition, pair by pair.
+    fn plain(x: &Array2<f64>, y: &Array2<f64>, sigma: f64) -> f64 {
+        let mean = |a: &Array2<f64>, b: &Array2<f64>| {
+            let kernel = |(u, v): (ndarray::ArrayView1<f64>, ndarray::ArrayView1<f64>)| {
+                let squared: f64 = u.iter().zip(&v).map(|(u, v)| (u - v) * (u - v)).sum();
+                (-squared / (2.0 * sigma * sigma)).exp()
+            };
+            let pairs = a.outer_iter().flat_map(|u| b.outer_iter().map(move |v| (u, v)));
+            pairs.map(kernel).sum::<f64>() / (a.nrows() * b.nrows()) as f64
+        };
+        mean(x, x) + mean(y, y) - 2.0 * mean(x, y)
+    }
+
+    #[test]
+    fn sets_of_more_rows_than_a_block_follow_the_definition() {
+        for (n, m) in [(513, 700), (1100, 512), (3, 1025)] {
+            let (x, y) = (weyl(n, 0.2), weyl(m, 0.0));
+            let ours = mmd(&x, &y, Kernel::Rbf { sigma: 0.7 }, MmdEstimator::Biased).unwrap();
+            assert!((ours.value - plain(&x, &y, 0.7)).abs() < 1e-12, "{n} {m}");
+        }
+    }
 }

@@ -82,6 +82,26 @@ fn kid_and_its_streams_are_those_of_torch_fidelity() {
     assert_eq!(integers(state.choice(1500, 7)), numbers(&file["choice_1500_7"]));
 }
 
+/// Rows that the golden script makes by the same formula.
+fn weyl(n: usize, d: usize, shift: f64) -> Array2<f64> {
+    Array2::from_shape_fn((n, d), |(i, j)| {
+        ((i + 1) as f64 * ((j + 2) as f64).sqrt()).fract() + shift
+    })
+}
+
+#[test]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes")]
+fn kid_at_its_defaults_is_that_of_torch_fidelity_on_thousands_of_rows() {
+    for case in golden("kid_defaults")["cases"].as_array().unwrap() {
+        let size = |key: &str| float(&case[key]) as usize;
+        let fake = weyl(size("n_fake"), size("d"), float(&case["shift"]));
+        let real = weyl(size("n_real"), size("d"), 0.0);
+        let ours = kid(&fake, &real, &KidOptions::default()).unwrap();
+        assert_near(ours.kid, float(&case["kid"]), CLOSE);
+        assert_near(ours.sd, float(&case["sd"]), CLOSE);
+    }
+}
+
 #[test]
 fn inception_score_is_that_of_torch_fidelity() {
     let file = golden("inception_score");
