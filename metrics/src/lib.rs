@@ -44,6 +44,7 @@
 #![expect(clippy::needless_for_each, reason = "one operation on a whole slice reads as one line")]
 
 mod compensated;
+mod equal_rows;
 mod error;
 mod features;
 mod filter;
@@ -64,6 +65,7 @@ mod rng;
 mod simd;
 pub mod sparsification;
 
+pub use equal_rows::equal_rows;
 pub use error::{MetricError, Result};
 pub use features::Features;
 pub use filter::{CurvePoint, FilterOutcome, FilterStudy, RandomNull};

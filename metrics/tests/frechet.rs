@@ -7,7 +7,7 @@
 
 use dubench_metrics::{
     Basis, EstimateOptions, FilterStudy, FrechetEstimate, Gaussian, MetricError, Moments, Pairing,
-    Reference, SampleRegime, compare_overlapping, compare_paired, compare_unpaired,
+    Reference, SampleRegime, compare_overlapping, compare_paired, compare_unpaired, equal_rows,
     frechet_distance,
 };
 use ndarray::{Array1, Array2, Axis, array, s};
@@ -393,4 +393,50 @@ fn comparisons_by_hand() {
     assert!(matches!(compare_paired(&a, &from_statistics), Err(MetricError::OutOfRange { .. })));
     let same = compare_paired(&a, &a).unwrap();
     assert_eq!((same.z, same.p), (0.0, 1.0));
+}
+
+/// `|mu_r - x|^2 + tr S_r`, all that is left of the distance where every image is `x`.
+fn distance_to_point(real: &Array2<f64>, point: &[f64]) -> f64 {
+    let mean = real.mean_axis(Axis(0)).unwrap();
+    let variance = real.var_axis(Axis(0), 1.0).sum();
+    mean.iter().zip(point).map(|(m, x)| (m - x) * (m - x)).sum::<f64>() + variance
+}
+
+#[test]
+fn copies_of_one_image_are_as_far_as_that_image() {
+    let weyl = |n: usize, d: usize| {
+        Array2::from_shape_fn((n, d), |(i, j)| ((i + 1) as f64 * ((j + 2) as f64).sqrt()).fract())
+    };
+    // More and fewer rows than features, on both sides; one block and several.
+    for (n_real, n_fake, d) in
+        [(500, 60, 16), (40, 60, 100), (500, 3000, 16), (300, 200, 100), (600, 700, 250)]
+    {
+        let real = weyl(n_real, d);
+        let point: Vec<f64> = (0..d).map(|j| 1.3 + 0.1 * j as f64).collect();
+        let copies = Array2::from_shape_fn((n_fake, d), |(_, j)| point[j]);
+        let expected = distance_to_point(&real, &point);
+        let near = |found: f64| (found / expected - 1.0).abs() < 1e-9;
+        let reference = Reference::from_features(&real).unwrap();
+        let found = reference.estimate(&copies, &EstimateOptions::default()).unwrap();
+        assert!(near(found.fid), "{} is not {expected}", found.fid);
+        assert!(near(reference.distance_to_features(&copies).unwrap()));
+        // All images move the distance alike, and one image says nothing of others.
+        let groups = equal_rows(&[(&copies).into()]).remove(0);
+        assert_eq!(found.se_by_group(&groups).unwrap(), None);
+        // A collapsed reference, and two of them.
+        let collapsed = Reference::from_features(&copies).unwrap();
+        assert!(near(collapsed.estimate(&real, &EstimateOptions::default()).unwrap().fid));
+        assert!(collapsed.distance_to_features(&copies).unwrap() < 1e-9);
+    }
+}
+
+#[test]
+fn without_copies_the_grouped_standard_error_is_the_plain_one() {
+    let rows = Array2::from_shape_fn((50, 2), |(i, j)| ((i * (j + 3) * 7) % 53) as f64);
+    let reference = Reference::from_features(&(&rows + 1.0)).unwrap();
+    let found = reference.estimate(&rows, &EstimateOptions::default()).unwrap();
+    let alone: Vec<usize> = (0..50).collect();
+    let grouped = found.se_by_group(&alone).unwrap().unwrap();
+    assert!((grouped / found.se - 1.0).abs() < 1e-12);
+    assert!(found.se_by_group(&alone[1..]).is_err());
 }

@@ -4,6 +4,7 @@
 
 use dubench_metrics::sparsification::{
     Pool, Preset, Sparsification, SparsificationOptions, sparsification,
+    sparsification_ignoring_nan,
 };
 use ndarray::{Array2, Axis, array, s};
 
@@ -121,4 +122,71 @@ fn the_error_of_a_pooled_area_is_that_of_the_jackknife() {
         let ratio = se.unwrap() / jackknife;
         assert!((0.95..1.05).contains(&ratio), "{ratio}");
     }
+}
+
+#[test]
+fn pixels_that_are_nan_might_as_well_not_be_there() {
+    let hole = |i: usize, j: usize| j % 3 == i % 2;
+    let value = |i: usize, j: usize, k: usize| ((i * 31 + j * 17 + k) % 23) as f64 - 9.0;
+    let options = |pool, preset| SparsificationOptions { pool, preset, intervals: 10 };
+    let with = |seed, every: bool| {
+        Array2::from_shape_fn((4, 30), |(i, j)| match hole(i, j) && (every || seed == 0) {
+            true => f64::NAN,
+            false => value(i, j, seed),
+        })
+    };
+    for preset in [Preset::Exact, Preset::MonoUncertainty, Preset::TorchUncertainty] {
+        // The holes of the error alone, and of both.
+        for every in [false, true] {
+            let (error, map) = (with(0, every), with(5, every));
+            for i in 0..4 {
+                let valid: Vec<usize> = (0..30).filter(|&j| !hole(i, j)).collect();
+                let one =
+                    |k| Array2::from_shape_fn((1, valid.len()), |(_, j)| value(i, valid[j], k));
+                let expected =
+                    sparsification(&one(0), &one(5), &options(Pool::Image, preset)).unwrap();
+                let row = |a: &Array2<f64>| a.slice(s![i..=i, ..]).to_owned();
+                let found = sparsification_ignoring_nan(
+                    &row(&error),
+                    &row(&map),
+                    &options(Pool::Image, preset),
+                )
+                .unwrap();
+                assert_eq!((found.found, found.n_ignored), (expected, 30 - valid.len()));
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "whole numbers")]
+            let single = |a: &Array2<f64>| a.mapv(|v| v as f32);
+            let pooled = options(Pool::All, preset);
+            let double = sparsification_ignoring_nan(&error, &map, &pooled).unwrap();
+            let single =
+                sparsification_ignoring_nan(&single(&error), &single(&map), &pooled).unwrap();
+            assert!((double.found.ause - single.found.ause).abs() < 1e-12);
+            let flat = |k| {
+                let valid = (0..120).filter(|p| !hole(p / 30, p % 30));
+                let values: Vec<f64> = valid.map(|p| value(p / 30, p % 30, k)).collect();
+                Array2::from_shape_vec((1, values.len()), values).unwrap()
+            };
+            let expected = sparsification(&flat(0), &flat(5), &pooled).unwrap();
+            assert!((double.found.ause - expected.ause).abs() < 1e-12);
+            assert!((double.found.aurg - expected.aurg).abs() < 1e-12);
+            assert!(double.found.ause_se.unwrap() > 0.0);
+        }
+    }
+}
+
+#[test]
+fn an_image_of_holes_is_left_out_and_a_set_of_them_refused() {
+    let nan = f64::NAN;
+    let (error, map) =
+        (array![[1.0, 2.0], [nan, 3.0], [nan, nan]], array![[2.0, 1.0], [1.0, 1.0], [1.0, 1.0]]);
+    let options = SparsificationOptions::default();
+    let found = sparsification_ignoring_nan(&error, &map, &options).unwrap();
+    assert_eq!((found.n_ignored, found.n_empty, found.found.n_images), (1, 1, 2));
+    assert!(
+        sparsification_ignoring_nan(error.slice(s![2.., ..]), map.slice(s![2.., ..]), &options)
+            .is_err()
+    );
+    let infinite = map.mapv(|v| v * f64::INFINITY);
+    assert!(sparsification_ignoring_nan(&error, &infinite, &options).is_err());
+    assert!(sparsification(&error, &map, &options).is_err());
 }

@@ -10,6 +10,7 @@
 mod centred_rows;
 mod compare;
 mod estimate;
+mod groups;
 mod influence;
 mod reference;
 

@@ -17,6 +17,9 @@ const WIDTH: usize = 32;
 
 /// Eigenvalues of a symmetric matrix, ascending. Only the lower triangle is read.
 pub(crate) fn eigenvalues(a: MatRef<'_, f64>, what: &'static str) -> Result<Vec<f64>> {
+    if a.nrows() == 0 {
+        return Ok(Vec::new());
+    }
     if a.nrows() <= SMALL { direct(a, what) } else { by_band(a, WIDTH, what) }
 }
 

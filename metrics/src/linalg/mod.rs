@@ -26,6 +26,9 @@ pub(crate) fn eigen(a: MatRef<'_, f64>, what: &'static str) -> Result<(Vec<f64>,
     let n = a.nrows();
     let mut values = Diag::<f64>::zeros(n);
     let mut vectors = Mat::<f64>::zeros(n, n);
+    if n == 0 {
+        return Ok((Vec::new(), vectors));
+    }
     let scratch =
         self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Spec::default());
     let mut memory = MemBuffer::new(scratch);

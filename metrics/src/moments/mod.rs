@@ -14,6 +14,9 @@ use outer::OuterProducts;
 /// Rows of one block. The sums of a block are rounded once, whatever is done with the blocks afterwards.
 pub const BLOCK_ROWS: usize = 1024;
 
+/// Variance over mean square below which a feature is constant: a block of equal squares is summed to about this.
+const CONSTANT: f64 = 1e-13;
+
 /// The number of samples, their sum and the sum of their outer products.
 ///
 /// `n`, `S_1 = sum_i x_i` and `S_2 = sum_i x_i x_i^T`, from which the mean is `S_1 / n` and the covariance
@@ -145,6 +148,9 @@ impl Moments {
 
     /// The mean and the covariance with divisor n - 1.
     ///
+    /// A feature whose variance is below the rounding of its own square, as in n copies of one image, has none: it
+    /// would be noise of either sign.
+    ///
     /// # Errors
     /// [`MetricError::TooFewSamples`](crate::MetricError::TooFewSamples) below two samples.
     pub fn gaussian(&self) -> Result<Gaussian> {
@@ -152,8 +158,14 @@ impl Moments {
         let n = self.n as f64;
         let mean = Array1::from_shape_fn(self.dim, |i| self.sum.value(i) / n);
         let mut covariance = Array2::zeros((self.dim, self.dim));
-        for i in 0..self.dim {
-            for j in 0..=i {
+        let varies: Vec<bool> = (0..self.dim)
+            .map(|i| {
+                let square = self.outer.value(i, i);
+                square - n * mean[i] * mean[i] > CONSTANT * square
+            })
+            .collect();
+        for i in (0..self.dim).filter(|&i| varies[i]) {
+            for j in (0..=i).filter(|&j| varies[j]) {
                 let centred = self.outer.value(i, j) - n * mean[i] * mean[j];
                 let value = centred / (n - 1.0);
                 covariance[[i, j]] = value;

@@ -40,15 +40,34 @@ pub fn sparsification<'a, 'b>(
     options: &SparsificationOptions,
 ) -> Result<Sparsification> {
     let (error, uncertainty) = (error.into(), uncertainty.into());
+    check_shapes(error, uncertainty, options)?;
+    error.check_finite("the error")?;
+    uncertainty.check_finite("the uncertainty")?;
+    measured(error, uncertainty, options)
+}
+
+/// Refuses arrays of different sizes, empty ones, and a curve without points.
+pub(super) fn check_shapes(
+    error: Features<'_>,
+    uncertainty: Features<'_>,
+    options: &SparsificationOptions,
+) -> Result<()> {
     same_length("the images of the uncertainty", uncertainty.n(), error.n())?;
     same_length("the pixels of the uncertainty", uncertainty.dim(), error.dim())?;
     at_least("the error (its images)", error.n(), 1)?;
     at_least("the error (its pixels)", error.dim(), 1)?;
-    error.check_finite("the error")?;
-    uncertainty.check_finite("the uncertainty")?;
     if options.intervals == 0 {
         return Err(MetricError::out_of_range("the number of intervals", 0, "at least 1"));
     }
+    Ok(())
+}
+
+/// The areas of arrays that were checked: finite, or NaN in both, with a number in each image.
+pub(super) fn measured(
+    error: Features<'_>,
+    uncertainty: Features<'_>,
+    options: &SparsificationOptions,
+) -> Result<Sparsification> {
     match (options.preset, options.pool) {
         (Preset::AuthorsCode { n_rows }, _) => {
             let (error, uncertainty) = as_released(error, uncertainty, n_rows)?;

@@ -15,10 +15,12 @@ mod authors;
 mod curve;
 mod exact;
 mod interval;
+mod masked;
 mod options;
 mod order;
 mod ranking;
 
 pub use authors::authors_code_error;
 pub use curve::sparsification;
+pub use masked::{MaskedSparsification, sparsification_ignoring_nan};
 pub use options::{Pool, Preset, Sparsification, SparsificationCurve, SparsificationOptions};

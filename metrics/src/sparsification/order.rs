@@ -60,12 +60,12 @@ impl Packed for u128 {
     }
 }
 
-/// `values` from the smallest to the largest, equal ones by index.
+/// `values` from the smallest to the largest, equal ones by index. NaN is no value: it is left out.
 pub(super) fn ascending_f32(values: impl Iterator<Item = f32>) -> Result<Vec<u64>> {
     // Adding zero makes -0 equal to 0.
-    let packed = values.zip(0_u64..).map(|(v, i)| u64::from(ordered_f32(v + 0.0)) << 32 | i);
+    let packed = values.zip(0_u64..).filter(|(v, _)| !v.is_nan());
+    let packed = packed.map(|(v, i)| u64::from(ordered_f32(v + 0.0)) << 32 | i);
     let mut packed: Vec<u64> = packed.collect();
-    check_count(packed.len())?;
     if packed.len() < BY_DIGITS {
         packed.sort_unstable();
         return Ok(packed);
@@ -75,9 +75,9 @@ pub(super) fn ascending_f32(values: impl Iterator<Item = f32>) -> Result<Vec<u64
 
 /// As [`ascending_f32`], with twice the digits: by comparison, in parallel.
 pub(super) fn ascending_f64(values: impl Iterator<Item = f64>) -> Result<Vec<u128>> {
-    let packed = values.zip(0_u128..).map(|(v, i)| u128::from(ordered_f64(v + 0.0)) << 32 | i);
+    let packed = values.zip(0_u128..).filter(|(v, _)| !v.is_nan());
+    let packed = packed.map(|(v, i)| u128::from(ordered_f64(v + 0.0)) << 32 | i);
     let mut packed: Vec<u128> = packed.collect();
-    check_count(packed.len())?;
     if packed.len() < BY_DIGITS {
         packed.sort_unstable();
     } else {
@@ -86,7 +86,8 @@ pub(super) fn ascending_f64(values: impl Iterator<Item = f64>) -> Result<Vec<u12
     Ok(packed)
 }
 
-fn check_count(n: usize) -> Result<()> {
+/// Refuses more pixels than an index can tell apart.
+pub(super) fn check_count(n: usize) -> Result<()> {
     if u32::try_from(n).is_ok() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use super::exact::{ExactCurve, Ranked};
 use super::interval::{GridCurve, at_grid, normalised_curve, percentile_curve, resampled};
 use super::options::Preset;
-use super::order::{Packed, ascending_f32, ascending_f64};
+use super::order::{Packed, ascending_f32, ascending_f64, check_count};
 use crate::error::Result;
 use crate::features::Features;
 use ndarray::ArrayView2;
@@ -26,13 +26,15 @@ pub(super) struct Measured {
     pub(super) aurg_se: Option<f64>,
 }
 
-/// Ranks all pixels of `error` and `uncertainty`, both `[images, pixels]` and finite, together.
+/// Ranks all pixels of `error` and `uncertainty`, both `[images, pixels]`, together. Pixels are finite or NaN in both, and
+/// those that are NaN take no part.
 pub(super) fn measure(
     error: Features<'_>,
     uncertainty: Features<'_>,
     preset: Preset,
     intervals: usize,
 ) -> Result<Measured> {
+    check_count(error.n() * error.dim())?;
     if let (Features::F32(error), Features::F32(uncertainty)) = (error, uncertainty) {
         let flat = row_major(&error);
         let (oracle, method) = rayon::join(
