@@ -35,6 +35,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
 
 /// Parses one YAML document; `path` only names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    // Editors of some systems begin a file with a byte order mark, which is no part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_yaml::from_str(text)
         .map_err(|error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string() })
 }
@@ -56,6 +58,16 @@ mod tests {
         assert!(error.starts_with("q.yaml: "), "{error}");
         assert!(error.contains("beta") && error.contains("expected `a`"), "{error}");
         assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        crate::store::publish(file.path(), b"\xef\xbb\xbfa: 1\n").unwrap();
+        read_yaml::<Small>(file.path()).unwrap();
+        // Only at the start.
+        let error = parse::<Small>(Path::new("q.yaml"), "a: 1\n\u{feff}b: 2\n").unwrap_err();
+        assert!(matches!(error, ConfigError::Syntax { .. }), "{error}");
     }
 
     #[test]
