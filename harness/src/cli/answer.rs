@@ -26,7 +26,11 @@ impl Context {
                 serde_json::to_string(value).map_err(|e| CliError::Bug(e.to_string()))?
             }
         };
-        writeln!(std::io::stdout().lock(), "{line}").map_err(CliError::Stdout)
+        match writeln!(std::io::stdout().lock(), "{line}") {
+            // Whoever reads has enough, as `head -1` does.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            ended => ended.map_err(CliError::Stdout),
+        }
     }
 }
 

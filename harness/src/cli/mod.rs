@@ -12,6 +12,7 @@ mod graph;
 mod memory;
 mod metric;
 mod model;
+mod panic;
 mod progress;
 mod publish;
 mod session;
@@ -36,13 +37,15 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     start_log(arguments.verbose);
-    match run(&arguments) {
-        Ok(exit) => exit.into(),
+    panic::speak_in_one_line(arguments.format);
+    panic::caught(|| match run(&arguments) {
+        Ok(exit) => exit,
         Err(error) => {
             answer::complain(&error, arguments.format);
-            error.exit().into()
+            error.exit()
         }
-    }
+    })
+    .into()
 }
 
 fn run(arguments: &Arguments) -> Result<Exit, CliError> {
