@@ -19,7 +19,7 @@ use crate::graph::{
 use crate::model::ExtractorId;
 use crate::plan::{ImagesIdentity, ModelIdentity, ReferenceIdentity, Shard};
 use crate::stage::statistics::ImageSource;
-use crate::stage::statistics::npz::NpzImages;
+use crate::stage::statistics::array_images::ArrayImages;
 use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
 use crate::store::sidecar::{self, Standing};
@@ -43,18 +43,13 @@ pub const TARGETS: [Target; 7] = [
 
 /// A `.npy` or, where it starts like a zip, an `.npz`: features, scores, statistics, images.
 pub fn array(path: &Path) {
-    if !std::fs::read(path).unwrap().starts_with(b"PK") {
-        let matrix = arrays::read_matrix(path);
-        let vector = arrays::read_vector(path);
-        assert!(matrix.is_ok() || vector.is_err());
-        return;
-    }
-    let _ = arrays::has_array(path, "mu");
+    let _ = arrays::read_matrix(path);
+    let _ = arrays::read_vector(path);
     if let Ok(statistics) = Statistics::read(path) {
         let dim = statistics.mu.len();
         assert_eq!(statistics.sigma.dim(), (dim, dim));
     }
-    let Ok(mut images) = NpzImages::open(path) else { return };
+    let Ok(mut images) = ArrayImages::open(path) else { return };
     let n = images.len();
     for range in [0..n.min(2), n.saturating_sub(1)..n] {
         if let Ok(images) = images.read(range.clone()) {

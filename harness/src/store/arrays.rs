@@ -1,14 +1,34 @@
-//! Reading people's own `.npy` arrays. Never a pickle: object arrays are refused by the reader.
+//! Reading people's own arrays, `.npy` and `.npz`. Never a pickle.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use dubench_metrics::Features;
 use ndarray::{Array1, Array2, ArrayD, Axis};
-use ndarray_npy::{NpzReader, ReadNpyError, ReadNpyExt};
 
-use super::{StoreError, npy};
+use super::StoreError;
+use super::elements::{self, Numbers};
+use super::npy::{self, Header};
+use super::npz::Npz;
+use super::trouble::Trouble;
+
+/// Why a pickle is refused.
+pub(crate) const PICKLE: &str = "it is a pickle (of Python or PyTorch), which can run programs and is never opened: load it in Python and save its arrays with numpy.savez";
+
+/// Names under which tools keep features.
+const FEATURE_KEYS: [&str; 3] = ["feats", "features", "arr_0"];
+
+/// What a file is by its first bytes, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// One array.
+    Npy,
+    /// A zip of arrays.
+    Npz,
+    /// Something else.
+    Other,
+}
 
 /// A matrix as it lay in the file: one row an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +37,13 @@ pub enum Matrix {
     F32(Array2<f32>),
     /// Double precision.
     F64(Array2<f64>),
+}
+
+/// An array with its shape, for readers to whom axes mean something.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) header: Header,
+    pub(crate) numbers: Numbers,
 }
 
 impl Matrix {
@@ -39,87 +66,133 @@ impl Matrix {
     }
 }
 
-/// Reads `.npy` of shape `[n, ...]`, f32 or f64; all axes but the first are made one.
-///
-/// # Errors
-/// [`StoreError::Read`] and [`StoreError::Malformed`].
-pub fn read_matrix(path: &Path) -> Result<Matrix, StoreError> {
-    npy::check_file(path)?;
-    match read::<f32>(path) {
-        Ok(array) => Ok(Matrix::F32(as_rows(path, array)?)),
-        Err(ReadNpyError::WrongDescriptor(_)) => match read::<f64>(path) {
-            Ok(array) => Ok(Matrix::F64(as_rows(path, array)?)),
-            Err(error) => Err(refuse(path, error)),
-        },
-        Err(error) => Err(refuse(path, error)),
+impl Loaded {
+    /// All axes but the first as one; levels of 8 bits as numbers.
+    pub(crate) fn into_rows(self) -> Result<Matrix, ndarray::ShapeError> {
+        Ok(match self.numbers {
+            Numbers::U8(array) => Matrix::F32(as_rows(array.mapv(f32::from))?),
+            Numbers::F32(array) => Matrix::F32(as_rows(array)?),
+            Numbers::F64(array) => Matrix::F64(as_rows(array)?),
+        })
     }
 }
 
-/// Reads `.npy` of shape `[n]`, f32 or f64, as f64.
+/// What a file is, by its first bytes.
+///
+/// # Errors
+/// [`StoreError::Read`], and [`StoreError::Input`] for a pickle.
+pub(crate) fn content(path: &Path) -> Result<Content, StoreError> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(StoreError::read(path))?;
+    file.take(8).read_to_end(&mut start).map_err(StoreError::read(path))?;
+    Ok(match start.as_slice() {
+        start if start.starts_with(npy::MAGIC) => Content::Npy,
+        start if start.starts_with(b"PK") => Content::Npz,
+        [0x80, 0..=5, ..] => return Err(StoreError::input(path, PICKLE)),
+        _ => Content::Other,
+    })
+}
+
+/// Reads one array: that of a `.npy`, or of a `.npz` the first of `keys` that it has, or its only one.
+///
+/// # Errors
+/// [`StoreError::Read`], [`StoreError::Input`], [`StoreError::Broken`].
+pub(crate) fn load(path: &Path, keys: &[&str]) -> Result<Loaded, StoreError> {
+    match content(path)? {
+        Content::Npy => {
+            let file = File::open(path).map_err(StoreError::read(path))?;
+            let size = file.metadata().map_err(StoreError::read(path))?.len();
+            let mut reader = BufReader::new(file);
+            let read = |reader: &mut BufReader<File>| -> Result<Loaded, Trouble> {
+                let header = Header::read(reader, size)?;
+                let numbers = elements::read(reader, &header)?;
+                Ok(Loaded { header, numbers })
+            };
+            read(&mut reader).map_err(|trouble| trouble.at(path))
+        }
+        Content::Npz => {
+            let mut npz = Npz::open(path)?;
+            let names = npz.names();
+            let key = keys.iter().map(|key| (*key).to_owned()).find(|key| npz.has(key));
+            let Some(key) = key.or_else(|| (names.len() == 1).then(|| names[0].clone())) else {
+                let (expected, found) = (keys.join(", "), names.join(", "));
+                let message = format!("expected an array called {expected}; there are {found}");
+                return Err(StoreError::input(path, message));
+            };
+            let (header, numbers) = npz.read(&key)?;
+            Ok(Loaded { header, numbers })
+        }
+        Content::Other => Err(StoreError::input(
+            path,
+            "it is no NumPy array: expected .npy or .npz, by its content",
+        )),
+    }
+}
+
+/// Reads features: `.npy`, or `.npz` with `feats`, `features` or `arr_0`, of shape `[n, d]` (further axes of length one pass)
+/// and any type of numbers but u8.
+///
+/// # Errors
+/// [`StoreError::Read`], [`StoreError::Broken`], and [`StoreError::Input`] for what is no array, for shapes in which a
+/// row is not a vector of features, and for u8, which is images.
+pub fn read_matrix(path: &Path) -> Result<Matrix, StoreError> {
+    let loaded = load(path, &FEATURE_KEYS)?;
+    let refuse = |why: String| {
+        StoreError::input(path, format!("the array is {}: {why}", loaded.header.describe()))
+    };
+    let shape = &loaded.header.shape;
+    if matches!(loaded.numbers, Numbers::U8(_)) {
+        let why = "u8 is levels of images, [n, h, w, 3] or [n, 3, h, w]; features are saved with .astype('float32')";
+        return Err(refuse(why.to_owned()));
+    }
+    let long = shape.iter().skip(1).filter(|axis| **axis != 1).count();
+    if shape.len() < 2 {
+        let why = "features are [n, d], one row an image: reshape it to (n, d)";
+        return Err(refuse(why.to_owned()));
+    }
+    if long > 1 {
+        let image = shape.len() == 4 && (shape[1] == 3 || shape[3] == 3);
+        let why = if image {
+            "images are read as u8, [n, h, w, 3] or [n, 3, h, w]: round to 0..=255 and save with .astype('uint8'); features are [n, d]"
+        } else {
+            "features are [n, d], one row an image: if every value is a feature, save it with .reshape(len(a), -1)"
+        };
+        return Err(refuse(why.to_owned()));
+    }
+    loaded.into_rows().map_err(|error| StoreError::input(path, error))
+}
+
+/// Reads one number an image, `[n]` (further axes of length one pass), of any type, as f64.
 ///
 /// # Errors
 /// As [`read_matrix`].
 pub fn read_vector(path: &Path) -> Result<Array1<f64>, StoreError> {
-    let column = |dim: usize| {
-        StoreError::malformed(
-            path,
-            format!("one number an image is expected ([n]), each image has {dim}"),
-        )
-    };
-    let matrix = read_matrix(path)?;
-    if matrix.dim() != 1 {
-        return Err(column(matrix.dim()));
+    let loaded = load(path, &["scores", "arr_0"])?;
+    let what = loaded.header.describe();
+    if loaded.header.shape.is_empty() || loaded.header.shape[1..].iter().any(|axis| *axis != 1) {
+        let message = format!("the array is {what}: expected one number an image, [n]");
+        return Err(StoreError::input(path, message));
     }
-    Ok(match matrix {
+    let rows = loaded.into_rows().map_err(|error| StoreError::input(path, error))?;
+    Ok(match rows {
         Matrix::F32(rows) => rows.index_axis(Axis(1), 0).mapv(f64::from),
         Matrix::F64(rows) => rows.index_axis(Axis(1), 0).to_owned(),
     })
 }
 
-/// Whether an `.npz` file holds an array of this name.
-///
-/// # Errors
-/// [`StoreError::Read`] and [`StoreError::Malformed`].
-pub fn has_array(path: &Path, name: &str) -> Result<bool, StoreError> {
-    let file = File::open(path).map_err(StoreError::read(path))?;
-    let mut npz = NpzReader::new(file).map_err(|error| StoreError::malformed(path, error))?;
-    let names = npz.names().map_err(|error| StoreError::malformed(path, error))?;
-    Ok(names.iter().any(|entry| entry.strip_suffix(".npy").unwrap_or(entry) == name))
-}
-
-fn read<T: ndarray_npy::ReadableElement>(path: &Path) -> Result<ArrayD<T>, ReadNpyError> {
-    ArrayD::<T>::read_npy(BufReader::new(File::open(path)?))
-}
-
-fn as_rows<T: Clone>(path: &Path, array: ArrayD<T>) -> Result<Array2<T>, StoreError> {
-    let shape = array.shape().to_vec();
-    let Some((&n, rest)) = shape.split_first() else {
-        return Err(StoreError::malformed(
-            path,
-            "the array is a single number, expected [n, ...] with one row an image".to_owned(),
-        ));
-    };
-    let dim: usize = rest.iter().product();
+fn as_rows<T: Clone>(array: ArrayD<T>) -> Result<Array2<T>, ndarray::ShapeError> {
+    let n = array.shape().first().copied().unwrap_or(1);
+    let dim: usize = array.shape().iter().skip(1).product();
     // A file in C order is used where it was read: a copy would double the memory.
     let array =
         if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() };
-    array.into_shape_with_order((n, dim)).map_err(|error| StoreError::malformed(path, error))
-}
-
-fn refuse(path: &Path, error: ReadNpyError) -> StoreError {
-    match error {
-        ReadNpyError::Io(source) => StoreError::Read { path: path.to_owned(), source },
-        ReadNpyError::WrongDescriptor(descriptor) => StoreError::malformed(
-            path,
-            format!("elements are {descriptor}, expected f32 or f64: save with .astype('float32')"),
-        ),
-        other => StoreError::malformed(path, other),
-    }
+    array.into_shape_with_order((n, dim))
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array0, Array3, ShapeBuilder, arr0};
+    use half::f16;
+    use ndarray::{Array0, ShapeBuilder, arr0};
     use ndarray_npy::WriteNpyExt;
 
     use super::*;
@@ -132,13 +205,41 @@ mod tests {
         file
     }
 
+    /// An array of this type and these bytes.
+    fn raw(descriptor: &str, shape: &str, bytes: &[u8]) -> tempfile::NamedTempFile {
+        let text =
+            format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let length = u16::try_from(text.len()).unwrap().to_le_bytes();
+        let all = [b"\x93NUMPY\x01\x00", &length[..], text.as_bytes(), bytes].concat();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        super::super::publish(file.path(), &all).unwrap();
+        file
+    }
+
+    fn refusal(file: &tempfile::NamedTempFile) -> String {
+        match read_matrix(file.path()).unwrap_err() {
+            StoreError::Input { message, .. } => message,
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
-    fn all_axes_but_the_first_become_one() {
-        let cube = Array3::from_shape_fn((2, 3, 4), |(i, j, k)| (i * 12 + j * 4 + k) as f32);
-        let matrix = read_matrix(file(&cube).path()).unwrap();
-        assert_eq!((matrix.n(), matrix.dim()), (2, 12));
-        let Matrix::F32(rows) = matrix else { panic!("f32 was written") };
-        assert_eq!(rows[[1, 0]], 12.0);
+    fn every_type_of_numbers_is_read_by_meaning() {
+        let expected = Array2::from_shape_vec((1, 2), vec![1.0, -2.0]).unwrap();
+        let halves: Vec<u8> =
+            [1.0, -2.0].iter().flat_map(|v| f16::from_f64(*v).to_be_bytes()).collect();
+        let big: Vec<u8> = [1.0, -2.0].iter().flat_map(|v: &f64| v.to_be_bytes()).collect();
+        let long: Vec<u8> = [1, -2].iter().flat_map(|v: &i64| v.to_le_bytes()).collect();
+        for (descriptor, bytes) in
+            [(">f2", halves), (">f8", big), ("<i8", long), ("|i1", vec![1, 254])]
+        {
+            let rows = read_matrix(raw(descriptor, "(1, 2)", &bytes).path()).unwrap();
+            let rows = match rows {
+                Matrix::F32(rows) => rows.mapv(f64::from),
+                Matrix::F64(rows) => rows,
+            };
+            assert_eq!(rows, expected, "{descriptor}");
+        }
     }
 
     #[test]
@@ -151,13 +252,30 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_scalars_are_refused_by_name() {
-        let integers: Array2<i64> = Array2::zeros((2, 2));
-        let message = read_matrix(file(&integers).path()).unwrap_err().to_string();
-        assert!(message.contains("expected f32 or f64"), "{message}");
+    fn only_a_row_of_numbers_is_a_row_of_features() {
+        let unit = ndarray::Array4::<f32>::zeros((2, 5, 1, 1));
+        assert_eq!(read_matrix(file(&unit).path()).unwrap().dim(), 5);
+        let images = ndarray::Array4::<f32>::zeros((2, 3, 4, 4));
+        assert!(refusal(&file(&images)).contains("[2, 3, 4, 4]: images are read as u8"));
+        let maps = ndarray::Array4::<f32>::zeros((2, 7, 4, 4));
+        assert!(refusal(&file(&maps)).contains(".reshape(len(a), -1)"));
+        assert!(refusal(&file(&Array1::<f32>::zeros(4))).contains("features are [n, d]"));
         let scalar: Array0<f32> = arr0(1.0);
-        let message = read_matrix(file(&scalar).path()).unwrap_err().to_string();
-        assert!(message.contains("single number"), "{message}");
+        assert!(refusal(&file(&scalar)).contains("features are [n, d]"));
+        assert!(refusal(&file(&Array2::<u8>::zeros((2, 5)))).contains("levels of images"));
+    }
+
+    #[test]
+    fn what_holds_no_numbers_is_named_by_its_type() {
+        for (descriptor, word) in [("<c8", "of type <c8"), ("<U3", "of type <U3"), ("|O", "pickle")]
+        {
+            assert!(refusal(&raw(descriptor, "(1, 1)", &[0; 16])).contains(word), "{descriptor}");
+        }
+        let pickle = tempfile::NamedTempFile::new().unwrap();
+        super::super::publish(pickle.path(), b"\x80\x04\x95 and so on").unwrap();
+        assert!(refusal(&pickle).contains("never opened"));
+        super::super::publish(pickle.path(), b"some text").unwrap();
+        assert!(refusal(&pickle).contains("no NumPy array"));
     }
 
     #[test]
@@ -165,14 +283,18 @@ mod tests {
         assert!(matches!(read_matrix(Path::new("no-such.npy")), Err(StoreError::Read { .. })));
         let whole = file(&Array2::<f32>::zeros((8, 8)));
         let bytes = std::fs::read(whole.path()).unwrap();
-        whole.as_file().set_len(bytes.len() as u64 - 5).unwrap();
-        assert!(read_matrix(whole.path()).is_err());
+        for keep in [bytes.len() - 5, 90, 9] {
+            whole.as_file().set_len(keep as u64).unwrap();
+            assert!(matches!(read_matrix(whole.path()), Err(StoreError::Broken { .. })), "{keep}");
+        }
     }
 
     #[test]
     fn a_vector_has_one_number_an_image() {
-        let scores = Array1::from(vec![1.0_f32, 2.0]);
+        let scores = Array1::from(vec![1_i32, 2]);
         assert_eq!(read_vector(file(&scores).path()).unwrap().to_vec(), vec![1.0, 2.0]);
+        let column = Array2::from_shape_vec((2, 1), vec![1.0_f32, 2.0]).unwrap();
+        assert_eq!(read_vector(file(&column).path()).unwrap().to_vec(), vec![1.0, 2.0]);
         assert!(read_vector(file(&Array2::<f32>::zeros((2, 2))).path()).is_err());
     }
 }

@@ -62,6 +62,22 @@ pub enum StoreError {
         /// Version that is read.
         expected: u64,
     },
+    /// What somebody brought is whole, and not what is expected.
+    #[error("{}: {message}", path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// What it is, what is expected, the remedy.
+        message: String,
+    },
+    /// What somebody brought is damaged.
+    #[error("{}: {message}: the file is damaged or was cut short: copy or write it again", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// It belongs to other work than the plan's.
     #[error("{}: {field} is {got}, expected {expected}: the file belongs to another plan; use another work folder or delete the file", path.display())]
     Mismatch {
@@ -110,6 +126,11 @@ impl StoreError {
         Self::Malformed { path: path.to_owned(), message: message.to_string() }
     }
 
+    /// A whole file that is not what is expected: what it is, what is expected, the remedy.
+    pub(crate) fn input(path: &Path, message: impl ToString) -> Self {
+        Self::Input { path: path.to_owned(), message: message.to_string() }
+    }
+
     /// For `map_err` after decoding `path`.
     pub(crate) fn decode<E: std::error::Error>(path: &Path) -> impl Fn(E) -> Self {
         move |error| Self::malformed(path, error)
@@ -119,9 +140,13 @@ impl StoreError {
 impl Exits for StoreError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Read { .. } | Self::Mismatch { .. } | Self::Version { .. } => Exit::Input,
+            Self::Read { .. }
+            | Self::Mismatch { .. }
+            | Self::Version { .. }
+            | Self::Input { .. } => Exit::Input,
             Self::Write { .. } | Self::Busy { .. } => Exit::Resources,
             Self::Damaged { .. }
+            | Self::Broken { .. }
             | Self::Unsealed { .. }
             | Self::Malformed { .. }
             | Self::Disagreement { .. } => Exit::Integrity,

@@ -1,18 +1,18 @@
-//! Whether an `.npy` array can be what its header promises, before anything is allocated for it.
+//! The header of an `.npy` array: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 //!
 //! # Why a look of our own before the reader's?
-//! The reader allocates what a header promises: a file of a hundred bytes that promises a petabyte would end the
-//! process instead of being refused. And it parses brackets by recursion, of which no array needs more than two.
+//! A reader allocates what a header promises: a file of a hundred bytes that promises a petabyte would end the process
+//! instead of being refused. And brackets are parsed by recursion, of which no array needs more than two.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::Path;
+use std::io::Read;
 
-use ndarray_npy::npy::header::Header;
-use zip::result::ZipError;
-use zip::{CompressionMethod, ZipArchive};
+use ndarray_npy::npy::header::{Header as Parsed, Layout};
 
-use super::StoreError;
+use super::elements::Dtype;
+use super::trouble::Trouble;
+
+/// What an array file starts with.
+pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Longest header that is read. `NumPy` writes some hundred bytes and reads no more than this either.
 const MAX_HEADER: usize = 10_000;
@@ -23,73 +23,83 @@ const MAX_DEPTH: usize = 8;
 /// Largest row that an array without rows may promise.
 const MAX_EMPTY: usize = 1 << 32;
 
-/// Refuses an `.npy` file that promises more than it holds.
-///
-/// # Errors
-/// [`StoreError::Read`], [`StoreError::Malformed`].
-pub(super) fn check_file(path: &Path) -> Result<(), StoreError> {
-    let file = File::open(path).map_err(StoreError::read(path))?;
-    let size = file.metadata().map_err(StoreError::read(path))?.len();
-    check(&mut BufReader::new(file), size).map_err(|why| StoreError::malformed(path, why))
+/// What an array says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Type of its elements.
+    pub(crate) dtype: Dtype,
+    /// The same as `NumPy` names it.
+    pub(crate) descriptor: String,
+    /// Whether the first axis runs fastest.
+    pub(crate) fortran: bool,
+    /// Length of each axis.
+    pub(crate) shape: Vec<usize>,
+    /// Bytes before the first element.
+    pub(crate) length: u64,
 }
 
-/// Refuses an `.npz` file one of whose arrays `names` promises more than the file holds. Arrays that are not there
-/// are no concern of this.
-///
-/// # Errors
-/// As [`check_file`].
-pub(super) fn check_archive(path: &Path, names: &[&str]) -> Result<(), StoreError> {
-    let file = File::open(path).map_err(StoreError::read(path))?;
-    let length = file.metadata().map_err(StoreError::read(path))?.len();
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(StoreError::decode(path))?;
-    for name in names {
-        // The reader looks for both, in this order.
-        for name in [(*name).to_owned(), format!("{name}.npy")] {
-            let mut entry = match archive.by_name(&name) {
-                Ok(entry) => entry,
-                Err(ZipError::FileNotFound) => continue,
-                Err(error) => return Err(StoreError::malformed(path, format!("{name}: {error}"))),
+impl Header {
+    /// Reads a header and holds it against the `size` bytes that there are, header included.
+    pub(crate) fn read(reader: &mut impl Read, size: u64) -> Result<Self, Trouble> {
+        let prefix = prefix(reader)?;
+        let parsed = Parsed::from_reader(&mut prefix.as_slice())
+            .map_err(|error| Trouble::Other(format!("its header cannot be understood: {error}")))?;
+        let descriptor = parsed.type_descriptor.to_string().trim_matches('\'').to_owned();
+        let Some(dtype) = Dtype::parse(&descriptor) else {
+            let what = match descriptor.as_str() {
+                "|O" => "Python objects, which only a pickle can hold and which are never opened"
+                    .to_owned(),
+                other => format!("of type {other}"),
             };
-            if entry.compression() != CompressionMethod::Stored {
-                let message = format!("{name} is compressed: save it with numpy.savez");
-                return Err(StoreError::malformed(path, message));
-            }
-            // The size of an entry is a number that anyone can write.
-            let size = entry.size().min(length);
-            check(&mut entry, size)
-                .map_err(|why| StoreError::malformed(path, format!("{name}: {why}")))?;
-            break;
-        }
+            return Err(Trouble::Other(format!(
+                "its elements are {what}: expected floating point or whole numbers: save it with .astype('float32')"
+            )));
+        };
+        let header = Self {
+            dtype,
+            descriptor,
+            fortran: matches!(parsed.layout, Layout::Fortran),
+            shape: parsed.shape,
+            length: prefix.len() as u64,
+        };
+        header.check(size)?;
+        Ok(header)
     }
-    Ok(())
-}
 
-/// Holds the header at the start of `reader` against the `size` bytes that there are, header included.
-fn check(reader: &mut impl Read, size: u64) -> Result<(), String> {
-    let prefix = prefix(reader)?;
-    let header = Header::from_reader(&mut prefix.as_slice()).map_err(|error| error.to_string())?;
-    // Axes of no length would hide the others from the product.
-    let axes = header.shape.iter().filter(|axis| **axis > 0);
-    let n = axes.copied().try_fold(1_usize, usize::checked_mul);
-    let room = usize::try_from(size.saturating_sub(prefix.len() as u64)).unwrap_or(usize::MAX);
-    // An element has one byte or more.
-    let most = if header.shape.contains(&0) { MAX_EMPTY } else { room };
-    if n.is_some_and(|n| n <= most) {
-        return Ok(());
+    /// Type and shape, as in `<f4 [500, 16]`.
+    pub(crate) fn describe(&self) -> String {
+        format!("{} {:?}", self.descriptor, self.shape)
     }
-    let shape = header.shape;
-    Err(format!("its header promises the shape {shape:?}, {room} bytes follow it"))
+
+    fn check(&self, size: u64) -> Result<(), Trouble> {
+        // Axes of no length would hide the others from the product.
+        let axes = self.shape.iter().filter(|axis| **axis > 0);
+        let n = axes.copied().try_fold(1_usize, usize::checked_mul);
+        let bytes = n.and_then(|n| n.checked_mul(self.dtype.size));
+        let room = usize::try_from(size.saturating_sub(self.length)).unwrap_or(usize::MAX);
+        let most = if self.shape.contains(&0) { MAX_EMPTY } else { room };
+        if bytes.is_some_and(|bytes| bytes <= most) {
+            return Ok(());
+        }
+        let what = self.describe();
+        Err(Trouble::Damaged(format!("its header promises {what}, {room} bytes follow it")))
+    }
 }
 
 /// Magic, version, length and dictionary of a header.
-fn prefix(reader: &mut impl Read) -> Result<Vec<u8>, String> {
+fn prefix(reader: &mut impl Read) -> Result<Vec<u8>, Trouble> {
     let mut read = |bytes: &mut [u8]| {
-        reader.read_exact(bytes).map_err(|error| format!("its header cannot be read: {error}"))
+        reader.read_exact(bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                Trouble::Damaged("it ends inside its header".to_owned())
+            }
+            _ => Trouble::from(error),
+        })
     };
     let mut prefix = vec![0; 8];
     read(&mut prefix)?;
-    if !prefix.starts_with(b"\x93NUMPY") {
-        return Err("it is no NumPy array".to_owned());
+    if !prefix.starts_with(MAGIC) {
+        return Err(Trouble::Other("it is no NumPy array".to_owned()));
     }
     // Version 1 has two bytes of length, 2 and 3 have four.
     let width = if prefix[6] == 1 { 2 } else { 4 };
@@ -98,13 +108,15 @@ fn prefix(reader: &mut impl Read) -> Result<Vec<u8>, String> {
     prefix.extend(&length[..width]);
     let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
     if length > MAX_HEADER {
-        return Err(format!("its header has {length} bytes, at most {MAX_HEADER} are read"));
+        let message = format!("its header has {length} bytes, at most {MAX_HEADER} are read");
+        return Err(Trouble::Other(message));
     }
     let start = prefix.len();
     prefix.resize(start + length, 0);
     read(&mut prefix[start..])?;
     if depth(&prefix[start..]) > MAX_DEPTH {
-        return Err(format!("its header has brackets more than {MAX_DEPTH} deep"));
+        let message = format!("its header has brackets more than {MAX_DEPTH} deep");
+        return Err(Trouble::Other(message));
     }
     Ok(prefix)
 }
@@ -137,7 +149,10 @@ mod tests {
     }
 
     fn refusal(bytes: &[u8]) -> String {
-        check(&mut &bytes[..], bytes.len() as u64).unwrap_err()
+        match Header::read(&mut &bytes[..], bytes.len() as u64).unwrap_err() {
+            Trouble::Other(message) | Trouble::Damaged(message) => message,
+            Trouble::Io(error) => error.to_string(),
+        }
     }
 
     fn dictionary(shape: &str) -> String {
@@ -147,10 +162,11 @@ mod tests {
     #[test]
     fn what_is_there_passes_and_what_is_only_promised_does_not() {
         let good = array(&dictionary("(2, 3)"), 24);
-        check(&mut &good[..], good.len() as u64).unwrap();
+        Header::read(&mut &good[..], good.len() as u64).unwrap();
         let empty = array(&dictionary("(0, 2048)"), 0);
-        check(&mut &empty[..], empty.len() as u64).unwrap();
-        for shape in ["(1000000000000,)", "(4294967296, 4294967296)", "(0, 9223372036854775807, 9)"]
+        Header::read(&mut &empty[..], empty.len() as u64).unwrap();
+        for shape in
+            ["(1000000000000,)", "(4294967296, 4294967296)", "(0, 9223372036854775807, 9)", "(7,)"]
         {
             let message = refusal(&array(&dictionary(shape), 24));
             assert!(message.contains("24 bytes follow it"), "{shape}: {message}");
@@ -165,5 +181,11 @@ mod tests {
         let deep = array(&dictionary(&"(".repeat(4000)), 4);
         assert!(refusal(&deep).contains("brackets more than 8 deep"));
         assert!(refusal(b"\x80\x04\x95 a pickle").contains("no NumPy array"));
+    }
+
+    #[test]
+    fn objects_are_never_opened() {
+        let objects = dictionary("(1,)").replace("<f4", "|O");
+        assert!(refusal(&array(&objects, 4)).contains("never opened"));
     }
 }

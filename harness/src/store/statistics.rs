@@ -1,15 +1,15 @@
 //! Reference statistics: `.npz` files with `mu` `[d]`, `sigma` `[d, d]`, and where known `n` and
 //! `provenance` (JSON as bytes).
 
-use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::Path;
 
-use ndarray::{Array0, Array1, Array2};
-use ndarray_npy::{NpzReader, ReadNpzError};
+use ndarray::{Array1, Array2, ArrayD, Ix2};
 use serde::Deserialize;
 
-use super::{StoreError, npy};
+use super::StoreError;
+use super::arrays::{self, Content};
+use super::elements::Numbers;
+use super::npz::Npz;
 use crate::extractor_id::ExtractorId;
 
 /// Statistics of the features of a data set.
@@ -32,82 +32,87 @@ struct Origin {
 }
 
 impl Statistics {
-    /// Reads a file of statistics, ours or that of another tool.
+    /// Reads a file of statistics, ours or that of another tool: compressed or not, of any type of numbers, `mu` as `[d]` or
+    /// `[1, d]`, `n` as any number or absent.
     ///
     /// # Errors
-    /// [`StoreError::Read`] when there is none, [`StoreError::Malformed`] for missing arrays, wrong types,
-    /// shapes that do not fit, or values that are not finite.
+    /// [`StoreError::Read`] when there is none, [`StoreError::Input`] for missing arrays, shapes that do not fit, or values
+    /// that are not finite, [`StoreError::Broken`] for a damaged file.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
-        npy::check_archive(path, &["mu", "sigma", "n", "provenance"])?;
-        let file = File::open(path).map_err(StoreError::read(path))?;
-        let fail = |error: ReadNpzError| StoreError::malformed(path, error);
-        let mut npz = NpzReader::new(file).map_err(fail)?;
-        let names = npz.names().map_err(fail)?;
-        let has = |name: &str| {
-            names.iter().any(|entry| entry == name || entry.strip_suffix(".npy") == Some(name))
-        };
-        for name in ["mu", "sigma"] {
-            if !has(name) {
-                let message = format!("no array {name:?}; there are {}", names.join(", "));
-                return Err(StoreError::malformed(path, message));
-            }
+        if arrays::content(path)? != Content::Npz {
+            let message = "it is no .npz: statistics are an .npz with mu [d] and sigma [d, d]";
+            return Err(StoreError::input(path, message));
         }
-        let mu = f64_array::<ndarray::Ix1, _>(&mut npz, "mu").map_err(fail)?;
-        let sigma = f64_array::<ndarray::Ix2, _>(&mut npz, "sigma").map_err(fail)?;
-        let n = if has("n") { Some(count(path, &mut npz)?) } else { None };
-        let extractor = if has("provenance") { Some(origin(path, &mut npz)?) } else { None };
-        let statistics = Self { mu, sigma, n, extractor };
-        statistics.check(path)?;
-        Ok(statistics)
-    }
-
-    fn check(&self, path: &Path) -> Result<(), StoreError> {
-        let dim = self.mu.len();
-        if dim == 0 || self.sigma.dim() != (dim, dim) {
-            let message =
-                format!("mu has {dim} entries, sigma is {:?}, not square alike", self.sigma.dim());
-            return Err(StoreError::malformed(path, message));
+        let mut npz = Npz::open(path)?;
+        let mu = widened(npz.read("mu")?.1);
+        let sigma = widened(npz.read("sigma")?.1);
+        let shapes = format!("mu is {:?} and sigma {:?}", mu.shape(), sigma.shape());
+        let refuse = |why: &str| StoreError::input(path, format!("{shapes}: {why}"));
+        let (long, dim) = (mu.shape().iter().filter(|axis| **axis != 1).count(), mu.len());
+        if long > 1 || mu.ndim() == 0 {
+            return Err(refuse("mu is a vector, [d] or [1, d]"));
         }
-        if self.mu.iter().chain(&self.sigma).any(|value| !value.is_finite()) {
-            return Err(StoreError::malformed(path, "mu or sigma hold values that are not finite"));
+        let mu: Array1<f64> = mu.iter().copied().collect();
+        let sigma = sigma.into_dimensionality::<Ix2>();
+        let sigma = sigma.map_err(|_| refuse("sigma is a matrix, [d, d]"))?;
+        if dim == 0 || sigma.dim() != (dim, dim) {
+            return Err(refuse("expected [d] and [d, d]"));
         }
-        if self.n.is_some_and(|n| n < 2) {
-            return Err(StoreError::malformed(path, "statistics of fewer than 2 images"));
+        let n = if npz.has("n") { Some(count(path, &npz.read("n")?.1)?) } else { None };
+        let extractor = if npz.has("provenance") { origin(path, &mut npz)? } else { None };
+        if mu.iter().chain(&sigma).any(|value| !value.is_finite()) {
+            let message = "mu or sigma hold values that are not finite: compute them again";
+            return Err(StoreError::input(path, message));
         }
-        Ok(())
+        Ok(Self { mu, sigma, n, extractor })
     }
 }
 
-/// An array of f64, or of f32 as some tools write.
-fn f64_array<D: ndarray::Dimension, R: Read + Seek>(
-    npz: &mut NpzReader<R>,
-    name: &str,
-) -> Result<ndarray::Array<f64, D>, ReadNpzError> {
-    match npz.by_name::<ndarray::OwnedRepr<f64>, D>(name) {
-        Err(ReadNpzError::Npy(_)) => {
-            npz.by_name::<ndarray::OwnedRepr<f32>, D>(name).map(|array| array.mapv(f64::from))
-        }
-        other => other,
+fn widened(numbers: Numbers) -> ArrayD<f64> {
+    match numbers {
+        Numbers::U8(array) => array.mapv(f64::from),
+        Numbers::F32(array) => array.mapv(f64::from),
+        Numbers::F64(array) => array,
     }
 }
 
-fn count<R: Read + Seek>(path: &Path, npz: &mut NpzReader<R>) -> Result<u64, StoreError> {
-    let n: Array0<i64> = npz.by_name("n").map_err(StoreError::decode(path))?;
-    u64::try_from(n.into_scalar()).map_err(|_| StoreError::malformed(path, "n is negative"))
+/// A whole number of 2 or more, in whatever type it was saved.
+fn count(path: &Path, numbers: &Numbers) -> Result<u64, StoreError> {
+    let values = widened(numbers.clone());
+    let refuse = |why: &str| {
+        let message = format!("n: {why}: expected the number of images, or no n at all");
+        StoreError::input(path, message)
+    };
+    let [value] = values.iter().copied().collect::<Vec<_>>()[..] else {
+        return Err(refuse(&format!("an array {:?}", values.shape())));
+    };
+    if value.fract() != 0.0 || !(0.0..=9e15).contains(&value) {
+        return Err(refuse(&format!("{value} is no number of images")));
+    }
+    if value < 2.0 {
+        return Err(refuse("statistics of fewer than 2 images have no covariance"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, in range")]
+    Ok(value as u64)
 }
 
-fn origin<R: Read + Seek>(path: &Path, npz: &mut NpzReader<R>) -> Result<ExtractorId, StoreError> {
-    let bytes: Array1<u8> = npz.by_name("provenance").map_err(StoreError::decode(path))?;
-    let origin: Origin = serde_json::from_slice(&bytes.to_vec())
-        .map_err(|error| StoreError::malformed(path, format!("provenance: {error}")))?;
-    Ok(origin.extractor)
+/// Our provenance is JSON in bytes; what others keep under that name is theirs.
+fn origin(path: &Path, npz: &mut Npz) -> Result<Option<ExtractorId>, StoreError> {
+    if !npz.entry("provenance").is_ok_and(|entry| entry.header.dtype.is_u8()) {
+        return Ok(None);
+    }
+    let (_, Numbers::U8(bytes)) = npz.read("provenance")? else { return Ok(None) };
+    let bytes: Vec<u8> = bytes.iter().copied().collect();
+    let origin: Origin = serde_json::from_slice(&bytes)
+        .map_err(|error| StoreError::input(path, format!("provenance: {error}")))?;
+    Ok(Some(origin.extractor))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
 
-    use ndarray::array;
+    use ndarray::{Array0, arr0, array};
     use ndarray_npy::NpzWriter;
 
     use super::*;
@@ -134,6 +139,28 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_images_is_a_whole_number_of_any_type() {
+        let square = array![[1.0, 0.0], [0.0, 1.0]];
+        let with = |n: &dyn Fn(&mut NpzWriter<Cursor<&mut Vec<u8>>>)| {
+            let file = written(|npz| {
+                npz.add_array("mu", &array![[1.0], [2.0]]).unwrap();
+                npz.add_array("sigma", &square).unwrap();
+                n(npz);
+            });
+            Statistics::read(file.path()).map(|found| found.n)
+        };
+        assert_eq!(with(&|npz| npz.add_array("n", &arr0(400_i32)).unwrap()).unwrap(), Some(400));
+        assert_eq!(
+            with(&|npz| npz.add_array("n", &array![400.0_f32]).unwrap()).unwrap(),
+            Some(400)
+        );
+        for wrong in [400.5, f64::NAN, -3.0, 1.0] {
+            let n: Array0<f64> = arr0(wrong);
+            assert!(with(&|npz| npz.add_array("n", &n).unwrap()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_statistics_is_refused() {
         let square = array![[1.0, 0.0], [0.0, 1.0]];
         let message =
@@ -144,7 +171,7 @@ mod tests {
             npz.add_array("mu", &array![1.0]).unwrap();
             npz.add_array("sigma", &square).unwrap();
         });
-        assert!(message(shapes).contains("(2, 2)"));
+        assert!(message(shapes).contains("mu is [1] and sigma [2, 2]"));
         let nan = written(|npz| {
             npz.add_array("mu", &array![1.0, f64::NAN]).unwrap();
             npz.add_array("sigma", &square).unwrap();
@@ -153,11 +180,11 @@ mod tests {
         let one = written(|npz| {
             npz.add_array("mu", &array![1.0, 1.0]).unwrap();
             npz.add_array("sigma", &square).unwrap();
-            npz.add_array("n", &ndarray::arr0(1_i64)).unwrap();
+            npz.add_array("n", &arr0(1_i64)).unwrap();
         });
         assert!(message(one).contains("fewer than 2"));
         let file = tempfile::NamedTempFile::new().unwrap();
         super::super::publish(file.path(), b"PK\x03\x04 no zip").unwrap();
-        assert!(matches!(Statistics::read(file.path()), Err(StoreError::Malformed { .. })));
+        assert!(matches!(Statistics::read(file.path()), Err(StoreError::Broken { .. })));
     }
 }

@@ -23,13 +23,18 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// The features of `images` `[b, 3, h, w]` in the network `extractor`.
-    pub fn new(extractor: &ExtractorId, images: &Array4<u8>) -> Self {
-        Self {
-            extractor: extractor.clone(),
-            rows: images.dim().0,
-            images_sha256: images_digest(images),
-        }
+    /// The features of all images of `runs`, `[b, 3, h, w]` each, in the network `extractor`.
+    pub fn new(extractor: &ExtractorId, runs: &[Array4<u8>]) -> Self {
+        let images_sha256 = match runs {
+            [images] => images_digest(images),
+            runs => {
+                let mut hasher = Sha256::new();
+                runs.iter().for_each(|images| hasher.update(images_digest(images).as_bytes()));
+                hex(&hasher.finalize())
+            }
+        };
+        let rows = runs.iter().map(|images| images.dim().0).sum();
+        Self { extractor: extractor.clone(), rows, images_sha256 }
     }
 }
 
@@ -134,10 +139,10 @@ pub fn read_features(
     let digest = hex(&Sha256::digest(&bytes));
     if digest != header.features_sha256 {
         let promised = &header.features_sha256;
-        return Err(damaged(format!("sha256 is {digest}, {promised} was promised: delete it")));
+        return Err(damaged(format!("sha256 is {digest}, {promised} was promised")));
     }
-    let features = Array2::<f32>::read_npy(Cursor::new(bytes))
-        .map_err(|error| damaged(format!("{error}: delete it")))?;
+    let features =
+        Array2::<f32>::read_npy(Cursor::new(bytes)).map_err(|error| damaged(error.to_string()))?;
     let expected = (header.rows, header.extractor.dim);
     if features.dim() != expected {
         return Err(damaged(format!("shape is {:?}, expected {expected:?}", features.dim())));

@@ -4,15 +4,20 @@
 //! work folder before the next begins, so that a run may be killed at any time and picks up where
 //! it was, and so that later tools reuse features instead of computing them again.
 
+pub mod array_images;
 pub mod block;
+mod decode;
 pub mod file;
-pub mod npz;
+pub mod folder;
+mod jpeg;
 pub mod open;
+mod runs;
 pub mod source;
 #[cfg(test)]
 mod tests;
 
 pub use file::{Provenance, ReferenceStatistics};
+pub use runs::features as features_of_runs;
 pub use source::ImageSource;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +27,7 @@ use ndarray::Array2;
 
 use crate::exit::{Exit, Exits};
 use crate::model::{ExtractorId, FeatureExtractor, ModelError};
+use crate::store::StoreError;
 
 /// Images of one block.
 pub const BLOCK_IMAGES: usize = 1024;
@@ -32,6 +38,9 @@ pub enum StatisticsError {
     /// The feature network failed.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An array could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -78,6 +87,7 @@ impl Exits for StatisticsError {
     fn exit(&self) -> Exit {
         match self {
             Self::Model(error) => error.exit(),
+            Self::Store(error) => error.exit(),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Exit::Resources
             }
@@ -95,6 +105,10 @@ impl StatisticsError {
 
     fn metric(dataset: &str, error: &dubench_metrics::MetricError) -> Self {
         Self::Moments { dataset: dataset.to_owned(), message: error.to_string() }
+    }
+
+    pub(crate) fn damaged(path: &Path, message: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), message: message.into() }
     }
 
     pub(crate) fn input(path: &Path, message: impl Into<String>) -> Self {
@@ -164,12 +178,12 @@ pub fn features(
     let mut headers = Vec::with_capacity(n_images.div_ceil(BLOCK_IMAGES));
     for (index, start) in (0..n_images).step_by(BLOCK_IMAGES).enumerate() {
         let end = (start + BLOCK_IMAGES).min(n_images);
-        let images = source.read(start..end)?;
+        let images = source.read_runs(start..end)?;
         let promised = block::Promise::new(extractor.id(), &images);
         let (header, n_computed) = if let Some(header) = block::find(folder, index, &promised)? {
             (header, 0)
         } else {
-            let features = extractor.extract(images.view())?;
+            let features = runs::features(extractor, &images)?;
             let header = block::publish_block(folder, index, promised, &features, work.made_by)?;
             (header, end - start)
         };

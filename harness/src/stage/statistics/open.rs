@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use super::npz::NpzImages;
-use super::source::{Cifar10, Cifar10Split, PngFolder};
+use super::array_images::ArrayImages;
+use super::folder::ImageFolder;
+use super::source::{Cifar10, Cifar10Split};
 use super::{ImageSource, StatisticsError};
 use crate::model::onnx::environment;
+use crate::store::arrays::{Content, content};
 
-/// Opens a data set by name (`cifar10-train`, `cifar10-test`), a folder of PNG images, or an `.npz` with
-/// `arr_0` (u8 `[n, h, w, 3]`).
+/// Opens a data set by name (`cifar10-train`, `cifar10-test`), a folder of images, or an array of images: `.npy`, or `.npz`
+/// with `arr_0`, u8 `[n, h, w, 3]` or `[n, 3, h, w]`. What a file is, its content says.
 ///
 /// # Errors
 /// [`StatisticsError::Input`] for a name that is none of these, and the errors of the sources.
@@ -19,13 +21,17 @@ pub fn open(dataset: &str) -> Result<Box<dyn ImageSource>, StatisticsError> {
     }
     let path = Path::new(dataset);
     if path.is_dir() {
-        return Ok(Box::new(PngFolder::open(path)?));
+        return Ok(Box::new(ImageFolder::open(path)?));
     }
-    if path.extension().is_some_and(|extension| extension == "npz") {
-        return Ok(Box::new(NpzImages::open(path)?));
+    if path.is_file() && content(path)? != Content::Other {
+        return Ok(Box::new(ArrayImages::open(path)?));
     }
-    let message = "no data set: expected cifar10-train, cifar10-test, a folder of .png images, or an .npz with arr_0";
-    Err(StatisticsError::input(path, message.to_owned()))
+    let message = if path.is_file() {
+        "is no set of images: expected a folder of images, or an array of them (.npy, or .npz with arr_0)"
+    } else {
+        "no data set: expected cifar10-train, cifar10-test, a folder of images, or an array of them (.npy, or .npz with arr_0)"
+    };
+    Err(StatisticsError::input(path, message))
 }
 
 /// Whether a data set is known by this name, and is no path.

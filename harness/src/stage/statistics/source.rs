@@ -27,6 +27,20 @@ pub trait ImageSource: Send {
     /// # Errors
     /// [`StatisticsError`] when a file cannot be read or is not an image set.
     fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError>;
+
+    /// Images `range` where sizes may differ: runs of images of one size that follow each other.
+    ///
+    /// # Errors
+    /// As [`ImageSource::read`].
+    fn read_runs(&mut self, range: Range<usize>) -> Result<Vec<Array4<u8>>, StatisticsError> {
+        Ok(vec![self.read(range)?])
+    }
+
+    /// What a reader of the result should know: files left out, orientations not applied. Complete when all images were
+    /// read.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Images of one CIFAR-10 file.
@@ -109,81 +123,4 @@ fn read_records(file: &Path, first: usize, n: usize) -> std::io::Result<Vec<u8>>
     let mut records = vec![0; n * CIFAR10_RECORD];
     handle.read_exact(&mut records)?;
     Ok(records)
-}
-
-/// A folder of PNG images of one size, in the order of their names.
-#[derive(Debug)]
-pub struct PngFolder {
-    name: String,
-    files: Vec<PathBuf>,
-    size: (usize, usize),
-}
-
-impl PngFolder {
-    /// Lists the `.png` files of `folder`; the first fixes the size.
-    ///
-    /// Why PNG alone? JPEG decoders differ by several grey levels, so a distance over JPEG files
-    /// depends on the program that read them.
-    ///
-    /// # Errors
-    /// [`StatisticsError::Io`] when the folder cannot be read, [`StatisticsError::Input`] when it
-    /// holds no PNG or the first is none.
-    pub fn open(folder: &Path) -> Result<Self, StatisticsError> {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(StatisticsError::io(folder))? {
-            let path = entry.map_err(StatisticsError::io(folder))?.path();
-            if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) {
-                files.push(path);
-            }
-        }
-        files.sort();
-        let Some(first) = files.first() else {
-            return Err(StatisticsError::input(
-                folder,
-                "holds no .png file: give a folder of PNGs",
-            ));
-        };
-        let size = read_png(first)?.dimensions();
-        let size = (size.1 as usize, size.0 as usize);
-        Ok(Self { name: folder.display().to_string(), files, size })
-    }
-}
-
-impl ImageSource for PngFolder {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
-        let (h, w) = self.size;
-        let mut images = Array4::zeros((range.len(), 3, h, w));
-        for (mut image, file) in images.outer_iter_mut().zip(&self.files[range]) {
-            let pixels = read_png(file)?;
-            if (pixels.height() as usize, pixels.width() as usize) != (h, w) {
-                let message = format!(
-                    "is {} x {}, the first image is {h} x {w}: images of a set have one size",
-                    pixels.height(),
-                    pixels.width()
-                );
-                return Err(StatisticsError::input(file, message));
-            }
-            for (x, y, pixel) in pixels.enumerate_pixels() {
-                for channel in 0..3 {
-                    image[[channel, y as usize, x as usize]] = pixel.0[channel];
-                }
-            }
-        }
-        Ok(images)
-    }
-}
-
-fn read_png(path: &Path) -> Result<image::RgbImage, StatisticsError> {
-    let bytes = std::fs::read(path).map_err(StatisticsError::io(path))?;
-    image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
-        .map(|image| image.to_rgb8())
-        .map_err(|error| StatisticsError::input(path, error.to_string()))
 }

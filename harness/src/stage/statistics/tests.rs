@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 
-use super::npz::NpzImages;
-use super::source::PngFolder;
+use super::array_images::ArrayImages;
+use super::folder::ImageFolder;
 use super::{
     BLOCK_IMAGES, ImageSource, ReferenceStatistics, StatisticsError, WorkFolder, features, reduce,
 };
@@ -178,7 +178,7 @@ fn png_folders_and_npz_files_give_the_same_images() {
         let path = folder.path().join(format!("{index}.png"));
         image::RgbImage::from_fn(2, 2, pixel).save(path).unwrap();
     }
-    let mut pngs = PngFolder::open(folder.path()).unwrap();
+    let mut pngs = ImageFolder::open(folder.path()).unwrap();
     assert_eq!((pngs.len(), pngs.read(0..3).unwrap()), (3, expected.clone()));
     let path = folder.path().join("samples.npz");
     let mut bytes = Vec::new();
@@ -187,6 +187,6 @@ fn png_folders_and_npz_files_give_the_same_images() {
     npz.add_array("arr_0", &nhwc).unwrap();
     npz.finish().unwrap();
     crate::store::publish(&path, &bytes).unwrap();
-    let mut npz = NpzImages::open(&path).unwrap();
+    let mut npz = ArrayImages::open(&path).unwrap();
     assert_eq!(npz.read(1..3).unwrap(), expected.slice(s![1..3, .., .., ..]));
 }
