@@ -10,6 +10,7 @@
 //! | How far are two sets apart? | [`Reference::estimate`] (FID, sFID, FD-DINOv2), [`kid`], [`mmd`] (CMMD) |
 //! | Is the difference of two models real? | [`compare_paired`], [`compare_unpaired`], [`compare_overlapping`] |
 //! | Does dropping uncertain images help? | [`FilterStudy`] |
+//! | Are images there more than once? | [`equal_rows`], [`FrechetEstimate::se_by_group`] |
 //! | Does uncertainty rank the error? | [`sparsification`](sparsification::sparsification) (AUSE, AURG), [`spearman`], [`kendall`] |
 //! | Quality or diversity? | [`overlap`](manifold::overlap) (precision, recall, density, coverage), [`inception_score`] |
 //! | What does the network see? | [`resize`] |

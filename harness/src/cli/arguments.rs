@@ -14,8 +14,8 @@ pub(crate) use graph::{
     VarianceGradientOptions, VjpOptions,
 };
 pub(crate) use metric::{
-    FidCompareOptions, FilterOptions, KidOptions, MetricCommand, PairOptions, PrOptions,
-    SparsificationOptions,
+    FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,
+    PairOptions, PrOptions, SparsificationOptions,
 };
 pub(crate) use run::{Engine, GcOptions, PlanOptions, RunOptions, SubmitOptions, VerifyOptions};
 
@@ -114,7 +114,8 @@ pub(crate) struct DeviceOptions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatsOptions {
-    /// `cifar10-train`, `cifar10-test`, a folder of images, or an npz with `arr_0`
+    /// `cifar10-train`, `cifar10-test`, a folder of images with its subfolders, or an array of images (`.npy`, or `.npz` with
+    /// `arr_0`, u8 [n, h, w, 3] or [n, 3, h, w])
     pub(crate) dataset: String,
     #[command(flatten)]
     pub(crate) features: FeatureOptions,

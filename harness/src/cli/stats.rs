@@ -35,8 +35,9 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
     statistics.write(&options.output)?;
     let answer = serde_json::json!({
         "output": options.output, "n": statistics.n, "provenance": statistics.provenance,
+        "notes": source.notes(),
     });
-    let text = format!(
+    let mut text = format!(
         "{}: {} images, {} features ({}, {})",
         options.output.display(),
         statistics.n,
@@ -44,6 +45,9 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
         network.id().name,
         network.id().preprocess
     );
+    for note in source.notes() {
+        text.push_str(&format!("\nnote: {note}"));
+    }
     context.answer(&answer, &text)?;
     Ok(Exit::Complete)
 }

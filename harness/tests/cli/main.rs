@@ -4,8 +4,11 @@
 mod engines;
 #[cfg(unix)]
 mod faults;
+mod files;
 mod metrics;
 mod runs;
+mod shapes;
+mod sizes;
 #[cfg(unix)]
 mod submit;
 mod support;

@@ -9,7 +9,9 @@ use super::FeatureOptions;
 /// Two sets of images: features, statistics, arrays or folders.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PairOptions {
-    /// Real set: `.npy` features, `.npz` (`mu`, `sigma` or `arr_0`), or a folder of images
+    /// Real set: features [n, d] (`.npy`, or `.npz` with `feats`, `features` or `arr_0`; any type of numbers), statistics
+    /// (`.npz` with `mu`, `sigma` and, for error bars, `n`), images as u8 [n, h, w, 3] or [n, 3, h, w] (`.npy`, or `.npz`
+    /// with `arr_0`), or a folder of images with its subfolders (PNG, JPEG, WebP, TIFF, BMP; the content decides)
     #[arg(long)]
     pub(crate) real: PathBuf,
     /// Generated set, in the same forms
@@ -25,6 +27,10 @@ pub(crate) enum MetricCommand {
     Fid(PairOptions),
     /// Kernel distance, torch-fidelity's subsets and seed
     Kid(KidOptions),
+    /// Squared maximum mean discrepancy, Gaussian kernel, on any features (CMMD: CLIP features, sigma 10, biased, times 1000)
+    Mmd(MmdOptions),
+    /// Inception Score of logits
+    Is(InceptionScoreOptions),
     /// Improved precision and recall, density and coverage
     Pr(PrOptions),
     /// AUSE, AURG and the sparsification curve
@@ -51,6 +57,34 @@ pub(crate) struct KidOptions {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(crate) struct MmdOptions {
+    #[command(flatten)]
+    pub(crate) pair: PairOptions,
+    /// Bandwidth of the kernel exp(-|x - y|^2 / (2 sigma^2)), in units of the features
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) sigma: f64,
+    /// `unbiased` (may be negative) or `biased` (never is; what CMMD reports)
+    #[arg(long, default_value = "unbiased")]
+    pub(crate) estimator: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InceptionScoreOptions {
+    /// Logits without bias, one row an image [n, classes], `.npy` or `.npz`
+    #[arg(long)]
+    pub(crate) logits: PathBuf,
+    /// Parts of the shuffled images (torch-fidelity)
+    #[arg(long, default_value_t = 10)]
+    pub(crate) splits: usize,
+    /// Seed of the shuffle
+    #[arg(long, default_value_t = 2020)]
+    pub(crate) seed: u32,
+    /// Consecutive blocks of this many images instead (guided-diffusion: 5000)
+    #[arg(long, conflicts_with_all = ["splits", "seed"])]
+    pub(crate) block_size: Option<usize>,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct PrOptions {
     #[command(flatten)]
     pub(crate) pair: PairOptions,
@@ -64,15 +98,21 @@ pub(crate) struct PrOptions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SparsificationOptions {
-    /// Errors, `.npy` [n, ...], first axis = image
+    /// Errors, [n, ...], first axis = image; [n] is one pool of n pixels; for two axes see `--layout`
     #[arg(long)]
     pub(crate) error: PathBuf,
-    /// Uncertainties of the same shape
+    /// Uncertainties of the same shape; axes of length one do not count
     #[arg(long)]
     pub(crate) uncertainty: PathBuf,
     /// One curve an image, or one over all pixels
     #[arg(long, default_value = "image")]
     pub(crate) pool: String,
+    /// What two axes are: `rows` (one image a row, [n, pixels]) or `map` (one image, [h, w])
+    #[arg(long)]
+    pub(crate) layout: Option<String>,
+    /// `nan`: leave out pixels whose error or uncertainty is NaN
+    #[arg(long)]
+    pub(crate) ignore: Option<String>,
     /// Whose rules instead of the exact curve: `mono-uncertainty`, `torch-uncertainty` or `authors-code`
     #[arg(long)]
     pub(crate) preset: Option<String>,
@@ -86,9 +126,11 @@ pub(crate) struct FilterOptions {
     /// Reference: statistics, features or images
     #[arg(long)]
     pub(crate) real: PathBuf,
-    /// Features of the pool, `.npy` [n, d]
+    /// The pool: features [n, d] or images, in any form that `metric fid` takes
     #[arg(long)]
     pub(crate) features: PathBuf,
+    #[command(flatten)]
+    pub(crate) network: FeatureOptions,
     /// One score an image, `.npy` [n]; high = to be discarded
     #[arg(long)]
     pub(crate) scores: PathBuf,
@@ -108,13 +150,15 @@ pub(crate) struct FidCompareOptions {
     /// Reference: statistics, features or images
     #[arg(long)]
     pub(crate) real: PathBuf,
-    /// First set of features, `.npy` [n, d]
+    /// First set: features [n, d], statistics (unpaired) or images, in any form that `metric fid` takes
     #[arg(long)]
     pub(crate) a: PathBuf,
-    /// Second set of features, `.npy` [n, d]
+    /// Second set, in the same forms
     #[arg(long)]
     pub(crate) b: PathBuf,
     /// Row i of both sets comes from the same start noise
     #[arg(long)]
     pub(crate) paired: bool,
+    #[command(flatten)]
+    pub(crate) network: FeatureOptions,
 }

@@ -3,11 +3,12 @@
 use dubench_metrics::{EstimateOptions, compare_paired, compare_unpaired};
 use serde::Serialize;
 
-use super::input::Input;
+use super::copies::Copies;
+use super::input::{Input, Need, Opened, SampleSet};
+use super::notes::with_notes;
 use crate::cli::answer::Context;
 use crate::cli::arguments::FidCompareOptions;
 use crate::cli::error::CliError;
-use crate::store::arrays::read_matrix;
 
 #[derive(Serialize)]
 struct Answer {
@@ -18,15 +19,27 @@ struct Answer {
     z: f64,
     p: f64,
     paired: bool,
+    notes: Vec<String>,
 }
 
 pub(super) fn run(options: &FidCompareOptions, context: Context) -> Result<(), CliError> {
-    let reference = Input::of_features(context).open(&options.real)?.reference()?;
-    let estimate = |path| -> Result<_, CliError> {
-        let rows = read_matrix(path)?;
-        Ok(reference.estimate(rows.as_features(), &EstimateOptions::default())?)
+    let mut input = Input::new(&options.network, context);
+    let need = if options.paired { Need::Rows } else { Need::Moments };
+    let real = input.open(&options.real, Need::Moments)?;
+    let (first, second) = (input.open(&options.a, need)?, input.open(&options.b, need)?);
+    real.check_comparable(&first)?;
+    real.check_comparable(&second)?;
+    first.check_comparable(&second)?;
+    let reference = real.reference()?;
+    let estimate = |side: &Opened| -> Result<_, CliError> {
+        Ok(match side.set() {
+            SampleSet::Statistics(gaussian) if !options.paired => {
+                reference.estimate_from_statistics(gaussian)?
+            }
+            _ => reference.estimate(side.features()?, &EstimateOptions::default())?,
+        })
     };
-    let (a, b) = (estimate(&options.a)?, estimate(&options.b)?);
+    let (a, b) = (estimate(&first)?, estimate(&second)?);
     let found = if options.paired { compare_paired(&a, &b)? } else { compare_unpaired(&a, &b)? };
     let answer = Answer {
         fid_a: found.fid_a,
@@ -36,10 +49,22 @@ pub(super) fn run(options: &FidCompareOptions, context: Context) -> Result<(), C
         z: found.z,
         p: found.p,
         paired: options.paired,
+        notes: notes(&real, &first, &second),
     };
     let text = format!(
         "a       {:.4}\nb       {:.4}\na - b   {:.4} ± {:.4}   z = {:.2}, p = {:.4}\nsmallest difference that 80 % of repetitions would find: {:.4}",
         found.fid_a, found.fid_b, found.delta, found.se, found.z, found.p, found.min_detectable
     );
-    context.answer(&answer, &text)
+    context.answer(&answer, &with_notes(text, &answer.notes))
+}
+
+/// Notes on the files and on copies within and across all three sets.
+fn notes(real: &Opened, a: &Opened, b: &Opened) -> Vec<String> {
+    let mut notes = Copies::of(real, a).notes(real, a);
+    for note in [Copies::of(real, b).notes(real, b), Copies::of(a, b).notes(a, b)].concat() {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
 }

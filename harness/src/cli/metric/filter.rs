@@ -3,11 +3,13 @@
 use dubench_metrics::FilterStudy;
 use serde::Serialize;
 
-use super::input::Input;
+use super::copies::Copies;
+use super::input::{Input, Need};
+use super::notes::with_notes;
 use crate::cli::answer::Context;
 use crate::cli::arguments::FilterOptions;
 use crate::cli::error::CliError;
-use crate::store::arrays::{read_matrix, read_vector};
+use crate::store::arrays::read_vector;
 
 #[derive(Serialize)]
 struct Answer {
@@ -19,14 +21,17 @@ struct Answer {
     p_highest: f64,
     n: usize,
     keep: usize,
+    notes: Vec<String>,
 }
 
 pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliError> {
-    let real = Input::of_features(context).open(&options.real)?;
-    let pool = read_matrix(&options.features)?;
+    let mut input = Input::new(&options.network, context);
+    let real = input.open(&options.real, Need::Moments)?;
+    let pool = input.open(&options.features, Need::Rows)?;
+    real.check_comparable(&pool)?;
     let scores = read_vector(&options.scores)?;
     let reference = real.reference()?;
-    let study = FilterStudy::new(&reference, pool.as_features())?;
+    let study = FilterStudy::new(&reference, pool.features()?)?;
     let null = study.random_null(options.keep, options.permutations, options.seed)?;
     let found = study.evaluate(&scores.to_vec(), &null)?;
     let answer = Answer {
@@ -38,6 +43,7 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
         p_highest: found.p_highest,
         n: found.n,
         keep: found.keep,
+        notes: Copies::of(&real, &pool).notes(&real, &pool),
     };
     let text = format!(
         "keep lowest   {:.4}   p = {:.4}\nkeep highest  {:.4}   p = {:.4}\nrandom        {:.4} ± {:.4} (sd of {} subsets)\n{} of {} images kept; p: chance that a random subset does as well",
@@ -51,5 +57,5 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
         found.keep,
         found.n
     );
-    context.answer(&answer, &text)
+    context.answer(&answer, &with_notes(text, &answer.notes))
 }

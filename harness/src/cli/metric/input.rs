@@ -1,8 +1,9 @@
-//! What people point at: features, statistics, or images whose features are computed here.
+//! What people point at: features, statistics, or images whose features are computed here. Contents decide, not names.
 
 use std::path::{Path, PathBuf};
 
 use dubench_metrics::{Features, Gaussian, Reference};
+use ndarray::{Array2, s};
 
 use crate::cli::answer::Context;
 use crate::cli::arguments::FeatureOptions;
@@ -12,15 +13,20 @@ use crate::cli::progress::TerminalProgress;
 use crate::model::onnx::OnnxExtractor;
 use crate::model::{ExtractorId, FeatureExtractor};
 use crate::stage::Progress;
+use crate::stage::statistics::array_images::is_images;
 use crate::stage::statistics::open::open;
-use crate::stage::statistics::{BLOCK_IMAGES, ImageSource};
-use crate::store::arrays::{Matrix, read_matrix};
+use crate::stage::statistics::{ImageSource, features_of_runs};
+use crate::store::StoreError;
+use crate::store::arrays::{Content, Matrix, content, read_matrix};
+use crate::store::npz::Npz;
 use crate::store::statistics::Statistics;
-use crate::store::{StoreError, arrays};
+
+/// Images that are read at once: memory for them, whatever the size of the set.
+const READ_AT_ONCE: usize = 64;
 
 /// Opens inputs; the feature network is opened when the first images come.
 pub(super) struct Input<'a> {
-    features: Option<&'a FeatureOptions>,
+    features: &'a FeatureOptions,
     network: Option<OnnxExtractor>,
     progress: TerminalProgress,
 }
@@ -30,6 +36,7 @@ pub(super) struct Opened {
     path: PathBuf,
     set: SampleSet,
     extractor: Option<ExtractorId>,
+    notes: Vec<String>,
 }
 
 /// What is known of a set of images.
@@ -40,69 +47,81 @@ pub(super) enum SampleSet {
     Statistics(Gaussian),
 }
 
+/// What a metric makes do with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// A mean and a covariance, or more.
+    Moments,
+    /// One row an image.
+    Rows,
+}
+
 impl<'a> Input<'a> {
     /// Inputs whose images go through the feature network of the options.
     pub(super) fn new(features: &'a FeatureOptions, context: Context) -> Self {
-        Self {
-            features: Some(features),
-            network: None,
-            progress: TerminalProgress::new(context.quiet),
+        Self { features, network: None, progress: TerminalProgress::new(context.quiet) }
+    }
+
+    /// Opens features, statistics, arrays of images or a folder of images.
+    pub(super) fn open(&mut self, path: &Path, need: Need) -> Result<Opened, CliError> {
+        let content = if path.is_file() { content(path)? } else { Content::Other };
+        let opened =
+            |set, extractor| Opened { path: path.to_owned(), set, extractor, notes: Vec::new() };
+        match content {
+            Content::Npz
+                if holds_moments(path)? && (need == Need::Moments || !holds_rows(path)?) =>
+            {
+                let statistics = Statistics::read(path)?;
+                let n = statistics.n.and_then(|n| usize::try_from(n).ok());
+                let gaussian = Gaussian::new(statistics.mu, statistics.sigma, n)?;
+                Ok(opened(SampleSet::Statistics(gaussian), statistics.extractor))
+            }
+            Content::Npy | Content::Npz if !is_images(path)? => {
+                Ok(opened(SampleSet::Features(read_matrix(path)?), None))
+            }
+            _ => self.images(path),
         }
     }
 
-    /// Inputs that must be features or statistics.
-    pub(super) fn of_features(context: Context) -> Self {
-        Self { features: None, network: None, progress: TerminalProgress::new(context.quiet) }
-    }
-
-    /// Opens `.npy` features, `.npz` statistics or images, or a folder of images.
-    pub(super) fn open(&mut self, path: &Path) -> Result<Opened, CliError> {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        let (set, extractor) = match extension {
-            Some("npy") => (SampleSet::Features(read_matrix(path)?), None),
-            Some("npz") if arrays::has_array(path, "mu")? => statistics(path)?,
-            _ => self.images(path)?,
-        };
-        Ok(Opened { path: path.to_owned(), set, extractor })
-    }
-
-    fn images(&mut self, path: &Path) -> Result<(SampleSet, Option<ExtractorId>), CliError> {
-        let Some(options) = self.features else {
-            let message =
-                "expected .npy features or .npz statistics: compute them with `dubench stats`";
-            return Err(StoreError::malformed(path, message).into());
-        };
+    fn images(&mut self, path: &Path) -> Result<Opened, CliError> {
         let mut source = open(&path.to_string_lossy())?;
         let network = match self.network.take() {
             Some(network) => network,
-            None => extractor::open(options)?,
+            None => extractor::open(self.features)?,
         };
         let network = self.network.insert(network);
         let rows = extract(source.as_mut(), network, &self.progress)?;
-        Ok((SampleSet::Features(Matrix::F32(rows)), Some(network.id().clone())))
+        Ok(Opened {
+            path: path.to_owned(),
+            set: SampleSet::Features(Matrix::F32(rows)),
+            extractor: Some(network.id().clone()),
+            notes: source.notes(),
+        })
     }
 }
 
-fn statistics(path: &Path) -> Result<(SampleSet, Option<ExtractorId>), CliError> {
-    let statistics = Statistics::read(path)?;
-    let n = statistics.n.and_then(|n| usize::try_from(n).ok());
-    let gaussian = Gaussian::new(statistics.mu, statistics.sigma, n)?;
-    Ok((SampleSet::Statistics(gaussian), statistics.extractor))
+fn holds_moments(path: &Path) -> Result<bool, StoreError> {
+    let npz = Npz::open(path)?;
+    Ok(npz.has("mu") || npz.has("sigma"))
+}
+
+fn holds_rows(path: &Path) -> Result<bool, StoreError> {
+    let npz = Npz::open(path)?;
+    Ok(["feats", "features", "arr_0"].iter().any(|key| npz.has(key)))
 }
 
 fn extract(
     source: &mut dyn ImageSource,
     network: &mut OnnxExtractor,
     progress: &TerminalProgress,
-) -> Result<ndarray::Array2<f32>, CliError> {
+) -> Result<Array2<f32>, CliError> {
     let n = source.len();
-    let mut rows = ndarray::Array2::zeros((n, network.id().dim));
+    let mut rows = Array2::zeros((n, network.id().dim));
     progress.begin("features", n as u64, 0);
-    for start in (0..n).step_by(BLOCK_IMAGES) {
-        let end = (start + BLOCK_IMAGES).min(n);
-        let images = source.read(start..end)?;
-        let block = network.extract(images.view())?;
-        rows.slice_mut(ndarray::s![start..end, ..]).assign(&block);
+    for start in (0..n).step_by(READ_AT_ONCE) {
+        let end = (start + READ_AT_ONCE).min(n);
+        let block = features_of_runs(network, &source.read_runs(start..end)?)?;
+        rows.slice_mut(s![start..end, ..]).assign(&block);
         progress.advance((end - start) as u64);
     }
     progress.end();
@@ -110,9 +129,22 @@ fn extract(
 }
 
 impl Opened {
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What is known of the images.
     pub(super) fn set(&self) -> &SampleSet {
         &self.set
+    }
+
+    /// Number of images, where known.
+    pub(super) fn n(&self) -> Option<usize> {
+        match &self.set {
+            SampleSet::Features(rows) => Some(rows.n()),
+            SampleSet::Statistics(gaussian) => gaussian.n(),
+        }
     }
 
     /// Feature network and preprocessing, where known.
@@ -120,13 +152,18 @@ impl Opened {
         self.extractor.as_ref()
     }
 
+    /// What a reader of the number should know of this side.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// The rows; statistics have none.
     pub(super) fn features(&self) -> Result<Features<'_>, CliError> {
         match &self.set {
             SampleSet::Features(rows) => Ok(rows.as_features()),
-            SampleSet::Statistics(_) => Err(StoreError::malformed(
+            SampleSet::Statistics(_) => Err(StoreError::input(
                 &self.path,
-                "holds a mean and a covariance, and this metric needs one row an image: give features or images",
+                "it holds a mean and a covariance, and this needs one row an image: give features [n, d] or images",
             )
             .into()),
         }

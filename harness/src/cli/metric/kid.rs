@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::input::Input;
+use super::copies::Copies;
+use super::input::{Input, Need};
+use super::notes::with_notes;
 use crate::cli::answer::Context;
 use crate::cli::arguments::KidOptions;
 use crate::cli::error::CliError;
@@ -11,23 +13,48 @@ use crate::cli::error::CliError;
 struct Answer {
     kid: f64,
     sd: f64,
+    n_real: usize,
+    n_fake: usize,
+    subsets: usize,
+    subset_size: usize,
+    notes: Vec<String>,
 }
 
 pub(super) fn run(options: &KidOptions, context: Context) -> Result<(), CliError> {
     let mut input = Input::new(&options.pair.features, context);
-    let real = input.open(&options.pair.real)?;
-    let fake = input.open(&options.pair.fake)?;
+    let real = input.open(&options.pair.real, Need::Rows)?;
+    let fake = input.open(&options.pair.fake, Need::Rows)?;
     real.check_comparable(&fake)?;
+    let (real_rows, fake_rows) = (real.features()?, fake.features()?);
+    for (side, rows) in [(&real, real_rows), (&fake, fake_rows)] {
+        if rows.n() < options.subset_size {
+            return Err(CliError::Mismatch(format!(
+                "{} has {} images, a subset of KID has {}: give --subset-size {} or less (the mean stays unbiased, the spread of a subset grows)",
+                side.path().display(),
+                rows.n(),
+                options.subset_size,
+                rows.n()
+            )));
+        }
+    }
     let subsets = dubench_metrics::KidOptions {
         subsets: options.subsets,
         subset_size: options.subset_size,
         seed: options.seed,
     };
-    let kid = dubench_metrics::kid(fake.features()?, real.features()?, &subsets)?;
-    let answer = Answer { kid: kid.kid, sd: kid.sd };
+    let kid = dubench_metrics::kid(fake_rows, real_rows, &subsets)?;
+    let answer = Answer {
+        kid: kid.kid,
+        sd: kid.sd,
+        n_real: real_rows.n(),
+        n_fake: fake_rows.n(),
+        subsets: options.subsets,
+        subset_size: options.subset_size,
+        notes: Copies::of(&real, &fake).notes(&real, &fake),
+    };
     let text = format!(
         "KID  {:.6} (sd of a subset {:.6}; {} subsets of {})",
         kid.kid, kid.sd, options.subsets, options.subset_size
     );
-    context.answer(&answer, &text)
+    context.answer(&answer, &with_notes(text, &answer.notes))
 }

@@ -2,11 +2,16 @@
 //! public contract: f64 without rounding, a key is never renamed.
 
 mod compare;
+mod copies;
 mod fid;
 mod filter;
 mod input;
+mod is;
 mod kid;
+mod mmd;
+mod notes;
 mod pr;
+mod shapes;
 mod sparsification;
 
 use super::answer::Context;
@@ -18,6 +23,8 @@ pub(crate) fn run(command: &MetricCommand, context: Context) -> Result<Exit, Cli
     match command {
         MetricCommand::Fid(options) => fid::run(options, context),
         MetricCommand::Kid(options) => kid::run(options, context),
+        MetricCommand::Mmd(options) => mmd::run(options, context),
+        MetricCommand::Is(options) => is::run(options, context),
         MetricCommand::Pr(options) => pr::run(options, context),
         MetricCommand::Sparsification(options) => sparsification::run(options, context),
         MetricCommand::Filter(options) => filter::run(options, context),

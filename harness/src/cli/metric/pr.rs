@@ -3,7 +3,9 @@
 use dubench_metrics::manifold::{Convention, OverlapOptions, overlap};
 use serde::Serialize;
 
-use super::input::Input;
+use super::copies::Copies;
+use super::input::{Input, Need};
+use super::notes::with_notes;
 use crate::cli::answer::Context;
 use crate::cli::arguments::PrOptions;
 use crate::cli::error::CliError;
@@ -19,6 +21,9 @@ struct Answer {
     coverage: f64,
     coverage_se: f64,
     k: usize,
+    n_real: usize,
+    n_fake: usize,
+    notes: Vec<String>,
 }
 
 pub(super) fn run(options: &PrOptions, context: Context) -> Result<(), CliError> {
@@ -31,8 +36,8 @@ pub(super) fn run(options: &PrOptions, context: Context) -> Result<(), CliError>
         }
     };
     let mut input = Input::new(&options.pair.features, context);
-    let real = input.open(&options.pair.real)?;
-    let fake = input.open(&options.pair.fake)?;
+    let real = input.open(&options.pair.real, Need::Rows)?;
+    let fake = input.open(&options.pair.fake, Need::Rows)?;
     real.check_comparable(&fake)?;
     let rules = OverlapOptions { convention, k: options.k };
     let found = overlap(fake.features()?, real.features()?, &rules)?;
@@ -46,6 +51,9 @@ pub(super) fn run(options: &PrOptions, context: Context) -> Result<(), CliError>
         coverage: found.coverage,
         coverage_se: found.coverage_se,
         k: found.k,
+        n_real: real.features()?.n(),
+        n_fake: fake.features()?.n(),
+        notes: Copies::of(&real, &fake).notes(&real, &fake),
     };
     let text = format!(
         "precision  {:.4} ± {:.4}\nrecall     {:.4} ± {:.4}\ndensity    {:.4} ± {:.4}\ncoverage   {:.4} ± {:.4}\nk = {}, rules of {}",
@@ -60,5 +68,5 @@ pub(super) fn run(options: &PrOptions, context: Context) -> Result<(), CliError>
         found.k,
         options.convention
     );
-    context.answer(&answer, &text)
+    context.answer(&answer, &with_notes(text, &answer.notes))
 }

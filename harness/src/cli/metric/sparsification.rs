@@ -1,14 +1,17 @@
 //! `dubench metric sparsification`.
 
+use dubench_metrics::MetricError;
 use dubench_metrics::sparsification::{
-    Pool, Preset, Sparsification, SparsificationOptions, sparsification,
+    MaskedSparsification, Pool, Preset, Sparsification, SparsificationOptions, sparsification,
+    sparsification_ignoring_nan,
 };
 use serde::Serialize;
 
+use super::notes::with_notes;
+use super::shapes::{self, Maps};
 use crate::cli::answer::Context;
 use crate::cli::arguments;
 use crate::cli::error::CliError;
-use crate::store::arrays::read_matrix;
 
 #[derive(Serialize)]
 struct Answer {
@@ -18,7 +21,10 @@ struct Answer {
     ause_se: Option<f64>,
     aurg_se: Option<f64>,
     n_images: usize,
+    n_pixels: usize,
+    n_ignored: usize,
     curve: Curve,
+    notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -33,11 +39,18 @@ pub(super) fn run(
     options: &arguments::SparsificationOptions,
     context: Context,
 ) -> Result<(), CliError> {
-    let error = read_matrix(&options.error)?;
-    let uncertainty = read_matrix(&options.uncertainty)?;
-    let rules = rules(options, error.n())?;
-    let found = sparsification(error.as_features(), uncertainty.as_features(), &rules)?;
+    let maps = shapes::read(options)?;
+    let rules = rules(options, maps.error.n())?;
+    let MaskedSparsification { found, n_ignored, n_empty } = measured(&maps, &rules, options)?;
     let text = text(&found, options);
+    let mut notes = Vec::new();
+    if n_ignored > 0 {
+        notes.push(format!("{n_ignored} pixels that are NaN left out"));
+    }
+    if n_empty > 0 {
+        notes.push(format!("{n_empty} images left out: all of their pixels are NaN"));
+    }
+    let n_pixels = maps.error.n() * maps.error.dim();
     let curve = Curve {
         x: found.curve.x,
         method: found.curve.method,
@@ -51,9 +64,33 @@ pub(super) fn run(
         ause_se: found.ause_se,
         aurg_se: found.aurg_se,
         n_images: found.n_images,
+        n_pixels,
+        n_ignored,
         curve,
+        notes,
     };
-    context.answer(&answer, &text)
+    context.answer(&answer, &with_notes(text, &answer.notes))
+}
+
+fn measured(
+    maps: &Maps,
+    rules: &SparsificationOptions,
+    options: &arguments::SparsificationOptions,
+) -> Result<MaskedSparsification, CliError> {
+    let (error, uncertainty) = (maps.error.as_features(), maps.uncertainty.as_features());
+    match options.ignore.as_deref() {
+        Some("nan") => Ok(sparsification_ignoring_nan(error, uncertainty, rules)?),
+        Some(other) => Err(CliError::option("--ignore", other, "nan")),
+        None => match sparsification(error, uncertainty, rules) {
+            Ok(found) => Ok(MaskedSparsification { found, n_ignored: 0, n_empty: 0 }),
+            Err(MetricError::NonFinite { what, row, column, value }) if value == "NaN" => {
+                Err(CliError::Mismatch(format!(
+                    "{what} holds NaN at image {row}, pixel {column}: leave such pixels out by --ignore nan"
+                )))
+            }
+            Err(error) => Err(error.into()),
+        },
+    }
 }
 
 fn rules(

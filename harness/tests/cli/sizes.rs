@@ -1,0 +1,108 @@
+//! Every metric once at its defaults, on sets of the size that people have: thousands of rows, 2048 columns, no multiple of
+//! any block. Values are those of torch-fidelity, prdc and NumPy (`scripts/golden/sizes.py`).
+
+use ndarray::{Array2, s};
+
+use crate::support::Folder;
+
+/// Rows that the golden script makes by the same formula.
+fn weyl(n: usize, d: usize, shift: f64) -> Array2<f64> {
+    Array2::from_shape_fn((n, d), |(i, j)| {
+        ((i + 1) as f64 * ((j + 2) as f64).sqrt()).fract() + shift
+    })
+}
+
+fn right(key: &str) -> f64 {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sizes.json");
+    let right: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    right.pointer(&format!("/{key}")).and_then(serde_json::Value::as_f64).unwrap()
+}
+
+/// The pair of sets, in a folder.
+fn sets() -> Folder {
+    let folder = Folder::new();
+    folder.npy("real.npy", &weyl(1237, 2048, 0.0));
+    folder.npy("fake.npy", &weyl(1100, 2048, 0.01));
+    folder
+}
+
+#[track_caller]
+fn holds(folder: &Folder, metric: &str, more: &[&str], values: &[(&str, &str)]) {
+    let call = [&["metric", metric], more, &["--format", "json"]].concat();
+    let answer = folder.dubench(&call).json();
+    for (key, name) in values {
+        let (ours, theirs) = (answer[key].as_f64().unwrap(), right(name));
+        assert!(
+            (ours - theirs).abs() <= 1e-9 * theirs.abs().max(1e-3),
+            "{key}: {ours}, not {theirs}"
+        );
+    }
+}
+
+const PAIR: [&str; 4] = ["--real", "real.npy", "--fake", "fake.npy"];
+
+#[test]
+fn fid_and_its_differences() {
+    let folder = sets();
+    holds(&folder, "fid", &PAIR, &[("fid", "fid")]);
+    folder.npy("other.npy", &weyl(1100, 2048, 0.02));
+    let compare = ["--real", "real.npy", "--a", "fake.npy", "--b", "other.npy"];
+    holds(&folder, "compare", &compare, &[("fid_a", "fid"), ("fid_b", "fid_other")]);
+    holds(&folder, "compare", &[&compare[..], &["--paired"]].concat(), &[("fid_b", "fid_other")]);
+}
+
+#[test]
+fn fid_of_more_rows_than_columns() {
+    let folder = Folder::new();
+    // A copy, shifted: the squared length of the shift, whatever the covariance.
+    let rows = weyl(2300, 2048, 0.0).mapv(|v| v as f32);
+    folder.npy("real.npy", &rows);
+    folder.npy("fake.npy", &(rows + 0.5));
+    let answer = folder
+        .dubench(&["metric", "fid", PAIR[0], PAIR[1], PAIR[2], PAIR[3], "--format", "json"])
+        .json();
+    assert!((answer["fid"].as_f64().unwrap() - 512.0).abs() < 1e-3, "{answer}");
+}
+
+#[test]
+fn kernel_distances() {
+    let folder = sets();
+    holds(&folder, "kid", &PAIR, &[("kid", "kid"), ("sd", "kid_sd")]);
+    holds(&folder, "mmd", &PAIR, &[("mmd_squared", "mmd_squared")]);
+    folder.npy("few.npy", &weyl(400, 8, 0.0));
+    let few = ["metric", "kid", "--real", "few.npy", "--fake", "few.npy"];
+    folder.dubench(&few).fails(3, &["few.npy has 400 images", "--subset-size 400"]);
+}
+
+#[test]
+fn precision_recall_density_coverage() {
+    let folder = sets();
+    holds(&folder, "pr", &PAIR, &[("precision", "adm/precision"), ("recall", "adm/recall")]);
+    let keys = ["precision", "recall", "density", "coverage"];
+    let names = keys.map(|key| (key, format!("prdc/{key}")));
+    let values: Vec<_> = names.iter().map(|(key, name)| (*key, name.as_str())).collect();
+    holds(&folder, "pr", &[&PAIR[..], &["--convention", "prdc", "--k", "5"]].concat(), &values);
+}
+
+#[test]
+fn filtering() {
+    let folder = sets();
+    folder.npy("scores.npy", &weyl(1100, 1, 0.0));
+    let filter =
+        ["--real", "real.npy", "--features", "fake.npy", "--scores", "scores.npy", "--keep", "300"];
+    let values = [("fid_keep_lowest", "fid_keep_lowest"), ("fid_keep_highest", "fid_keep_highest")];
+    holds(&folder, "filter", &filter, &values);
+}
+
+#[test]
+fn inception_score_and_sparsification() {
+    let folder = Folder::new();
+    folder.npy("logits.npy", &(weyl(2500, 1008, 0.0) * 4.0));
+    holds(&folder, "is", &["--logits", "logits.npy"], &[("is", "is"), ("sd", "is_sd")]);
+    let pair = weyl(1500, 3072, 0.0);
+    folder.npy("error.npy", &(pair.slice(s![..700, ..]).to_owned() - 0.5));
+    folder.npy("map.npy", &pair.slice(s![800.., ..]).to_owned());
+    let sparsification = ["--error", "error.npy", "--uncertainty", "map.npy", "--layout", "rows"];
+    holds(&folder, "sparsification", &sparsification, &[("ause", "ause"), ("aurg", "aurg")]);
+}
