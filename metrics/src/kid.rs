@@ -190,7 +190,6 @@ fn sums((x, of_x): Members<'_>, (y, of_y): Members<'_>) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use ndarray::Array2;

@@ -266,7 +266,6 @@ fn variance(values: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use ndarray::Array2;

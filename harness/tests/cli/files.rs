@@ -258,7 +258,7 @@ fn copies_are_counted_within_and_across_sets() {
     let (twice, single) = (fid("fake.npy"), fid("once.npy"));
     let notes = twice["notes"].to_string();
     for note in [
-        "100 of 240 images are copies of others, 140 differ",
+        "100 of 240 images are copies of others (140 distinct)",
         "40 of 240 images stand in real.npy too",
         "that of 140 images",
     ] {

@@ -48,7 +48,7 @@ pub fn sparsification_ignoring_nan<'a, 'b>(
     }
     let found = match (error, uncertainty) {
         (Features::F32(error), Features::F32(uncertainty)) => {
-            let masked = Masked::new(error.to_owned(), uncertainty.to_owned())?;
+            let masked = Masked::new(error.to_owned(), uncertainty.to_owned(), f32::is_nan)?;
             masked.check(f32::is_infinite)?;
             (
                 measured((&masked.error).into(), (&masked.uncertainty).into(), options)?,
@@ -56,7 +56,7 @@ pub fn sparsification_ignoring_nan<'a, 'b>(
             )
         }
         (error, uncertainty) => {
-            let masked = Masked::new(widened(error), widened(uncertainty))?;
+            let masked = Masked::new(widened(error), widened(uncertainty), f64::is_nan)?;
             masked.check(f64::is_infinite)?;
             (
                 measured((&masked.error).into(), (&masked.uncertainty).into(), options)?,
@@ -76,10 +76,8 @@ struct Masked<T> {
     left_out: (usize, usize),
 }
 
-impl<T: Copy + PartialEq + ToString> Masked<T> {
-    fn new(mut error: Array2<T>, mut uncertainty: Array2<T>) -> Result<Self> {
-        // NaN is the one number that differs from itself.
-        let nan = |v: T| v != v;
+impl<T: Copy + ToString> Masked<T> {
+    fn new(mut error: Array2<T>, mut uncertainty: Array2<T>, nan: fn(T) -> bool) -> Result<Self> {
         for (e, u) in error.iter_mut().zip(&mut uncertainty) {
             if nan(*e) {
                 *u = *e;

@@ -61,20 +61,20 @@ impl Packed for u128 {
 }
 
 /// `values` from the smallest to the largest, equal ones by index. NaN is no value: it is left out.
-pub(super) fn ascending_f32(values: impl Iterator<Item = f32>) -> Result<Vec<u64>> {
+pub(super) fn ascending_f32(values: impl Iterator<Item = f32>) -> Vec<u64> {
     // Adding zero makes -0 equal to 0.
     let packed = values.zip(0_u64..).filter(|(v, _)| !v.is_nan());
     let packed = packed.map(|(v, i)| u64::from(ordered_f32(v + 0.0)) << 32 | i);
     let mut packed: Vec<u64> = packed.collect();
     if packed.len() < BY_DIGITS {
         packed.sort_unstable();
-        return Ok(packed);
+        return packed;
     }
-    Ok(sorted_by_digits(packed))
+    sorted_by_digits(packed)
 }
 
 /// As [`ascending_f32`], with twice the digits: by comparison, in parallel.
-pub(super) fn ascending_f64(values: impl Iterator<Item = f64>) -> Result<Vec<u128>> {
+pub(super) fn ascending_f64(values: impl Iterator<Item = f64>) -> Vec<u128> {
     let packed = values.zip(0_u128..).filter(|(v, _)| !v.is_nan());
     let packed = packed.map(|(v, i)| u128::from(ordered_f64(v + 0.0)) << 32 | i);
     let mut packed: Vec<u128> = packed.collect();
@@ -83,7 +83,7 @@ pub(super) fn ascending_f64(values: impl Iterator<Item = f64>) -> Result<Vec<u12
     } else {
         packed.par_sort_unstable();
     }
-    Ok(packed)
+    packed
 }
 
 /// Refuses more pixels than an index can tell apart.
@@ -157,10 +157,10 @@ mod tests {
     #[test]
     fn order_is_numeric_with_ties_by_index() {
         let values = [2.0_f32, -0.0, 0.0, -7.5, 1e-40];
-        let single = ascending_f32(values.into_iter()).unwrap();
+        let single = ascending_f32(values.into_iter());
         assert_eq!(pixels(&single), [3, 1, 2, 4, 0]);
         assert!(single[1].ties_with(single[2]) && !single[2].ties_with(single[3]));
-        let double = ascending_f64(values.into_iter().map(f64::from)).unwrap();
+        let double = ascending_f64(values.into_iter().map(f64::from));
         assert_eq!(pixels(&double), [3, 1, 2, 4, 0]);
         for (a, b) in single.iter().zip(&double) {
             assert_eq!(a.value(), f64::from(values[a.pixel()]));
@@ -176,7 +176,7 @@ mod tests {
                     ((i.wrapping_mul(2_654_435_761) >> 7) % modulus) as f32 - 0.3 * modulus as f32
                 })
                 .collect();
-            let sorted = ascending_f32(values.iter().copied()).unwrap();
+            let sorted = ascending_f32(values.iter().copied());
             let mut compared = sorted.clone();
             compared.sort_unstable();
             assert_eq!(sorted, compared, "modulus {modulus}");

@@ -42,7 +42,7 @@ pub(super) fn measure(
             || ascending_f32(uncertainty.iter().copied()),
         );
         let squared = |pixel: usize| f64::from(flat[pixel]) * f64::from(flat[pixel]);
-        return Ok(Ranking::new(method?, oracle?, squared, error.dim()).measure(preset, intervals));
+        return Ok(Ranking::new(method, oracle, squared, error.dim()).measure(preset, intervals));
     }
     let (error, uncertainty) = (widened(error), widened(uncertainty));
     let error = error.view();
@@ -52,7 +52,7 @@ pub(super) fn measure(
     );
     let flat = row_major(&error);
     let squared = |pixel: usize| flat[pixel] * flat[pixel];
-    Ok(Ranking::new(method?, oracle?, squared, error.dim()).measure(preset, intervals))
+    Ok(Ranking::new(method, oracle, squared, error.dim()).measure(preset, intervals))
 }
 
 /// Values in row-major order, without a copy where they lie so already.

@@ -74,7 +74,7 @@ fn repeated(opened: &Opened, groups: &[usize]) -> Option<String> {
     let path = opened.path().display();
     (distinct < groups.len()).then(|| {
         format!(
-            "{path}: {} of {} images are copies of others, {distinct} differ",
+            "{path}: {} of {} images are copies of others ({distinct} distinct)",
             groups.len() - distinct,
             groups.len()
         )

@@ -26,16 +26,14 @@ pub(super) fn run(options: &KidOptions, context: Context) -> Result<(), CliError
     let fake = input.open(&options.pair.fake, Need::Rows)?;
     real.check_comparable(&fake)?;
     let (real_rows, fake_rows) = (real.features()?, fake.features()?);
-    for (side, rows) in [(&real, real_rows), (&fake, fake_rows)] {
-        if rows.n() < options.subset_size {
-            return Err(CliError::Mismatch(format!(
-                "{} has {} images, a subset of KID has {}: give --subset-size {} or less (the mean stays unbiased, the spread of a subset grows)",
-                side.path().display(),
-                rows.n(),
-                options.subset_size,
-                rows.n()
-            )));
-        }
+    let (smaller, n) =
+        if real_rows.n() < fake_rows.n() { (&real, real_rows.n()) } else { (&fake, fake_rows.n()) };
+    if n < options.subset_size {
+        return Err(CliError::Mismatch(format!(
+            "{} has {n} images, a subset of KID has {}: give --subset-size {n} or less (the mean stays unbiased, the spread of a subset grows)",
+            smaller.path().display(),
+            options.subset_size
+        )));
     }
     let subsets = dubench_metrics::KidOptions {
         subsets: options.subsets,

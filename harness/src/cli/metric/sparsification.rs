@@ -42,7 +42,9 @@ pub(super) fn run(
     let maps = shapes::read(options)?;
     let rules = rules(options, maps.error.n())?;
     let MaskedSparsification { found, n_ignored, n_empty } = measured(&maps, &rules, options)?;
-    let text = text(&found, options);
+    let n_pixels = maps.error.n() * maps.error.dim();
+    let used = (found.n_images * maps.error.dim()).saturating_sub(n_ignored);
+    let text = text(&found, options, used);
     let mut notes = Vec::new();
     if n_ignored > 0 {
         notes.push(format!("{n_ignored} pixels that are NaN left out"));
@@ -50,7 +52,6 @@ pub(super) fn run(
     if n_empty > 0 {
         notes.push(format!("{n_empty} images left out: all of their pixels are NaN"));
     }
-    let n_pixels = maps.error.n() * maps.error.dim();
     let curve = Curve {
         x: found.curve.x,
         method: found.curve.method,
@@ -115,18 +116,24 @@ fn rules(
     Ok(SparsificationOptions { pool, preset, intervals: options.intervals })
 }
 
-fn text(found: &Sparsification, options: &arguments::SparsificationOptions) -> String {
+fn text(
+    found: &Sparsification,
+    options: &arguments::SparsificationOptions,
+    n_pixels: usize,
+) -> String {
     let with_se = |value: f64, se: Option<f64>| match se {
         Some(se) => format!("{value:.6} ± {se:.6}"),
         None => format!("{value:.6}"),
     };
+    let pool = match found.n_images {
+        1 => format!("one pool of {n_pixels} values"),
+        n => format!("{n} images, pooled by {}", options.pool),
+    };
     format!(
-        "AUSE  {}\nAURG  {}\nRMSE  {:.6}\n{} images, pooled by {}, {}",
+        "AUSE  {}\nAURG  {}\nRMSE  {:.6}\n{pool}, {}",
         with_se(found.ause, found.ause_se),
         with_se(found.aurg, found.aurg_se),
         found.rmse,
-        found.n_images,
-        options.pool,
         options.preset.as_deref().unwrap_or("exact curve"),
     )
 }
