@@ -130,9 +130,8 @@ fn pixels_that_are_nan_might_as_well_not_be_there() {
     let value = |i: usize, j: usize, k: usize| ((i * 31 + j * 17 + k) % 23) as f64 - 9.0;
     let options = |pool, preset| SparsificationOptions { pool, preset, intervals: 10 };
     let with = |seed, every: bool| {
-        Array2::from_shape_fn((4, 30), |(i, j)| match hole(i, j) && (every || seed == 0) {
-            true => f64::NAN,
-            false => value(i, j, seed),
+        Array2::from_shape_fn((4, 30), |(i, j)| {
+            if hole(i, j) && (every || seed == 0) { f64::NAN } else { value(i, j, seed) }
         })
     };
     for preset in [Preset::Exact, Preset::MonoUncertainty, Preset::TorchUncertainty] {

@@ -45,7 +45,11 @@ impl Npz {
             }
         })?;
         let npz = Self { path: path.to_owned(), archive };
-        if npz.archive.file_names().any(|name| name.ends_with(".pkl")) {
+        if npz
+            .archive
+            .file_names()
+            .any(|name| Path::new(name).extension().is_some_and(|ending| ending == "pkl"))
+        {
             return Err(StoreError::input(path, arrays::PICKLE));
         }
         Ok(npz)

@@ -117,7 +117,9 @@ mod tests {
 
     use super::*;
 
-    fn written(fill: impl FnOnce(&mut NpzWriter<Cursor<&mut Vec<u8>>>)) -> tempfile::NamedTempFile {
+    type Writer<'a> = NpzWriter<Cursor<&'a mut Vec<u8>>>;
+
+    fn written(fill: impl FnOnce(&mut Writer<'_>)) -> tempfile::NamedTempFile {
         let mut bytes = Vec::new();
         let mut npz = NpzWriter::new(Cursor::new(&mut bytes));
         fill(&mut npz);
@@ -141,7 +143,7 @@ mod tests {
     #[test]
     fn the_number_of_images_is_a_whole_number_of_any_type() {
         let square = array![[1.0, 0.0], [0.0, 1.0]];
-        let with = |n: &dyn Fn(&mut NpzWriter<Cursor<&mut Vec<u8>>>)| {
+        let with = |n: &dyn Fn(&mut Writer<'_>)| {
             let file = written(|npz| {
                 npz.add_array("mu", &array![[1.0], [2.0]]).unwrap();
                 npz.add_array("sigma", &square).unwrap();

@@ -1,6 +1,8 @@
 //! Files as people have them: every form of features, statistics and images, beside the values of NumPy and Pillow
 //! (`scripts/golden/files.py`).
 
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
@@ -96,7 +98,10 @@ fn what_cannot_be_read_is_named_with_its_type_and_a_remedy_and_never_to_be_delet
 fn extractor(folder: &Folder) -> Vec<String> {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny/extractor.onnx");
     let bytes = std::fs::read(&tiny).unwrap();
-    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut sha256 = String::new();
+    for byte in Sha256::digest(&bytes) {
+        sha256.push_str(&format!("{byte:02x}"));
+    }
     folder.text(
         "means.yaml",
         &format!(
@@ -116,21 +121,19 @@ fn call(folder: &Folder, arguments: &[&str], network: &[String]) -> crate::suppo
     folder.dubench(&[arguments, &network].concat())
 }
 
-#[test]
-fn folders_arrays_and_archives_of_images_have_the_same_features() {
-    let folder = Folder::new();
-    let network = extractor(&folder);
+/// Nine images as a folder with a subfolder, as `[n, h, w, 3]`, and as `[n, 3, h, w]` under a name that says nothing.
+fn nine_images(folder: &Folder) {
     let level = |n: usize, y: usize, x: usize, c: usize| {
         u8::try_from((n * 37 + y * 11 + x * 5 + c * 61 + n * n * 3) % 256).unwrap()
     };
     let images = Array4::from_shape_fn((9, 4, 5, 3), |(n, y, x, c)| level(n, y, x, c));
+    std::fs::create_dir_all(folder.path("folder/sub")).unwrap();
     for (n, ending) in (0..9).zip(["png", "bmp", "tiff"].into_iter().cycle()) {
         let pixel =
             |x: u32, y: u32| image::Rgb([0, 1, 2].map(|c| level(n, y as usize, x as usize, c)));
-        let name =
-            if n < 4 { format!("folder/{n}.{ending}") } else { format!("folder/sub/{n}.{ending}") };
-        std::fs::create_dir_all(folder.path("folder/sub")).unwrap();
-        image::RgbImage::from_fn(5, 4, pixel).save(folder.path(&name)).unwrap();
+        let below = if n < 4 { "folder" } else { "folder/sub" };
+        let path = folder.path(&format!("{below}/{n}.{ending}"));
+        image::RgbImage::from_fn(5, 4, pixel).save(path).unwrap();
     }
     folder.bytes("folder/._0.png", b"resource fork");
     let mut bytes = Vec::new();
@@ -139,56 +142,41 @@ fn folders_arrays_and_archives_of_images_have_the_same_features() {
     let channels_first = images.permuted_axes([0, 3, 1, 2]).as_standard_layout().into_owned();
     let mut bytes = Vec::new();
     channels_first.write_npy(&mut bytes).unwrap();
-    // The content says that it is an array.
     folder.bytes("images.dat", &bytes);
+}
+
+#[test]
+fn folders_and_arrays_of_images_have_the_same_features() {
+    let folder = Folder::new();
+    let network = extractor(&folder);
+    nine_images(&folder);
     for fake in ["images.npy", "images.dat"] {
         let fid = ["metric", "fid", "--real", "folder", "--fake", fake];
         let answer = call(&folder, &fid, &network).json();
         // The same images, each as often: zero by definition, and no ± that would mean anything.
-        assert_eq!(
-            (answer["fid"].as_f64(), answer["n_fake"].as_u64()),
-            (Some(0.0), Some(9)),
-            "{answer}"
-        );
+        assert_eq!(answer["fid"].as_f64(), Some(0.0), "{answer}");
+        assert_eq!(answer["n_fake"].as_u64(), Some(9));
         assert!(answer["se"].is_null() && answer["fid_inf"].is_null());
         let notes = answer["notes"].to_string();
-        assert!(
-            notes.contains("1 hidden files left out") && notes.contains("the same images"),
-            "{notes}"
-        );
+        assert!(notes.contains("1 hidden files left out") && notes.contains("the same images"));
     }
-    // Images where features were asked for, in `compare` and `filter`.
+    let answer = call(&folder, &["stats", "folder", "-o", "stats.npz"], &network).json();
+    assert!(answer["n"] == 9 && answer["notes"].to_string().contains("hidden"), "{answer}");
+}
+
+#[test]
+fn images_serve_where_features_do() {
+    let folder = Folder::new();
+    let network = extractor(&folder);
+    nine_images(&folder);
     folder.npy("real.npy", &features(40, 4, 0.0));
     folder.npy("scores.npy", &features(9, 1, 0.0));
-    let compare = [
-        "metric",
-        "compare",
-        "--real",
-        "real.npy",
-        "--a",
-        "folder",
-        "--b",
-        "images.npy",
-        "--paired",
-    ];
-    let answer = call(&folder, &compare, &network).json();
-    assert_eq!(answer["delta"].as_f64(), Some(0.0));
-    let filter = [
-        "metric",
-        "filter",
-        "--real",
-        "real.npy",
-        "--features",
-        "folder",
-        "--scores",
-        "scores.npy",
-        "--keep",
-        "5",
-    ];
+    let sets = ["--real", "real.npy", "--a", "folder", "--b", "images.npy", "--paired"];
+    let compare = [&["metric", "compare"], &sets[..]].concat();
+    assert_eq!(call(&folder, &compare, &network).json()["delta"].as_f64(), Some(0.0));
+    let pool = ["--real", "real.npy", "--features", "folder", "--scores", "scores.npy"];
+    let filter = [&["metric", "filter", "--keep", "5"], &pool[..]].concat();
     assert_eq!(call(&folder, &filter, &network).json()["n"].as_u64(), Some(9));
-    let stats = ["stats", "folder", "-o", "stats.npz"];
-    let answer = call(&folder, &stats, &network).json();
-    assert!(answer["n"] == 9 && answer["notes"].to_string().contains("hidden"), "{answer}");
 }
 
 #[test]

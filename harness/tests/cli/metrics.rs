@@ -35,20 +35,14 @@ fn the_distance_of_a_shifted_copy_is_the_squared_shift() {
 /// Metric, its arguments, and the keys of its answer.
 type Case = (&'static str, Vec<&'static str>, &'static [&'static str]);
 
-fn cases() -> [Case; 7] {
+fn cases_without_moments() -> [Case; 3] {
     let pair = ["--real", "real.npy", "--fake", "fake.npy"];
     [
-        (
-            "kid",
-            [&pair[..], &["--subsets", "3", "--subset-size", "20"]].concat(),
-            &["kid", "n_fake", "n_real", "notes", "sd", "subset_size", "subsets"],
-        ),
         (
             "mmd",
             pair.to_vec(),
             &["dim", "estimator", "mmd_squared", "n_fake", "n_real", "notes", "se", "sigma"],
         ),
-        ("is", vec!["--logits", "real.npy"], &["classes", "is", "n", "sd", "se", "splits"]),
         (
             "pr",
             pair.to_vec(),
@@ -66,6 +60,18 @@ fn cases() -> [Case; 7] {
                 "recall",
                 "recall_se",
             ],
+        ),
+        ("is", vec!["--logits", "real.npy"], &["classes", "is", "n", "sd", "se", "splits"]),
+    ]
+}
+
+fn cases() -> [Case; 4] {
+    let pair = ["--real", "real.npy", "--fake", "fake.npy"];
+    [
+        (
+            "kid",
+            [&pair[..], &["--subsets", "3", "--subset-size", "20"]].concat(),
+            &["kid", "n_fake", "n_real", "notes", "sd", "subset_size", "subsets"],
         ),
         (
             "sparsification",
@@ -123,7 +129,7 @@ fn every_metric_answers_with_its_documented_keys() {
     folder.npy("real.npy", &features(60, 3, 0.0));
     folder.npy("fake.npy", &features(60, 3, 0.1));
     folder.npy("scores.npy", &features(60, 1, 0.0));
-    for (name, arguments, expected) in cases() {
+    for (name, arguments, expected) in cases().into_iter().chain(cases_without_moments()) {
         let call = [&["metric", name], &arguments[..], &["--format", "json"]].concat();
         let answer = folder.dubench(&call).json();
         let mut expected = expected.to_vec();

@@ -1,5 +1,7 @@
 //! What the axes of arrays mean: pairs that are no pairs, pools, maps and holes.
 
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use ndarray::{Array, Array1, Array3, Array4, Axis, Dimension, s};
 use ndarray_npy::{WritableElement, WriteNpyExt};
 

@@ -1,6 +1,8 @@
 //! Every metric once at its defaults, on sets of the size that people have: thousands of rows, 2048 columns, no multiple of
 //! any block. Values are those of torch-fidelity, prdc and NumPy (`scripts/golden/sizes.py`).
 
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use ndarray::{Array2, s};
 
 use crate::support::Folder;
@@ -56,6 +58,7 @@ fn fid_and_its_differences() {
 fn fid_of_more_rows_than_columns() {
     let folder = Folder::new();
     // A copy, shifted: the squared length of the shift, whatever the covariance.
+    #[expect(clippy::cast_possible_truncation, reason = "features in single precision")]
     let rows = weyl(2300, 2048, 0.0).mapv(|v| v as f32);
     folder.npy("real.npy", &rows);
     folder.npy("fake.npy", &(rows + 0.5));

@@ -63,9 +63,7 @@ fn one_image(
         (None | Some("rows" | "map"), 0) => Err(CliError::Mismatch(
             "a single number has no ranking: give arrays of pixels".to_owned(),
         )),
-        (None | Some("rows" | "map"), 1) => Ok(true),
-        (Some("rows"), 2) => Ok(false),
-        (Some("map"), 2) => Ok(true),
+        (None | Some("rows" | "map"), 1) | (Some("map"), 2) => Ok(true),
         (None, 2) => Err(CliError::Mismatch(format!(
             "{} has shape {ours:?}: say --layout map for one image of {} x {} pixels, or --layout rows for {} images of {} pixels",
             options.error.display(),

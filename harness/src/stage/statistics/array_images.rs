@@ -70,9 +70,10 @@ impl ArrayImages {
         let file = || File::open(path).map_err(StatisticsError::io(path));
         let (start, packing, header) = if content(path)? == Content::Npz {
             let entry = Npz::open(path)?.entry(KEY)?;
-            let packing = match entry.deflated {
-                true => Packing::Deflated { packed: entry.packed, reader: None },
-                false => Packing::Stored(file()?),
+            let packing = if entry.deflated {
+                Packing::Deflated { packed: entry.packed, reader: None }
+            } else {
+                Packing::Stored(file()?)
             };
             (entry.start, packing, entry.header)
         } else {

@@ -29,7 +29,9 @@ impl Promise {
             [images] => images_digest(images),
             runs => {
                 let mut hasher = Sha256::new();
-                runs.iter().for_each(|images| hasher.update(images_digest(images).as_bytes()));
+                for images in runs {
+                    hasher.update(images_digest(images).as_bytes());
+                }
                 hex(&hasher.finalize())
             }
         };
