@@ -11,10 +11,7 @@ use super::StoreError;
 use super::elements::{self, Numbers};
 use super::npy::{self, Header};
 use super::npz::Npz;
-use super::trouble::Trouble;
-
-/// Why a pickle is refused.
-pub(crate) const PICKLE: &str = "it is a pickle (of Python or PyTorch), which can run programs and is never opened: load it in Python and save its arrays with numpy.savez";
+use super::trouble::{PICKLE, Trouble};
 
 /// Names under which tools keep features.
 const FEATURE_KEYS: [&str; 3] = ["feats", "features", "arr_0"];

@@ -8,6 +8,7 @@ pub mod arrays;
 pub mod columns;
 pub mod curves;
 pub mod digest;
+mod dtype;
 mod elements;
 pub mod envelope;
 pub mod error;

@@ -8,7 +8,7 @@ use std::io::Read;
 
 use ndarray_npy::npy::header::{Header as Parsed, Layout};
 
-use super::elements::Dtype;
+use super::dtype::Dtype;
 use super::trouble::Trouble;
 
 /// What an array file starts with.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::StoreError;
 use super::elements::{self, Numbers};
 use super::npy::Header;
-use super::trouble::Trouble;
-use super::{StoreError, arrays};
+use super::trouble::{PICKLE, Trouble};
 
 /// Deflate packs at most 1032 bytes into one: an entry that says more says what cannot be.
 const MAX_RATIO: u64 = 1032;
@@ -50,7 +50,7 @@ impl Npz {
             .file_names()
             .any(|name| Path::new(name).extension().is_some_and(|ending| ending == "pkl"))
         {
-            return Err(StoreError::input(path, arrays::PICKLE));
+            return Err(StoreError::input(path, PICKLE));
         }
         Ok(npz)
     }

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use super::StoreError;
 
+/// Why a pickle is refused.
+pub(super) const PICKLE: &str = "it is a pickle (of Python or PyTorch), which can run programs and is never opened: load it in Python and save its arrays with numpy.savez";
+
 /// Why bytes could not be read as an array.
 #[derive(Debug)]
 pub(crate) enum Trouble {
