@@ -112,7 +112,7 @@ fn images_that_cannot_be_read_right_are_refused_by_name() {
     for (name, word) in [
         ("grey_16.png", "16 bits"),
         ("cmyk.jpg", "CMYK"),
-        ("float.tif", "floating point"),
+        ("float.tif", "save it as an 8-bit PNG"),
         ("animation.gif", "GIF: 1 of 4 images"),
     ] {
         let folder = assorted();
