@@ -4,6 +4,8 @@
 //! also in training mode, so the uncertainty would be zero; and where it survives, its random state
 //! belongs to the process, so a row would depend on the batch around it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::checks::{self, Interface};
@@ -11,7 +13,7 @@ use super::dim::Dim;
 use super::edit::{Editor, int};
 use super::error::GraphError;
 use super::fold::fold;
-use super::model::{DeclaredDim, Model, Port};
+use super::model::{DeclaredDim, Model, Port, node_label};
 use super::proto::NodeProto;
 use super::runner::Runner;
 use super::shapes::Shapes;
@@ -39,7 +41,7 @@ pub enum KeepScale {
 pub struct MaskLayout {
     /// Elements of one row.
     pub total: usize,
-    /// Sites in the order of the graph.
+    /// Sites in the order of the graph, those of `p` = 0 left out.
     pub sites: Vec<MaskSite>,
 }
 
@@ -58,6 +60,27 @@ pub struct MaskSite {
     pub p: f32,
 }
 
+/// One `Dropout` node of a graph, before any pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DropoutSite {
+    /// Name of the node.
+    pub node: String,
+    /// Dropout probability; a site of 0 drops nothing, and no mask is made for it.
+    pub p: f32,
+}
+
+/// The `Dropout` nodes of a graph in its order, none where it was exported for inference.
+///
+/// # Errors
+/// [`GraphError::Node`] where a probability is no constant in [0, 1).
+pub fn sites(model: &Model) -> Result<Vec<DropoutSite>, GraphError> {
+    let model = fold(model.clone())?;
+    let nodes = model.graph().node.iter().filter(|node| is_dropout(node));
+    nodes
+        .map(|node| Ok(DropoutSite { node: node_label(node), p: probability(&model, node)? }))
+        .collect()
+}
+
 impl MaskLayout {
     /// The layout that a rewritten model carries; `None` for other models.
     pub fn of(model: &Model) -> Option<Self> {
@@ -70,10 +93,10 @@ impl MaskLayout {
 /// The result has the inputs of `model` plus `masks` (u8, `[batch, total]`, 1 = keep), and
 /// `keep_scale` (f32 scalar) under [`KeepScale::Input`]; with masks of ones and a keep scale of 1 it
 /// equals the plain graph. A `Dropout` that the exporter left inactive becomes a site like any other,
-/// since the masks alone decide. The batch stays dynamic and each row sees its own masks alone.
+/// since the masks alone decide; one of `p` = 0 never dropped anything and stays out. The batch stays dynamic and each row sees its own masks alone.
 ///
 /// # Errors
-/// [`GraphError::Interface`] where the graph has no `Dropout` or an input is called `masks` already,
+/// [`GraphError::Interface`] where the graph has no `Dropout`, none of `p` > 0, or an input is called `masks` already,
 /// [`GraphError::Node`] where a site's first axis is not the batch, its `p` is no constant in [0, 1)
 /// or its own mask is used; and as [`Model::read`]'s checks and the runtime.
 pub fn to_mask_input(
@@ -90,7 +113,7 @@ pub fn to_mask_input(
     let (x, output) = probed_by(model);
     let names = checks::Names { x: x.as_deref(), output: output.as_deref() };
     let Interface { x, .. } = checks::interface(model, names)?;
-    let model = fold(model.clone())?;
+    let model = without_idle_sites(fold(model.clone())?)?;
     let shapes = Shapes::probe(&model, &x, runner)?;
     let layout = layout(&model, &shapes)?;
     let mut editor = Editor::new(model, "masked");
@@ -122,27 +145,52 @@ fn is_dropout(node: &NodeProto) -> bool {
     node.op_type == "Dropout" && node.is_standard()
 }
 
-fn layout(model: &Model, shapes: &Shapes) -> Result<MaskLayout, GraphError> {
-    let graph = model.graph();
-    let used: std::collections::BTreeSet<&str> = graph
-        .node
-        .iter()
-        .flat_map(|n| &n.input)
-        .chain(graph.output.iter().map(|v| &v.name))
-        .map(String::as_str)
-        .collect();
-    let mut layout = MaskLayout { total: 0, sites: Vec::new() };
-    for node in graph.node.iter().filter(|n| is_dropout(n)) {
-        if node.output.get(1).is_some_and(|mask| used.contains(mask.as_str())) {
-            return Err(model.node_error(
-                node,
-                "its own mask is used elsewhere in the graph: export without it",
-            ));
+/// Sites of `p` = 0 pass their value on; the graph must have others.
+fn without_idle_sites(mut model: Model) -> Result<Model, GraphError> {
+    refuse_used_masks(&model)?;
+    let mut nodes = model.graph().node.clone();
+    let (mut n_idle, mut n_sites) = (0, 0);
+    for node in nodes.iter_mut().filter(|node| is_dropout(node)) {
+        n_sites += 1;
+        if probability(&model, node)? > 0.0 {
+            continue;
         }
+        n_idle += 1;
+        "Identity".clone_into(&mut node.op_type);
+        node.attribute.clear();
+        node.input.truncate(1);
+        node.output.truncate(1);
+    }
+    if n_idle == n_sites {
+        return Err(model.interface_error(format!(
+            "all {n_sites} Dropout nodes have a ratio of 0, so there is nothing to drop: export a model that was built with dropout > 0"
+        )));
+    }
+    model.graph_mut().node = nodes;
+    Ok(model)
+}
+
+fn refuse_used_masks(model: &Model) -> Result<(), GraphError> {
+    let graph = model.graph();
+    let read = graph.node.iter().flat_map(|node| &node.input);
+    let read: BTreeSet<&String> = read.chain(graph.output.iter().map(|v| &v.name)).collect();
+    let used = |node: &&NodeProto| {
+        is_dropout(node) && node.output.get(1).is_some_and(|mask| read.contains(mask))
+    };
+    match graph.node.iter().find(used) {
+        None => Ok(()),
+        Some(node) => Err(model
+            .node_error(node, "its own mask is used elsewhere in the graph: export without it")),
+    }
+}
+
+fn layout(model: &Model, shapes: &Shapes) -> Result<MaskLayout, GraphError> {
+    let mut layout = MaskLayout { total: 0, sites: Vec::new() };
+    for node in model.graph().node.iter().filter(|n| is_dropout(n)) {
         let shape = site_shape(model, shapes, node)?;
         let len = shape.iter().product();
         let (offset, p) = (layout.total, probability(model, node)?);
-        layout.sites.push(MaskSite { node: super::model::node_label(node), offset, len, shape, p });
+        layout.sites.push(MaskSite { node: node_label(node), offset, len, shape, p });
         layout.total += len;
     }
     Ok(layout)
@@ -215,142 +263,4 @@ fn mask_site(editor: &mut Editor, node: &NodeProto, site: &MaskSite, keep_scale:
     };
     let factor = editor.node("Mul", &[&keep, &scale], vec![]);
     editor.node_to("Mul", &[&node.input[0], &factor], vec![], &node.output[0]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{KeepScale, MaskLayout, to_mask_input};
-    use crate::dim::Dim;
-    use crate::model::Model;
-    use crate::tensor::{ElementType, Tensor, TensorData};
-    use crate::testing::{GraphUnderTest, noise, random_tensor, run, runner, values};
-
-    /// `y = dropout_0.2(dropout_0.5(x) * w)`, the second site flattened.
-    fn two_sites() -> Model {
-        GraphUnderTest::new(&[2, 3])
-            .random("w", &[2, 3])
-            .floats("half", &[], &[0.5])
-            .floats("fifth", &[], &[0.2])
-            .weight("on", &[], TensorData::Bool(vec![true]))
-            .ints("flat", &[-1, 6])
-            .node("Dropout", &["x", "half", "on"], &["a", "unused"], vec![])
-            .node("Mul", &["a", "w"], &["b"], vec![])
-            .node("Reshape", &["b", "flat"], &["c"], vec![])
-            .node("Dropout", &["c", "fifth", "on"], &["y"], vec![])
-            .model()
-    }
-
-    fn masks(rows: usize, total: usize, seed: u64) -> Tensor {
-        let bits = noise(rows * total, seed).iter().map(|&v| u8::from(v > 0.0)).collect();
-        Tensor::new(vec![rows, total], TensorData::U8(bits)).unwrap()
-    }
-
-    #[test]
-    fn sites_lie_one_after_the_other_and_keep_their_probability() {
-        let (model, layout) = to_mask_input(&two_sites(), KeepScale::OfNode, &runner()).unwrap();
-        assert_eq!(layout.total, 12);
-        assert_eq!((layout.sites[0].offset, layout.sites[0].shape.as_slice()), (0, &[2, 3][..]));
-        assert_eq!((layout.sites[1].offset, layout.sites[1].shape.as_slice()), (6, &[6][..]));
-        assert!((layout.sites[0].p - 0.5).abs() < 1e-7 && (layout.sites[1].p - 0.2).abs() < 1e-7);
-        assert_eq!(MaskLayout::of(&model), Some(layout));
-        assert!(model.graph().node.iter().all(|n| n.op_type != "Dropout"));
-    }
-
-    #[test]
-    fn a_masked_graph_is_the_product_of_its_masks_at_any_batch() {
-        let plain = two_sites();
-        let weights = plain.initializer("w").unwrap().unwrap();
-        let w = values(&weights);
-        let (model, _) = to_mask_input(&plain, KeepScale::OfNode, &runner()).unwrap();
-        for rows in [1, 4] {
-            let (x, m) = (random_tensor(&[rows, 2, 3], 3), masks(rows, 12, 4));
-            let bits = m.to_i64().unwrap();
-            let feeds = vec![("x".to_owned(), x.clone()), ("masks".to_owned(), m)];
-            let y = run(&model, feeds, &["y"]).remove(0);
-            for (i, &got) in values(&y).iter().enumerate() {
-                let (row, k) = (i / 6, i % 6);
-                let kept = (bits[row * 12 + k] * bits[row * 12 + 6 + k]) as f32;
-                let expected = values(&x)[i] * 2.0 * w[k] * 1.25 * kept;
-                assert!(
-                    (got - expected).abs() <= 1e-6,
-                    "row {row}, element {k}: {got} and {expected}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn masks_of_ones_and_a_keep_scale_of_one_change_nothing() {
-        let (model, layout) = to_mask_input(&two_sites(), KeepScale::Input, &runner()).unwrap();
-        let x = random_tensor(&[2, 2, 3], 5);
-        let ones =
-            Tensor::new(vec![2, layout.total], TensorData::U8(vec![1; 2 * layout.total])).unwrap();
-        let feeds = |scale| {
-            vec![
-                ("x".to_owned(), x.clone()),
-                ("masks".to_owned(), ones.clone()),
-                ("keep_scale".to_owned(), Tensor::scalar_f32(scale)),
-            ]
-        };
-        let plain = run(&model, feeds(1.0), &["y"]).remove(0);
-        let w = two_sites().initializer("w").unwrap().unwrap();
-        for (i, &got) in values(&plain).iter().enumerate() {
-            assert!((got - values(&x)[i] * values(&w)[i % 6]).abs() <= 1e-6);
-        }
-        let scaled = run(&model, feeds(3.0), &["y"]).remove(0);
-        for (a, b) in values(&plain).iter().zip(values(&scaled)) {
-            assert!((9.0 * a - b).abs() <= 1e-5);
-        }
-    }
-
-    #[test]
-    fn a_graph_without_dropout_is_refused() {
-        let model = GraphUnderTest::new(&[3, 2]).node("Relu", &["x"], &["y"], vec![]).model();
-        let text = to_mask_input(&model, KeepScale::OfNode, &runner()).unwrap_err().to_string();
-        assert!(text.contains("no Dropout node: export the model in train mode"), "{text}");
-    }
-
-    #[test]
-    fn a_site_that_mixes_rows_is_refused_by_name() {
-        let model = GraphUnderTest::new(&[2, 3])
-            .node("Transpose", &["x"], &["a"], vec![crate::edit::ints("perm", &[1, 0, 2])])
-            .node("Dropout", &["a"], &["y"], vec![])
-            .model();
-        let text = to_mask_input(&model, KeepScale::OfNode, &runner()).unwrap_err().to_string();
-        assert!(
-            text.contains("node Dropout_1 (Dropout)") && text.contains("the batch first"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn a_second_image_like_input_is_no_hindrance() {
-        let model = GraphUnderTest::new(&[2, 3])
-            .input("context", ElementType::F32, &[Dim::Batch(1), Dim::Fixed(2), Dim::Fixed(3)])
-            .node("Add", &["x", "context"], &["a"], vec![])
-            .node("Dropout", &["a"], &["y"], vec![])
-            .model();
-        let (_, layout) = to_mask_input(&model, KeepScale::Input, &runner()).unwrap();
-        assert_eq!(layout.sites[0].shape, [2, 3]);
-    }
-
-    #[test]
-    fn a_probability_from_an_input_is_refused() {
-        let model = GraphUnderTest::new(&[2, 3])
-            .input("rate", ElementType::F32, &[])
-            .node("Dropout", &["x", "rate"], &["y"], vec![])
-            .model();
-        let text = to_mask_input(&model, KeepScale::OfNode, &runner()).unwrap_err().to_string();
-        assert!(text.contains("ratio rate is no constant"), "{text}");
-    }
-
-    #[test]
-    fn an_input_called_masks_is_not_overwritten() {
-        let model = GraphUnderTest::new(&[2, 3])
-            .input("masks", ElementType::F32, &[Dim::Batch(1)])
-            .node("Dropout", &["x"], &["y"], vec![])
-            .model();
-        let text = to_mask_input(&model, KeepScale::OfNode, &runner()).unwrap_err().to_string();
-        assert!(text.contains("already has a value called masks"), "{text}");
-    }
 }

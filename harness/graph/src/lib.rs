@@ -25,6 +25,8 @@ pub mod cache;
 pub mod checks;
 mod dim;
 pub mod dropout;
+#[cfg(test)]
+mod dropout_tests;
 mod edit;
 mod error;
 mod external;

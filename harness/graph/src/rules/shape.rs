@@ -27,6 +27,10 @@ fn same(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
 
 fn dropout_is_active(r: &Reverse, call: &Call<'_>) -> Result<bool, GraphError> {
     let Some(mode) = call.node.input_at(2) else { return Ok(false) };
+    let ratio = call.node.input_at(1).map(|name| r.weight(name)).transpose()?.flatten();
+    if ratio.and_then(|t| t.to_f64()).is_some_and(|values| values == [0.0]) {
+        return Ok(false);
+    }
     Ok(r.integers(call, mode)?.first() != Some(&0))
 }
 
@@ -150,5 +154,8 @@ mod tests {
         check(g(false).node("Dropout", &["x", "p", "m"], &["y"], vec![]));
         let text = refused(g(true).node("Dropout", &["x", "p", "m"], &["y"], vec![]));
         assert!(text.contains("training mode"), "{text}");
+        // A ratio of 0 drops nothing in training mode either.
+        let g = GraphUnderTest::new(&[2]).floats("p", &[], &[0.0]).weight("m", &[], mode(true));
+        check(g.node("Dropout", &["x", "p", "m"], &["y"], vec![]));
     }
 }
