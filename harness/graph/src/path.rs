@@ -43,11 +43,17 @@ pub(crate) fn check_rules(
                 "it works in {element:?} between input and output, gradients are made of float32 graphs: export with float32 weights (model.float(), use_fp16 off)"
             )));
         }
-        if !node.is_standard() || rules::rule(&node.op_type).is_none() {
+        if !node.is_standard() {
             return Err(model.node_error(node, format!(
-                "there is no gradient rule for it ({}): export with opset 17 to 20 and standard operators, or use finite differences",
-                if node.is_standard() { "standard operator set" } else { node.domain.as_str() }
+                "it is an operator of {}, gradients are made of the standard ones: export without the optimisations of ONNX Runtime",
+                node.domain
             )));
+        }
+        if rules::rule(&node.op_type).is_none() {
+            return Err(model.node_error(
+                node,
+                "there is no gradient rule for it: write that layer with other operators before the export",
+            ));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 /// What all passes have in common. Lines are short enough for a terminal of 80 columns.
 pub(crate) const GRAPH_HELP: &str = "\
-Each pass reads a plain forward graph (ONNX, operator set 13 to 21, float32,
+Each pass reads a plain forward graph (ONNX, operator set 13 to 25, float32,
 dynamic batch) and writes a new one: the inputs and outputs of the old one, and
 some more. What a pass cannot rewrite it refuses by the name of the node.
 
