@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::super::dim::Dim;
-use super::super::edit::{float, int, ints, text};
+use super::super::edit::{float, int, ints};
 use super::super::error::GraphError;
 use super::super::reverse::{Call, Gradients, Reverse};
 use super::{Rule, as_i64};
@@ -10,7 +10,6 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
     match op {
         "MatMul" => Some(matmul),
         "Gemm" => Some(gemm),
-        "Einsum" => Some(einsum),
         _ => None,
     }
 }
@@ -79,46 +78,10 @@ fn gemm(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     Ok(out)
 }
 
-/// Two operands without repeated or lone letters: `ab,bc->ac` gives `ac,bc->ab` and `ab,ac->bc`.
-fn einsum(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
-    let equation: String = call.node.text_or("equation", "").split_whitespace().collect();
-    let parts = equation.split_once("->").and_then(|(inputs, output)| {
-        inputs.split_once(',').map(|(first, second)| (first, second, output))
-    });
-    let Some((first, second, output)) =
-        parts.filter(|(a, b, y)| [a, b, y].iter().all(|s| plain(s)))
-    else {
-        return Err(r.error(call, format!("equation {equation:?} has no rule: two operands, an output, each letter once in each")));
-    };
-    let mut out = Vec::new();
-    for (index, own, other) in [(0, first, second), (1, second, first)] {
-        if !r.is_active(call.input(index)) {
-            continue;
-        }
-        if let Some(lone) = own.chars().find(|&c| !other.contains(c) && !output.contains(c)) {
-            return Err(r.error(
-                call,
-                format!(
-                    "equation {equation:?} sums over {lone} of one operand alone, which has no rule"
-                ),
-            ));
-        }
-        let backward = format!("{output},{other}->{own}");
-        let operands = [call.g(), call.input(1 - index)];
-        out.push((index, r.op_with("Einsum", &operands, vec![text("equation", &backward)])));
-    }
-    Ok(out)
-}
-
-fn plain(subscripts: &str) -> bool {
-    let letters = subscripts.chars().all(|c| c.is_ascii_alphabetic());
-    letters && subscripts.char_indices().all(|(k, c)| !subscripts[k + 1..].contains(c))
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::edit::{float, int, ints, text};
-    use crate::rules::testing::{check, refused};
+    use crate::edit::{float, int, ints};
+    use crate::rules::testing::check;
     use crate::testing::GraphUnderTest;
 
     #[test]
@@ -159,19 +122,5 @@ mod tests {
         // x as second factor and as summand: x^T x + x would not keep the batch, so x x^T does not either.
         let g = GraphUnderTest::new(&[4]).random("w", &[4, 4]);
         check(g.node("Gemm", &["x", "w", "x"], &["y"], vec![float("beta", 2.0)]));
-    }
-
-    #[test]
-    fn einsum_of_attention() {
-        let g = GraphUnderTest::new(&[3, 4]);
-        let g = g.node("Einsum", &["x", "x"], &["w"], vec![text("equation", "bct, bcs -> bts")]);
-        check(g.node("Einsum", &["w", "x"], &["y"], vec![text("equation", "bts,bcs->bct")]));
-        let g = GraphUnderTest::new(&[3, 4]);
-        let refusal =
-            refused(g.node("Einsum", &["x", "x"], &["y"], vec![text("equation", "bct,bcs->bc")]));
-        assert!(refusal.contains("sums over t of one operand alone"), "{refusal}");
-        let g = GraphUnderTest::new(&[3, 3]);
-        let refusal = refused(g.node("Einsum", &["x"], &["y"], vec![text("equation", "bcc->bc")]));
-        assert!(refusal.contains("node Einsum_0 (Einsum): equation"), "{refusal}");
     }
 }

@@ -5,6 +5,7 @@
 
 mod activation;
 mod conv;
+mod einsum;
 mod elementwise;
 mod index;
 mod linear;
@@ -29,6 +30,7 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
         .or_else(|| shape::rule(op))
         .or_else(|| index::rule(op))
         .or_else(|| linear::rule(op))
+        .or_else(|| einsum::rule(op))
         .or_else(|| conv::rule(op))
         .or_else(|| norm::rule(op))
         .or_else(|| pool_resize::rule(op))
