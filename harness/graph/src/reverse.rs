@@ -43,6 +43,17 @@ impl Call<'_> {
     }
 }
 
+/// Where a slice starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// At a constant; negative ones count from the end.
+    Fixed(i64),
+    /// At so many times the batch size.
+    Batch(usize),
+    /// At what is neither.
+    Other,
+}
+
 /// Gradients by input index.
 pub(crate) type Gradients = Vec<(usize, String)>;
 
@@ -116,8 +127,49 @@ impl Reverse {
     /// Elements of an integer constant.
     pub(crate) fn integers(&self, call: &Call<'_>, name: &str) -> Result<Vec<i64>, GraphError> {
         self.shapes.constant(name).ok_or_else(|| {
-            self.error(call, format!("{name} depends on the inputs, expected constant integers"))
+            self.error(call, format!(
+                "its input {name} moves with the inputs of the graph, expected constant integers: export with the batch as the only dynamic axis"
+            ))
         })
+    }
+
+    /// Elements of an integer value: constants, or multiples of the batch size.
+    pub(crate) fn positions(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+    ) -> Result<Vec<Position>, GraphError> {
+        if let Some(multiples) = self.shapes.multiples(name) {
+            let position = |dim: &Dim| match *dim {
+                Dim::Fixed(n) => Position::Fixed(i64::try_from(n).unwrap_or(i64::MAX)),
+                Dim::Batch(n) => Position::Batch(n),
+                Dim::Other => Position::Other,
+            };
+            return Ok(multiples.iter().map(position).collect());
+        }
+        Ok(self.integers(call, name)?.into_iter().map(Position::Fixed).collect())
+    }
+
+    /// `parts` times the batch size, each of shape `[1]`; axis `axis` of `name` has `per_image` times the batch size.
+    pub(crate) fn times_batch(
+        &mut self,
+        name: &str,
+        (axis, per_image): (usize, usize),
+        parts: &[usize],
+    ) -> Vec<String> {
+        let as_i64 = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let shape = self.op("Shape", &[name]);
+        let axis = self.editor.vector(&[as_i64(axis)]);
+        let length = self.op("Gather", &[&shape, &axis]);
+        let per_image = self.editor.vector(&[as_i64(per_image)]);
+        let batch = self.op("Div", &[&length, &per_image]);
+        parts
+            .iter()
+            .map(|&part| {
+                let part = self.editor.vector(&[as_i64(part)]);
+                self.op("Mul", &[&batch, &part])
+            })
+            .collect()
     }
 
     /// Number of axes of an integer constant.

@@ -29,6 +29,8 @@ const MAX_ELEMENTS: usize = 1 << 28;
 pub(crate) struct Shapes {
     dims: HashMap<String, Vec<Dim>>,
     constants: HashMap<String, Tensor>,
+    /// Integer values that follow the batch alone, as lengths do.
+    multiples: HashMap<String, Vec<Dim>>,
 }
 
 impl Shapes {
@@ -75,17 +77,22 @@ impl Shapes {
     }
 
     fn record(&mut self, probe: Exposed, a: Tensor, b: &Tensor) {
+        let lengths = |t: &Tensor| -> Vec<usize> {
+            let values = t.to_i64().unwrap_or_default();
+            values.into_iter().map(|v| usize::try_from(v).unwrap_or(0)).collect()
+        };
         if probe.is_shape {
-            let lengths = |t: &Tensor| -> Vec<usize> {
-                let values = t.to_i64().unwrap_or_default();
-                values.into_iter().map(|v| usize::try_from(v).unwrap_or(0)).collect()
-            };
             self.dims.insert(probe.value, compare(&lengths(&a), &lengths(b)));
             return;
         }
         self.dims.insert(probe.value.clone(), compare(a.shape(), b.shape()));
-        if a == *b && a.data().len() <= MAX_CONSTANT {
+        if a.data().len() > MAX_CONSTANT {
+            return;
+        }
+        if a == *b {
             self.constants.insert(probe.value, a);
+        } else if a.shape() == b.shape() {
+            self.multiples.insert(probe.value, follow(&a, b));
         }
     }
 
@@ -114,10 +121,27 @@ impl Shapes {
         self.constants.get(name)?.to_i64()
     }
 
+    /// Elements of an integer value that moves with the batch size and nothing else.
+    ///
+    /// Negative elements count as [`Dim::Other`].
+    pub(crate) fn multiples(&self, name: &str) -> Option<&[Dim]> {
+        self.multiples.get(name).map(Vec::as_slice)
+    }
+
     /// Shape of a constant.
     pub(crate) fn constant_rank(&self, name: &str) -> Option<usize> {
         self.constants.get(name).map(|t| t.shape().len())
     }
+}
+
+/// How the elements of an integer value follow the batch; negative ones count from an end that moves.
+fn follow(a: &Tensor, b: &Tensor) -> Vec<Dim> {
+    let pairs = a.to_i64().unwrap_or_default().into_iter().zip(b.to_i64().unwrap_or_default());
+    let dim = |(a, b)| match (usize::try_from(a), usize::try_from(b)) {
+        (Ok(a), Ok(b)) => compare(&[a], &[b])[0],
+        _ => Dim::Other,
+    };
+    pairs.map(dim).collect()
 }
 
 fn compare(a: &[usize], b: &[usize]) -> Vec<Dim> {

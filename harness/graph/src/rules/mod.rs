@@ -8,11 +8,13 @@ mod conv;
 mod einsum;
 mod elementwise;
 mod index;
+mod join;
 mod linear;
 mod norm;
 mod pool_resize;
 mod reduce;
 mod shape;
+mod slice;
 mod softmax;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -29,6 +31,8 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
         .or_else(|| activation::rule(op))
         .or_else(|| shape::rule(op))
         .or_else(|| index::rule(op))
+        .or_else(|| slice::rule(op))
+        .or_else(|| join::rule(op))
         .or_else(|| linear::rule(op))
         .or_else(|| einsum::rule(op))
         .or_else(|| conv::rule(op))
