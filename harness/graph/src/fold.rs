@@ -1,18 +1,25 @@
-//! Clean-up before every pass: `Constant` nodes become weights, `Identity` of weights disappears.
+//! Clean-up before every pass: nodes come after what they read, `Constant` nodes become weights, `Identity` of weights disappears.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::GraphError;
 use super::model::Model;
+use super::order::sorted;
 use super::proto::{NodeProto, TensorProto};
 use super::tensor::{Tensor, TensorData};
 
-/// Folds constants, and drops weights from the list of inputs (they keep their default value).
+/// Sorts the nodes, folds constants, and drops weights from the list of inputs (they keep their default value).
 ///
 /// # Errors
-/// [`GraphError::Node`] for a `Constant` whose value no pass can read (text, sparse).
+/// [`GraphError::Node`] for a `Constant` whose value no pass can read (text, sparse), [`GraphError::Interface`] for
+/// nodes in a circle.
 pub(crate) fn fold(mut model: Model) -> Result<Model, GraphError> {
     let nodes = std::mem::take(&mut model.graph_mut().node);
+    let nodes = sorted(nodes).ok_or_else(|| {
+        model.interface_error(
+            "its nodes read each other in a circle: it is damaged, export it again",
+        )
+    })?;
     let mut weights: BTreeSet<String> =
         model.graph().initializer.iter().map(|t| t.name.clone()).collect();
     let outputs: BTreeSet<String> = model.graph().output.iter().map(|v| v.name.clone()).collect();
@@ -90,6 +97,24 @@ mod tests {
         assert_eq!(folded.graph().node[0].input, ["x", "w"]);
         assert_eq!(folded.initializer("c").unwrap().unwrap().as_f32(), Some(&[3.0][..]));
         assert_eq!(folded.initializer("axes").unwrap().unwrap().to_i64(), Some(vec![1]));
+    }
+
+    /// As converters to half precision write it: the cast of the input behind its reader.
+    #[test]
+    fn nodes_come_after_what_they_read() {
+        let model = GraphUnderTest::new(&[2])
+            .node("Exp", &["a"], &["y"], vec![])
+            .node("Relu", &["x"], &["a"], vec![])
+            .model();
+        let folded = fold(model).unwrap();
+        let order: Vec<&str> = folded.graph().node.iter().map(|n| n.op_type.as_str()).collect();
+        assert_eq!(order, ["Relu", "Exp"]);
+        let circle = GraphUnderTest::new(&[2])
+            .node("Add", &["x", "y"], &["a"], vec![])
+            .node("Relu", &["a"], &["y"], vec![])
+            .model();
+        let text = fold(circle).unwrap_err().to_string();
+        assert!(text.contains("in a circle"), "{text}");
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod golden;
 pub mod last_layer;
 pub mod memory;
 mod model;
+mod order;
 #[cfg(any(test, feature = "ort"))]
 mod ort_runner;
 mod path;
