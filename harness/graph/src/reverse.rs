@@ -8,7 +8,8 @@ use super::error::GraphError;
 use super::model::Model;
 use super::proto::{AttributeProto, NodeProto};
 use super::shapes::Shapes;
-use super::tensor::Tensor;
+use super::tensor::{ElementType, Tensor};
+use super::types::element_types;
 
 /// How the gradient of a convolution is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub(crate) struct Reverse {
     pub(crate) conv: ConvGradient,
     shapes: Shapes,
     active: HashSet<String>,
+    types: HashMap<String, ElementType>,
     /// Input of each `Sigmoid`, by its output.
     sigmoids: HashMap<String, String>,
     opset: i64,
@@ -80,9 +82,9 @@ impl Reverse {
         let sigmoid = |n: &NodeProto| Some((n.output.first()?.clone(), n.input.first()?.clone()));
         let nodes = model.graph().node.iter().filter(|n| n.op_type == "Sigmoid");
         let sigmoids = nodes.filter_map(sigmoid).collect();
-        let opset = model.opset();
+        let (opset, types) = (model.opset(), element_types(&model));
         let editor = Editor::new(model, "vjp");
-        Self { editor, conv, shapes, active, sigmoids, opset }
+        Self { editor, conv, shapes, active, types, sigmoids, opset }
     }
 
     /// Sum of the gradients that reach a value by several ways.
@@ -122,6 +124,27 @@ impl Reverse {
         lengths.ok_or_else(|| {
             self.error(call, format!("{name} has axes {dims:?}, expected fixed lengths"))
         })
+    }
+
+    /// Lengths of the axes behind the batch, which must be fixed.
+    pub(crate) fn fixed_behind_batch(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+    ) -> Result<Vec<i64>, GraphError> {
+        let dims = self.shape(call, name)?;
+        let lengths: Option<Vec<i64>> = dims.iter().skip(1).map(|&d| length(d)).collect();
+        lengths.ok_or_else(|| {
+            self.error(
+                call,
+                format!("{name} has axes {dims:?}, expected fixed lengths behind the batch"),
+            )
+        })
+    }
+
+    /// Whether a value holds truth values.
+    pub(crate) fn is_bool(&self, name: &str) -> bool {
+        self.types.get(name) == Some(&ElementType::Bool)
     }
 
     /// Elements of an integer constant.

@@ -24,6 +24,7 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
         "LeakyRelu" => Some(leaky_relu),
         "Softplus" => Some(softplus),
         "Gelu" => Some(gelu),
+        "Swish" => Some(swish),
         _ => None,
     }
 }
@@ -127,6 +128,18 @@ fn gelu(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     chain(r, call, &slope)
 }
 
+/// `y = x s` with `s = sigmoid(alpha x)`: `s + alpha y (1 - s)`.
+fn swish(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
+    let alpha = call.node.float_or("alpha", 1.0);
+    let scaled = r.scaled(call.input(0), alpha);
+    let gate = r.op("Sigmoid", &[&scaled]);
+    let rest = r.one_minus(&gate);
+    let moved = r.mul(call.y(), &rest);
+    let moved = r.scaled(&moved, alpha);
+    let slope = r.op("Add", &[&gate, &moved]);
+    chain(r, call, &slope)
+}
+
 fn gelu_slope(r: &mut Reverse, x: &str) -> String {
     let scaled = r.scaled(x, FRAC_1_SQRT_2);
     let erf = r.op("Erf", &[&scaled]);
@@ -214,6 +227,13 @@ mod tests {
         let g = GraphUnderTest::new(&[3, 4]).node("Sigmoid", &["x"], &["s"], vec![]);
         let g = g.node("Mul", &["s", "x"], &["m"], vec![]);
         check(g.node("Mul", &["m", "s"], &["y"], vec![]));
+    }
+
+    #[test]
+    fn swish() {
+        let g = || GraphUnderTest::new(&[3, 4]).opset(24);
+        check(g().node("Swish", &["x"], &["y"], vec![]));
+        check(g().node("Swish", &["x"], &["y"], vec![float("alpha", 1.7)]));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `scripts/golden/graph_fixtures.py` and central differences check all of them.
 
 mod activation;
+mod attention;
 mod conv;
 mod einsum;
 mod elementwise;
@@ -35,6 +36,7 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
         .or_else(|| join::rule(op))
         .or_else(|| linear::rule(op))
         .or_else(|| einsum::rule(op))
+        .or_else(|| attention::rule(op))
         .or_else(|| conv::rule(op))
         .or_else(|| norm::rule(op))
         .or_else(|| pool_resize::rule(op))

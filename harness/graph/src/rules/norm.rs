@@ -20,6 +20,7 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
         "InstanceNormalization" => Some(instance),
         "LayerNormalization" => Some(layer),
         "GroupNormalization" => Some(group),
+        "RMSNormalization" => Some(root_mean_square),
         "BatchNormalization" => Some(batch),
         _ => None,
     }
@@ -111,6 +112,28 @@ fn layer(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
     Ok(vec![(0, of_normalized(r, call.input(0), &g, &over, epsilon))])
 }
 
+/// Over all axes from `axis` on, without a mean: with `r = 1 / sqrt(mean(x^2) + epsilon)`, `y = r x scale` and `g` the
+/// gradient of `r x`: `dx = r (g - x r^2 mean(g x))`.
+fn root_mean_square(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
+    refuse_active_scale(r, call)?;
+    let x = call.input(0);
+    let dims = r.shape(call, x)?;
+    let first = axis(call.node.int_or("axis", -1), dims.len());
+    let over = Normalized::from(r, call, &dims, first)?;
+    let g = r.mul(call.g(), call.input(1));
+    let squares = r.sum_of_squares_over(x, &over.axes);
+    let mean = r.scaled(&squares, 1.0 / over.count as f32);
+    let floor = r.shifted(&mean, call.node.float_or("epsilon", EPSILON));
+    let root = r.op("Sqrt", &[&floor]);
+    let scale = r.op("Reciprocal", &[&root]);
+    let product = r.mul(&g, x);
+    let slope = r.mean_over(&product, &over.axes);
+    let slope = r.op("Div", &[&slope, &floor]);
+    let along = r.mul(x, &slope);
+    let rest = r.op("Sub", &[&g, &along]);
+    Ok(vec![(0, r.mul(&rest, &scale))])
+}
+
 /// Over the channels of a group and all pixels. The scale is one a group below operator set 21, one
 /// a channel from 21 on.
 fn group(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
@@ -180,6 +203,15 @@ mod tests {
         check(g.node("LayerNormalization", &["x", "s", "bias"], &["y"], vec![]));
         let g = GraphUnderTest::new(&[3, 4]).random("s", &[3, 4]).opset(18);
         check(g.node("LayerNormalization", &["x", "s"], &["y"], vec![int("axis", 1)]));
+    }
+
+    #[test]
+    fn root_mean_square_norm_over_one_and_two_axes() {
+        let g = GraphUnderTest::new(&[3, 4]).random("s", &[4]).opset(23);
+        check(g.node("RMSNormalization", &["x", "s"], &["y"], vec![]));
+        let g = GraphUnderTest::new(&[3, 4]).random("s", &[3, 4]).opset(23);
+        let options = vec![int("axis", 1), float("epsilon", 0.1)];
+        check(g.node("RMSNormalization", &["x", "s"], &["y"], options));
     }
 
     #[test]
