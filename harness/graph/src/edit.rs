@@ -144,12 +144,32 @@ impl Editor {
         self.model.graph_mut().output.push(info);
     }
 
-    /// Appends the collected nodes and hands the model back, without weights that nothing reads: a runtime
-    /// warns of each of them.
+    /// Adds an f32 output of unknown shape.
+    pub(crate) fn declare_output(&mut self, name: &str) {
+        let mut info = value_info(name, ElementType::F32, &[]);
+        if let Some(tensor) = info.r#type.as_mut().and_then(|t| t.tensor_type.as_mut()) {
+            tensor.shape = None;
+        }
+        self.model.graph_mut().output.push(info);
+    }
+
+    /// Appends the collected nodes and hands the model back, without new nodes and weights that nothing reads: a
+    /// runtime warns of each such weight.
     pub(crate) fn finish(mut self) -> Model {
-        let nodes = self.take_nodes();
+        let mut nodes = self.take_nodes();
         let graph = self.model.graph_mut();
-        graph.node.extend(nodes);
+        let old = graph.node.iter().flat_map(|node| &node.input);
+        let mut read: BTreeSet<String> =
+            old.chain(graph.output.iter().map(|v| &v.name)).cloned().collect();
+        nodes.reverse();
+        nodes.retain(|node| {
+            let is_read = node.output.iter().any(|output| read.contains(output));
+            if is_read {
+                read.extend(node.input.iter().cloned());
+            }
+            is_read
+        });
+        graph.node.extend(nodes.into_iter().rev());
         let read = graph.node.iter().flat_map(|node| &node.input);
         let read: BTreeSet<&String> = read.chain(graph.output.iter().map(|v| &v.name)).collect();
         graph.initializer.retain(|weight| read.contains(&weight.name));
@@ -258,7 +278,10 @@ mod tests {
         let _unread = editor.vector(&[1, 2, 3]);
         let read = editor.scalar(2.0);
         editor.node_to("Mul", &["y", &read], vec![], "twice");
+        editor.add_output("twice", crate::ElementType::F32, &[]);
+        editor.node_to("Mul", &["twice", &read], vec![], "read_by_none");
         let model = editor.finish();
+        assert_eq!(model.n_nodes(), 2);
         let left: Vec<&str> = model.graph().initializer.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(left, ["read", read.as_str()]);
     }

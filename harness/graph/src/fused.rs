@@ -68,7 +68,8 @@ pub fn variance_gradient(
     reverse.editor.claim(VARIANCE)?;
     reverse.editor.claim(GRADIENT)?;
     let fused = Fused::new(&reverse, &x, &y, options.n_draws)?;
-    let deviation = fused.deviation(&mut reverse, &y);
+    let prediction = reverse.single(&y);
+    let deviation = fused.deviation(&mut reverse, &prediction);
     fused.variance(&mut reverse, &deviation);
     let cotangent = fused.cotangent(&mut reverse, &deviation);
     let gradient = pull_back::pull_back(&mut reverse, &y, &cotangent, &x)?;

@@ -3,14 +3,13 @@
 //! Only linear steps may lie between the layer and the prediction (reshapes, patches laid out,
 //! scales by time, a share of `x_t`), so the variance can be carried through them exactly.
 
+use super::checks;
 use super::edit::Editor;
 use super::error::GraphError;
 use super::fold::fold;
 use super::model::Model;
-use super::proto::ValueInfoProto;
 use super::tail::Tail;
-use super::tensor::{ElementType, Tensor, TensorData};
-use super::{checks, edit};
+use super::tensor::{Tensor, TensorData};
 
 pub use super::tail::LastLayer;
 
@@ -46,9 +45,8 @@ pub(crate) fn with_features(model: &Model, output: Option<&str>) -> Result<Model
     let mut editor = Editor::new(model, "tap");
     editor.claim(FEATURES)?;
     editor.node_to("Identity", &[&tail.layer.input], Vec::new(), FEATURES);
-    let mut tapped = editor.finish();
-    declare(&mut tapped, FEATURES);
-    Ok(tapped)
+    editor.declare_output(FEATURES);
+    Ok(editor.finish())
 }
 
 /// Adds the output `variance`, of the shape of the prediction: for a layer `epsilon = W f + b` with
@@ -80,23 +78,13 @@ pub fn with_variance(
         value = step.carry(&mut editor, value);
     }
     editor.node_to("Identity", &[&value], Vec::new(), VARIANCE);
-    let mut out = editor.finish();
-    declare(&mut out, VARIANCE);
-    Ok(out)
+    editor.declare_output(VARIANCE);
+    Ok(editor.finish())
 }
 
 fn folded(model: &Model) -> Result<Model, GraphError> {
     checks::supported(model)?;
     fold(model.clone())
-}
-
-/// Declares an f32 output of unknown shape.
-fn declare(model: &mut Model, name: &str) {
-    let mut info: ValueInfoProto = edit::value_info(name, ElementType::F32, &[]);
-    if let Some(tensor) = info.r#type.as_mut().and_then(|t| t.tensor_type.as_mut()) {
-        tensor.shape = None;
-    }
-    model.graph_mut().output.push(info);
 }
 
 fn check(model: &Model, layer: &LastLayer, variance: WeightVariance<'_>) -> Result<(), GraphError> {

@@ -21,7 +21,7 @@ pub(crate) fn active_values(model: &Model, x: &str) -> HashSet<String> {
     active
 }
 
-/// Refuses, before any work, operators without a rule and half precision between `x` and `y`.
+/// Refuses, before any work, operators without a rule and other floats than float32 and float16 between `x` and `y`.
 pub(crate) fn check_rules(
     model: &Model,
     active: &HashSet<String>,
@@ -36,11 +36,12 @@ pub(crate) fn check_rules(
         }
         needed.extend(node.input.iter().cloned());
         let odd = node.output.iter().chain(&node.input).find_map(|name| {
-            types.get(name).copied().filter(|t| t.is_float() && *t != ElementType::F32)
+            let known = [ElementType::F32, ElementType::F16];
+            types.get(name).copied().filter(|t| t.is_float() && !known.contains(t))
         });
         if let Some(element) = odd {
             return Err(model.node_error(node, format!(
-                "it works in {element:?} between input and output, gradients are made of float32 graphs: export with float32 weights (model.float(), use_fp16 off)"
+                "it works in {element:?} between input and output, gradients are made of float32 and float16: export with float32 weights (model.float())"
             )));
         }
         if !node.is_standard() {

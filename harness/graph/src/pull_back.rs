@@ -2,6 +2,9 @@
 //!
 //! Walks the nodes backwards and asks each for the gradients of its inputs (`rules`). Only values
 //! that depend on `x` get one: weights, times and labels cost nothing.
+//!
+//! Gradients are float32. Where a node works in float16, its rule reads float32 copies of what went in and came out: the
+//! prediction keeps its bits, and no gradient under- or overflows.
 
 use std::collections::HashMap;
 
@@ -9,6 +12,7 @@ use super::checks::Interface;
 use super::error::GraphError;
 use super::model::Model;
 use super::path::{active_values, check_rules};
+use super::proto::NodeProto;
 use super::reverse::{Call, ConvGradient, Reverse};
 use super::rules;
 use super::runner::Runner;
@@ -49,7 +53,8 @@ pub(crate) fn pull_back(
         let Some(rule) = rules::rule(&node.op_type) else {
             return Err(reverse.editor.model().node_error(node, "it has no gradient rule"));
         };
-        for (index, gradient) in rule(reverse, &Call { node, grads: &grads })? {
+        let single = in_single(reverse, node);
+        for (index, gradient) in rule(reverse, &Call { node: &single, grads: &grads })? {
             let input = node.input.get(index).map_or("", String::as_str);
             if reverse.is_active(input) {
                 pending.entry(input.to_owned()).or_default().push(gradient);
@@ -62,4 +67,13 @@ pub(crate) fn pull_back(
             "output {y} does not depend on input {x}: name another input or output"
         ))),
     }
+}
+
+/// The node as its rule sees it: all floats are float32.
+fn in_single(reverse: &mut Reverse, node: &NodeProto) -> NodeProto {
+    let mut node = node.clone();
+    for name in node.input.iter_mut().chain(&mut node.output) {
+        *name = reverse.single(name);
+    }
+    node
 }

@@ -66,6 +66,8 @@ pub(crate) struct Reverse {
     shapes: Shapes,
     active: HashSet<String>,
     types: HashMap<String, ElementType>,
+    /// float32 copies of float16 values.
+    singles: HashMap<String, String>,
     /// Input of each `Sigmoid`, by its output.
     sigmoids: HashMap<String, String>,
     opset: i64,
@@ -84,7 +86,7 @@ impl Reverse {
         let sigmoids = nodes.filter_map(sigmoid).collect();
         let (opset, types) = (model.opset(), element_types(&model));
         let editor = Editor::new(model, "vjp");
-        Self { editor, conv, shapes, active, types, sigmoids, opset }
+        Self { editor, conv, shapes, active, types, singles: HashMap::new(), sigmoids, opset }
     }
 
     /// Sum of the gradients that reach a value by several ways.
@@ -140,6 +142,24 @@ impl Reverse {
                 format!("{name} has axes {dims:?}, expected fixed lengths behind the batch"),
             )
         })
+    }
+
+    /// `name` in float32: itself, but for float16 values, which are cast.
+    pub(crate) fn single(&mut self, name: &str) -> String {
+        if self.types.get(name) != Some(&ElementType::F16) {
+            return name.to_owned();
+        }
+        if let Some(single) = self.singles.get(name) {
+            return single.clone();
+        }
+        let to = int("to", i64::from(ElementType::F32.to_onnx()));
+        let single = self.op_with("Cast", &[name], vec![to]);
+        self.shapes.copy(name, &single);
+        if self.active.contains(name) {
+            self.active.insert(single.clone());
+        }
+        self.singles.insert(name.to_owned(), single.clone());
+        single
     }
 
     /// Whether a value holds truth values.

@@ -10,7 +10,8 @@ use super::runner::{Feeds, Runner, Source};
 use super::testing::{GraphUnderTest, noise};
 use super::vjp::{Options, vjp};
 use super::{
-    ConvGradient, ElementType, GraphError, Names, Tensor, dropout, fused, last_layer, memory, tap,
+    ConvGradient, ElementType, GraphError, Names, Tensor, TensorData, dropout, fused, last_layer,
+    memory, tap,
 };
 
 /// Stops each pass where the runtime would be asked: what is looked at is the reading before it.
@@ -193,7 +194,7 @@ fn what_gradients_cannot_take_is_refused_before_any_work() {
 
 /// Weights in half precision beside a float32 input: what `keep_io_types=True` leaves.
 #[test]
-fn half_precision_weights_are_refused_by_node() {
+fn half_precision_weights_have_a_gradient() {
     let half = i64::from(ElementType::F16.to_onnx());
     let single = i64::from(ElementType::F32.to_onnx());
     let mut model = GraphUnderTest::new(&[3, 4, 4])
@@ -202,9 +203,16 @@ fn half_precision_weights_are_refused_by_node() {
         .node("Conv", &["h", "w"], &["c"], vec![])
         .node("Cast", &["c"], &["y"], vec![super::edit::int("to", single)])
         .model();
+    // 2 is 0x4000 in float16: the sum over three channels of twice the cotangent.
     let weight = &mut model.graph_mut().initializer[0];
     weight.data_type = Some(ElementType::F16.to_onnx());
-    weight.raw_data = Some(vec![0; 2 * 9]);
-    let error = vjp(&model, Options::default(), &super::testing::runner()).unwrap_err();
-    assert!(error.to_string().contains("it works in F16"), "{error}");
+    weight.raw_data = Some([0x00, 0x40].repeat(9));
+    for conv in [ConvGradient::ConvTranspose, ConvGradient::FlippedConv] {
+        let options = Options { names: Names::default(), conv };
+        let derived = vjp(&model, options, &super::testing::runner()).unwrap();
+        let ones = || Tensor::new(vec![2, 3, 4, 4], TensorData::F32(vec![1.0; 96])).unwrap();
+        let feeds = vec![("x".to_owned(), ones()), ("cotangent".to_owned(), ones())];
+        let jtv = super::testing::run(&derived, feeds, &["jtv"]).remove(0);
+        assert_eq!(super::testing::values(&jtv), [6.0; 96]);
+    }
 }

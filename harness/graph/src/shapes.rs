@@ -96,6 +96,13 @@ impl Shapes {
         }
     }
 
+    /// Gives a new value the axes of another.
+    pub(crate) fn copy(&mut self, from: &str, to: &str) {
+        if let Some(dims) = self.dims.get(from).cloned() {
+            self.dims.insert(to.to_owned(), dims);
+        }
+    }
+
     /// Axes of a value.
     pub(crate) fn of(&self, name: &str) -> Option<&[Dim]> {
         self.dims.get(name).map(Vec::as_slice)

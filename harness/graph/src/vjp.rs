@@ -53,8 +53,8 @@ mod tests {
     use crate::dim::Dim;
     use crate::edit::{int, ints};
     use crate::rules::testing::check;
-    use crate::tensor::ElementType;
-    use crate::testing::{GraphUnderTest, runner};
+    use crate::tensor::{ElementType, Tensor, TensorData};
+    use crate::testing::{GraphUnderTest, random_tensor, run, runner, values};
     use crate::{DeclaredDim, Model};
 
     fn refusal(model: &Model) -> String {
@@ -92,15 +92,50 @@ mod tests {
     }
 
     #[test]
-    fn half_precision_inside_is_refused_by_node() {
+    fn half_precision_inside_has_a_gradient_in_float32() {
         let half = i64::from(ElementType::F16.to_onnx());
         let single = i64::from(ElementType::F32.to_onnx());
         let graph = GraphUnderTest::new(&[3, 2])
             .node("Cast", &["x"], &["a"], vec![int("to", half)])
             .node("Exp", &["a"], &["b"], vec![])
             .node("Cast", &["b"], &["y"], vec![int("to", single)]);
+        let derived = vjp(&graph.model(), Options::default(), &runner()).unwrap();
+        let v = random_tensor(&[2, 3, 2], 2);
+        let x = random_tensor(&[2, 3, 2], 1);
+        let feeds = vec![("x".to_owned(), x.clone()), ("cotangent".to_owned(), v.clone())];
+        let jtv = run(&derived, feeds, &["jtv"]).remove(0);
+        // Eleven bits of mantissa before and after the exponential.
+        for ((&got, &x), &v) in values(&jtv).iter().zip(values(&x)).zip(values(&v)) {
+            assert!((got - v * x.exp()).abs() <= 2e-3, "{got} at {x}");
+        }
+    }
+
+    /// Gradients far below the smallest float16 (6e-8) are not lost: they are float32 on the whole way.
+    #[test]
+    fn gradients_of_half_precision_do_not_underflow() {
+        let half = i64::from(ElementType::F16.to_onnx());
+        let single = i64::from(ElementType::F32.to_onnx());
+        let graph = GraphUnderTest::new(&[3, 2])
+            .node("Cast", &["x"], &["a"], vec![int("to", half)])
+            .node("Relu", &["a"], &["b"], vec![])
+            .node("Cast", &["b"], &["y"], vec![int("to", single)]);
+        let derived = vjp(&graph.model(), Options::default(), &runner()).unwrap();
+        let ones = Tensor::new(vec![1, 3, 2], TensorData::F32(vec![1.0; 6])).unwrap();
+        let v = Tensor::new(vec![1, 3, 2], TensorData::F32(vec![1e-12; 6])).unwrap();
+        let feeds = vec![("x".to_owned(), ones), ("cotangent".to_owned(), v.clone())];
+        assert_eq!(run(&derived, feeds, &["jtv"]), [v]);
+    }
+
+    #[test]
+    fn other_floats_inside_are_refused_by_node() {
+        let double = i64::from(ElementType::F64.to_onnx());
+        let single = i64::from(ElementType::F32.to_onnx());
+        let graph = GraphUnderTest::new(&[3, 2])
+            .node("Cast", &["x"], &["a"], vec![int("to", double)])
+            .node("Exp", &["a"], &["b"], vec![])
+            .node("Cast", &["b"], &["y"], vec![int("to", single)]);
         let text = refusal(&graph.model());
-        assert!(text.contains("(Cast): it works in F16") && text.contains("float32"), "{text}");
+        assert!(text.contains("(Cast): it works in F64") && text.contains("float32"), "{text}");
     }
 
     #[test]
