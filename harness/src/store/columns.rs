@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     Array, ArrayRef, FixedSizeBinaryArray, Float64Array, RecordBatch, StringArray, UInt32Array,
     UInt64Array,
 };
-use arrow::buffer::{Buffer, NullBuffer};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_buffer::{Buffer, NullBuffer};
+use arrow_schema::{DataType, Field, Schema};
 
 use super::StoreError;
 
