@@ -3,10 +3,28 @@
 //!
 //! A kind is one file with a settings type that implements the trait of its family. The list gives it the name that
 //! files use and the name that readers see; everything else that the harness must know of it, the trait asks for, so
-//! a kind that has not answered does not compile.
+//! a kind that has not answered does not compile. Worked examples: `harness/tests/worked/`.
 
 /// Declares the enum of a family from its list: how it is read and written (`kind: NAME`, the settings beside it), what
 /// its kinds are called, and the settings behind the trait of the family.
+///
+/// # Examples
+/// ```
+/// use dubench::sampler::{DdimSettings, SamplerSettings};
+///
+/// dubench::kinds! {
+///     /// Samplers of ours.
+///     pub enum Ours: SamplerSettings {
+///         "walk", "Deterministic walk" => Walk(DdimSettings),
+///     }
+/// }
+///
+/// let walk: Ours = serde_json::from_str(r#"{"kind": "walk", "n_steps": 5}"#)?;
+/// assert_eq!((walk.kind(), walk.n_steps()), ("walk", 5));
+/// assert_eq!(Ours::label_of("walk"), Some("Deterministic walk"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[macro_export]
 macro_rules! kinds {
     (
         $(#[$meta:meta])*
@@ -18,7 +36,12 @@ macro_rules! kinds {
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(tag = "kind")]
         pub enum $Name {
-            $($(#[$about])* #[serde(rename = $kind)] $Variant($Settings),)+
+            $(
+                #[doc = concat!($label, ".")]
+                $(#[$about])*
+                #[serde(rename = $kind)]
+                $Variant($Settings),
+            )+
         }
 
         impl $Name {

@@ -68,7 +68,7 @@ pub struct NoiseKey {
 
 /// Nearest f32 of an f64: the one rounding at the end of a computation in double precision.
 #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what this function is for")]
-pub(crate) fn nearest_f32(value: f64) -> f32 {
+pub fn nearest_f32(value: f64) -> f32 {
     value as f32
 }
 

@@ -1,6 +1,7 @@
 //! Why a guidance rule cannot be built.
 
 use crate::exit::{Exit, Exits};
+use crate::fault::Fault;
 
 /// Why a guidance rule cannot be built.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -66,6 +67,14 @@ pub enum GuidanceError {
         "guidance (authors-code): batch_size is 0, expected the batch of the run to imitate (128)"
     )]
     EmptyBatch,
+    /// An own value of a kind makes none.
+    #[error("{kind}: {fault}")]
+    Setting {
+        /// Kind, as in files.
+        kind: &'static str,
+        /// The value and its remedy.
+        fault: Fault,
+    },
 }
 
 impl Exits for GuidanceError {

@@ -3,8 +3,8 @@
 //! [`GradientGuidance`] is the paper's (Eq. 10, arXiv:2412.00205). [`PosteriorGuidance`] and [`SecondOrderGuidance`] exist in
 //! the released code only; [`authors_code`] holds what that code does differently from the paper.
 //!
-//! To add one: a file with the rule ([`Guidance`]) and its settings ([`RuleSettings`]), a line here, a line in the list
-//! of [`RuleConfig`].
+//! To add one: a file with the rule ([`Guidance`]) and its settings ([`RuleSettings`]), `mod` here, a line in the list of
+//! [`RuleConfig`]. Worked example, run as a test: `harness/tests/worked/guidance_rule.rs`.
 
 pub mod authors_code;
 mod error;

@@ -64,8 +64,8 @@ pub struct Path<'a> {
 const N_DRAWS: u32 = 5;
 
 impl RuleValues<'_> {
-    /// The paper's `M`.
-    pub(super) fn draws(&self) -> u32 {
+    /// The paper's `M`, 5 where none is given.
+    pub fn draws(&self) -> u32 {
         self.n_draws.unwrap_or(N_DRAWS)
     }
 }

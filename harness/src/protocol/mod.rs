@@ -1,7 +1,8 @@
 //! Published protocols, one a folder: what is written down (`config`, `faults`), which arms that makes (`plan`), what is
 //! computed of them (`evaluate`), and how it is shown (`report`). Pure: what a protocol reads comes through [`Evidence`].
 //!
-//! To add one: a folder with a type that implements [`Protocol`], a line here, a line in the list of [`ProtocolConfig`].
+//! To add one: a folder with a type that implements [`Protocol`], `mod` here, a line in the list of [`ProtocolConfig`].
+//! Worked example, run as a test: `harness/tests/worked/protocol.rs`.
 
 pub mod contract;
 pub mod error;

@@ -173,8 +173,11 @@ impl Ddim {
     }
 }
 
-/// The places of a grid on a schedule.
-pub(super) fn step_points(
+/// The places of a grid on a schedule, in the order of the steps.
+///
+/// # Errors
+/// [`SamplerError::Schedule`] when the grid reaches past the schedule.
+pub fn step_points(
     schedule: &NoiseSchedule,
     grid: &TimestepGrid,
 ) -> Result<Vec<StepPoint>, SamplerError> {

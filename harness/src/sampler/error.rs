@@ -1,6 +1,7 @@
 //! Why a sampler cannot be built.
 
 use crate::exit::{Exit, Exits};
+use crate::fault::Fault;
 use crate::schedule::ScheduleError;
 
 /// Why a sampler cannot be built.
@@ -16,6 +17,14 @@ pub enum SamplerError {
     Eta {
         /// Value that came.
         got: f64,
+    },
+    /// An own value of a kind makes none.
+    #[error("{kind}: {fault}")]
+    Setting {
+        /// Kind, as in files.
+        kind: &'static str,
+        /// The value and its remedy.
+        fault: Fault,
     },
 }
 

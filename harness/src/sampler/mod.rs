@@ -1,7 +1,7 @@
 //! Samplers: one update rule a file. A sampler moves `x_t` given `epsilon_hat`; it never calls a network.
 //!
-//! To add one: a file with its update rule ([`Sampler`]) and its settings ([`SamplerSettings`]), a line here, a line in
-//! the list of [`SamplerConfig`].
+//! To add one: a file with its update rule ([`Sampler`]) and its settings ([`SamplerSettings`]), `mod` here, a line in the
+//! list of [`SamplerConfig`]. Worked example, run as a test: `harness/tests/worked/sampler.rs`.
 
 mod clip_x0;
 mod ddim;
@@ -13,7 +13,7 @@ mod kinds;
 mod settings;
 
 pub use clip_x0::{ClipX0, x0_from_epsilon};
-pub use ddim::{AncestralNoise, Clip, Ddim, DdimSettings, FinalAlphaBar};
+pub use ddim::{AncestralNoise, Clip, Ddim, DdimSettings, FinalAlphaBar, step_points};
 pub use dpm_solver_pp_2m::{DpmSolverPp2m, DpmSolverPp2mSettings};
 pub use error::SamplerError;
 pub use kinds::SamplerConfig;

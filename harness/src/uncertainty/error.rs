@@ -1,6 +1,7 @@
 //! Why an estimator cannot be built.
 
 use crate::exit::{Exit, Exits};
+use crate::fault::Fault;
 
 /// Why an estimator cannot be built.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -42,6 +43,14 @@ pub enum EstimatorError {
     DropoutProbability {
         /// Value that came.
         got: f32,
+    },
+    /// An own value of a kind makes none.
+    #[error("{kind}: {fault}")]
+    Setting {
+        /// Kind, as in files.
+        kind: &'static str,
+        /// The value and its remedy.
+        fault: Fault,
     },
 }
 

@@ -1,7 +1,8 @@
 //! Uncertainty estimators: one a file. Each maps a place on the trajectory to a map `U [b, c, h, w]`.
 //!
 //! To add one: a file with the estimator ([`PerturbedStatistic`] where it is a function of re-noised predictions, else
-//! [`Estimator`]) and its settings ([`EstimatorSettings`]), a line here, a line in the list of [`EstimatorConfig`].
+//! [`Estimator`]) and its settings ([`EstimatorSettings`]), `mod` here, a line in the list of [`EstimatorConfig`]. Worked
+//! example, run as a test: `harness/tests/worked/estimator.rs`.
 
 mod centered;
 mod dpm2_centered_code;
@@ -25,9 +26,9 @@ pub use kinds::{EstimatorConfig, EstimatorPlan};
 pub use mc_dropout::McDropout;
 pub(crate) use micro_batch::labels_of;
 pub use micro_batch::{epsilon_in_batches, in_batches};
-pub(crate) use perturb::draws_of;
 pub use perturb::{
-    CleanEstimate, Perturbation, PerturbedStatistic, perturbed_predictions, perturbed_states,
+    CleanEstimate, Perturbation, PerturbedStatistic, draws_of, perturbed_predictions,
+    perturbed_states,
 };
 pub use sample_var::SampleVariance;
 pub use settings::{Defaults, EstimatorSettings, Given, Look};

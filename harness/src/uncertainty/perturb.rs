@@ -103,8 +103,9 @@ pub fn perturbed_predictions(
     epsilon_in_batches(network, NfeKind::Estimator, &states, context.point.t, batching)
 }
 
-/// One view a draw of an array that holds draw after draw of a batch of `b` rows.
-pub(crate) fn draws_of(stacked: &Array4<f32>, b: usize) -> Vec<ArrayView4<'_, f32>> {
+/// One view `[b, c, h, w]` a draw of an array `[n_draws b, c, h, w]` that holds draw after draw of a batch of `b` rows, as
+/// [`perturbed_predictions`] answers.
+pub fn draws_of(stacked: &Array4<f32>, b: usize) -> Vec<ArrayView4<'_, f32>> {
     let n_draws = stacked.shape()[0] / b.max(1);
     (0..n_draws).map(|m| stacked.slice(s![m * b..(m + 1) * b, .., .., ..])).collect()
 }
