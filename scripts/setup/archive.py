@@ -19,7 +19,7 @@ from .errors import integrity
 
 _MAX_ENTRIES = 20_000
 _MAX_MEMBER_BYTES = 1 << 30
-_REMEDY = "delete it from the downloads folder and run setup again"
+_REMEDY = "move it out of the downloads folder and run setup again"
 
 
 def extract(archive: Path, members: Iterable[str], folder: Path) -> dict[str, Path]:

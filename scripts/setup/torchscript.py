@@ -44,7 +44,7 @@ _PICKLE_ERRORS = (
 )
 _MAX_PICKLE_BYTES = 4 << 20
 _MAX_TENSOR_BYTES = 512 << 20
-_REMEDY = "use the pinned archive: delete the file and run setup again"
+_REMEDY = "use the pinned archive: move the file aside and run setup again"
 
 
 class Module:

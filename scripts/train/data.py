@@ -44,7 +44,7 @@ def read_batch(path: Path) -> np.ndarray:
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != MD5[path.name]:
-        sys.exit(f"data: {path} has MD5 {found}, expected {MD5[path.name]}: delete it and fetch CIFAR-10 again")
+        sys.exit(f"data: {path} has MD5 {found}, expected {MD5[path.name]}: move it aside and fetch CIFAR-10 again")
     records = np.frombuffer(content, dtype=np.uint8).reshape(N_PER_FILE, RECORD_BYTES)
     return records[:, 1:].reshape(N_PER_FILE, 3, 32, 32)
 

@@ -25,7 +25,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Its bytes are not those whose hash stands beside it.
-    #[error("{}: sha256 is {got}, {expected} was recorded when it was written: the file is damaged; delete it and {}, then run the same command again", path.display(), sidecar.display())]
+    #[error("{}: sha256 is {got}, {expected} was recorded when it was written: the file is damaged; move it and {} aside, then run the same command again", path.display(), sidecar.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum StoreError {
         sidecar: PathBuf,
     },
     /// Its content is not what its name promises.
-    #[error("{}: {message}: the file is damaged or not ours; delete it and run the same command again", path.display())]
+    #[error("{}: {message}: the file is damaged or not ours; move it aside and run the same command again", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -79,7 +79,7 @@ pub enum StoreError {
         message: String,
     },
     /// It belongs to other work than the plan's.
-    #[error("{}: {field} is {got}, expected {expected}: the file belongs to another plan; use another work folder or delete the file", path.display())]
+    #[error("{}: {field} is {got}, expected {expected}: the file belongs to another plan; use another work folder, or move the file aside", path.display())]
     Mismatch {
         /// The file.
         path: PathBuf,

@@ -152,7 +152,7 @@ fn check_network(network: &Path, yaml: &ExtractorYaml) -> Result<(), ModelError>
     if bytes != yaml.file.bytes {
         let promised = yaml.file.bytes;
         let message =
-            format!("has {bytes} bytes, {promised} were promised: delete it, run `just setup`");
+            format!("has {bytes} bytes, {promised} were promised: move it aside, run `just setup`");
         return Err(fault(message));
     }
     let got = files::sha256_file(network).map_err(|error| fault(error.to_string()))?;
