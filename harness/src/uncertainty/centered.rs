@@ -63,7 +63,7 @@ impl EstimatorSettings for CenteredSettings {
 /// DIFFERENCE (D1): the paper says variance. The two are tied by
 /// `U = 1 / M sum_m (e_m - mean e)^2 + (mean e - epsilon_t)^2`, and where noise can be told from image
 /// `mean e` is near zero, so a large part of this map is `epsilon_t^2`. That is why
-/// [`super::MeanSquaredEpsilon`] is a control row.
+/// [`crate::control::MeanSquaredEpsilon`] is a control row.
 #[derive(Clone, Debug)]
 pub struct CenteredVariance {
     name: String,
