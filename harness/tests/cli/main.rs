@@ -1,5 +1,6 @@
 //! The command line, end to end: what people type and what they get.
 
+mod collect;
 #[cfg(unix)]
 mod engines;
 #[cfg(unix)]
