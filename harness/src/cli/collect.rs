@@ -9,12 +9,6 @@ use crate::exit::Exit;
 use crate::report::{collect as collected, markdown};
 
 pub(super) fn collect(options: &CollectOptions, context: Context) -> Result<Exit, CliError> {
-    for (column, _) in &options.conditions {
-        if !collected::WORDS.contains(&column.as_str()) {
-            let expected = format!("COLUMN=TEXT, with a column of {}", collected::WORDS.join(", "));
-            return Err(CliError::option("--where", column, &expected));
-        }
-    }
     let mut files = Vec::new();
     for folder in &options.folders {
         let before = files.len();

@@ -8,8 +8,24 @@ use crate::config::ConfigError;
 const GOOD: &str = include_str!("tiny.yaml");
 
 fn edited(from: &str, to: &str) -> Result<Experiment, ConfigError> {
-    assert!(GOOD.contains(from), "{from:?} is not in the good file");
-    Experiment::parse(Path::new("q.yaml"), &GOOD.replacen(from, to, 1))
+    edit_of(GOOD, from, to)
+}
+
+fn edit_of(good: &str, from: &str, to: &str) -> Result<Experiment, ConfigError> {
+    assert!(good.contains(from), "{from:?} is not in the good file");
+    Experiment::parse(Path::new("q.yaml"), &good.replacen(from, to, 1))
+}
+
+/// Edits a good file by `(from, to)`, one at a time: each is refused at a key, in words that hold a part.
+fn each_is_refused(good: &str, cases: &[(&str, &str, &str, &str)]) {
+    for (from, to, key, part) in cases {
+        let error = edit_of(good, from, to).expect_err(to);
+        let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
+        assert!(
+            faults.iter().any(|fault| fault.key == *key && fault.message.contains(part)),
+            "{to}: expected {key:?} with {part:?}, got {faults:?}"
+        );
+    }
 }
 
 #[test]
@@ -67,14 +83,7 @@ fn every_edit_is_refused_at_its_key_path() {
             "mini, smoke",
         ),
     ];
-    for (from, to, key, part) in cases {
-        let error = edited(from, to).expect_err(to);
-        let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
-        assert!(
-            faults.iter().any(|fault| fault.key == key && fault.message.contains(part)),
-            "{to}: expected {key:?} with {part:?}, got {faults:?}"
-        );
-    }
+    each_is_refused(GOOD, &cases);
 }
 
 #[test]
@@ -152,16 +161,7 @@ fn every_edit_of_a_reconstruction_is_refused_at_its_key_path() {
         ("seed: 7", "seed: 7\ncontrols: [{kind: total_variation}]", "controls", "leave them out"),
         ("seed: 7", "seed: 7\nfeatures: {kind: pixels, grid: 2}", "features", "own images"),
     ];
-    for (from, to, key, part) in cases {
-        assert!(RECONSTRUCTION.contains(from), "{from:?} is not in the good file");
-        let text = RECONSTRUCTION.replacen(from, to, 1);
-        let error = Experiment::parse(Path::new("q.yaml"), &text).expect_err(to);
-        let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
-        assert!(
-            faults.iter().any(|fault| fault.key == key && fault.message.contains(part)),
-            "{to}: expected {key:?} with {part:?}, got {faults:?}"
-        );
-    }
+    each_is_refused(RECONSTRUCTION, &cases);
 }
 
 #[test]
@@ -199,16 +199,7 @@ fn every_edit_of_a_guidance_experiment_is_refused_at_its_key_path() {
         ("features: {kind: pixels, grid: 2}\n", "", "features", "judged by FID"),
         ("seed: 7", "seed: 7\nestimators: [{kind: sample_var}]", "estimators", "leave estimators"),
     ];
-    for (from, to, key, part) in cases {
-        assert!(GUIDANCE.contains(from), "{from:?} is not in the good file");
-        let text = GUIDANCE.replacen(from, to, 1);
-        let error = Experiment::parse(Path::new("q.yaml"), &text).expect_err(to);
-        let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
-        assert!(
-            faults.iter().any(|fault| fault.key == key && fault.message.contains(part)),
-            "{to}: expected {key:?} with {part:?}, got {faults:?}"
-        );
-    }
+    each_is_refused(GUIDANCE, &cases);
 }
 
 #[test]
@@ -254,16 +245,7 @@ fn every_edit_of_a_threshold_set_is_refused_at_its_key_path() {
         (", n_threshold_images: 20", "", "scales.smoke.n_threshold_images", "say how many"),
         ("n_threshold_images: 20", "n_threshold_images: 0", "scales.smoke.n_threshold_images", "2"),
     ];
-    for (from, to, key, part) in cases {
-        assert!(THRESHOLDS.contains(from), "{from:?} is not in the good file");
-        let text = THRESHOLDS.replacen(from, to, 1);
-        let error = Experiment::parse(Path::new("q.yaml"), &text).expect_err(to);
-        let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
-        assert!(
-            faults.iter().any(|fault| fault.key == key && fault.message.contains(part)),
-            "{to}: expected {key:?} with {part:?}, got {faults:?}"
-        );
-    }
+    each_is_refused(THRESHOLDS, &cases);
     let unused = GUIDANCE.replacen("n_draws: 3", "n_draws: 3, n_threshold_images: 20", 1);
     let message = Experiment::parse(Path::new("q.yaml"), &unused).unwrap_err().to_string();
     assert!(message.contains("no mask takes its thresholds from a generated set"), "{message}");

@@ -52,16 +52,11 @@ pub struct Collection {
 /// Reads the rows of `files` that meet every condition. Sorted by metric, argument, side, kind, method, result.
 ///
 /// # Errors
-/// [`ReportError::Value`] for a column that is not one of [`WORDS`]; [`ReportError::Store`] for a file of another version,
+/// [`ReportError::Column`] for a column that is not one of [`WORDS`]; [`ReportError::Store`] for a file of another version,
 /// with a wrong hash or without metrics; [`ReportError::Query`] when polars fails.
 pub fn collect(files: &[PathBuf], conditions: &[Condition]) -> Result<Collection, ReportError> {
     if let Some((column, _)) = conditions.iter().find(|(name, _)| !WORDS.contains(&name.as_str())) {
-        return Err(ReportError::Value {
-            place: "--where".to_owned(),
-            got: format!("column {column:?}"),
-            expected: format!("one of {}", WORDS.join(", ")),
-            remedy: "write COLUMN=TEXT".to_owned(),
-        });
+        return Err(ReportError::Column { column: column.clone(), known: WORDS.join(", ") });
     }
     let refused = Refused::default();
     match (query(files, conditions, &refused), refused.take()) {

@@ -37,6 +37,14 @@ pub enum ReportError {
         /// What to do.
         remedy: String,
     },
+    /// A condition on a column that there is none of.
+    #[error("--where: column {column:?} is none of {known}: write COLUMN=TEXT with one of these")]
+    Column {
+        /// The column.
+        column: String,
+        /// Those that there are.
+        known: String,
+    },
     /// A file of numbers cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,6 +67,7 @@ pub enum ReportError {
 impl Exits for ReportError {
     fn exit(&self) -> Exit {
         match self {
+            Self::Column { .. } => Exit::Usage,
             Self::Empty { .. } => Exit::Incomplete,
             Self::Duplicate { .. } => Exit::Integrity,
             Self::Value { .. } => Exit::Input,
