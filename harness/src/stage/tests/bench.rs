@@ -11,7 +11,7 @@ use crate::model::onnx::RuntimeOptions;
 use crate::plan::Shard;
 use crate::stage::evaluate::evaluate;
 use crate::stage::evaluate::evaluation::Evaluation;
-use crate::stage::features::features;
+use crate::stage::features::{OpenExtractor, features};
 use crate::stage::generate::generate;
 use crate::stage::open::{OpenModel, inputs, models};
 use crate::stage::settings::GenerateOptions;
@@ -63,19 +63,25 @@ impl Bench {
         models::open_model(&self.experiment, &self.plan, &RuntimeOptions::default())
     }
 
-    pub(super) fn generate(&self, run: &Run<'_>, batch: usize) -> Result<StageSummary, StageError> {
+    pub(in crate::stage) fn generate(
+        &self,
+        run: &Run<'_>,
+        batch: usize,
+    ) -> Result<StageSummary, StageError> {
         generate(run, one_network(batch), &mut || self.open())
     }
 
-    pub(super) fn features(&self, run: &Run<'_>) -> Result<StageSummary, StageError> {
+    pub(in crate::stage) fn features(&self, run: &Run<'_>) -> Result<StageSummary, StageError> {
         self.features_by(run, 1)
+    }
+
+    pub(in crate::stage) fn extractor(&self) -> Result<OpenExtractor, StageError> {
+        models::open_extractor(&self.experiment, &RuntimeOptions::default())
     }
 
     pub(super) fn features_by(&self, run: &Run<'_>, n: usize) -> Result<StageSummary, StageError> {
         let [batch_size, n] = [5, n].map(|n| NonZeroUsize::new(n).unwrap());
-        features(run, (batch_size, n), &mut || {
-            models::open_extractor(&self.experiment, &RuntimeOptions::default())
-        })
+        features(run, (batch_size, n), &mut || self.extractor())
     }
 
     /// All stages in the work folder `name`.

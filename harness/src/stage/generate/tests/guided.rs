@@ -1,75 +1,27 @@
 //! The guidance pipeline on the model with a closed form.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
-use crate::experiment::{Experiment, Plan};
 use crate::guidance::DISPLACEMENT;
 use crate::model::onnx::RuntimeOptions;
 use crate::plan::Shard;
+use crate::stage::Stop;
 use crate::stage::evaluate::evaluation::Evaluation;
 use crate::stage::evaluate::{RunEvidence, evaluate};
-use crate::stage::features::{OpenExtractor, features};
 use crate::stage::generate::generate;
-use crate::stage::open::{OpenModel, models};
+use crate::stage::open::models;
 use crate::stage::settings::GenerateOptions;
+use crate::stage::tests::{Bench, one_network};
 use crate::stage::thresholds::thresholds;
 use crate::stage::verify::{Networks, verify};
-use crate::stage::{Run, Silent, StageError, Stop, tests};
 use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};
 use crate::store::records::MetricRow;
 
 const TINY: &str = include_str!("../../../experiment/tiny_guidance.yaml");
 
-struct Bench {
-    folder: tempfile::TempDir,
-    experiment: Experiment,
-    plan: Plan,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::of(TINY)
-    }
-
-    fn of(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let tests::Bench { folder, experiment, plan } =
-            tests::Bench::in_folder(folder, |_| text.to_owned());
-        Self { folder, experiment, plan }
-    }
-
-    fn options(batch: usize) -> GenerateOptions {
-        let batch_size = NonZeroUsize::new(batch).unwrap();
-        GenerateOptions { batch_size, networks: NonZeroUsize::MIN, threads: 1 }
-    }
-
-    fn open(&self) -> Result<OpenModel, StageError> {
-        models::open_model(&self.experiment, &self.plan, &RuntimeOptions::default())
-    }
-
-    fn run<'a>(&'a self, name: &str, shard: Shard, stop: &'a Stop) -> Run<'a> {
-        let work: PathBuf = self.folder.path().join(name);
-        Run::open(&self.plan, &work, shard, (stop, &Silent)).unwrap()
-    }
-
-    fn extractor(&self) -> Result<OpenExtractor, StageError> {
-        models::open_extractor(&self.experiment, &RuntimeOptions::default())
-    }
-
-    fn blocks(&self, run: &Run<'_>, batch: usize) -> Result<(), StageError> {
-        generate(run, Self::options(batch), &mut || self.open())?;
-        let sizes = (NonZeroUsize::new(5).unwrap(), NonZeroUsize::MIN);
-        features(run, sizes, &mut || self.extractor()).map(drop)
-    }
-
-    fn all(&self, name: &str, batch: usize) -> Result<Evaluation, StageError> {
-        let stop = Stop::default();
-        let run = self.run(name, Shard::whole(), &stop);
-        self.blocks(&run, batch)?;
-        evaluate(&run, &self.experiment)
-    }
+fn bench() -> Bench {
+    Bench::edited(|_| TINY.to_owned())
 }
 
 fn row<'a>(rows: &'a [MetricRow], sampler: &str, [arm, metric]: [&str; 2]) -> &'a MetricRow {
@@ -80,7 +32,7 @@ fn row<'a>(rows: &'a [MetricRow], sampler: &str, [arm, metric]: [&str; 2]) -> &'
 
 #[test]
 fn every_arm_has_its_numbers_and_a_second_run_finds_them() {
-    let bench = Bench::new();
+    let bench = bench();
     let first = bench.all("work", 8).unwrap();
     let rows = &first.numbers.rows;
     for method in ["gradient", "posterior", "second_order", "authors_gradient", "authors_posterior"]
@@ -110,7 +62,7 @@ fn every_arm_has_its_numbers_and_a_second_run_finds_them() {
 /// The gradient of the sample variance of a Gaussian is zero, so guidance by it moves nothing: the closed form.
 #[test]
 fn guidance_by_the_variance_of_a_gaussian_changes_nothing() {
-    let bench = Bench::new();
+    let bench = bench();
     let rows = bench.all("work", 8).unwrap().numbers.rows;
     for (sampler, method) in [("ddim-10", "gradient"), ("dpm_solver_pp_2m-5", "gradient")] {
         let moved = row(&rows, sampler, [method, DISPLACEMENT]).value.unwrap();
@@ -126,7 +78,7 @@ fn guidance_by_the_variance_of_a_gaussian_changes_nothing() {
 
 #[test]
 fn batch_and_shards_change_no_bit_of_a_guided_image() {
-    let bench = Bench::new();
+    let bench = bench();
     let expected = bench.all("whole", 8).unwrap();
     for batch in [1, 3, 64] {
         let got = bench.all(&format!("batch-{batch}"), batch).unwrap();
@@ -136,18 +88,19 @@ fn batch_and_shards_change_no_bit_of_a_guided_image() {
     let stop = Stop::default();
     for shard in ["2/3", "0/3", "1/3"] {
         let run = bench.run("shards", Shard::parse(shard).unwrap(), &stop);
-        bench.blocks(&run, 5).unwrap();
+        bench.generate(&run, 5).unwrap();
+        bench.features(&run).unwrap();
     }
     let run = bench.run("shards", Shard::whole(), &stop);
     assert_eq!(evaluate(&run, &bench.experiment).unwrap().digest, expected.digest);
     let networks = Networks { model: &mut || bench.open(), extractor: &mut || bench.extractor() };
-    let verified = verify(&run, &bench.experiment, (3, Bench::options(7)), networks).unwrap();
+    let verified = verify(&run, &bench.experiment, (3, one_network(7)), networks).unwrap();
     assert_eq!(verified.recomputed.len(), 3);
 }
 
 #[test]
 fn arms_start_from_the_same_noise() {
-    let bench = Bench::new();
+    let bench = bench();
     bench.all("work", 8).unwrap();
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
@@ -164,7 +117,7 @@ fn arms_start_from_the_same_noise() {
 
 #[test]
 fn the_report_has_the_sweep_the_effects_and_the_images() {
-    let bench = Bench::new();
+    let bench = bench();
     let numbers = bench.all("work", 8).unwrap().numbers;
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
@@ -213,14 +166,14 @@ scales:
 /// Displacements are sums of squares in f64 over all predictions, so one bit of one of them would show.
 #[test]
 fn the_shipped_network_guided_twice_gives_the_same_bits() {
-    let bench = Bench::of(&shipped());
+    let bench = Bench::edited(|_| shipped());
     let stop = Stop::default();
     let digests = |name: &str, networks: usize, memory: Option<u64>| -> Vec<String> {
         let runtime = RuntimeOptions { memory, ..RuntimeOptions::default() };
         let open = || models::open_model(&bench.experiment, &bench.plan, &runtime);
         let run = bench.run(name, Shard::whole(), &stop);
         let networks = NonZeroUsize::new(networks).unwrap();
-        let options = GenerateOptions { networks, ..Bench::options(2) };
+        let options = GenerateOptions { networks, ..one_network(2) };
         thresholds(&run, options, &mut || open()).unwrap();
         generate(&run, options, &mut || open()).unwrap();
         let id = run.layout.stage_id(StageName::Generate);
