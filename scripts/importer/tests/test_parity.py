@@ -1,0 +1,108 @@
+"""What comes out of the importer computes what the reference implementations compute.
+
+Golden values: scripts/golden/import_networks.py, run with torch 2.15.0, guided-diffusion 22e0df8, U-ViT ce551708 and
+diffusers 0.42.1 on random weights.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+
+from . import recipe, support
+
+# Relative to the largest value. Measured: 1.5e-6 forward, 3e-6 for J^T v; float32 in another order of sums.
+CLOSE = 1e-5
+# float16 keeps 11 bits; some thirty layers in a row. Measured: 4e-3.
+HALF = 2e-2
+
+
+class ParityTest(support.FolderTest):
+    def bundle(self, case: str, *options: str):
+        """Imports a case; its folder, golden values and inputs."""
+        code, text = self.run_import(*support.write_case(case, self.folder), *options)
+        self.assertEqual(code, 0, text)
+        word, raw = recipe.CASES[case]
+        golden = np.load(recipe.DATA / f"{case}.npz")
+        if word == "autoencoder-kl":
+            return self.folder / case, golden, {}
+        denoiser = support.ARCHITECTURES[word].read(raw)
+        rows = raw["num_classes"] if raw.get("class_cond") or word.startswith("uvit") and "num_classes" in raw else None
+        rows = raw.get("num_class_embeds", rows)
+        return self.folder / case, golden, recipe.inputs(case, denoiser.shape, rows)
+
+    def test_forward_graphs_equal_the_references(self) -> None:
+        for case in recipe.CASES:
+            if case.startswith("kl-"):
+                continue
+            with self.subTest(case=case):
+                folder, golden, feeds = self.bundle(case)
+                found = support.run(folder / "denoiser.onnx", feeds, "eps")
+                self.assertLess(support.error(found, golden["eps"]), CLOSE)
+
+    def test_a_row_does_not_depend_on_the_batch(self) -> None:
+        for case in ("adm-new", "uvit-latent", "unet2d-cifar"):
+            with self.subTest(case=case):
+                folder, golden, feeds = self.bundle(case)
+                one = support.run(folder / "denoiser.onnx", {key: value[1:2] for key, value in feeds.items()}, "eps")
+                self.assertLess(support.error(one, golden["eps"][1:2]), CLOSE)
+
+    def test_train_graphs_under_given_masks_equal_the_references(self) -> None:
+        n_trained = 0
+        for case in recipe.CASES:
+            folder, golden, feeds = self.bundle(case)
+            has_train = (folder / "denoiser_train.onnx").exists()
+            self.assertEqual(has_train, "eps_train" in golden, case)
+            if not has_train:
+                continue
+            n_trained += 1
+            with self.subTest(case=case):
+                masked = self.folder / f"{case}-masked.onnx"
+                support.dubench("graph", "dropout", folder / "denoiser_train.onnx", "-o", masked)
+                feeds["masks"] = self.masks(case, masked)
+                self.assertLess(support.error(support.run(masked, feeds, "eps"), golden["eps_train"]), CLOSE)
+        self.assertEqual(n_trained, 3)
+
+    def masks(self, case: str, graph) -> np.ndarray:
+        """The recipe's masks, flat, as the rewritten graph wants them."""
+        model = onnx.load(str(graph), load_external_data=False)
+        (layout,) = (json.loads(entry.value) for entry in model.metadata_props if entry.key == "dubench.masks")
+        rows = [recipe.mask(case, site, tuple(entry["shape"])) for site, entry in enumerate(layout["sites"])]
+        return np.concatenate([row.reshape(recipe.BATCH, -1) for row in rows], axis=1)
+
+    def test_vector_jacobian_products_equal_autograd(self) -> None:
+        for case in recipe.CASES:
+            if case.startswith("kl-"):
+                continue
+            with self.subTest(case=case):
+                folder, golden, feeds = self.bundle(case)
+                vjp = self.folder / f"{case}-vjp.onnx"
+                support.dubench("graph", "vjp", folder / "denoiser.onnx", "-o", vjp)
+                feeds["cotangent"] = recipe.cotangent(case, golden["eps"].shape[1:])
+                self.assertLess(support.error(support.run(vjp, feeds, "jtv"), golden["jtv"]), CLOSE)
+
+    def test_autoencoders_equal_the_references_in_both_layouts(self) -> None:
+        for case in ("kl-compvis", "kl-diffusers"):
+            with self.subTest(case=case):
+                folder, golden, _ = self.bundle(case)
+                latent = recipe.inputs(case, (4, 8, 8), None)["sample"]
+                image = recipe.cotangent(case, (3, 16, 16))
+                decoded = support.run(folder / "decoder.onnx", {"latent": latent}, "image")
+                self.assertLess(support.error(decoded, golden["image"]), CLOSE)
+                moments = support.run(folder / "encoder.onnx", {"image": image}, "moments")
+                self.assertLess(support.error(moments, golden["moments"]), CLOSE)
+
+    def test_float16_graphs_are_near_the_references(self) -> None:
+        for case in ("adm-new", "adm-legacy", "uvit-latent", "uvit-mlp", "unet2d-cifar"):
+            with self.subTest(case=case):
+                full, golden, feeds = self.bundle(case)
+                full.rename(full.with_name("full"))
+                folder, _, _ = self.bundle(case, "--half")
+                found = support.run(folder / "denoiser.onnx", feeds, "eps")
+                self.assertEqual(found.dtype, np.float32)
+                self.assertLess(support.error(found, golden["eps"]), HALF)
+                sizes = [(each / "weights.safetensors").stat().st_size for each in (folder, full.with_name("full"))]
+                self.assertLess(sizes[0], 0.75 * sizes[1])
+                full.with_name("full").rename(full.with_name(f"full-{case}"))
