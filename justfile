@@ -94,8 +94,9 @@ test-doc:
     cargo test --workspace --locked --doc --quiet
 
 [private]
-test-python:
+test-python: setup build
     {{ python }} -m unittest discover -s scripts/setup/tests -t scripts
+    DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/importer/tests/run.sh
 
 # Arrays on a real Slurm cluster of two nodes on this machine; prints SKIPPED with the reason where that cannot be
 [group('check')]
@@ -160,6 +161,13 @@ setup device=device:
 [group('data')]
 verify-assets:
     @scripts/setup.sh {{ replace_regex(device, ":.*", "") }} --verify
+
+# A published checkpoint becomes a bundle: adm64, adm128, uvit256, uvit512, ddpm-cifar10-32 or autoencoder-kl (docs/importing.md)
+[group('data')]
+[no-cd]
+[positional-arguments]
+import ARCHITECTURE CHECKPOINT *OPTIONS:
+    @"{{ justfile_directory() }}/scripts/setup/python.sh" -m importer "$@"
 
 # The binary
 [group('data')]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +15,18 @@ from . import pickles
 from .checkpoint import DTYPES, Tensor, decode
 
 _DAMAGED = "fetch the file again"
+# What a broken zip can make the standard reader raise: an unknown flag is "not implemented", a bad place an OSError.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    EOFError,
+    OSError,
+    struct.error,
+)
 
 
 class _Buffers:
@@ -30,7 +43,7 @@ class _Buffers:
             try:
                 with zipfile.ZipFile(self._path) as archive:
                     raw = archive.read(f"{self._root}/data/{storage.key}")
-            except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+            except _ZIP_ERRORS as error:
                 raise integrity(f"{self._path}: buffer {storage.key} cannot be read ({error})", _DAMAGED) from None
             self._kept = (storage.key, raw)
         return self._kept[1]
@@ -42,10 +55,11 @@ def read_index(path: Path) -> dict[str, Tensor]:
         with zipfile.ZipFile(path) as archive:
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
             root, program = _program(archive, path, sizes)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            order = archive.read(f"{root}/byteorder") if f"{root}/byteorder" in sizes else b"little"
+    except _ZIP_ERRORS as error:
         raise integrity(f"{path} is no whole zip ({error}): it is cut off or damaged", _DAMAGED) from None
-    if sizes.get(f"{root}/byteorder") is not None:
-        _check_byte_order(path, root)
+    if order.strip() != b"little":
+        raise bad_input(f"{path} stores the {order[:10]!r} byte first", "save it again on a little-endian machine")
     tree, _ = pickles.load(program, path)
     buffers = _Buffers(path, root)
     return {name: _tensor(name, ref, buffers, sizes, (path, root)) for name, ref in pickles.state_dict(tree, path).items()}
@@ -61,13 +75,6 @@ def _program(archive: zipfile.ZipFile, path: Path, sizes: dict[str, int]) -> tup
             "give a file that holds the weights alone",
         )
     return found[0].split("/")[0], archive.read(found[0])
-
-
-def _check_byte_order(path: Path, root: str) -> None:
-    with zipfile.ZipFile(path) as archive:
-        order = archive.read(f"{root}/byteorder")
-    if order.strip() != b"little":
-        raise bad_input(f"{path} stores {order[:10]!r} bytes first", "save it again on a little-endian machine")
 
 
 def _tensor(

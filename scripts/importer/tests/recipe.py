@@ -115,6 +115,15 @@ def mask(case: str, site: int, shape: tuple[int, ...]) -> np.ndarray:
     return (generator(case, "mask", site).random((BATCH, *shape)) < 0.5).astype(np.uint8)
 
 
+def file_tensors() -> dict[str, np.ndarray]:
+    """Values of the state dicts that `scripts/golden/import_files.py` writes; all of them are exact in bfloat16."""
+    shapes = {"matrix": (3, 4), "transposed": (4, 2), "first": (5,), "second": (5,), "scalar": (), "empty": (0, 3)}
+    arrays = {}
+    for index, (name, shape) in enumerate({**shapes, "half": (2, 3), "brain": (3,)}.items()):
+        arrays[name] = (index + np.arange(math.prod(shape), dtype=np.float32) / 4).reshape(shape)
+    return {**arrays, "count": np.array(7, np.int64)}
+
+
 def safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
     """A safetensors file, written by hand."""
     header, place, parts = {}, 0, []
