@@ -165,6 +165,7 @@ verify-assets:
 # A published checkpoint becomes a bundle: adm64, adm128, uvit256, uvit512, ddpm-cifar10-32 or autoencoder-kl (docs/importing.md)
 [group('data')]
 [no-cd]
+[no-exit-message]
 [positional-arguments]
 import ARCHITECTURE CHECKPOINT *OPTIONS:
     @"{{ justfile_directory() }}/scripts/setup/python.sh" -m importer "$@"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+
+from setup.cache import digest
 
 from .architectures import Architecture, Denoiser
 from .bundle import Bundle
@@ -44,15 +45,6 @@ Every key of the checkpoint was used once and has the expected shape, and every 
 what its authors' code gives is tested on random weights (docs/importing.md); on these weights nobody has checked it
 unless a note stands here.
 """
-
-
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write(
@@ -102,4 +94,4 @@ def _dropout(bundle: Bundle) -> str:
 
 def _checkpoint_row(checkpoint: Checkpoint) -> str:
     path = checkpoint.path
-    return f"| made of | `{path.name}`, {path.stat().st_size} bytes, SHA-256 `{sha256(path)}` |"
+    return f"| made of | `{path.name}`, {path.stat().st_size} bytes, SHA-256 `{digest(path)}` |"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from setup.cache import digest
 from setup.errors import SetupError, bad_input, resources, usage
 
 from . import autoencoder, card
@@ -176,5 +177,5 @@ def _provenance(options: argparse.Namespace, about: Architecture, sources: list[
         "training_data": "not known" if own else about.data,
         "licence": "not known" if own else about.licence,
         "recipe": "scripts/importer",
-        "checkpoints": {source.checkpoint.path.name: card.sha256(source.checkpoint.path) for source in sources},
+        "checkpoints": {source.checkpoint.path.name: digest(source.checkpoint.path) for source in sources},
     }

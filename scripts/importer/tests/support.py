@@ -100,8 +100,7 @@ def error(found: np.ndarray, expected: np.ndarray) -> float:
 
 def dubench(*arguments: object, cwd: Path | None = None) -> str:
     """Runs the binary of this checkout; fails with its own words."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    binary = Path(os.environ.get("DUBENCH", target / "debug" / "dubench"))
+    binary = Path(os.environ.get("DUBENCH", ROOT / "target" / "debug" / "dubench")).resolve()
     if not binary.is_file():
         raise AssertionError(f"{binary} is not there: scripts/just build makes it, or name another in DUBENCH")
     environment = dict(os.environ)
