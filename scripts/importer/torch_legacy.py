@@ -19,8 +19,7 @@ _DAMAGED = "fetch the file again"
 def read_index(path: Path) -> dict[str, Tensor]:
     """Names, types and shapes of all tensors; their bytes are read when asked for."""
     with path.open("rb") as file:
-        head = file.read(pickles.MAX_PICKLE_BYTES)
-        values, start = _pickles(head, path)
+        values, start = _pickles(file.read(pickles.MAX_PICKLE_BYTES), path)
         _magic, protocol, machine, tree, keys = values
         if protocol != _PROTOCOL or not isinstance(machine, dict) or not machine.get("little_endian", False):
             raise bad_input(f"{path} is of protocol {protocol!r} or big-endian", "save it again with a newer torch")

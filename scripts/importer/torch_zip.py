@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import zipfile
 import zlib
@@ -36,13 +37,17 @@ class _Buffers:
         self._path, self._root = path, root
         self._kept: tuple[str, bytes] | None = None
 
+    @functools.cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        """Opened once: the directory of a large network takes milliseconds to read."""
+        return zipfile.ZipFile(self._path)
+
     def read(self, storage: pickles.Storage) -> bytes:
         """All bytes of a buffer; the zip's own checksum is checked."""
         if self._kept is None or self._kept[0] != storage.key:
             self._kept = None  # before the next one is read: one buffer in memory, not two
             try:
-                with zipfile.ZipFile(self._path) as archive:
-                    raw = archive.read(f"{self._root}/data/{storage.key}")
+                raw = self._archive.read(f"{self._root}/data/{storage.key}")
             except _ZIP_ERRORS as error:
                 raise integrity(f"{self._path}: buffer {storage.key} cannot be read ({error})", _DAMAGED) from None
             self._kept = (storage.key, raw)

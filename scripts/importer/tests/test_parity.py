@@ -7,6 +7,7 @@ diffusers 0.42.1 on random weights.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -94,6 +95,34 @@ class ParityTest(support.FolderTest):
                 self.assertLess(support.error(decoded, golden["image"]), CLOSE)
                 moments = support.run(folder / "encoder.onnx", {"image": image}, "moments")
                 self.assertLess(support.error(moments, golden["moments"]), CLOSE)
+
+    def test_the_older_keys_of_attention_mean_the_same(self) -> None:
+        older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+        feeds = recipe.inputs("unet2d-cifar", (3, 16, 16), None)
+        latent = {"latent": recipe.inputs("kl-diffusers", (4, 8, 8), None)["sample"]}
+        for case, graph, inputs, output in (
+            ("unet2d-cifar", "denoiser.onnx", feeds, "eps"),
+            ("kl-diffusers", "decoder.onnx", latent, "image"),
+        ):
+            arguments = support.write_case(case, self.folder)
+            weights = support.checkpoint(case)
+            for new, old in older.items():
+                weights = {key.replace(f".{new}.", f".{old}."): value for key, value in weights.items()}
+            self.assertNotEqual(set(weights), set(support.checkpoint(case)))
+            Path(str(arguments[1])).write_bytes(recipe.safetensors(weights))
+            code, text = self.run_import(*arguments)
+            self.assertEqual(code, 0, text)
+            found = support.run(self.folder / case / graph, inputs, output)
+            self.assertLess(support.error(found, np.load(recipe.DATA / f"{case}.npz")[output]), CLOSE)
+
+    def test_float16_gradients_are_near_autograd(self) -> None:
+        for case in ("adm-new", "uvit-latent", "unet2d-cifar"):
+            with self.subTest(case=case):
+                folder, golden, feeds = self.bundle(case, "--half")
+                vjp = self.folder / f"{case}-vjp.onnx"
+                support.dubench("graph", "vjp", folder / "denoiser.onnx", "-o", vjp)
+                feeds["cotangent"] = recipe.cotangent(case, golden["eps"].shape[1:])
+                self.assertLess(support.error(support.run(vjp, feeds, "jtv"), golden["jtv"]), HALF)
 
     def test_float16_graphs_are_near_the_references(self) -> None:
         for case in ("adm-new", "adm-legacy", "uvit-latent", "uvit-mlp", "unet2d-cifar"):

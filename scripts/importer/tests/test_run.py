@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,26 @@ class RunTest(support.FolderTest):
     def test_a_latent_network_gives_a_table(self) -> None:
         table = self.table("uvit-latent", "dpm_solver_pp_2m")
         self.assertRegex(table, r"\n\| Score variance \|.*\| \d+\.\d+ ± \d.*\| 10 \+ 6 \|")
+
+    def test_every_imagenet_row_of_table_1_resolves_at_paper_scale(self) -> None:
+        shutil.copytree(support.ROOT / "experiments", self.folder / "experiments", ignore=shutil.ignore_patterns("models"))
+        for case, word in (("adm-new", "adm64"), ("adm-legacy", "adm128"), ("uvit-latent", "uvit256"), ("uvit-no-skip", "uvit512")):
+            arguments = support.write_case(case, self.folder)
+            arguments[5] = self.folder / "experiments" / "models" / word
+            self.assertEqual(self.run_import(*arguments)[0], 0)
+        reference = self.folder / "experiments" / "reference"
+        samplers = {"imagenet64": "ddim", "imagenet128": "ddim", "imagenet128-dpm": "dpm_solver_pp_2m"}
+        samplers |= {"imagenet256": "dpm_solver_pp_2m", "imagenet512": "dpm_solver_pp_2m"}
+        for row, sampler in samplers.items():
+            shutil.copy(reference / "cifar10-train.npz", reference / f"{row.removesuffix('-dpm')}.npz")
+            with self.subTest(row=row):
+                experiment = self.folder / "experiments" / f"table1-{row}.yaml"
+                text = support.dubench("plan", experiment, "--scale", "paper", "--print")
+                values = dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
+                self.assertEqual(values["protocol.n_keep"], "50000")
+                self.assertEqual(values["work.arms[0].sampler.n_steps"], "50")
+                self.assertEqual(values["work.arms[0].sampler.kind"], sampler)
+                self.assertEqual(values["work.reference.dataset"], row.removesuffix("-dpm"))
 
     def test_inspect_says_what_the_bundle_is(self) -> None:
         self.assertEqual(self.run_import(*support.write_case("uvit-latent", self.folder))[0], 0)
