@@ -31,7 +31,9 @@ def main() -> None:
     state._metadata = OrderedDict([("", {"version": 1})])
     torch.save(state, recipe.DATA / "state-zip.pt")
     torch.save(state, recipe.DATA / "state-legacy.pt", _use_new_zipfile_serialization=False)
-    save_file({name: value.contiguous().detach().clone() for name, value in state.items()}, recipe.DATA / "state.safetensors")
+    save_file(
+        {name: value.contiguous().detach().clone() for name, value in state.items()}, recipe.DATA / "state.safetensors"
+    )
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
     python scripts/golden/import_networks.py --guided-diffusion FOLDER --uvit FOLDER
 
-FOLDER are checkouts of github.com/openai/guided-diffusion (22e0df8) and github.com/baofff/U-ViT (ce551708); they are run,
-not copied. Needs torch 2.15, diffusers 0.42.1, einops. Weights, inputs and masks come from the recipe of
+FOLDER are checkouts of github.com/openai/guided-diffusion (22e0df8) and github.com/baofff/U-ViT (ce551708); they are
+run, not copied. Needs torch 2.15, diffusers 0.42.1, einops. Weights, inputs and masks come from the recipe of
 scripts/importer/tests/recipe.py, so that each file of scripts/importer/tests/data/ holds outputs and the hash of the
 weights alone. The layers that the references set to zero are filled like all others.
 
-Written for each case: `eps` (or `image` and `moments`), `jtv` = J^T cotangent with respect to the sample by autograd, and
-`eps_train` with every dropout site multiplied by a given mask over 1 - p, in the order of the forward pass.
+Written for each case: `eps` (or `image` and `moments`), `jtv` = J^T cotangent with respect to the sample by autograd,
+and `eps_train` with every dropout site multiplied by a given mask over 1 - p, in the order of the forward pass.
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ with `learn_sigma`, 3 of the variance behind them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import layers as nn
 from .graph import Graph, Network, Value, denoiser_ports
 
+Resample = Callable[[Graph, Value, str], Value]
 N_GROUPS = 32
 EPSILON = 1e-5
 
@@ -121,7 +123,7 @@ class _UNet:
         h = nn.silu(g, nn.group_norm(g, h, "out.0", N_GROUPS, EPSILON), "out.1")
         nn.last_conv(g, h, "out.2", self.c.n_outputs, "eps")
 
-    def residual(self, x: Value, name: str, n_out: int, resample=None) -> Value:
+    def residual(self, x: Value, name: str, n_out: int, resample: Resample | None = None) -> Value:
         """A residual block; `resample` changes the size of both branches before the first convolution."""
         g, c = self.g, self.c
         h = nn.norm_silu(g, x, f"{name}.in_layers.0", N_GROUPS, EPSILON)

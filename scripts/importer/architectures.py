@@ -1,4 +1,4 @@
-"""The architectures that the command knows: their configuration, what a bundle says of them, and where they come from."""
+"""The architectures that the command knows: configuration, what a bundle says of them, where they come from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import adm, autoencoder, options, uvit, unet2d
+from . import adm, autoencoder, options, unet2d, uvit
 from .graph import Network
 
 LINEAR = {"kind": "linear", "beta_start": 1e-4, "beta_end": 0.02, "n_train_steps": 1000}
@@ -58,8 +58,12 @@ def _schedule(raw: Mapping[str, Any], default: Mapping[str, Any]) -> Mapping[str
 def _classes(raw: Mapping[str, Any], n_rows: int | None) -> int | None:
     """Classes that labels are drawn from: at most the rows of the table, fewer where some stand for "no class"."""
     chosen = raw.get("classes", n_rows)
-    if (chosen is None) != (n_rows is None) or (chosen is not None and not (type(chosen) is int and 0 < chosen <= n_rows)):
-        raise options.fault("classes", f"is {chosen!r}, the network has {n_rows} rows of labels", "write 1 to that number")
+    if (chosen is None) != (n_rows is None) or (
+        chosen is not None and not (type(chosen) is int and 0 < chosen <= n_rows)
+    ):
+        raise options.fault(
+            "classes", f"is {chosen!r}, the network has {n_rows} rows of labels", "write 1 to that number"
+        )
     return chosen
 
 
@@ -172,8 +176,10 @@ def _ratio(key: str, value: float) -> None:
         raise options.fault(key, f"is {value}, expected a number in [0, 1)", "check the number")
 
 
+# fmt: off
 _ADM = {"attention_resolutions": "32,16,8", "class_cond": True, "learn_sigma": True, "resblock_updown": True}
-_HUGE = {"in_chans": 4, "embed_dim": 1152, "depth": 28, "num_heads": 16, "num_classes": 1001, "conv": False, "classes": 1000}
+_HUGE = {"in_chans": 4, "embed_dim": 1152, "depth": 28, "num_heads": 16, "num_classes": 1001, "classes": 1000,
+         "conv": False}
 ARCHITECTURES: Mapping[str, Architecture] = {
     "adm64": Architecture(
         _GUIDED, "ImageNet 64x64", _MIT,
@@ -203,3 +209,4 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         "that of the Stable Diffusion weights which it comes with (CreativeML Open RAIL-M)", {},
     ),
 }
+# fmt: on

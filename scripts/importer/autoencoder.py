@@ -1,9 +1,9 @@
 """Decoder and encoder of the KL autoencoder (arXiv:2112.10752) as ONNX, from two layouts of keys.
 
 CompVis (also U-ViT's `autoencoder_kl.pth`): `encoder.down.{i}.block.{j}`, `decoder.up.{i}.block.{j}` with the finest
-level first. diffusers (`AutoencoderKL`): `encoder.down_blocks.{i}.resnets.{j}`, `decoder.up_blocks.{i}` with the coarsest
-level first. The decoder takes `latent`, already divided by the scale of the latents; the encoder returns `moments`,
-the mean and then the log variance.
+level first. diffusers (`AutoencoderKL`): `encoder.down_blocks.{i}.resnets.{j}`, `decoder.up_blocks.{i}` with the
+coarsest level first. The decoder takes `latent`, already divided by the scale of the latents; the encoder returns
+`moments`, the mean and then the log variance.
 """
 
 from __future__ import annotations
@@ -153,9 +153,7 @@ class _Half:
         normal = nn.body(g, nn.group_norm(g, x, f"{name}.{self.layout['norm']}", N_GROUPS, EPSILON))
         *parts, out = (f"{name}.{part}" for part in self.layout.attention)
         q, k, v = (
-            nn.reshape(
-                g, nn.conv(g, normal, part, c, kernel=1, rank=self.layout.rank), f"{part}.heads", (1, c, h * w)
-            )
+            nn.reshape(g, nn.conv(g, normal, part, c, kernel=1, rank=self.layout.rank), f"{part}.heads", (1, c, h * w))
             for part in parts
         )
         mixed = nn.image_of(g, nn.attend(g, q, k, v, name), f"{name}.mixed", x.shape)

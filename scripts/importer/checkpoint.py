@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from setup.errors import bad_input, integrity
 
 FLOATS = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}

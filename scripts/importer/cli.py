@@ -37,11 +37,19 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("architecture", choices=ARCHITECTURES, help="what the checkpoint is")
     parser.add_argument("checkpoint", type=Path, help="its file: .pt, .pth, .bin or .safetensors")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="new folder (experiments/models/ARCHITECTURE)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="new folder (experiments/models/ARCHITECTURE)"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE.json", help="sizes in the words of the reference code")
-    parser.add_argument("--half", action="store_true", help="float16 weights and activations; inputs and output stay f32")
-    parser.add_argument("--autoencoder", type=Path, metavar="FILE", help="checkpoint of the decoder, for a latent model")
-    parser.add_argument("--autoencoder-config", type=Path, metavar="FILE.json", help="its sizes, if they are not KL-f8's")
+    parser.add_argument(
+        "--half", action="store_true", help="float16 weights and activations; inputs and output stay f32"
+    )
+    parser.add_argument(
+        "--autoencoder", type=Path, metavar="FILE", help="checkpoint of the decoder, for a latent model"
+    )
+    parser.add_argument(
+        "--autoencoder-config", type=Path, metavar="FILE.json", help="its sizes, if they are not KL-f8's"
+    )
     return parser
 
 

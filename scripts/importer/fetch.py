@@ -40,6 +40,7 @@ class Published:
 _ADM = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021"
 _DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 _MIT = "MIT (repository of the authors)"
+# fmt: off
 PUBLISHED = {
     "adm64": Published(f"{_ADM}/64x64_diffusion.pt", "64x64_diffusion.pt", 1184, _MIT, "adm64 {file}"),
     "adm128": Published(f"{_ADM}/128x128_diffusion.pt", "128x128_diffusion.pt", 1686, _MIT, "adm128 {file}"),
@@ -59,7 +60,8 @@ PUBLISHED = {
         "https://huggingface.co/google/ddpm-cifar10-32/resolve/main/diffusion_pytorch_model.safetensors",
         "ddpm-cifar10-32.safetensors", 143, "Apache-2.0 (page of the model)", "ddpm-cifar10-32 {file}",
     ),
-}  # fmt: skip
+}
+# fmt: on
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PUBLISHED))
     parser.add_argument("--list", action="store_true", help="print address, size and licence of each, fetch nothing")
-    parser.add_argument("--folder", type=Path, help="where files and lock go (default: checkpoints in the cache folder)")
+    parser.add_argument(
+        "--folder", type=Path, help="where files and lock go (default: checkpoints in the cache folder)"
+    )
     return parser
 
 

@@ -40,9 +40,7 @@ def conv(
     shape = (n_out, n_in, *(kernel,) * (rank - 2))
     weight = g.weight(f"{name}.weight", shape, view=(n_out, n_in, kernel, kernel), half=g.half)
     bias = g.weight(f"{name}.bias", (n_out,), half=g.half)
-    out = g.node(
-        "Conv", [x.name, weight, bias], name, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=list(pads)
-    )
+    out = g.node("Conv", [x.name, weight, bias], name, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=list(pads))
     height, width = (
         (extent + pads[axis] + pads[axis + 2] - kernel) // stride + 1 for axis, extent in enumerate(x.shape[1:])
     )

@@ -56,9 +56,13 @@ def _check_types(checkpoint: Checkpoint, *, half: bool) -> None:
     if not others:
         return
     key, dtype = next(iter(others.items()))
-    message = f"{checkpoint.path}: {len(others)} of {len(checkpoint.tensors)} tensors are no {allowed[0]}: {key} is {dtype}"
+    message = (
+        f"{checkpoint.path}: {len(others)} of {len(checkpoint.tensors)} tensors are no {allowed[0]}: {key} is {dtype}"
+    )
     if dtype == "float16":
-        raise bad_input(message, "give the float32 checkpoint, or say --half to make a float16 bundle of rounded weights")
+        raise bad_input(
+            message, "give the float32 checkpoint, or say --half to make a float16 bundle of rounded weights"
+        )
     raise bad_input(message, "give a checkpoint saved in float32")
 
 

@@ -25,7 +25,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise usage(f"{path} is no JSON ({error})", "write the configuration as a JSON object") from None
     if not isinstance(value, dict):
-        raise usage(f"{path} holds a {type(value).__name__}, expected an object", "write {\"key\": value, ...}")
+        raise usage(f"{path} holds a {type(value).__name__}, expected an object", 'write {"key": value, ...}')
     return value
 
 

@@ -159,7 +159,9 @@ def state_dict(tree: Any, path: Path) -> dict[str, TensorRef]:
     """The tensors of an unpickled state dict. A training state with the weights inside is refused by its keys."""
     if not isinstance(tree, dict):
         raise bad_input(f"{path} holds a {type(tree).__name__}, expected a state dict", _ONLY_WEIGHTS)
-    strange = [str(key)[:60] for key, value in tree.items() if not (isinstance(key, str) and isinstance(value, TensorRef))]
+    strange = [
+        str(key)[:60] for key, value in tree.items() if not (isinstance(key, str) and isinstance(value, TensorRef))
+    ]
     if strange:
         shown = ", ".join(strange[:4])
         raise bad_input(f"{path} holds {len(strange)} entries that are no tensors: {shown}", _ONLY_WEIGHTS)
@@ -170,7 +172,7 @@ def check_window(ref: TensorRef, name: str, path: Path) -> None:
     """Refuses a tensor that reaches out of its buffer."""
     n_elements = 1
     last = ref.offset
-    for extent, stride in zip(ref.shape, ref.strides):
+    for extent, stride in zip(ref.shape, ref.strides, strict=True):
         n_elements *= extent
         last += (extent - 1) * stride
     if n_elements and last >= ref.storage.n_elements:

@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-
 from setup.errors import bad_input, integrity
 
 from . import pickles
@@ -67,7 +66,9 @@ def read_index(path: Path) -> dict[str, Tensor]:
         raise bad_input(f"{path} stores the {order[:10]!r} byte first", "save it again on a little-endian machine")
     tree, _ = pickles.load(program, path)
     buffers = _Buffers(path, root)
-    return {name: _tensor(name, ref, buffers, sizes, (path, root)) for name, ref in pickles.state_dict(tree, path).items()}
+    return {
+        name: _tensor(name, ref, buffers, sizes, (path, root)) for name, ref in pickles.state_dict(tree, path).items()
+    }
 
 
 def _program(archive: zipfile.ZipFile, path: Path, sizes: dict[str, int]) -> tuple[str, bytes]:
@@ -103,5 +104,3 @@ def window(raw: bytes, ref: pickles.TensorRef) -> np.ndarray:
     if 0 in ref.shape:
         return np.zeros(ref.shape, flat.dtype)
     return np.lib.stride_tricks.as_strided(flat[ref.offset :], ref.shape, strides, writeable=False)
-
-

@@ -89,7 +89,7 @@ class _UNet:
         g, c = self.g, self.c
         h = nn.conv(g, x, "conv_in", c.block_out_channels[0])
         skips = [h]
-        for level, (kind, width) in enumerate(zip(c.down_block_types, c.block_out_channels)):
+        for level, (kind, width) in enumerate(zip(c.down_block_types, c.block_out_channels, strict=True)):
             name = f"down_blocks.{level}"
             for layer in range(c.layers_per_block):
                 h = self.residual(h, f"{name}.resnets.{layer}", width)
@@ -113,7 +113,7 @@ class _UNet:
     def decoder(self, h: Value, skips: list[Value]) -> Value:
         """The way up."""
         g, c = self.g, self.c
-        for level, (kind, width) in enumerate(zip(c.up_block_types, reversed(c.block_out_channels))):
+        for level, (kind, width) in enumerate(zip(c.up_block_types, reversed(c.block_out_channels), strict=True)):
             name = f"up_blocks.{level}"
             for layer in range(c.layers_per_block + 1):
                 block = f"{name}.resnets.{layer}"

@@ -64,9 +64,7 @@ def build(config: Config, *, train: bool = False, half: bool = False, keys: froz
 def _tokens(g: Graph, sample: Value, c: Config) -> Value:
     """[label, time, patches] + position."""
     width, n_patches = c.embed_dim, c.n_side**2
-    patches = nn.conv(
-        g, sample, "patch_embed.proj", width, kernel=c.patch_size, stride=c.patch_size, pads=(0, 0, 0, 0)
-    )
+    patches = nn.conv(g, sample, "patch_embed.proj", width, kernel=c.patch_size, stride=c.patch_size, pads=(0, 0, 0, 0))
     rows = nn.reshape(g, patches, "patches.rows", (width, n_patches))
     patches = g.node("Transpose", [rows.name], "patches", perm=[0, 2, 1])
     time = nn.sinusoids(g, width)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from setup.errors import bad_input, integrity
 
 from .checkpoint import Checkpoint
@@ -82,7 +81,8 @@ def stored(checkpoint: Checkpoint, key: str, claim: Claim) -> memoryview:
         raise integrity(f"{checkpoint.path}: {key} is {list(values.shape)} when read", "fetch the file again")
     if not np.isfinite(values).all():
         raise bad_input(
-            f"{checkpoint.path}: {key} holds values that are not finite", "give another checkpoint: this one has diverged"
+            f"{checkpoint.path}: {key} holds values that are not finite",
+            "give another checkpoint: this one has diverged",
         )
     if claim.half:
         limit = float(np.finfo(np.float16).max)

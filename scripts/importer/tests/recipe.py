@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+# fmt: off
 CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "adm-new": (
         "adm64",
@@ -29,8 +30,8 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
     ),
     "adm-plain": (
         "adm64",
-        {"image_size": 16, "num_channels": 32, "num_res_blocks": 2, "channel_mult": "1,2", "attention_resolutions": "16",
-         "num_heads": 2, "num_heads_upsample": 4, "use_scale_shift_norm": False, "dropout": 0.3},
+        {"image_size": 16, "num_channels": 32, "num_res_blocks": 2, "channel_mult": "1,2",
+         "attention_resolutions": "16", "num_heads": 2, "num_heads_upsample": 4, "use_scale_shift_norm": False, "dropout": 0.3},
     ),
     "uvit-latent": (
         "uvit256",
@@ -63,6 +64,7 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "kl-compvis": ("autoencoder-kl", {"resolution": 16, "ch": 32, "ch_mult": [1, 2], "num_res_blocks": 1}),
     "kl-diffusers": ("autoencoder-kl", {"resolution": 16, "ch": 32, "ch_mult": [1, 2], "num_res_blocks": 1}),
 }
+# fmt: on
 DATA = Path(__file__).parent / "data"
 BATCH = 3
 

@@ -26,6 +26,7 @@ class FolderTest(unittest.TestCase):
     """A test with an empty folder of its own."""
 
     def setUp(self) -> None:
+        """Makes the folder."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
@@ -114,5 +115,3 @@ def dubench(*arguments: object, cwd: Path | None = None) -> str:
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
-
-

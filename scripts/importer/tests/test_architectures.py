@@ -94,7 +94,11 @@ class ArchitectureTest(unittest.TestCase):
             ("uvit256", {"patch_size": 5}, "patch_size gives"),
             ("uvit256", {"num_heads": 0}, "num_heads is 0"),
             ("uvit256", {"schedule": {"kind": "sqrt"}}, "schedule is"),
-            ("ddpm-cifar10-32", {"down_block_types": ["SkipDownBlock2D"] * 4}, "down_block_types names SkipDownBlock2D"),
+            (
+                "ddpm-cifar10-32",
+                {"down_block_types": ["SkipDownBlock2D"] * 4},
+                "down_block_types names SkipDownBlock2D",
+            ),
             ("ddpm-cifar10-32", {"act_fn": "relu"}, "act_fn is 'relu'"),
             ("ddpm-cifar10-32", {"in_channels": 1}, "in_channels is 1"),
             ("ddpm-cifar10-32", {"block_out_channels": [128]}, "block_out_channels is not as long"),

@@ -8,7 +8,6 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
-
 from setup.errors import INPUT, INTEGRITY, USAGE
 
 from ..checkpoint import Checkpoint, Tensor
@@ -25,7 +24,9 @@ class BadInputTest(support.FolderTest):
         self.file = Path(str(self.arguments[1]))
         self.weights = support.checkpoint("adm-plain")
 
-    def refused(self, code: int, *words: str, arguments: list[object] | None = None, options: tuple[object, ...] = ()) -> str:
+    def refused(
+        self, code: int, *words: str, arguments: list[object] | None = None, options: tuple[object, ...] = ()
+    ) -> str:
         """The text of a refusal with this exit code, that leaves the folder as it was."""
         before = sorted(path.name for path in self.folder.iterdir())
         found, text = self.run_import(*(arguments or self.arguments), *options)

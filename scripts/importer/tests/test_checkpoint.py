@@ -11,7 +11,6 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-
 from setup.errors import INPUT, INTEGRITY, SetupError
 
 from ..checkpoint import open_checkpoint

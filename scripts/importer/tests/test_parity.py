@@ -67,7 +67,7 @@ class ParityTest(support.FolderTest):
                 self.assertLess(support.error(support.run(masked, feeds, "eps"), golden["eps_train"]), CLOSE)
         self.assertEqual(n_trained, 3)
 
-    def masks(self, case: str, graph) -> np.ndarray:
+    def masks(self, case: str, graph: Path) -> np.ndarray:
         """The recipe's masks, flat, as the rewritten graph wants them."""
         model = onnx.load(str(graph), load_external_data=False)
         (layout,) = (json.loads(entry.value) for entry in model.metadata_props if entry.key == "dubench.masks")

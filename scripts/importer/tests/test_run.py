@@ -57,8 +57,15 @@ class RunTest(support.FolderTest):
         self.assertRegex(table, r"\n\| Score variance \|.*\| \d+\.\d+ ± \d.*\| 10 \+ 6 \|")
 
     def test_every_imagenet_row_of_table_1_resolves_at_paper_scale(self) -> None:
-        shutil.copytree(support.ROOT / "experiments", self.folder / "experiments", ignore=shutil.ignore_patterns("models"))
-        for case, word in (("adm-new", "adm64"), ("adm-legacy", "adm128"), ("uvit-latent", "uvit256"), ("uvit-no-skip", "uvit512")):
+        shutil.copytree(
+            support.ROOT / "experiments", self.folder / "experiments", ignore=shutil.ignore_patterns("models")
+        )
+        for case, word in (
+            ("adm-new", "adm64"),
+            ("adm-legacy", "adm128"),
+            ("uvit-latent", "uvit256"),
+            ("uvit-no-skip", "uvit512"),
+        ):
             arguments = support.write_case(case, self.folder)
             arguments[5] = self.folder / "experiments" / "models" / word
             self.assertEqual(self.run_import(*arguments)[0], 0)
