@@ -31,7 +31,8 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "adm-plain": (
         "adm64",
         {"image_size": 16, "num_channels": 32, "num_res_blocks": 2, "channel_mult": "1,2",
-         "attention_resolutions": "16", "num_heads": 2, "num_heads_upsample": 4, "use_scale_shift_norm": False, "dropout": 0.3},
+         "attention_resolutions": "16", "num_heads": 2, "num_heads_upsample": 4, "use_scale_shift_norm": False,
+         "dropout": 0.3},
     ),
     "uvit-latent": (
         "uvit256",
