@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from setup.cache import digest
-
 from .architectures import Architecture, Denoiser
 from .bundle import Bundle
 from .checkpoint import Checkpoint
@@ -94,4 +92,4 @@ def _dropout(bundle: Bundle) -> str:
 
 def _checkpoint_row(checkpoint: Checkpoint) -> str:
     path = checkpoint.path
-    return f"| made of | `{path.name}`, {path.stat().st_size} bytes, SHA-256 `{digest(path)}` |"
+    return f"| made of | `{path.name}`, {path.stat().st_size} bytes, SHA-256 `{checkpoint.sha256}` |"

@@ -6,12 +6,14 @@ tell which. No torch is needed, and no code of a pickle runs.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from setup.cache import digest
 from setup.errors import bad_input, integrity
 
 FLOATS = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
@@ -38,6 +40,11 @@ class Checkpoint:
 
     path: Path
     tensors: Mapping[str, Tensor]
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of the file."""
+        return digest(self.path)
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

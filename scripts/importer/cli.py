@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from setup.cache import digest
 from setup.errors import SetupError, bad_input, resources, usage
 
 from . import autoencoder, card
@@ -185,5 +184,5 @@ def _provenance(options: argparse.Namespace, about: Architecture, sources: list[
         "training_data": "not known" if own else about.data,
         "licence": "not known" if own else about.licence,
         "recipe": "scripts/importer",
-        "checkpoints": {source.checkpoint.path.name: digest(source.checkpoint.path) for source in sources},
+        "checkpoints": {source.checkpoint.path.name: source.checkpoint.sha256 for source in sources},
     }

@@ -57,6 +57,7 @@ def read_index(path: Path) -> dict[str, Tensor]:
     """Names, types and shapes of all tensors; their bytes are read when asked for."""
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_packed(archive, path)
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
             root, program = _program(archive, path, sizes)
             order = archive.read(f"{root}/byteorder") if f"{root}/byteorder" in sizes else b"little"
@@ -69,6 +70,15 @@ def read_index(path: Path) -> dict[str, Tensor]:
     return {
         name: _tensor(name, ref, buffers, sizes, (path, root)) for name, ref in pickles.state_dict(tree, path).items()
     }
+
+
+def _refuse_packed(archive: zipfile.ZipFile, path: Path) -> None:
+    """torch stores without packing, so that no buffer takes more memory than the file has bytes."""
+    for entry in archive.infolist():
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise bad_input(
+                f"{path}: {entry.filename} is compressed", "save it again by torch.save, or give safetensors"
+            )
 
 
 def _program(archive: zipfile.ZipFile, path: Path, sizes: dict[str, int]) -> tuple[str, bytes]:

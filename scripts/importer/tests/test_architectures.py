@@ -79,6 +79,33 @@ class ArchitectureTest(unittest.TestCase):
         named = ARCHITECTURES["adm64"].read(ARCHITECTURES["adm64"].raw)
         self.assertEqual(ARCHITECTURES["adm128"].read(flags), named)
 
+    def test_the_published_config_json_of_ddpm_is_read(self) -> None:
+        published = {
+            "_class_name": "UNet2DModel",
+            "_diffusers_version": "0.0.4",
+            "act_fn": "silu",
+            "attention_head_dim": None,
+            "block_out_channels": [128, 256, 256, 256],
+            "center_input_sample": False,
+            "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
+            "downsample_padding": 0,
+            "flip_sin_to_cos": False,
+            "freq_shift": 1,
+            "in_channels": 3,
+            "layers_per_block": 2,
+            "mid_block_scale_factor": 1,
+            "norm_eps": 1e-06,
+            "norm_num_groups": 32,
+            "out_channels": 3,
+            "sample_size": 32,
+            "time_embedding_type": "positional",
+            "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+        }
+        read = ARCHITECTURES["ddpm-cifar10-32"].read
+        named = read(ARCHITECTURES["ddpm-cifar10-32"].raw)
+        self.assertEqual(read({**published, "dropout": 0.1, "attention_dropout": 0.1}), named)
+        self.assertEqual(read(published).build(read(published).config, train=True).graph.n_dropouts, 0)
+
     def test_configurations_that_cannot_be_are_refused_by_key(self) -> None:
         for word, change, key in (
             ("adm64", {"num_chanels": 3}, "num_chanels is no known key"),

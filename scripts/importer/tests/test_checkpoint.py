@@ -148,6 +148,15 @@ class CheckpointTest(FolderTest):
                 out.writestr(entry, content)
         self.assertIn("reaches element", self.refused(path).message)
 
+    def test_compressed_buffers_are_refused_before_they_grow(self) -> None:
+        path = self.folder / "packed.pt"
+        with zipfile.ZipFile(recipe.DATA / "state-zip.pt") as archive, zipfile.ZipFile(path, "w") as out:
+            for entry in archive.namelist():
+                out.writestr(entry, archive.read(entry), zipfile.ZIP_DEFLATED)
+        error = self.refused(path)
+        self.assertEqual(error.exit_code, INPUT)
+        self.assertIn("is compressed", error.message)
+
     def test_reading_leaves_the_file_alone(self) -> None:
         path = self.folder / "state.pt"
         shutil.copy(recipe.DATA / "state-zip.pt", path)
