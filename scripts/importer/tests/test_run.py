@@ -40,17 +40,18 @@ class RunTest(support.FolderTest):
         experiment = self.folder / f"{case}.yaml"
         text = EXPERIMENT.format(name=case, bundle=case, sampler=sampler, dropout=dropout)
         experiment.write_text(text, encoding="utf-8")
-        work, results = self.folder / "work", self.folder / "results"
+        work, results = self.folder / "work", self.folder / f"{case}-results"
         support.dubench(
             "run", experiment, "--scale", "smoke", "--work-dir", work, "--results-dir", results, cwd=self.folder
         )
         (table,) = results.rglob("table.md")
         return table.read_text(encoding="utf-8")
 
-    def test_a_pixel_network_with_classes_and_dropout_gives_a_table(self) -> None:
-        table = self.table("adm-new", "ddim", DROPOUT)
-        for row in ("Full pool", "Random subsets", "Score variance", "MC-Dropout", "Total variation"):
-            self.assertRegex(table, rf"\n\| {row} \|.*\| \d+\.\d+ ± \d")
+    def test_pixel_networks_with_dropout_give_a_table(self) -> None:
+        for case in ("adm-new", "unet2d-cifar"):
+            table = self.table(case, "ddim", DROPOUT)
+            for row in ("Full pool", "Random subsets", "Score variance", "MC-Dropout", "Total variation"):
+                self.assertRegex(table, rf"\n\| {row} \|.*\| \d+\.\d+ ± \d")
 
     def test_a_latent_network_gives_a_table(self) -> None:
         table = self.table("uvit-latent", "dpm_solver_pp_2m")
