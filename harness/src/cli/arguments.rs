@@ -114,7 +114,7 @@ pub(crate) struct DeviceOptions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatsOptions {
-    /// `cifar10-train`, `cifar10-test`, a folder of images with its subfolders, or an array of images (`.npy`, or `.npz` with
+    /// `cifar10-train`, `cifar10-test`, `fashion-mnist-train`, `fashion-mnist-test`, a folder of images with its subfolders, or an array of images (`.npy`, or `.npz` with
     /// `arr_0`, u8 [n, h, w, 3] or [n, 3, h, w])
     pub(crate) dataset: String,
     #[command(flatten)]

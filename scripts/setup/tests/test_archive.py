@@ -30,6 +30,21 @@ class ArchiveTest(FolderTest):
                 out.addfile(entry, io.BytesIO(b"content") if entry.isreg() else None)
         return path
 
+    def deb_of(self, *entries: tarfile.TarInfo, data: str = "data.tar.xz") -> Path:
+        inner = self.folder / "data.tar.xz"
+        with tarfile.open(inner, "w:xz") as out:
+            for entry in entries:
+                entry.size = 7 if entry.isreg() else 0
+                out.addfile(entry, io.BytesIO(b"content") if entry.isreg() else None)
+        path = self.folder / "a.deb"
+        members = ((b"debian-binary", b"2.0\n"), (b"control.tar.xz", b"odd"), (data.encode(), inner.read_bytes()))
+        with path.open("wb") as deb:
+            deb.write(b"!<arch>\n")
+            for name, content in members:
+                deb.write(name.ljust(16) + b"0".ljust(12) + b"0".ljust(6) * 2 + b"100644".ljust(8))
+                deb.write(str(len(content)).encode().ljust(10) + b"`\n" + content + b"\n" * (len(content) % 2))
+        return path
+
     def refused(self, path: Path, member: str) -> str:
         target = self.folder / "out"
         target.mkdir(exist_ok=True)
@@ -45,6 +60,24 @@ class ArchiveTest(FolderTest):
             found = archive.extract(path, ["pkg/a"], target)
             self.assertEqual(found["pkg/a"].read_bytes(), b"content")
             self.assertEqual([entry.name for entry in target.iterdir()], ["a"])
+
+    def test_a_debian_package_gives_its_data_and_its_links_are_left_alone(self) -> None:
+        link = tarfile.TarInfo("./usr/share/doc/a")
+        link.type, link.linkname = tarfile.SYMTYPE, "../../../b"
+        path = self.deb_of(link, tarfile.TarInfo("./usr/share/a"))
+        found = archive.extract(path, ["./usr/share/a"], self.folder)
+        self.assertEqual(found["./usr/share/a"].read_bytes(), b"content")
+        self.assertFalse((self.folder / "b").exists())
+        self.assertIn("does not hold", self.refused(path, "./usr/share/doc/a"))
+
+    def test_a_debian_package_without_its_data_or_cut_short_is_refused(self) -> None:
+        entry = tarfile.TarInfo("./a")
+        self.assertIn("holds no data.tar.xz", self.refused(self.deb_of(entry, data="data.tar.zst"), "./a"))
+        path = self.deb_of(entry)
+        path.write_bytes(path.read_bytes()[:-100])
+        self.assertIn("damaged", self.refused(path, "./a"))
+        path.write_bytes(b"no archive at all")
+        self.assertIn("no Debian package", self.refused(path, "./a"))
 
     def test_zip_with_an_unsafe_name_is_refused(self) -> None:
         for name in UNSAFE:

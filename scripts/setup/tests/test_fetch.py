@@ -97,6 +97,18 @@ class FetchTest(FolderTest):
         self.assertEqual(caught.exception.exit_code, RESOURCES)
         self.assertIn("npm is not on PATH", caught.exception.message)
 
+    def test_a_debian_package_is_asked_of_apt_and_its_absence_is_named(self) -> None:
+        source = Source(file="a_1_all.deb", bytes=7, sha256=sha256(b"content"), apt="a=1")
+        with mock.patch.dict(os.environ, {"PATH": str(self.folder)}), self.assertRaises(SetupError) as caught:
+            self.obtain(source)
+        self.assertIn("Debian package a=1 (apt-get is not on PATH", caught.exception.message)
+        apt = self.folder / "apt-get"
+        apt.write_text('#!/bin/sh\n[ "$1 $3" = "download a=1" ] && printf content > a_1_all.deb\n', encoding="utf-8")
+        apt.chmod(apt.stat().st_mode | stat.S_IXUSR)
+        with mock.patch.dict(os.environ, {"PATH": str(self.folder)}):
+            path, _ = self.obtain(source)
+        self.assertEqual(path.read_bytes(), b"content")
+
     def test_registry_client_that_delivers_other_bytes_is_refused(self) -> None:
         tools = self.folder / "tools"
         tools.mkdir()

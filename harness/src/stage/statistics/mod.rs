@@ -7,6 +7,7 @@
 pub mod array_images;
 pub mod block;
 mod decode;
+pub mod fashion_mnist;
 pub mod file;
 pub mod folder;
 mod jpeg;
