@@ -114,14 +114,17 @@ pub(crate) struct DeviceOptions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatsOptions {
-    /// `cifar10-train`, `cifar10-test`, `fashion-mnist-train`, `fashion-mnist-test`, a folder of images with its subfolders, or an array of images (`.npy`, or `.npz` with
-    /// `arr_0`, u8 [n, h, w, 3] or [n, 3, h, w])
+    /// `cifar10-train`, `cifar10-test`, `fashion-mnist-train`, `fashion-mnist-test`, a folder of images with its
+    /// subfolders, or an array of images (`.npy`, or `.npz` with `arr_0`, u8 [n, h, w, 3] or [n, 3, h, w])
     pub(crate) dataset: String,
     #[command(flatten)]
     pub(crate) features: FeatureOptions,
     /// Output file (npz: mu, sigma, n, provenance)
     #[arg(short, long)]
     pub(crate) output: PathBuf,
+    /// Write the upper triangle of sigma alone: half the size, the same digits, for this program only
+    #[arg(long)]
+    pub(crate) compact: bool,
     /// Where feature blocks are kept, so that a killed run goes on
     #[arg(long, default_value = "work/stats")]
     pub(crate) work_dir: PathBuf,

@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::model::FeatureExtractor;
 use crate::model::onnx::environment;
 use crate::stage::Progress;
+use crate::stage::statistics::file::Covariance;
 use crate::stage::statistics::open::open;
 use crate::stage::statistics::{BlockDone, WorkFolder, features, reduce};
 
@@ -32,7 +33,8 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
     progress.end();
     let mut statistics = reduce(source.name(), network.id(), &blocks?)?;
     statistics.provenance.runtime = Some(runtime.version.clone());
-    statistics.write(&options.output)?;
+    let covariance = if options.compact { Covariance::Upper } else { Covariance::Full };
+    statistics.write(&options.output, covariance)?;
     let answer = serde_json::json!({
         "output": options.output, "n": statistics.n, "provenance": statistics.provenance,
         "notes": source.notes(),

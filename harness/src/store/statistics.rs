@@ -1,9 +1,9 @@
-//! Reference statistics: `.npz` files with `mu` `[d]`, `sigma` `[d, d]`, and where known `n` and
-//! `provenance` (JSON as bytes).
+//! Reference statistics: `.npz` files with `mu` `[d]`, `sigma` `[d, d]` (or `sigma_upper` `[d (d + 1) / 2]`, its upper
+//! triangle row after row), and where known `n` and `provenance` (JSON as bytes).
 
 use std::path::Path;
 
-use ndarray::{Array1, Array2, ArrayD, Ix2};
+use ndarray::{Array1, Array2, ArrayD, Ix2, s};
 use serde::Deserialize;
 
 use super::StoreError;
@@ -11,6 +11,9 @@ use super::arrays::{self, Content};
 use super::elements::Numbers;
 use super::npz::Npz;
 use crate::extractor_id::ExtractorId;
+
+/// Name of the array that holds the upper triangle of sigma instead of all of it.
+pub const SIGMA_UPPER: &str = "sigma_upper";
 
 /// Statistics of the features of a data set.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,14 +48,21 @@ impl Statistics {
         }
         let mut npz = Npz::open(path)?;
         let mu = widened(npz.read("mu")?.1);
-        let sigma = widened(npz.read("sigma")?.1);
-        let shapes = format!("mu is {:?} and sigma {:?}", mu.shape(), sigma.shape());
+        let packed = !npz.has("sigma") && npz.has(SIGMA_UPPER);
+        let sigma = widened(npz.read(if packed { SIGMA_UPPER } else { "sigma" })?.1);
+        let name = if packed { SIGMA_UPPER } else { "sigma" };
+        let shapes = format!("mu is {:?} and {name} {:?}", mu.shape(), sigma.shape());
         let refuse = |why: &str| StoreError::input(path, format!("{shapes}: {why}"));
         let (long, dim) = (mu.shape().iter().filter(|axis| **axis != 1).count(), mu.len());
         if long > 1 || mu.ndim() == 0 {
             return Err(refuse("mu is a vector, [d] or [1, d]"));
         }
         let mu: Array1<f64> = mu.iter().copied().collect();
+        let sigma = if packed {
+            unpacked(&sigma, dim).ok_or_else(|| refuse("expected [d] and [d (d + 1) / 2]"))?
+        } else {
+            sigma
+        };
         let sigma = sigma.into_dimensionality::<Ix2>();
         let sigma = sigma.map_err(|_| refuse("sigma is a matrix, [d, d]"))?;
         if dim == 0 || sigma.dim() != (dim, dim) {
@@ -66,6 +76,35 @@ impl Statistics {
         }
         Ok(Self { mu, sigma, n, extractor })
     }
+}
+
+/// The upper triangle of a symmetric matrix, row after row: `[d (d + 1) / 2]`.
+///
+/// # Examples
+/// ```
+/// use dubench::store::statistics::upper_triangle;
+/// use ndarray::array;
+///
+/// let triangle = upper_triangle(&array![[1.0, 2.0], [2.0, 3.0]]);
+/// assert_eq!(triangle, array![1.0, 2.0, 3.0]);
+/// ```
+pub fn upper_triangle(sigma: &Array2<f64>) -> Array1<f64> {
+    let rows = sigma.rows().into_iter().enumerate();
+    rows.flat_map(|(i, row)| row.slice_move(s![i..]).iter().copied().collect::<Vec<_>>()).collect()
+}
+
+/// The symmetric matrix `[d, d]` of its upper triangle.
+fn unpacked(upper: &ArrayD<f64>, dim: usize) -> Option<ArrayD<f64>> {
+    if upper.ndim() != 1 || upper.len() != dim * (dim + 1) / 2 {
+        return None;
+    }
+    let mut sigma = Array2::zeros((dim, dim));
+    let places = (0..dim).flat_map(|i| (i..dim).map(move |j| (i, j)));
+    for ((i, j), value) in places.zip(upper) {
+        sigma[[i, j]] = *value;
+        sigma[[j, i]] = *value;
+    }
+    Some(sigma.into_dyn())
 }
 
 fn widened(numbers: Numbers) -> ArrayD<f64> {
@@ -160,6 +199,26 @@ mod tests {
             let n: Array0<f64> = arr0(wrong);
             assert!(with(&|npz| npz.add_array("n", &n).unwrap()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_upper_triangle_is_the_symmetric_matrix() {
+        let file = written(|npz| {
+            npz.add_array("mu", &array![1.0, 2.0, 3.0]).unwrap();
+            npz.add_array(SIGMA_UPPER, &array![4.0, 0.5, 0.25, 5.0, -1.0, 6.0]).unwrap();
+        });
+        let expected = array![[4.0, 0.5, 0.25], [0.5, 5.0, -1.0], [0.25, -1.0, 6.0]];
+        assert_eq!(Statistics::read(file.path()).unwrap().sigma, expected);
+        assert_eq!(upper_triangle(&expected), array![4.0, 0.5, 0.25, 5.0, -1.0, 6.0]);
+        let short = written(|npz| {
+            npz.add_array("mu", &array![1.0, 2.0, 3.0]).unwrap();
+            npz.add_array(SIGMA_UPPER, &array![4.0, 0.5, 0.25, 5.0, -1.0]).unwrap();
+        });
+        let message = Statistics::read(short.path()).unwrap_err().to_string();
+        assert!(
+            message.contains("sigma_upper [5]") && message.contains("d (d + 1) / 2"),
+            "{message}"
+        );
     }
 
     #[test]

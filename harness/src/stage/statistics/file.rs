@@ -10,6 +10,7 @@ use ndarray_npy::NpzWriter;
 use super::StatisticsError;
 use crate::model::ExtractorId;
 use crate::store::publish;
+use crate::store::statistics::{SIGMA_UPPER, upper_triangle};
 
 /// Version of the provenance format.
 pub const FORMAT: u32 = 1;
@@ -32,6 +33,16 @@ pub struct Provenance {
     pub runtime: Option<String>,
 }
 
+/// How sigma is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Covariance {
+    /// `sigma [d, d]`, which every tool reads.
+    #[default]
+    Full,
+    /// `sigma_upper [d (d + 1) / 2]`: half the bytes, for this program alone.
+    Upper,
+}
+
 /// `(n, mu, sigma)` of the features of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReferenceStatistics {
@@ -46,11 +57,12 @@ pub struct ReferenceStatistics {
 }
 
 impl ReferenceStatistics {
-    /// Publishes the statistics as `.npz`, readable by `numpy.load` and by `pytorch-fid`.
+    /// Publishes the statistics as `.npz`: [`Covariance::Full`] for `pytorch-fid` and its kin, [`Covariance::Upper`] in half
+    /// the size, digit for digit the same.
     ///
     /// # Errors
     /// [`StatisticsError::Io`].
-    pub fn write(&self, path: &Path) -> Result<(), StatisticsError> {
+    pub fn write(&self, path: &Path, covariance: Covariance) -> Result<(), StatisticsError> {
         let fail = |message: String| StatisticsError::input(path, message);
         let provenance =
             serde_json::to_vec(&self.provenance).map_err(|error| fail(error.to_string()))?;
@@ -58,7 +70,10 @@ impl ReferenceStatistics {
         let mut bytes = Vec::new();
         let mut npz = NpzWriter::new(Cursor::new(&mut bytes));
         npz.add_array("mu", &self.mu)
-            .and_then(|()| npz.add_array("sigma", &self.sigma))
+            .and_then(|()| match covariance {
+                Covariance::Full => npz.add_array("sigma", &self.sigma),
+                Covariance::Upper => npz.add_array(SIGMA_UPPER, &upper_triangle(&self.sigma)),
+            })
             .and_then(|()| npz.add_array("n", &arr0(n)))
             .and_then(|()| npz.add_array("provenance", &Array1::from(provenance)))
             .and_then(|()| npz.finish().map(|_| ()))

@@ -1,5 +1,6 @@
 //! Statistics over images in memory and features that can be worked out by hand.
 
+use super::file::Covariance;
 use std::ops::Range;
 use std::path::Path;
 
@@ -103,13 +104,16 @@ fn mean_and_covariance_are_those_of_the_features() {
 fn a_stopped_run_goes_on_where_it_was_and_ends_in_the_same_bytes() {
     let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let n = 3 * BLOCK_IMAGES;
-    statistics(whole.path(), n, &mut means()).unwrap().write(&whole.path().join("s.npz")).unwrap();
+    statistics(whole.path(), n, &mut means())
+        .unwrap()
+        .write(&whole.path().join("s.npz"), Covariance::Full)
+        .unwrap();
     let mut failing = Means { fails_after: 2 * BLOCK_IMAGES, ..means() };
     assert!(statistics(stopped.path(), n, &mut failing).is_err());
     let mut second = means();
     let resumed = statistics(stopped.path(), n, &mut second).unwrap();
     assert_eq!(second.n_asked, BLOCK_IMAGES, "finished blocks are not computed again");
-    resumed.write(&stopped.path().join("s.npz")).unwrap();
+    resumed.write(&stopped.path().join("s.npz"), Covariance::Full).unwrap();
     let bytes = |folder: &tempfile::TempDir| std::fs::read(folder.path().join("s.npz")).unwrap();
     assert_eq!(bytes(&whole), bytes(&stopped));
 }
@@ -152,17 +156,19 @@ fn statistics_survive_writing_and_reading() {
     let folder = tempfile::tempdir().unwrap();
     let written = statistics(folder.path(), 50, &mut means()).unwrap();
     let path = folder.path().join("s.npz");
-    written.write(&path).unwrap();
-    let read = Statistics::read(&path).unwrap();
-    assert_eq!((read.mu, read.sigma), (written.mu, written.sigma));
-    assert_eq!((read.n, read.extractor), (Some(50), Some(means().id)));
+    for covariance in [Covariance::Full, Covariance::Upper] {
+        written.write(&path, covariance).unwrap();
+        let read = Statistics::read(&path).unwrap();
+        assert_eq!((&read.mu, &read.sigma), (&written.mu, &written.sigma));
+        assert_eq!((read.n, read.extractor), (Some(50), Some(means().id)));
+    }
 }
 
 #[test]
 fn a_truncated_file_of_statistics_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.npz");
-    statistics(folder.path(), 50, &mut means()).unwrap().write(&path).unwrap();
+    statistics(folder.path(), 50, &mut means()).unwrap().write(&path, Covariance::Upper).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     crate::store::publish(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(Statistics::read(&path).is_err());
