@@ -93,7 +93,11 @@ fn plan_inputs(experiment: &Experiment) -> PlanInputs {
     let needs = experiment.protocol.needs();
     PlanInputs {
         model: ModelIdentity::of_config("none", &experiment.model),
-        facts: ModelFacts { n_train_steps: 1000, shape: [3, 8, 8], n_classes: None },
+        facts: ModelFacts {
+            axis: crate::schedule::TimeAxis::Steps(1000),
+            shape: [3, 8, 8],
+            n_classes: None,
+        },
         extractor: needs.features.then(|| ExtractorId {
             name: "none".to_owned(),
             sha256: "0".repeat(64),

@@ -1,24 +1,46 @@
-"""Golden trajectories of DDIM and DPM-Solver++(2M) from the diffusers package.
+"""Golden trajectories: samplers of the diffusers package and of the public EDM code.
 
-An elementwise noise prediction that both sides can compute stands in for the network:
-epsilon(x, t) = s x / (0.25 a^2 + s^2) + 0.1 sin(3 x), with a^2 = alpha_bar_t, s^2 = 1 - a^2.
+An elementwise noise prediction that both sides can compute stands in for the network, at any noise level
+x = a x_0 + s n:
 
-Needs: pip install diffusers==0.31.0 torch numpy "huggingface_hub<0.27"
+    epsilon(x; a, s) = s x / (0.25 a^2 + s^2) + 0.1 sin(3 x / sqrt(a^2 + s^2))
 
-    python scripts/golden/samplers.py --output harness/tests/data/samplers.json
+EDM's code is asked for D = x - s epsilon (a = 1), a flow for its velocity u = (s - 0.25 a) x / (0.25 a^2 + s^2) +
+0.1 sin(3 x). All schedulers are given float64 schedules and states, so that what is left of their f32 is below 1e-6.
+
+Needs: pip install diffusers==0.42.1 torch==2.15.0 numpy==2.4.6, and `generate.py` of NVlabs/edm (its two samplers are
+run as they stand; nothing of it is kept).
+
+    python scripts/golden/samplers.py --edm generate.py --output harness/tests/data/samplers.json
 """
 
 import argparse
+import ast
 import json
+import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import diffusers
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    KDPM2DiscreteScheduler,
+    PNDMScheduler,
+)
+from diffusers.schedulers import scheduling_ddpm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import noise
 
 START = [-2.1, -0.7, -0.05, 0.0, 0.3, 1.1, 1.9, 3.2]
+STEPS = (5, 10, 20, 50)
+SEED = 3
 SCHEDULES = {
     "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
     "scaled_linear": {
@@ -30,70 +52,262 @@ SCHEDULES = {
 
 
 def epsilon(x: torch.Tensor, alpha_bar: float) -> torch.Tensor:
-    """The stand-in for a network."""
+    """The stand-in for a network, a^2 = alpha_bar and s^2 = 1 - a^2."""
     s2 = 1.0 - alpha_bar
     return s2**0.5 * x / (0.25 * alpha_bar + s2) + 0.1 * torch.sin(3.0 * x)
 
 
-def trajectory(scheduler, n_steps: int) -> dict:
-    """Timesteps and every state of one run."""
+def start() -> torch.Tensor:
+    """The state that all trajectories begin at; f32 numbers, as ours are."""
+    return torch.tensor(START, dtype=torch.float32).double().reshape(1, 1, 1, -1)
+
+
+def row(x: torch.Tensor) -> list[float]:
+    """A state as numbers."""
+    return [float(f"{float(v):.10g}") for v in x.flatten()]
+
+
+def in_double(scheduler):
+    """The same scheduler over its own betas in float64."""
+    config = scheduler.config
+    n = config.num_train_timesteps
+    if config.beta_schedule == "linear":
+        betas = torch.linspace(config.beta_start, config.beta_end, n, dtype=torch.float64)
+    else:
+        betas = torch.linspace(config.beta_start**0.5, config.beta_end**0.5, n, dtype=torch.float64) ** 2
+    scheduler.betas = betas
+    scheduler.alphas = 1.0 - betas
+    scheduler.alphas_cumprod = torch.cumprod(scheduler.alphas, dim=0)
+    if hasattr(scheduler, "alpha_t"):
+        scheduler.alpha_t = scheduler.alphas_cumprod.sqrt()
+        scheduler.sigma_t = (1.0 - scheduler.alphas_cumprod).sqrt()
+        scheduler.lambda_t = torch.log(scheduler.alpha_t) - torch.log(scheduler.sigma_t)
+        scheduler.sigmas = ((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5
+    if hasattr(scheduler, "final_alpha_cumprod") and float(scheduler.final_alpha_cumprod) != 1.0:
+        scheduler.final_alpha_cumprod = scheduler.alphas_cumprod[0]
+    return scheduler
+
+
+def trajectory(scheduler, n_steps: int, **options: object) -> dict:
+    """Timesteps and every state of one run, one evaluation a step."""
     scheduler.set_timesteps(n_steps)
     alpha_bars = scheduler.alphas_cumprod.double()
-    x = torch.tensor(START, dtype=torch.float32).reshape(1, 1, 1, -1)
+    x = start()
     states = []
     for t in scheduler.timesteps:
         e = epsilon(x, float(alpha_bars[int(t)]))
+        x = scheduler.step(e, t, x, **options).prev_sample
+        states.append(row(x))
+    return {"timesteps": [int(t) for t in scheduler.timesteps], "n_steps": n_steps, "states": states}
+
+
+def ancestral(scheduler, n_steps: int) -> dict:
+    """As `trajectory`, with the keyed noise of sample 0 in the place of the package's."""
+    at = {"step": 0}
+
+    def keyed(shape: torch.Size, **_: object) -> torch.Tensor:
+        case = (SEED, "ancestral", 0, at["step"], 0, 0)
+        bits = [noise.normal(case, element) for element in range(len(START))]
+        values = [struct.unpack("<f", struct.pack("<I", b))[0] for b in bits]
+        return torch.tensor(values, dtype=torch.float64).reshape(shape)
+
+    scheduling_ddpm.randn_tensor = keyed
+    scheduler.set_timesteps(n_steps)
+    x = start()
+    states = []
+    for at["step"], t in enumerate(scheduler.timesteps):
+        e = epsilon(x, float(scheduler.alphas_cumprod[int(t)]))
         x = scheduler.step(e, t, x).prev_sample
-        states.append([float(v) for v in x.flatten()])
+        states.append(row(x))
+    return {"timesteps": [int(t) for t in scheduler.timesteps], "n_steps": n_steps, "states": states}
+
+
+def plms(scheduler, n_steps: int) -> dict:
+    """PNDM asks twice at its first step: the second time is no step of ours."""
+    scheduler.set_timesteps(n_steps)
+    x = start()
+    told, states = [], []
+    for t in scheduler.timesteps:
+        e = epsilon(x, float(scheduler.alphas_cumprod[int(t)]))
+        x = scheduler.step(e, t, x).prev_sample
+        told.append(int(t))
+        states.append(row(x))
     return {
-        "timesteps": [int(t) for t in scheduler.timesteps],
+        "timesteps": [told[0], *told[2:]],
+        "told": told,
+        "n_steps": n_steps,
+        "states": states[1:],
+    }
+
+
+def single_step(scheduler, n_steps: int) -> dict:
+    """DPM-Solver-2 as the package's KDPM2: its states are x / a, and it asks twice a step but at the last."""
+    scheduler.set_timesteps(n_steps)
+    first = float(scheduler.sigmas[0])
+    bar = start() * (first**2 + 1.0) ** 0.5
+    told, states = [], []
+    for t in scheduler.timesteps:
+        step = 0 if scheduler.step_index is None else scheduler.step_index
+        fresh = scheduler.state_in_first_order
+        sigma = float(scheduler.sigmas[step] if fresh else scheduler.sigmas_interpol[step])
+        alpha_bar = 1.0 / (1.0 + sigma**2)
+        x = bar * alpha_bar**0.5
+        bar = scheduler.step(epsilon(x, alpha_bar), t, bar).prev_sample
+        told.append(float(t))
+        if not fresh or len(told) == len(scheduler.timesteps):
+            after = float(scheduler.sigmas[scheduler.step_index])
+            states.append(row(bar / (after**2 + 1.0) ** 0.5))
+    return {"timesteps": told[::2], "told": told, "n_steps": n_steps, "states": states}
+
+
+def flow(shift: float, n_steps: int) -> dict:
+    """Euler steps of a flow; the times are those that the network is told, of 1000."""
+    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=shift)
+    scheduler.set_timesteps(n_steps)
+    x = start()
+    states = []
+    for index, t in enumerate(scheduler.timesteps):
+        s = float(scheduler.sigmas[index])
+        u = (s - 0.25 * (1 - s)) * x / (0.25 * (1 - s) ** 2 + s**2) + 0.1 * torch.sin(3.0 * x)
+        x = scheduler.step(u, t, x).prev_sample
+        states.append(row(x))
+    return {
+        "sampler": "flow_euler",
+        "shift": shift,
+        "timesteps": [float(t) for t in scheduler.timesteps],
         "n_steps": n_steps,
         "states": states,
     }
 
 
-def cases() -> list[dict]:
-    """All runs."""
+class Denoiser:
+    """D(x; sigma) of the stand-in, as EDM's samplers call a network; it remembers where it was asked."""
+
+    sigma_min, sigma_max = 0.0, float("inf")
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, list[float]]] = []
+
+    def round_sigma(self, sigma: torch.Tensor) -> torch.Tensor:
+        """All sigmas are supported."""
+        return torch.as_tensor(sigma)
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, _labels: object) -> torch.Tensor:
+        s = float(sigma)
+        self.asked.append((s, row(x)))
+        return x - s * (s * x / (0.25 + s**2) + 0.1 * torch.sin(3.0 * x / (1.0 + s**2) ** 0.5))
+
+
+def edm(samplers: dict[str, Callable], n_steps: int) -> list[dict]:
+    """Heun and Euler of the public EDM code, without churn."""
     out = []
-    for name, betas in SCHEDULES.items():
-        for n_steps in (7, 26, 50):
-            for clip in (True, False):
-                pixel = name == "linear"
-                ddim = DDIMScheduler(
-                    clip_sample=clip,
-                    timestep_spacing="leading",
-                    steps_offset=0 if pixel else 1,
-                    set_alpha_to_one=pixel,
-                    **betas,
-                )
-                run = trajectory(ddim, n_steps)
-                out.append({"sampler": "ddim", "schedule": name, "clip": clip} | run)
-            dpm = DPMSolverMultistepScheduler(
-                algorithm_type="dpmsolver++",
-                solver_order=2,
-                solver_type="midpoint",
-                timestep_spacing="linspace",
-                final_sigmas_type="zero",
-                lower_order_final=True,
-                **betas,
-            )
-            run = trajectory(dpm, n_steps)
-            out.append({"sampler": "dpm_pp_2m", "schedule": name, "clip": False} | run)
+    for name, every in (("edm_heun", 2), ("edm_euler", 1)):
+        net = Denoiser()
+        if name == "edm_heun":
+            end = samplers["edm_sampler"](net, start(), num_steps=n_steps)
+        else:
+            end = samplers["ablation_sampler"](net, start(), num_steps=n_steps, solver="euler")
+        steps = net.asked[::every]
+        out.append(
+            {
+                "sampler": name,
+                "timesteps": [sigma for sigma, _ in steps],
+                "told": [sigma for sigma, _ in net.asked],
+                "n_steps": n_steps,
+                "states": [x for _, x in steps[1:]] + [row(end)],
+            }
+        )
     return out
+
+
+def edm_samplers(source: Path) -> dict[str, Callable]:
+    """The two sampler functions of `generate.py`, without what else it imports."""
+    tree = ast.parse(source.read_text())
+    wanted = ("edm_sampler", "ablation_sampler")
+    tree.body = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in wanted]
+    scope: dict[str, object] = {"torch": torch, "np": np}
+    exec(compile(tree, str(source), "exec"), scope)  # noqa: S102
+    return {name: scope[name] for name in wanted}
+
+
+def discrete(name: str, betas: dict) -> list[dict]:
+    """Every sampler over training steps."""
+    pixel = name == "linear"
+    out = []
+
+    def add(sampler: str, run: dict, **what: object) -> None:
+        out.append({"sampler": sampler, "schedule": name, "clip": False} | what | run)
+
+    common = {"steps_offset": 0 if pixel else 1} | betas
+    for n_steps in STEPS:
+        for clip in (True, False):
+            ddim = {"clip_sample": clip, "set_alpha_to_one": pixel, "timestep_spacing": "leading"} | common
+            add("ddim", trajectory(in_double(DDIMScheduler(**ddim)), n_steps), clip=clip, grid="leading")
+        ddim = {"clip_sample": False, "set_alpha_to_one": pixel} | common
+        run = trajectory(in_double(DDIMScheduler(timestep_spacing="trailing", **ddim)), n_steps)
+        add("ddim", run, grid="trailing")
+        # Its own step from t ends at t - T // N, which is not the next time of this grid: times alone are compared.
+        run = trajectory(in_double(DDIMScheduler(timestep_spacing="linspace", **ddim)), n_steps)
+        add("ddim", run | {"states": []}, grid="ddim_linspace")
+        dpm = DPMSolverMultistepScheduler(
+            algorithm_type="dpmsolver++",
+            solver_order=2,
+            solver_type="midpoint",
+            timestep_spacing="linspace",
+            final_sigmas_type="zero",
+            lower_order_final=True,
+            **betas,
+        )
+        add("dpm_solver_pp_2m", trajectory(in_double(dpm), n_steps), grid="dpm_linspace")
+        for spacing, grid in (("leading", "leading"), ("trailing", "trailing"), ("linspace", "ddim_linspace")):
+            ddpm = {"clip_sample": pixel, "timestep_spacing": spacing} | common
+            small = DDPMScheduler(variance_type="fixed_small", **ddpm)
+            add("ddpm", ancestral(in_double(small), n_steps), clip=pixel, grid=grid, variance="small")
+        if pixel:
+            large = DDPMScheduler(variance_type="fixed_large", clip_sample=False, timestep_spacing="leading", **common)
+            add("ddpm", ancestral(in_double(large), n_steps), grid="leading", variance="large")
+        for spacing in ("leading", "trailing"):
+            kdpm2 = KDPM2DiscreteScheduler(timestep_spacing=spacing, **common)
+            add("dpm_solver_2", single_step(in_double(kdpm2), n_steps), grid=spacing)
+        pndm = PNDMScheduler(skip_prk_steps=True, set_alpha_to_one=pixel, timestep_spacing="leading", **common)
+        add("pndm", plms(in_double(pndm), n_steps), grid="leading")
+    return out
+
+
+def rescaled() -> dict:
+    """sqrt(alpha_bar) of the scaled-linear schedule, rescaled to no signal at the end, at some times."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
+
+    alpha_bars = torch.cumprod(1.0 - rescale_zero_terminal_snr(betas), dim=0)
+    capped = DDIMScheduler(beta_schedule="squaredcos_cap_v2").betas
+    return {
+        "times": [0, 1, 250, 500, 750, 990],
+        "alpha_bars": [float(alpha_bars[t]) for t in (0, 1, 250, 500, 750, 990)],
+        "squared_cosine_betas": [float(capped[t]) for t in (0, 1, 250, 500, 750, 990)],
+    }
 
 
 def main() -> int:
     """Writes the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--edm", type=Path, required=True, help="generate.py of NVlabs/edm")
     parser.add_argument("--output", type=Path, required=True)
-    output = parser.parse_args().output
+    options = parser.parse_args()
+    samplers = edm_samplers(options.edm)
+    cases = [case for name, betas in SCHEDULES.items() for case in discrete(name, betas)]
+    cases += [flow(shift, n_steps) for shift in (1.0, 3.0) for n_steps in STEPS]
+    cases += [case for n_steps in STEPS for case in edm(samplers, n_steps)]
     document = {
-        "tool": f"diffusers {diffusers.__version__}, torch {torch.__version__}, numpy {np.__version__}",
-        "tolerance": "2e-5 absolute plus 2e-5 relative: the package computes in f32",
+        "tool": f"diffusers {diffusers.__version__}, torch {torch.__version__}, numpy {np.__version__}, NVlabs/edm 008a4e5",
+        "tolerance": "1e-5 of the larger of 1 and the value",
+        "seed": SEED,
         "start": START,
-        "cases": cases(),
+        "schedules": rescaled(),
+        "cases": cases,
     }
-    output.write_text(json.dumps(document) + "\n")
+    options.output.write_text(json.dumps(document) + "\n")
+    print(f"{len(cases)} trajectories")
     return 0
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 
-F32, I32, I64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
+F16, F32, F64 = TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE
+I32, I64, U8 = TensorProto.INT32, TensorProto.INT64, TensorProto.UINT8
 OPSET = 17
 IMAGE = ["batch", 3, 4, 4]
 
@@ -101,6 +102,44 @@ def time_only(t_type: int) -> onnx.ModelProto:
     nodes, constants = time_planes()
     nodes += [node("Mul", ["sample", "zero"], "nothing"), node("Add", ["nothing", "t4"], "eps")]
     return graph(x_and_t(t_type), ("eps", IMAGE), nodes, constants | {"zero": scalar(0.0)})
+
+
+def shared_time(dims: list[str | int]) -> onnx.ModelProto:
+    """eps = 0 x + t with one time for all rows of a call."""
+    nodes = [
+        node("Cast", ["timestep"], "t_float", to=F32),
+        node("Mul", ["sample", "zero"], "nothing"),
+        node("Add", ["nothing", "t_float"], "eps"),
+    ]
+    inputs = {"sample": (F32, IMAGE), "timestep": (I64, dims)}
+    return graph(inputs, ("eps", IMAGE), nodes, {"zero": scalar(0.0)})
+
+
+def edm_denoised() -> onnx.ModelProto:
+    """D = x / (1 + t^2): what EDM's denoiser of x_0 ~ N(0, 1) answers at sigma = t."""
+    nodes, constants = time_planes()
+    nodes += [
+        node("Mul", ["t4", "t4"], "square"),
+        node("Add", ["square", "one"], "total"),
+        node("Div", ["sample", "total"], "eps"),
+    ]
+    return graph(x_and_t(F32), ("eps", IMAGE), nodes, constants | {"one": scalar(1.0)})
+
+
+def edm_raw() -> onnx.ModelProto:
+    """F = 1.5 sigma / (1 + sigma^2) x with sigma = exp(4 t): the raw network behind the same D, for sigma_data = 0.5."""
+    nodes, constants = time_planes()
+    nodes += [
+        node("Mul", ["t4", "four"], "log_sigma"),
+        node("Exp", ["log_sigma"], "sigma"),
+        node("Mul", ["sigma", "sigma"], "square"),
+        node("Add", ["square", "one"], "total"),
+        node("Div", ["sigma", "total"], "share"),
+        node("Mul", ["share", "weight"], "factor"),
+        node("Mul", ["sample", "factor"], "eps"),
+    ]
+    values = {"one": scalar(1.0), "four": scalar(4.0), "weight": scalar(1.5)}
+    return graph(x_and_t(F32), ("eps", IMAGE), nodes, constants | values)
 
 
 def learned_variance() -> onnx.ModelProto:
@@ -191,11 +230,6 @@ def fixed_batch() -> onnx.ModelProto:
     return model
 
 
-def half_precision_time() -> onnx.ModelProto:
-    """The training time is f16: refused by its type."""
-    return time_only(TensorProto.FLOAT16)
-
-
 def train_dropout() -> onnx.ModelProto:
     """eps = 0.5 dropout(x, p = 0.25) + 0 t, with the Dropout node in training mode."""
     nodes, constants = time_planes()
@@ -266,7 +300,13 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "time_i64": lambda: time_only(I64),
     "time_i32": lambda: time_only(I32),
     "time_f32": lambda: time_only(F32),
-    "time_f16": half_precision_time,
+    "time_f16": lambda: time_only(F16),
+    "time_f64": lambda: time_only(F64),
+    "time_u8": lambda: time_only(U8),
+    "time_scalar": lambda: shared_time([]),
+    "time_single": lambda: shared_time([1]),
+    "edm_denoised": edm_denoised,
+    "edm_raw": edm_raw,
     "learned_variance": learned_variance,
     "learned_variance_vjp": learned_variance_vjp,
     "nan_at_three": nan_at_three,

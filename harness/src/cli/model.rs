@@ -7,7 +7,7 @@ use super::arguments::{InspectOptions, ModelCommand};
 use super::error::CliError;
 use super::session::runtime;
 use crate::exit::Exit;
-use crate::model::bundle::{Gradients, PortSummary, Summary, inspect};
+use crate::model::bundle::{Gradients, NoiseCheck, PortSummary, Summary, inspect};
 
 pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliError> {
     let ModelCommand::Inspect(options) = command;
@@ -45,9 +45,14 @@ fn text(summary: &Summary) -> String {
             test.against_single, test.against_reversed, test.against_repeat, test.largest
         )
     };
+    let at = |check: &NoiseCheck| format!("variance {:.3} at t={}", check.variance, check.t);
+    let noise = summary.noise.iter().map(at).collect::<Vec<_>>().join(", ");
+    let warnings = summary.warnings.iter().map(|w| format!("  WARNING     {w}"));
+    let lines = warnings.collect::<Vec<_>>().join("\n");
+    let warnings = if lines.is_empty() { lines } else { format!("\n{lines}") };
     let classes = summary.n_classes.map_or("unconditional".to_owned(), |n| format!("{n} classes"));
     format!(
-        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {invariance}\n  files       {} checked by SHA-256",
+        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {invariance}\n  noise       {noise}\n  files       {} checked by SHA-256{warnings}",
         summary.name,
         summary.shape,
         summary.prediction,

@@ -15,6 +15,7 @@ pub mod preset;
 pub mod published;
 pub mod reader;
 pub mod scale;
+mod time_yaml;
 pub mod validate;
 pub mod values;
 

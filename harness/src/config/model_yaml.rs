@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::reader::read_yaml;
+pub use super::time_yaml::{TimeKind, TimeYaml};
 use super::values::{MAX_SIDE, MAX_TRAIN_STEPS};
 use crate::fault::Fault;
-use crate::schedule::ScheduleConfig;
+use crate::schedule::{ScheduleConfig, TimeAxis};
 
 /// Name of the description in a bundle.
 pub const MODEL_FILE: &str = "model.yaml";
@@ -55,9 +56,12 @@ pub struct ModelYaml {
     pub prediction: Prediction,
     /// Noise schedule of training.
     pub schedule: ScheduleConfig,
-    /// How training times are fed.
+    /// What the network is told of the time; the training step where left out.
     #[serde(default)]
-    pub timestep: TimestepYaml,
+    pub time: Option<TimeYaml>,
+    /// The older word for `time: {kind: train_step, offset}`.
+    #[serde(default)]
+    pub timestep: Option<TimestepYaml>,
     /// What samplers must know of the model.
     #[serde(default)]
     pub sampler: SamplerYaml,
@@ -113,21 +117,30 @@ impl TaskYaml {
     }
 }
 
-/// What the network predicts, with `x_t = a x_0 + s epsilon`, `a^2 = alpha_bar_t = 1 - s^2`.
+/// What the network predicts, at any noise level `x = a x_0 + s epsilon`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prediction {
     /// The noise.
     Epsilon,
-    /// The image: `epsilon = (x_t - a x_0) / s`.
+    /// The image: `epsilon = (x - a x_0) / s`.
     X0,
-    /// `v = a epsilon - s x_0` (Salimans and Ho 2022): `epsilon = a v + s x_t`.
+    /// `v = a epsilon - s x_0` (Salimans and Ho 2022): `epsilon = (a v + s x) / (a^2 + s^2)`.
     V,
     /// The score, `-epsilon / s`.
     Score,
+    /// `u = epsilon - x_0`, the velocity of a rectified flow: `epsilon = (x + a u) / (a + s)`.
+    Velocity,
+    /// The image as EDM's `D(x; sigma)` gives it, its preconditioning inside the graph: the same as `x0`.
+    Denoised,
+    /// EDM's raw network `F`, its preconditioning left to us: `D = c_skip x + c_out F(c_in x)` (Eq. 7, arXiv:2206.00364).
+    EdmRaw,
 }
 
 /// How training times are fed.
+///
+/// # Why two words?
+/// `time` came later and says more; bundles that say `timestep` keep their hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimestepYaml {
@@ -187,7 +200,7 @@ pub struct DenoiserGraphYaml {
 pub struct InputsYaml {
     /// State, f32 `[b, c, h, w]`.
     pub x: String,
-    /// Training time, i64, i32 or f32 `[b]`.
+    /// Time, `[b]`, or `[1]` or `[]` where all rows of a call share it; i32, i64, f16, f32 or f64.
     pub t: String,
     /// Class, i64 or i32 `[b]`.
     #[serde(default)]
@@ -231,6 +244,37 @@ impl ModelYaml {
         Ok(model)
     }
 
+    /// What the network is told of the time.
+    pub fn time(&self) -> TimeYaml {
+        let older = self.timestep.unwrap_or_default();
+        let older = TimeYaml { offset: f64::from(older.offset), ..TimeYaml::TRAIN_STEP };
+        self.time.unwrap_or(older)
+    }
+
+    /// Faults of schedule and time.
+    fn time_faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let axis = self.schedule.axis();
+        if let TimeAxis::Steps(n) = axis
+            && !(2..=MAX_TRAIN_STEPS).contains(&n)
+        {
+            let message = format!("is {n}, expected 2 to {MAX_TRAIN_STEPS}");
+            faults.push(Fault::new("schedule.n_train_steps", message));
+        }
+        if self.time.is_some() && self.timestep.is_some() {
+            faults.push(Fault::new("timestep", "stands beside time: keep time"));
+        }
+        if let Some(message) = self.time().fault(axis) {
+            let missing = if self.time.is_none() { "must be given: " } else { "" };
+            faults.push(Fault::new("time", format!("{missing}{message}")));
+        }
+        if self.prediction == Prediction::EdmRaw && axis != TimeAxis::Sigma {
+            let message = "edm_raw is scaled by the sigma_data of an edm schedule: write `schedule: {kind: edm}`";
+            faults.push(Fault::new("prediction", message));
+        }
+        faults
+    }
+
     /// Files that the graphs name.
     pub fn graph_files(&self) -> Vec<(&'static str, &str)> {
         let mut files = vec![("graphs.denoiser.file", self.graphs.denoiser.file.as_str())];
@@ -242,7 +286,7 @@ impl ModelYaml {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
+        let mut faults = self.time_faults();
         let mut check = |ok: bool, key: &str, message: String| {
             if !ok {
                 faults.push(Fault::new(key, message));
@@ -256,10 +300,6 @@ impl ModelYaml {
         let shape = format!("is [{c}, {h}, {w}], expected [c, h, w] of 1 to {MAX_SIDE} each");
         let plain = [c, h, w].iter().all(|axis| (1..=MAX_SIDE).contains(axis));
         check(plain, &format!("task.{shape_key}"), shape);
-        let n_train_steps = self.schedule.n_train_steps();
-        let message = format!("is {n_train_steps}, expected 2 to {MAX_TRAIN_STEPS}");
-        let known = (2..=MAX_TRAIN_STEPS).contains(&n_train_steps);
-        check(known, "schedule.n_train_steps", message);
         let classes = self.task.classes();
         check(
             classes != Some(0),

@@ -55,9 +55,12 @@ fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
 }
 
 fn noise_schedule(key: &str, schedule: &ScheduleConfig, faults: &mut Vec<Fault>) {
-    if !(2..=MAX_TRAIN_STEPS).contains(&schedule.n_train_steps()) {
-        let message = format!("{} is not in 2..={MAX_TRAIN_STEPS}", schedule.n_train_steps());
+    if let Some(n) = schedule.n_train_steps()
+        && !(2..=MAX_TRAIN_STEPS).contains(&n)
+    {
+        let message = format!("{n} is not in 2..={MAX_TRAIN_STEPS}");
         faults.push(Fault::new(format!("{key}.n_train_steps"), message));
+        return;
     }
     if let ScheduleConfig::Linear { beta_start, beta_end, .. }
     | ScheduleConfig::ScaledLinear { beta_start, beta_end, .. } = schedule
@@ -66,6 +69,10 @@ fn noise_schedule(key: &str, schedule: &ScheduleConfig, faults: &mut Vec<Fault>)
         let message =
             format!("need 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}");
         faults.push(Fault::new(key, message));
+    } else if schedule.n_train_steps().is_none()
+        && let Err(error) = schedule.build()
+    {
+        faults.push(Fault::new(key, error.to_string()));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{AnalyticConfig, Common, ModelConfig, ScaleConfig};
 use crate::fault::Fault;
 use crate::sampler::SamplerConfig;
+use crate::schedule::TimeAxis;
 use crate::uncertainty::{Defaults, EstimatorConfig, Window};
 
 /// Images of a plan, at most: ten million.
@@ -30,12 +31,12 @@ pub fn sampler_steps(
     model: &ModelConfig,
     faults: &mut Vec<Fault>,
 ) {
-    // A bundle's own number of training times is checked where its description is read.
-    let n_train_steps = match model {
-        ModelConfig::Analytic(AnalyticConfig { schedule, .. }) => schedule.n_train_steps(),
-        ModelConfig::Bundle { .. } => MAX_TRAIN_STEPS,
+    // A bundle's own schedule is checked where its description is read.
+    let axis = match model {
+        ModelConfig::Analytic(AnalyticConfig { schedule, .. }) => schedule.axis(),
+        ModelConfig::Bundle { .. } => TimeAxis::Unread,
     };
-    faults.extend(sampler.faults(n_train_steps).into_iter().map(|fault| fault.below(key)));
+    faults.extend(sampler.faults(axis).into_iter().map(|fault| fault.below(key)));
 }
 
 /// A window that lies in the steps of its sampler.

@@ -10,9 +10,11 @@ use crate::extractor_id::ExtractorId;
 use crate::fault::Fault;
 use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION};
 use crate::plan::{
-    ArmPlan, ImagesIdentity, ModelIdentity, PlanError, ReferenceIdentity, Start, Work,
+    ArmPlan, ImagesIdentity, MapsPlan, ModelIdentity, NoiseLevel, PlanError, ReferenceIdentity,
+    Start, Work,
 };
 use crate::protocol::{ProtocolConfig, Scope};
+use crate::schedule::TimeAxis;
 
 /// Every resolved value of a run. Two runs with equal plans give equal digits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,8 +54,8 @@ pub struct PlanInputs {
 /// What decides, before any network is opened, whether an arm can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelFacts {
-    /// Training times of its schedule.
-    pub n_train_steps: u32,
+    /// What the times of its schedule are.
+    pub axis: TimeAxis,
     /// `[c, h, w]` of its states.
     pub shape: [usize; 3],
     /// Number of classes.
@@ -119,12 +121,34 @@ fn arm_faults(arm: &ArmPlan, inputs: &PlanInputs) -> Vec<Fault> {
     let facts = inputs.facts;
     let sampler = format!("{key}: sampler");
     let mut faults: Vec<Fault> =
-        arm.sampler.faults(facts.n_train_steps).into_iter().map(|f| f.below(&sampler)).collect();
+        arm.sampler.faults(facts.axis).into_iter().map(|f| f.below(&sampler)).collect();
     if matches!(arm.start, Start::Images { .. }) && facts.n_classes.is_some() {
         let message = "the model asks for classes, which real images do not tell here";
         faults.push(Fault::new(format!("{key}: start"), message));
     }
+    if facts.axis.n_train_steps().is_none() {
+        faults.extend(counted_steps(arm).map(|(field, what)| {
+            let has = facts.axis.words();
+            let message = format!("{what} counts training steps, and the model has {has}");
+            Fault::new(format!("{key}: {field}"), message)
+        }));
+    }
     faults
+}
+
+/// What of an arm counts training steps.
+fn counted_steps(arm: &ArmPlan) -> impl Iterator<Item = (&'static str, String)> {
+    let noise = match arm.start {
+        Start::Images { noise } if noise != NoiseLevel::Match => Some(noise.as_str().to_owned()),
+        Start::Images { .. } | Start::Noise {} => None,
+    };
+    let late = match arm.maps {
+        MapsPlan::Channels { late } => {
+            Some(format!("the late window {}..={}", late.last, late.first))
+        }
+        MapsPlan::Summed {} => None,
+    };
+    noise.map(|what| ("start.noise", what)).into_iter().chain(late.map(|what| ("late", what)))
 }
 
 /// What keeps the images from being an arm's truth.

@@ -7,6 +7,7 @@ use super::*;
 use crate::model::ExtractorId;
 use crate::plan::{ImagesIdentity, ModelIdentity, NoiseLevel, PlanError, ReferenceIdentity, Start};
 use crate::protocol::ProtocolConfig;
+use crate::schedule::TimeAxis;
 
 pub(crate) const TINY: &str = include_str!("tiny.yaml");
 
@@ -18,7 +19,7 @@ pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
     let needs = experiment.protocol.needs();
     PlanInputs {
         model: ModelIdentity::of_config("analytic", &experiment.model),
-        facts: ModelFacts { n_train_steps: 1000, shape: [3, 8, 8], n_classes: None },
+        facts: ModelFacts { axis: TimeAxis::Steps(1000), shape: [3, 8, 8], n_classes: None },
         extractor: needs.features.then(|| ExtractorId {
             name: "pixels".into(),
             sha256: "0".repeat(64),
@@ -183,13 +184,13 @@ fn evaluation_settings_leave_images_and_features_alone() {
 
 #[test]
 fn what_could_not_run_is_refused_where_it_is_planned() {
-    let text = TINY.replace("n_steps: 50}", "n_steps: 50, grid: {kind: linspace}}");
+    let text = TINY.replace("n_steps: 50}", "n_steps: 50, grid: {kind: dpm_linspace}}");
     let experiment = Experiment::parse(Path::new("tiny.yaml"), &text).unwrap();
     let mut inputs = tiny_inputs(&experiment);
     assert!(Plan::resolve(&experiment, "smoke", inputs.clone()).is_ok());
-    inputs.facts.n_train_steps = 50;
+    inputs.facts.axis = TimeAxis::Steps(50);
     let error = Plan::resolve(&experiment, "smoke", inputs).unwrap_err();
-    insta::assert_snapshot!(error, @"tiny on analytic: arm pool: sampler.n_steps: timestep grid (linspace): n_steps is 50, expected 1..=49 of 50 training steps: set sampler.n_steps to 49 or less");
+    insta::assert_snapshot!(error, @"tiny on analytic: arm pool: sampler.n_steps: timestep grid (dpm_linspace): n_steps is 50, expected 1..=49 of 50 training steps: set sampler.n_steps to 49 or less");
 }
 
 #[test]

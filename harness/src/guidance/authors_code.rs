@@ -30,7 +30,7 @@ use super::{
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;
-use crate::sampler::{ClipX0, StepPoint, x0_from_epsilon};
+use crate::sampler::{ClipX0, x0_from_epsilon};
 use crate::schedule::NoiseSchedule;
 use crate::uncertainty::{CleanEstimate, Perturbation, StepContext, Window};
 use crate::units::Timestep;
@@ -108,7 +108,7 @@ impl RuleSettings for AuthorsGradientSettings {
     fn build(&self, mask: MaskRule, path: &Path<'_>) -> Result<Box<dyn Guidance>, GuidanceError> {
         let setting = (self.values().draws(), self.lambda, self.batch_size);
         let rule = Box::new(AuthorsGradient::new(setting, mask, self.window)?);
-        Ok(Box::new(LoopIndexAlpha::new(rule, path.schedule.clone(), path.clip)))
+        Ok(Box::new(LoopIndexAlpha::new(rule, path.schedule.clone(), path.clip)?))
     }
 }
 
@@ -164,7 +164,7 @@ impl RuleSettings for AuthorsPosteriorSettings {
 
     fn build(&self, mask: MaskRule, path: &Path<'_>) -> Result<Box<dyn Guidance>, GuidanceError> {
         let rule = Box::new(posterior(self.values().draws(), mask, self.window)?);
-        Ok(Box::new(LoopIndexAlpha::new(rule, path.schedule.clone(), path.clip)))
+        Ok(Box::new(LoopIndexAlpha::new(rule, path.schedule.clone(), path.clip)?))
     }
 }
 
@@ -272,9 +272,19 @@ impl std::fmt::Debug for LoopIndexAlpha {
 
 impl LoopIndexAlpha {
     /// `inner` under `alpha_bar[loop index]` of `schedule`, with `x0_hat` clipped as `clip` says.
-    pub fn new(inner: Box<dyn Guidance>, schedule: NoiseSchedule, clip: ClipX0) -> Self {
+    ///
+    /// # Errors
+    /// [`GuidanceError::NoTrainSteps`] for a schedule that has no training steps to take a loop index for.
+    pub fn new(
+        inner: Box<dyn Guidance>,
+        schedule: NoiseSchedule,
+        clip: ClipX0,
+    ) -> Result<Self, GuidanceError> {
         let name = format!("{}_loop_index_alpha", inner.name());
-        Self { inner, schedule, clip, name }
+        if schedule.last().is_none() {
+            return Err(GuidanceError::NoTrainSteps { rule: name });
+        }
+        Ok(Self { inner, schedule, clip, name })
     }
 }
 
@@ -292,8 +302,9 @@ impl Guidance for LoopIndexAlpha {
         context: &StepContext<'_>,
         network: &mut Network<'_>,
     ) -> Result<Array4<f32>, ModelError> {
-        let read_at = Timestep(context.point.index.0).min(self.schedule.last());
-        let point = StepPoint { alpha_bar: self.schedule.alpha_bar(read_at), ..context.point };
+        let index = Timestep(context.point.index.0);
+        let read_at = self.schedule.last().map_or(index, |last| index.min(last));
+        let point = context.point.with_level(self.schedule.at(read_at).level);
         let x0_hat = x0_from_epsilon(&point, &context.x, &context.epsilon, self.clip);
         let StepContext { x, epsilon, samples, labels, seed, max_batch, .. } = *context;
         let x0_hat = x0_hat.view();

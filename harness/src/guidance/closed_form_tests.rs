@@ -10,7 +10,7 @@ use crate::model::{Denoiser, NetworkInput};
 use crate::sampler::{
     ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, Sampler, StepPoint, x0_from_epsilon,
 };
-use crate::schedule::{NoiseSchedule, TimestepGrid};
+use crate::schedule::{NoiseLevel, NoisePoint, NoiseSchedule, TimestepGrid};
 use crate::stage::generate::starts::initial_states;
 use crate::stage::generate::trajectory::{BatchOutcome, BatchRequest, run_batch};
 use crate::uncertainty::{
@@ -28,18 +28,24 @@ fn schedule() -> NoiseSchedule {
 
 fn point() -> StepPoint {
     let t = Timestep(260);
-    StepPoint { index: StepIndex(36), t, alpha_bar: schedule().alpha_bar(t) }
+    StepPoint::new(StepIndex(36), schedule().at(t))
+}
+
+/// Places of every kind: variance-preserving, variance-exploding (EDM) and rectified flow.
+fn points() -> [StepPoint; 3] {
+    let of = |t, level| StepPoint::new(StepIndex(36), NoisePoint { t, level });
+    [point(), of(0.8, NoiseLevel::exploding(0.8)), of(0.5, NoiseLevel::flow(0.5))]
 }
 
 fn gaussian() -> GaussianDenoiser {
-    GaussianDenoiser::new(schedule(), Array3::from_elem((3, 4, 4), 0.2), TAU).unwrap()
+    GaussianDenoiser::new(Array3::from_elem((3, 4, 4), 0.2), TAU).unwrap()
 }
 
 fn mixture() -> MixtureDenoiser {
     let wave = |shift: f32| {
         Array3::from_shape_fn((3, 4, 4), |(c, i, j)| 0.1 * (c as f32 - i as f32) + shift * j as f32)
     };
-    MixtureDenoiser::new(schedule(), vec![wave(0.2), wave(-0.1), wave(0.05)], 0.25).unwrap()
+    MixtureDenoiser::new(vec![wave(0.2), wave(-0.1), wave(0.05)], 0.25).unwrap()
 }
 
 /// A batch at one place.
@@ -53,12 +59,16 @@ struct Place {
 
 impl Place {
     fn new(model: &mut dyn Denoiser, ids: &[u64], clip: ClipX0) -> Self {
+        Self::at(point(), model, ids, clip)
+    }
+
+    fn at(point: StepPoint, model: &mut dyn Denoiser, ids: &[u64], clip: ClipX0) -> Self {
         let samples: Vec<SampleId> = ids.iter().copied().map(SampleId).collect();
         let x = initial_states(SEED, &samples, model.spec().shape);
-        let times = vec![point().t; ids.len()];
+        let times = vec![point.place(); ids.len()];
         let epsilon = model.epsilon(NetworkInput { x: x.view(), t: &times, y: None }).unwrap();
-        let x0_hat = x0_from_epsilon(&point(), &x, &epsilon, clip);
-        Self { point: point(), x, epsilon, x0_hat, samples }
+        let x0_hat = x0_from_epsilon(&point, &x, &epsilon, clip);
+        Self { point, x, epsilon, x0_hat, samples }
     }
 
     /// The same place with another prediction at the same state.
@@ -84,31 +94,35 @@ impl Place {
 
 #[test]
 fn sample_variance_gradient_of_the_gaussian_is_zero() {
-    let mut model = gaussian();
-    let place = Place::new(&mut model, &[0, 1, 2], ClipX0::Never);
-    let mut network = Network::new(&mut model);
-    let setting = (GuidedStatistic::SampleVariance, FIVE);
-    let gradient = variance_gradient(&place.context(), &mut network, setting).unwrap();
-    assert!(gradient.score.iter().all(|g| g.abs() < 1e-6));
-    assert!(gradient.u.iter().any(|u| *u > 0.01));
-    assert_eq!(network.nfe(), Nfe { trajectory: 0, estimator: 3 * 10, gradient: 3 * 5 });
+    for point in points() {
+        let mut model = gaussian();
+        let place = Place::at(point, &mut model, &[0, 1, 2], ClipX0::Never);
+        let mut network = Network::new(&mut model);
+        let setting = (GuidedStatistic::SampleVariance, FIVE);
+        let gradient = variance_gradient(&place.context(), &mut network, setting).unwrap();
+        assert!(gradient.score.iter().all(|g| g.abs() < 1e-6), "{point:?}");
+        assert!(gradient.u.iter().any(|u| *u > 0.01));
+        assert_eq!(network.nfe(), Nfe { trajectory: 0, estimator: 3 * 10, gradient: 3 * 5 });
+    }
 }
 
 #[test]
 fn centered_gradient_of_the_gaussian_is_that_of_the_closed_form() {
-    let mut model = gaussian();
-    let place = Place::new(&mut model, &[0, 1, 2], ClipX0::Never);
-    let mut network = Network::new(&mut model);
-    let context = place.context();
-    let setting = (GuidedStatistic::Centered, FIVE);
-    let gradient = variance_gradient(&context, &mut network, setting).unwrap();
-    let stacked = perturbed_predictions(&context, &mut network, FIVE).unwrap();
-    let mean = mean_over_draws(&draws_of(&stacked, 3));
-    let (a, s) = (point().a(), point().s());
-    let slope = s / (a * a * TAU * TAU + s * s);
-    for ((got, e), mean) in gradient.score.iter().zip(&place.epsilon).zip(&mean) {
-        let expected = 2.0 * (1.0 + s * slope) * (f64::from(*e) - mean);
-        assert!((got - expected).abs() < 1e-6 * (1.0 + expected.abs()), "{got} {expected}");
+    for point in points() {
+        let mut model = gaussian();
+        let place = Place::at(point, &mut model, &[0, 1, 2], ClipX0::Never);
+        let mut network = Network::new(&mut model);
+        let context = place.context();
+        let setting = (GuidedStatistic::Centered, FIVE);
+        let gradient = variance_gradient(&context, &mut network, setting).unwrap();
+        let stacked = perturbed_predictions(&context, &mut network, FIVE).unwrap();
+        let mean = mean_over_draws(&draws_of(&stacked, 3));
+        let (a, s) = (point.a(), point.s());
+        let slope = s / (a * a * TAU * TAU + s * s);
+        for ((got, e), mean) in gradient.score.iter().zip(&place.epsilon).zip(&mean) {
+            let expected = 2.0 * (1.0 + s * slope) * (f64::from(*e) - mean);
+            assert!((got - expected).abs() < 1e-6 * (1.0 + expected.abs()), "{got} {expected}");
+        }
     }
 }
 
@@ -128,9 +142,10 @@ fn gradients_of_the_mixture_equal_central_differences() {
         |k| if k == 17 { 1.0 } else { 0.0 },
     ];
     for statistic in [GuidedStatistic::SampleVariance, GuidedStatistic::Centered] {
-        for clip in [ClipX0::Never, ClipX0::Unit] {
+        let kinds = points().map(|point| (point, ClipX0::Never));
+        for (point, clip) in kinds.into_iter().chain([(point(), ClipX0::Unit)]) {
             let setting = (statistic, FIVE);
-            let place = Place::new(&mut mixture(), &[4], clip);
+            let place = Place::at(point, &mut mixture(), &[4], clip);
             let mut model = mixture();
             let mut network = Network::new(&mut model);
             let gradient = variance_gradient(&place.context(), &mut network, setting).unwrap();
@@ -148,7 +163,7 @@ fn gradients_of_the_mixture_equal_central_differences() {
                 let got: f64 = elements.map(|(k, g)| g * f64::from(direction(k))).sum();
                 assert!(
                     (got - expected).abs() < 2e-3 * (1.0 + expected.abs()),
-                    "{statistic:?} {clip:?}: {got}, expected {expected}"
+                    "{statistic:?} {point:?} {clip:?}: {got}, expected {expected}"
                 );
             }
         }
@@ -272,7 +287,7 @@ fn posterior_shrinks_by_the_stated_factor() {
         let four: Vec<f64> = e.iter().copied().chain([f64::from(place.epsilon[at])]).collect();
         let center = four.iter().sum::<f64>() / 4.0;
         let u = four.iter().map(|v| (v - center).powi(2)).sum::<f64>() / 3.0;
-        let shrink = 1.0 / (3.0 / u + 1.0 / point().alpha_bar) / u;
+        let shrink = 1.0 / (3.0 / u + 1.0 / point().level.a2()) / u;
         let expected = shrink * e.iter().sum::<f64>();
         let close = |got: f32, expected: f64| (f64::from(got) - expected).abs() < 1e-5;
         n_equal += usize::from(close(got[at], expected) && close(code[at], shrink * e[2]));
@@ -310,7 +325,8 @@ fn loop_index_alpha_all_but_removes_the_perturbation() {
     let rule = || GradientGuidance::new(5, 1.0, MaskRule::per_image(0.5).unwrap()).unwrap();
     let rule = || rule().with_statistic(GuidedStatistic::SampleVariance);
     let honest = rule().rewrite(&place.context(), &mut network).unwrap();
-    let mut quirk = authors_code::LoopIndexAlpha::new(Box::new(rule()), schedule(), ClipX0::Never);
+    let quirk = authors_code::LoopIndexAlpha::new(Box::new(rule()), schedule(), ClipX0::Never);
+    let mut quirk = quirk.unwrap();
     let quirky = quirk.rewrite(&place.context(), &mut network).unwrap();
     let size = |moved: &Array4<f32>| -> f32 {
         moved.iter().zip(&place.epsilon).map(|(a, b)| (a - b).abs()).sum()
@@ -372,7 +388,7 @@ fn guided_trajectories_do_not_depend_on_the_batch() {
         Box::new(Ddim::new(&schedule(), &grid, ClipX0::Unit, FinalAlphaBar::One).unwrap())
     };
     let solver = || -> Box<dyn Sampler> {
-        let grid = TimestepGrid::linspace(1000, 8).unwrap();
+        let grid = TimestepGrid::dpm_linspace(1000, 8).unwrap();
         Box::new(DpmSolverPp2m::new(&schedule(), &grid).unwrap())
     };
     let samplers: [&dyn Fn() -> Box<dyn Sampler>; 2] = [&ddim, &solver];

@@ -67,6 +67,14 @@ pub enum GuidanceError {
         "guidance (authors-code): batch_size is 0, expected the batch of the run to imitate (128)"
     )]
     EmptyBatch,
+    /// A released quirk takes a loop index for a training step, and there are none.
+    #[error(
+        "guidance ({rule}): it reads the noise level at a training step, and the schedule of the model has none: use the rule without the released quirk"
+    )]
+    NoTrainSteps {
+        /// Name of the rule.
+        rule: String,
+    },
     /// An own value of a kind makes none.
     #[error("{kind}: {fault}")]
     Setting {

@@ -150,11 +150,11 @@ impl Guidance for PosteriorGuidance {
         }
         let u = MaskStatistic::VarianceWithPrediction.map(&draws, context.epsilon);
         let mask = self.mask.mask(context.point.index, &u)?;
-        let alpha_bar = context.point.alpha_bar;
+        let signal = context.point.level.a2();
         let m = f64::from(self.perturbation.n_draws);
         let rewritten = Zip::from(context.epsilon).and(&u).and(&sum).and(&mask);
         Ok(rewritten.map_collect(|e, u, sum, mark| {
-            let mean = alpha_bar * sum / (m * alpha_bar + f64::from(*u));
+            let mean = signal * sum / (m * signal + f64::from(*u));
             if *mark { nearest_f32(mean) } else { *e }
         }))
     }

@@ -62,8 +62,8 @@ pub fn variance_gradient(
         return Ok(VarianceGradient { u, score, states });
     }
     let batching = (context.labels, context.max_batch);
-    let t = context.point.t;
-    let stacked = epsilon_in_batches(network, NfeKind::Estimator, &states, t, batching)?;
+    let place = context.point.place();
+    let stacked = epsilon_in_batches(network, NfeKind::Estimator, &states, place, batching)?;
     let draws = draws_of(&stacked, b);
     let mean = mean_over_draws(&draws);
     let epsilon = context.epsilon.mapv(f64::from);
@@ -104,7 +104,7 @@ fn fused(
             .flat_map(|sample| (0..n_draws).map(move |draw| draw * b + sample))
             .collect();
         let x = states.select(Axis(0), &rows);
-        let times = vec![context.point.t; rows.len()];
+        let times = vec![context.point.place(); rows.len()];
         let classes = context
             .labels
             .map(|labels| rows.iter().map(|row| labels[row % b]).collect::<Vec<ClassLabel>>());
@@ -156,7 +156,7 @@ pub(super) fn pull_back(
     (x, cotangents): (&ArrayRef4<f32>, &ArrayRef4<f32>),
 ) -> Result<Array4<f32>, ModelError> {
     in_batches(x.shape()[0], context.max_batch, |rows| {
-        let times = vec![context.point.t; rows.len()];
+        let times = vec![context.point.place(); rows.len()];
         let classes = labels_of(context.labels, rows.clone());
         let part = x.slice(s![rows.clone(), .., .., ..]);
         let input = NetworkInput { x: part, t: &times, y: classes.as_deref() };

@@ -1,7 +1,6 @@
 //! Why a network could not be opened or run.
 
 use crate::exit::{Exit, Exits};
-use crate::units::Timestep;
 
 /// Why a network could not be opened or run.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +29,7 @@ pub enum ModelError {
     },
     /// The network answered with NaN or infinity.
     #[error(
-        "{model}: {n} of {total} outputs are not finite{} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it", t.map_or(String::new(), |t| format!(" at {t}"))
+        "{model}: {n} of {total} outputs are not finite{} (batch rows {rows:?}): the model or its input is broken, no metric is computed from it", t.map_or(String::new(), |t| format!(" at t={t}"))
     )]
     NotFinite {
         /// The bundle.
@@ -39,8 +38,8 @@ pub enum ModelError {
         n: usize,
         /// Number of values.
         total: usize,
-        /// Training time of the call; `None` for networks that know none.
-        t: Option<Timestep>,
+        /// Time of the call in the schedule's unit; `None` for networks that know none.
+        t: Option<f64>,
         /// Rows of the batch that hold such values.
         rows: Vec<usize>,
     },

@@ -1,7 +1,7 @@
 //! What the harness knows of a network: three traits, and the bundles that implement them.
 //!
-//! Everything above this module sees a noise prediction `epsilon_hat` in training units, whatever
-//! the network itself predicts, at whatever time offset, with or without variance channels.
+//! Everything above this module sees a noise prediction `epsilon_hat` at a noise level `x = a x_0 + s n`, whatever
+//! the network itself predicts, whatever it is told of the time, with or without variance channels.
 
 pub mod analytic;
 pub mod bundle;
@@ -15,7 +15,8 @@ pub use network::Network;
 
 use ndarray::{Array2, Array4, ArrayView4};
 
-use crate::units::{ClassLabel, Timestep};
+use crate::schedule::NoisePoint;
+use crate::units::ClassLabel;
 
 /// What a network asks of its caller.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +27,6 @@ pub struct DenoiserSpec {
     pub shape: [usize; 3],
     /// Number of classes; `None` for an unconditional network.
     pub n_classes: Option<u32>,
-    /// Number of training timesteps `T`.
-    pub n_train_steps: u32,
     /// Whether `x0_hat` is clipped to [-1, 1] by samplers (pixel models) or not (latent models).
     pub clip_x0: bool,
     /// Elements of one image's flat dropout mask, where the bundle can drop out; else `None`.
@@ -44,8 +43,8 @@ pub type MapAndGradient = (Array4<f32>, Array4<f32>);
 pub struct NetworkInput<'a> {
     /// States `[b, c, h, w]`, f32.
     pub x: ArrayView4<'a, f32>,
-    /// One training time a row.
-    pub t: &'a [Timestep],
+    /// One time a row, with the noise there.
+    pub t: &'a [NoisePoint],
     /// One class a row; `None` for unconditional networks.
     pub y: Option<&'a [ClassLabel]>,
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use ndarray::{Array2, Array4, ArrayView4};
 
 use super::{Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput};
-use crate::units::{Nfe, NfeKind, Timestep};
+use crate::schedule::NoisePoint;
+use crate::units::{Nfe, NfeKind};
 
 /// A denoiser, its evaluation counts and the time spent inside it.
 ///
@@ -122,13 +123,13 @@ impl<'a> Network<'a> {
         &mut self,
         kind: NfeKind,
         out: &Array4<f32>,
-        t: &[Timestep],
+        t: &[NoisePoint],
     ) -> Result<(), ModelError> {
         self.nfe.add(kind, out.shape()[0] as u64);
         self.finite(out, t)
     }
 
-    fn finite(&self, out: &Array4<f32>, t: &[Timestep]) -> Result<(), ModelError> {
+    fn finite(&self, out: &Array4<f32>, t: &[NoisePoint]) -> Result<(), ModelError> {
         let rows: Vec<usize> = out
             .outer_iter()
             .enumerate()
@@ -142,7 +143,7 @@ impl<'a> Network<'a> {
             model: self.denoiser.spec().name.clone(),
             n: out.iter().filter(|v| !v.is_finite()).count(),
             total: out.len(),
-            t: t.get(rows[0]).copied(),
+            t: t.get(rows[0]).map(|place| place.t),
             rows,
         })
     }

@@ -114,7 +114,7 @@ impl Default for LateWindow {
 
 impl LateWindow {
     /// Whether training time `t` is inside.
-    pub fn contains(&self, t: u32) -> bool {
-        (self.last..=self.first).contains(&t)
+    pub fn contains(&self, t: f64) -> bool {
+        (f64::from(self.last)..=f64::from(self.first)).contains(&t)
     }
 }

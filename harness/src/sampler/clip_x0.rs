@@ -14,7 +14,7 @@ pub enum ClipX0 {
     Never,
 }
 
-/// `x0_hat = (x_t - s_t epsilon_hat) / a_t`, computed in f64, rounded to f32 once, then clipped.
+/// `x0_hat = (x - s epsilon_hat) / a`, computed in f64, rounded to f32 once, then clipped.
 ///
 /// `x` and `epsilon` are `[b, c, h, w]` f32 of equal shape; so is the result.
 pub fn x0_from_epsilon(

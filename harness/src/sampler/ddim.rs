@@ -4,10 +4,15 @@ use ndarray::{Array4, ArrayView4, Axis, Zip};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon};
+use super::{
+    Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon,
+};
 use crate::fault::Fault;
+use crate::model::ModelError;
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
-use crate::schedule::{GridConfig, NoiseSchedule, TimestepGrid};
+use crate::schedule::{
+    GridConfig, NoiseLevel, NoisePoint, NoiseSchedule, ScheduleError, TimeAxis, TimestepGrid,
+};
 use crate::units::{SampleId, StepIndex};
 
 /// DDIM as an experiment writes it.
@@ -16,7 +21,7 @@ use crate::units::{SampleId, StepIndex};
 pub struct DdimSettings {
     /// Number of steps `N`.
     pub n_steps: u32,
-    /// Which training times the steps visit: leading with offset 0, as the authors' code does on all pixel models.
+    /// Which times the steps visit: leading with offset 0, as the authors' code does on all pixel models.
     #[serde(default = "leading")]
     pub grid: GridConfig,
     /// Whether `x0_hat` is clipped to [-1, 1].
@@ -50,6 +55,16 @@ pub enum Clip {
     Off,
 }
 
+impl Clip {
+    /// For a model whose states are pixels (`clips`) or are not.
+    pub(super) fn of_model(self, clips: bool) -> ClipX0 {
+        match self {
+            Self::FollowModel if clips => ClipX0::Unit,
+            Self::FollowModel | Self::Off => ClipX0::Never,
+        }
+    }
+}
+
 /// `alpha_bar` of the state behind the last step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,14 +87,12 @@ impl SamplerSettings for DdimSettings {
     }
 
     fn clip(&self, clips: bool) -> ClipX0 {
-        match self.clip_x0 {
-            Clip::FollowModel if clips => ClipX0::Unit,
-            Clip::FollowModel | Clip::Off => ClipX0::Never,
-        }
+        self.clip_x0.of_model(clips)
     }
 
-    fn faults(&self, n_train_steps: u32) -> Vec<Fault> {
-        let mut faults = self.grid.faults(n_train_steps, self.n_steps);
+    fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
+        let mut faults = self.grid.faults(axis, self.n_steps);
+        faults.extend(final_fault(self.final_alpha_bar, axis));
         if !(0.0..=1.0).contains(&self.eta) {
             let message = format!("{} is not in 0 (deterministic) to 1 (ancestral)", self.eta);
             faults.push(Fault::new("eta", message));
@@ -88,8 +101,9 @@ impl SamplerSettings for DdimSettings {
     }
 
     fn build(&self, walk: &Walk<'_>) -> Result<Box<dyn Sampler>, SamplerError> {
-        let grid = self.grid.build(walk.schedule.n_train_steps(), self.n_steps)?;
-        let ddim = Ddim::new(walk.schedule, &grid, self.clip(walk.clips), self.final_alpha_bar)?;
+        let places = self.grid.places(walk.schedule, self.n_steps)?;
+        let end = final_level(walk.schedule, self.final_alpha_bar)?;
+        let ddim = Ddim::over(step_points(places), end, self.clip(walk.clips));
         let noise = AncestralNoise { seed: walk.seed, samples: walk.samples.to_vec() };
         Ok(Box::new(ddim.with_eta(self.eta, noise)?))
     }
@@ -107,17 +121,19 @@ pub struct AncestralNoise {
 /// DDIM with `eta = 0` by default (Eq. 12, arXiv:2010.02502):
 ///
 /// ```text
-/// x0_hat = (x_t - s_t epsilon_hat) / a_t                                 clipped for pixel models
-/// x'     = a' x0_hat + sqrt(1 - alpha_bar' - sigma^2) epsilon_hat + sigma z
-/// sigma  = eta sqrt((1 - alpha_bar') / (1 - alpha_bar_t) (1 - alpha_bar_t / alpha_bar'))
+/// x0_hat = (x - s epsilon_hat) / a                                       clipped for pixel models
+/// x'     = a' x0_hat + sqrt(s'^2 - sigma^2) epsilon_hat + sigma z
+/// sigma  = eta (s' / s) sqrt(s^2 - (a / a')^2 s'^2)
 /// ```
+///
+/// Where the variance is preserved, `sigma` is the paper's `eta sqrt((1 - alpha_bar') / (1 - alpha_bar) (1 - alpha_bar / alpha_bar'))`.
 ///
 /// # Why is `epsilon_hat` not derived again from the clipped `x0_hat`?
 /// The reference samplers keep the network's own prediction; deriving it again is another sampler.
 #[derive(Clone, Debug)]
 pub struct Ddim {
     points: Vec<StepPoint>,
-    final_alpha_bar: f64,
+    end: NoiseLevel,
     clip: ClipX0,
     eta: f64,
     noise: Option<AncestralNoise>,
@@ -146,12 +162,13 @@ impl Ddim {
         clip: ClipX0,
         final_alpha_bar: FinalAlphaBar,
     ) -> Result<Self, SamplerError> {
-        let final_alpha_bar = match final_alpha_bar {
-            FinalAlphaBar::One => 1.0,
-            FinalAlphaBar::FirstTrainStep => schedule.alpha_bar(crate::units::Timestep(0)),
-        };
-        let points = step_points(schedule, grid)?;
-        Ok(Self { points, final_alpha_bar, clip, eta: 0.0, noise: None })
+        let points = step_points(grid.places(schedule)?);
+        Ok(Self::over(points, final_level(schedule, final_alpha_bar)?, clip))
+    }
+
+    /// Deterministic DDIM over any places, to the level `end`.
+    pub fn over(points: Vec<StepPoint>, end: NoiseLevel, clip: ClipX0) -> Self {
+        Self { points, end, clip, eta: 0.0, noise: None }
     }
 
     /// The same rule with `eta` in [0, 1] and noise keyed by (seed, sample, step).
@@ -167,23 +184,41 @@ impl Ddim {
         Ok(self)
     }
 
-    /// `alpha_bar` of the state that step `index` ends at.
-    pub fn next_alpha_bar(&self, index: StepIndex) -> f64 {
-        self.points.get(index.0 as usize + 1).map_or(self.final_alpha_bar, |point| point.alpha_bar)
+    /// Level of the state that step `index` ends at.
+    pub fn next_level(&self, index: StepIndex) -> NoiseLevel {
+        self.points.get(index.0 as usize + 1).map_or(self.end, |point| point.level)
     }
 }
 
-/// The places of a grid on a schedule, in the order of the steps.
-///
-/// # Errors
-/// [`SamplerError::Schedule`] when the grid reaches past the schedule.
-pub fn step_points(
+/// What is said of a schedule that has no first training step.
+const NO_FIRST: ScheduleError = ScheduleError::NoTrainSteps {
+    what: "final_alpha_bar: first",
+    remedy: "set final_alpha_bar to one",
+};
+
+/// Why there is no such end over these times.
+pub(super) fn final_fault(end: FinalAlphaBar, axis: TimeAxis) -> Option<Fault> {
+    let has_first = axis == TimeAxis::Unread || axis.n_train_steps().is_some();
+    (end == FinalAlphaBar::FirstTrainStep && !has_first)
+        .then(|| Fault::new("final_alpha_bar", NO_FIRST.to_string()))
+}
+
+/// The level of an end.
+pub(super) fn final_level(
     schedule: &NoiseSchedule,
-    grid: &TimestepGrid,
-) -> Result<Vec<StepPoint>, SamplerError> {
-    let alpha_bars = grid.alpha_bars(schedule)?;
-    let places = (0..).map(StepIndex).zip(grid.timesteps()).zip(alpha_bars);
-    Ok(places.map(|((index, t), alpha_bar)| StepPoint { index, t: *t, alpha_bar }).collect())
+    end: FinalAlphaBar,
+) -> Result<NoiseLevel, ScheduleError> {
+    match end {
+        FinalAlphaBar::One => Ok(NoiseLevel::CLEAN),
+        FinalAlphaBar::FirstTrainStep if schedule.last().is_none() => Err(NO_FIRST),
+        FinalAlphaBar::FirstTrainStep => Ok(schedule.at(crate::units::Timestep(0)).level),
+    }
+}
+
+/// Places in the order of the steps.
+pub fn step_points(places: Vec<NoisePoint>) -> Vec<StepPoint> {
+    let indices = (0..).map(StepIndex);
+    indices.zip(places).map(|(index, place)| StepPoint::new(index, place)).collect()
 }
 
 impl Sampler for Ddim {
@@ -211,10 +246,11 @@ impl Sampler for Ddim {
         index: StepIndex,
         x: ArrayView4<'_, f32>,
         epsilon: ArrayView4<'_, f32>,
-    ) -> Array4<f32> {
-        let (now, next) = (self.point(index).alpha_bar, self.next_alpha_bar(index));
-        let variance = self.eta.powi(2) * (1.0 - next) / (1.0 - now) * (1.0 - now / next);
-        let (a, toward) = (next.sqrt(), (1.0 - next - variance).max(0.0).sqrt());
+        _ask: Ask<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
+        let (now, next) = (self.point(index).level, self.next_level(index));
+        let variance = self.eta.powi(2) * next.s2() / now.s2() * now.variance_from(&next);
+        let (a, toward) = (next.a(), (next.s2() - variance).max(0.0).sqrt());
         let x0_hat = self.x0_hat(index, x, epsilon);
         let mut moved = Zip::from(&x0_hat)
             .and(epsilon)
@@ -222,11 +258,15 @@ impl Sampler for Ddim {
         if let Some(noise) = &self.noise {
             add_noise(&mut moved, noise, index, variance.sqrt());
         }
-        moved
+        Ok(moved)
     }
 }
 
-fn add_noise(x: &mut Array4<f32>, noise: &AncestralNoise, index: StepIndex, sigma: f64) {
+/// Adds `sigma z` with the keyed `z` of each row and step.
+///
+/// # Panics
+/// When the batch does not have one row a sample id.
+pub(super) fn add_noise(x: &mut Array4<f32>, noise: &AncestralNoise, index: StepIndex, sigma: f64) {
     assert_eq!(x.shape()[0], noise.samples.len(), "rows of the batch and sample ids of eta > 0");
     let mut z = vec![0.0; x.len() / x.shape()[0].max(1)];
     for (mut row, sample) in x.axis_iter_mut(Axis(0)).zip(&noise.samples) {
@@ -242,6 +282,7 @@ fn add_noise(x: &mut Array4<f32>, noise: &AncestralNoise, index: StepIndex, sigm
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sampler::no_more;
     use crate::units::Timestep;
 
     fn sampler(n_steps: u32, clip: ClipX0) -> Ddim {
@@ -266,10 +307,10 @@ mod tests {
             let point = ddim.point(index);
             let (a, s) = (point.a(), point.s());
             let variance = a * a * tau * tau + s * s;
-            let next = ddim.next_alpha_bar(index);
+            let next = ddim.next_level(index);
             let epsilon = x.mapv(|x| nearest_f32(s * f64::from(x) / variance));
-            x = ddim.step(index, x.view(), epsilon.view());
-            expected *= (a * next.sqrt() * tau * tau + s * (1.0 - next).sqrt()) / variance;
+            x = ddim.step(index, x.view(), epsilon.view(), &mut no_more).unwrap();
+            expected *= (a * next.a() * tau * tau + s * next.s()) / variance;
         }
         let got = f64::from(x[[0, 0, 0, 0]]);
         assert!((got - expected).abs() < 1e-5 * expected.abs(), "{got}, expected {expected}");
@@ -281,9 +322,10 @@ mod tests {
         let index = StepIndex(10);
         let (x, epsilon) = (one(3.0), one(-1.0));
         assert_eq!(ddim.x0_hat(index, x.view(), epsilon.view()), one(1.0));
-        let next = ddim.next_alpha_bar(index);
-        let expected = nearest_f32(next.sqrt() - (1.0 - next).sqrt());
-        assert_eq!(ddim.step(index, x.view(), epsilon.view()), one(expected));
+        let next = ddim.next_level(index);
+        let expected = nearest_f32(next.a() - next.s());
+        let moved = ddim.step(index, x.view(), epsilon.view(), &mut no_more).unwrap();
+        assert_eq!(moved, one(expected));
     }
 
     #[test]
@@ -292,13 +334,14 @@ mod tests {
         let grid = TimestepGrid::leading(1000, 50, 1).unwrap();
         let end = FinalAlphaBar::FirstTrainStep;
         let latent = Ddim::new(&schedule, &grid, ClipX0::Never, end).unwrap();
-        assert_eq!(latent.point(StepIndex(49)).t, Timestep(1));
-        let first = schedule.alpha_bar(Timestep(0));
-        assert!((latent.next_alpha_bar(StepIndex(49)) - first).abs() < 1e-15);
+        assert_eq!(latent.point(StepIndex(49)).t, 1.0);
+        let first = schedule.at(Timestep(0)).level;
+        assert_eq!(latent.next_level(StepIndex(49)), first);
         let mut pixel = sampler(50, ClipX0::Unit);
         let (x, epsilon) = (one(0.4), one(0.2));
         let x0_hat = pixel.x0_hat(StepIndex(49), x.view(), epsilon.view());
-        assert_eq!(pixel.step(StepIndex(49), x.view(), epsilon.view()), x0_hat);
+        let end = pixel.step(StepIndex(49), x.view(), epsilon.view(), &mut no_more).unwrap();
+        assert_eq!(end, x0_hat);
     }
 
     #[test]
@@ -308,12 +351,13 @@ mod tests {
         let noise = AncestralNoise { seed: 3, samples };
         let mut batch = sampler(50, ClipX0::Never).with_eta(1.0, noise).unwrap();
         let x = Array4::from_elem((4000, 1, 1, 1), 0.5);
-        let moved = batch.step(index, x.view(), x.view());
+        let moved = batch.step(index, x.view(), x.view(), &mut no_more).unwrap();
         let alone = AncestralNoise { seed: 3, samples: vec![SampleId(17)] };
         let mut single = sampler(50, ClipX0::Never).with_eta(1.0, alone).unwrap();
-        let row = single.step(index, one(0.5).view(), one(0.5).view());
+        let half = one(0.5);
+        let row = single.step(index, half.view(), half.view(), &mut no_more).unwrap();
         assert_eq!(row[[0, 0, 0, 0]].to_bits(), moved[[17, 0, 0, 0]].to_bits());
-        let (now, next) = (batch.point(index).alpha_bar, batch.next_alpha_bar(index));
+        let (now, next) = (batch.point(index).level.a2(), batch.next_level(index).a2());
         let expected = (1.0 - next) / (1.0 - now) * (1.0 - now / next);
         let mean = moved.iter().map(|v| f64::from(*v)).sum::<f64>() / 4000.0;
         let got = moved.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / 3999.0;

@@ -5,10 +5,13 @@ use ndarray::{Array4, ArrayView4, Zip};
 use serde::{Deserialize, Serialize};
 
 use super::ddim::step_points;
-use super::{ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon};
+use super::{
+    Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon,
+};
 use crate::fault::Fault;
+use crate::model::ModelError;
 use crate::noise::nearest_f32;
-use crate::schedule::{GridConfig, NoiseSchedule, TimestepGrid};
+use crate::schedule::{GridConfig, NoiseSchedule, TimeAxis, TimestepGrid};
 use crate::units::StepIndex;
 
 /// DPM-Solver++(2M) as an experiment writes it.
@@ -17,13 +20,13 @@ use crate::units::StepIndex;
 pub struct DpmSolverPp2mSettings {
     /// Number of steps `N`.
     pub n_steps: u32,
-    /// Which training times the steps visit: linspace, as the authors' code does on all models.
-    #[serde(default = "linspace")]
+    /// Which times the steps visit: `dpm_linspace`, as the authors' code does on all models.
+    #[serde(default = "dpm_linspace")]
     pub grid: GridConfig,
 }
 
-fn linspace() -> GridConfig {
-    GridConfig::Linspace {}
+fn dpm_linspace() -> GridConfig {
+    GridConfig::DpmLinspace {}
 }
 
 impl SamplerSettings for DpmSolverPp2mSettings {
@@ -39,19 +42,19 @@ impl SamplerSettings for DpmSolverPp2mSettings {
         ClipX0::Never
     }
 
-    fn faults(&self, n_train_steps: u32) -> Vec<Fault> {
-        self.grid.faults(n_train_steps, self.n_steps)
+    fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
+        self.grid.faults(axis, self.n_steps)
     }
 
     fn build(&self, walk: &Walk<'_>) -> Result<Box<dyn Sampler>, SamplerError> {
-        let grid = self.grid.build(walk.schedule.n_train_steps(), self.n_steps)?;
-        Ok(Box::new(DpmSolverPp2m::new(walk.schedule, &grid)?))
+        let points = step_points(self.grid.places(walk.schedule, self.n_steps)?);
+        Ok(Box::new(DpmSolverPp2m { points, previous: None }))
     }
 }
 
 /// Second-order multistep solver in data prediction, one network call a step.
 ///
-/// With `a = sqrt(alpha_bar)`, `s = sqrt(1 - alpha_bar)`, `lambda = ln(a / s)`, data prediction
+/// With `x = a x_0 + s n`, `lambda = ln(a / s)`, data prediction
 /// `m_i = (x_i - s_i epsilon_i) / a_i`, `h = lambda_{i+1} - lambda_i`, `r = (lambda_i - lambda_{i-1}) / h`:
 ///
 /// ```text
@@ -70,7 +73,7 @@ pub struct DpmSolverPp2m {
 }
 
 impl DpmSolverPp2m {
-    /// The solver over `grid`; [`TimestepGrid::linspace`] is the published choice.
+    /// The solver over `grid`; [`TimestepGrid::dpm_linspace`] is the published choice.
     ///
     /// # Errors
     /// [`SamplerError::Schedule`] when the grid reaches past the schedule.
@@ -79,15 +82,15 @@ impl DpmSolverPp2m {
     /// ```
     /// use dubench::sampler::{DpmSolverPp2m, Sampler};
     /// use dubench::schedule::{NoiseSchedule, TimestepGrid};
-    /// use dubench::units::{StepIndex, Timestep};
+    /// use dubench::units::StepIndex;
     ///
     /// let schedule = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000)?;
-    /// let solver = DpmSolverPp2m::new(&schedule, &TimestepGrid::linspace(1000, 50)?)?;
-    /// assert_eq!(solver.point(StepIndex(49)).t, Timestep(20));
+    /// let solver = DpmSolverPp2m::new(&schedule, &TimestepGrid::dpm_linspace(1000, 50)?)?;
+    /// assert_eq!(solver.point(StepIndex(49)).t, 20.0);
     /// # Ok::<(), dubench::sampler::SamplerError>(())
     /// ```
     pub fn new(schedule: &NoiseSchedule, grid: &TimestepGrid) -> Result<Self, SamplerError> {
-        Ok(Self { points: step_points(schedule, grid)?, previous: None })
+        Ok(Self { points: step_points(grid.places(schedule)?), previous: None })
     }
 
     /// The weight `1 / (2 r)` of the difference of data predictions, 0 for a first-order step.
@@ -96,7 +99,7 @@ impl DpmSolverPp2m {
         if i == 0 || i + 1 == self.points.len() {
             return 0.0;
         }
-        let [before, now, after] = [i - 1, i, i + 1].map(|at| log_snr(&self.points[at]));
+        let [before, now, after] = [i - 1, i, i + 1].map(|at| self.points[at].level.log_snr());
         (after - now) / (2.0 * (now - before))
     }
 
@@ -106,14 +109,9 @@ impl DpmSolverPp2m {
         let Some(next) = self.points.get(index.0 as usize + 1) else {
             return (0.0, 1.0);
         };
-        let decay = libm::exp(log_snr(&now) - log_snr(next));
+        let decay = libm::exp(now.level.log_snr() - next.level.log_snr());
         (next.s() / now.s(), next.a() * (1.0 - decay))
     }
-}
-
-/// `lambda = ln(a / s)`, half the log signal-to-noise ratio.
-fn log_snr(point: &StepPoint) -> f64 {
-    0.5 * libm::log(point.alpha_bar / (1.0 - point.alpha_bar))
 }
 
 impl Sampler for DpmSolverPp2m {
@@ -141,7 +139,8 @@ impl Sampler for DpmSolverPp2m {
         index: StepIndex,
         x: ArrayView4<'_, f32>,
         epsilon: ArrayView4<'_, f32>,
-    ) -> Array4<f32> {
+        _ask: Ask<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
         let m = self.x0_hat(index, x, epsilon);
         let (keep, gain) = self.coefficients(index);
         let history = self
@@ -161,21 +160,26 @@ impl Sampler for DpmSolverPp2m {
                 .map_collect(|x, m| nearest_f32(keep * f64::from(*x) + gain * f64::from(*m))),
         };
         self.previous = Some((index, m));
-        moved
+        Ok(moved)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sampler::no_more;
 
     fn solver(n_steps: u32) -> DpmSolverPp2m {
         let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap();
-        DpmSolverPp2m::new(&schedule, &TimestepGrid::linspace(1000, n_steps).unwrap()).unwrap()
+        DpmSolverPp2m::new(&schedule, &TimestepGrid::dpm_linspace(1000, n_steps).unwrap()).unwrap()
     }
 
     fn one(value: f32) -> Array4<f32> {
         Array4::from_elem((1, 1, 1, 1), value)
+    }
+
+    fn moved(solver: &mut DpmSolverPp2m, index: StepIndex, [x, e]: [f32; 2]) -> Array4<f32> {
+        solver.step(index, one(x).view(), one(e).view(), &mut no_more).unwrap()
     }
 
     /// `epsilon` of the Gaussian denoiser `x_0 ~ N(0, tau^2)`.
@@ -190,9 +194,9 @@ mod tests {
         let spread = |point: &StepPoint| (point.a().powi(2) * tau * tau + point.s().powi(2)).sqrt();
         let mut x = one(1.0);
         let mut index = StepIndex(0);
-        while solver.point(index).t.0 > 270 {
+        while solver.point(index).t > 270.0 {
             let epsilon = gaussian(&solver.point(index), &x, tau);
-            x = solver.step(index, x.view(), epsilon.view());
+            x = solver.step(index, x.view(), epsilon.view(), &mut no_more).unwrap();
             index = StepIndex(index.0 + 1);
         }
         let exact = spread(&solver.point(index)) / spread(&solver.point(StepIndex(0)));
@@ -220,7 +224,7 @@ mod tests {
             let (a, s) = (point.a(), point.s());
             let value = f64::from(x[[0, 0, 0, 0]]);
             let epsilon = one(nearest_f32((value - a * m) / s));
-            x = solver.step(index, x.view(), epsilon.view());
+            x = solver.step(index, x.view(), epsilon.view(), &mut no_more).unwrap();
             let (a_next, s_next) = match solver.points.get(index.0 as usize + 1) {
                 Some(next) => (next.a(), next.s()),
                 None => (1.0, 0.0),
@@ -238,21 +242,19 @@ mod tests {
         let index = StepIndex(49);
         let m = solver.x0_hat(index, one(5.0).view(), one(0.1).view());
         assert!(m[[0, 0, 0, 0]] > 1.0);
-        assert_eq!(solver.step(index, one(5.0).view(), one(0.1).view()), m);
+        assert_eq!(moved(&mut solver, index, [5.0, 0.1]), m);
     }
 
     #[test]
     fn a_used_solver_starts_the_next_batch_afresh() {
-        let (x, epsilon) = (one(0.7), one(0.2));
+        let (here, other) = ([0.7, 0.2], [0.7, -1.0]);
         let mut used = solver(50);
-        used.step(StepIndex(3), x.view(), one(-1.0).view());
-        let again = used.step(StepIndex(0), x.view(), epsilon.view());
-        let fresh = solver(50).step(StepIndex(0), x.view(), epsilon.view());
-        assert_eq!(again, fresh);
-        let mut middle = solver(50);
-        let first = middle.step(StepIndex(25), x.view(), epsilon.view());
+        moved(&mut used, StepIndex(3), other);
+        let again = moved(&mut used, StepIndex(0), here);
+        assert_eq!(again, moved(&mut solver(50), StepIndex(0), here));
+        let first = moved(&mut solver(50), StepIndex(25), here);
         let mut with_history = solver(50);
-        with_history.step(StepIndex(24), x.view(), one(-1.0).view());
-        assert_ne!(with_history.step(StepIndex(25), x.view(), epsilon.view()), first);
+        moved(&mut with_history, StepIndex(24), other);
+        assert_ne!(moved(&mut with_history, StepIndex(25), here), first);
     }
 }

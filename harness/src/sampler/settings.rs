@@ -2,7 +2,7 @@
 
 use super::{ClipX0, Sampler, SamplerError};
 use crate::fault::Fault;
-use crate::schedule::NoiseSchedule;
+use crate::schedule::{NoiseSchedule, TimeAxis};
 use crate::units::SampleId;
 
 /// What a sampler's settings know. The enum of the kinds hands every question on.
@@ -16,8 +16,8 @@ pub trait SamplerSettings {
     /// Whether `x0_hat` is clipped, for a model whose states are pixels (`clips`) or are not.
     fn clip(&self, clips: bool) -> ClipX0;
 
-    /// Values that make no sampler over a schedule of `n_train_steps`, keys relative to the sampler's.
-    fn faults(&self, n_train_steps: u32) -> Vec<Fault>;
+    /// Values that make no sampler over times of this kind, keys relative to the sampler's.
+    fn faults(&self, axis: TimeAxis) -> Vec<Fault>;
 
     /// A sampler at its first step.
     ///

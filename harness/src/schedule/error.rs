@@ -31,6 +31,34 @@ pub enum ScheduleError {
         /// What it is there.
         value: f64,
     },
+    /// A value makes no schedule.
+    #[error("schedule: got {what}, expected {expected}: correct it")]
+    Range {
+        /// The values that came.
+        what: String,
+        /// What they must be.
+        expected: &'static str,
+    },
+    /// Something counts training steps, and the schedule has none.
+    #[error("{what} counts training steps, and the schedule of the model has none: {remedy}")]
+    NoTrainSteps {
+        /// Who counts them.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A grid belongs to another kind of schedule.
+    #[error("grid {grid} is for {wants}, and the model has {has}: set grid to {{kind: {instead}}}")]
+    GridOfOther {
+        /// Kind of the grid.
+        grid: &'static str,
+        /// What it is for.
+        wants: &'static str,
+        /// What there is.
+        has: &'static str,
+        /// A grid for that.
+        instead: &'static str,
+    },
     /// The grid asks for an impossible number of sampling steps.
     #[error(
         "timestep grid ({spacing}): n_steps is {got}, expected 1..={max} of {n_train_steps} training steps: set sampler.n_steps to {max} or less"

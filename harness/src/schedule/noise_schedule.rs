@@ -2,25 +2,38 @@
 
 use std::f64::consts::FRAC_PI_2;
 
-use super::ScheduleError;
+use super::continuous::{EdmRange, Flow, VpContinuous};
+use super::{NoiseLevel, NoisePoint, ScheduleError, TimeAxis};
 use crate::units::Timestep;
 
 /// Offset `s` of the cosine schedule (Nichol and Dhariwal 2021, Eq. 17).
 const COSINE_OFFSET: f64 = 0.008;
 /// Largest beta of the cosine schedule.
-const COSINE_MAX_BETA: f64 = 0.999;
+pub(super) const COSINE_MAX_BETA: f64 = 0.999;
 
-/// The noise schedule of training: `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) epsilon`.
+/// The noise schedule of training: how noisy a state `x_t = a x_0 + s n` is at a time `t`.
 ///
-/// `alpha_bar_t` is the product of `1 - beta_s` over `s = 0 ..= t`, so `alpha_bar_0 = 1 - beta_0`.
+/// Of a schedule of training steps `a = sqrt(alpha_bar_t)`, `s = sqrt(1 - alpha_bar_t)`, and `alpha_bar_t` is the product of `1 - beta_s` over `s = 0 ..= t`, so `alpha_bar_0 = 1 - beta_0`.
 ///
 /// # Why f64?
 /// A thousand factors near 1 are multiplied: in f32 the last values of a linear schedule are off in
 /// the fourth digit, and a sampler amplifies that by `1 / sqrt(alpha_bar_t)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoiseSchedule {
-    betas: Vec<f64>,
-    alpha_bars: Vec<f64>,
+    process: Process,
+}
+
+/// What the times of a schedule mean.
+#[derive(Clone, Debug, PartialEq)]
+enum Process {
+    /// Training steps `0 .. T`.
+    Steps {
+        betas: Vec<f64>,
+        alpha_bars: Vec<f64>,
+    },
+    Continuous(VpContinuous),
+    Edm(EdmRange),
+    Flow(Flow),
 }
 
 impl NoiseSchedule {
@@ -67,14 +80,37 @@ impl NoiseSchedule {
     /// # Errors
     /// [`ScheduleError::TooFewTrainSteps`] below 2.
     pub fn cosine(n_train_steps: u32) -> Result<Self, ScheduleError> {
+        Self::squared_cosine(n_train_steps, COSINE_MAX_BETA)
+    }
+
+    /// The cosine schedule with another largest `beta`.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] below 2 steps or for a cap outside (0, 1).
+    pub fn squared_cosine(n_train_steps: u32, max_beta: f64) -> Result<Self, ScheduleError> {
+        if !(max_beta > 0.0 && max_beta < 1.0) {
+            return Err(ScheduleError::Range {
+                what: format!("max_beta {max_beta}"),
+                expected: "a value in (0, 1)",
+            });
+        }
         let g = |u: f64| libm::cos((u + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * FRAC_PI_2).powi(2);
         let n = f64::from(n_train_steps);
-        let beta =
-            |t: u32| (1.0 - g((f64::from(t) + 1.0) / n) / g(f64::from(t) / n)).min(COSINE_MAX_BETA);
+        let beta = |t: u32| (1.0 - g((f64::from(t) + 1.0) / n) / g(f64::from(t) / n)).min(max_beta);
         Self::from_betas((0..n_train_steps).map(beta).collect())
     }
 
-    fn from_betas(betas: Vec<f64>) -> Result<Self, ScheduleError> {
+    /// The schedule of these `beta_t`.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] below two of them, for one outside (0, 1), or where no signal is left.
+    pub fn from_betas(betas: Vec<f64>) -> Result<Self, ScheduleError> {
+        if let Some((t, beta)) = betas.iter().enumerate().find(|(_, b)| !(**b > 0.0 && **b < 1.0)) {
+            return Err(ScheduleError::Range {
+                what: format!("beta {beta} at t={t}"),
+                expected: "values in (0, 1)",
+            });
+        }
         if betas.len() < 2 {
             return Err(ScheduleError::TooFewTrainSteps {
                 got: u32::try_from(betas.len()).unwrap_or(0),
@@ -89,26 +125,161 @@ impl NoiseSchedule {
             .collect();
         match (0_u32..).zip(&alpha_bars).find(|(_, value)| **value < f64::MIN_POSITIVE) {
             Some((t, value)) => Err(ScheduleError::NoSignal { t, value: *value }),
-            None => Ok(Self { betas, alpha_bars }),
+            None => Ok(Self { process: Process::Steps { betas, alpha_bars } }),
         }
     }
 
-    /// Number of training steps `T`.
-    pub fn n_train_steps(&self) -> u32 {
-        u32::try_from(self.betas.len()).unwrap_or(u32::MAX)
+    /// The same with `sqrt(alpha_bar)` shifted and scaled so that the first one stays and the last one is 0 (Algorithm 1,
+    /// arXiv:2305.08891), held at [`NoiseLevel::LEAST_SIGNAL`] for the reason given there. Schedules without training
+    /// steps stay as they are.
+    #[must_use]
+    pub fn rescaled_to_zero_terminal_snr(self) -> Self {
+        let Process::Steps { alpha_bars, .. } = &self.process else { return self };
+        let roots: Vec<f64> = alpha_bars.iter().map(|value| value.sqrt()).collect();
+        let (first, last) = (roots[0], roots[roots.len() - 1]);
+        let scaled = |root: f64| (root - last) * first / (first - last);
+        let held = |root: f64| scaled(root).max(NoiseLevel::LEAST_SIGNAL).powi(2);
+        let alpha_bars: Vec<f64> = roots.into_iter().map(held).collect();
+        let before = std::iter::once(1.0).chain(alpha_bars.iter().copied());
+        let betas = alpha_bars.iter().zip(before).map(|(now, before)| 1.0 - now / before).collect();
+        Self { process: Process::Steps { betas, alpha_bars } }
     }
 
-    /// Last training time, `T - 1`.
-    pub fn last(&self) -> Timestep {
-        Timestep(self.n_train_steps() - 1)
+    /// A continuous variance-preserving process on `(0, t_max]`: `alpha_bar = exp(-t^2 (beta_max - beta_min) / 2 - t beta_min)`
+    /// (arXiv:2011.13456).
+    ///
+    /// # Errors
+    /// [`ScheduleError::Range`] unless `0 < beta_min < beta_max` and `t_max > 0`.
+    pub fn vp_continuous(beta_min: f64, beta_max: f64, t_max: f64) -> Result<Self, ScheduleError> {
+        let process = VpContinuous { beta_min, beta_max, t_max }.check()?;
+        Ok(Self { process: Process::Continuous(process) })
+    }
+
+    /// `a = 1`, `s = sigma` over the range of EDM (arXiv:2206.00364).
+    ///
+    /// # Errors
+    /// [`ScheduleError::Range`] for a range that is empty or not positive.
+    pub fn edm(range: EdmRange) -> Result<Self, ScheduleError> {
+        Ok(Self { process: Process::Edm(range.check()?) })
+    }
+
+    /// Rectified flow: `a = 1 - t`, `s = t`; `shift` draws the times of steps towards noise, `n_train_steps` says how close
+    /// to 0 the last one comes (`1 / n_train_steps`).
+    ///
+    /// # Errors
+    /// [`ScheduleError::Range`] unless `shift > 0` and there are two steps or more.
+    pub fn flow(shift: f64, n_train_steps: u32) -> Result<Self, ScheduleError> {
+        Ok(Self { process: Process::Flow(Flow { shift, n_train_steps }.check()?) })
+    }
+
+    /// What its times are.
+    pub fn axis(&self) -> TimeAxis {
+        match &self.process {
+            Process::Steps { betas, .. } => {
+                TimeAxis::Steps(u32::try_from(betas.len()).unwrap_or(u32::MAX))
+            }
+            Process::Continuous(_) => TimeAxis::Continuous,
+            Process::Edm(_) => TimeAxis::Sigma,
+            Process::Flow(_) => TimeAxis::Flow,
+        }
+    }
+
+    /// Number of training steps `T`; `None` where time is continuous.
+    pub fn n_train_steps(&self) -> Option<u32> {
+        self.axis().n_train_steps()
+    }
+
+    /// Last training step, `T - 1`; `None` where time is continuous.
+    pub fn last(&self) -> Option<Timestep> {
+        self.n_train_steps().map(|n| Timestep(n - 1))
+    }
+
+    /// The noisiest time of training.
+    pub fn noisiest(&self) -> NoisePoint {
+        self.place(match &self.process {
+            Process::Steps { betas, .. } => betas.len() as f64 - 1.0,
+            Process::Continuous(vp) => vp.t_max,
+            Process::Edm(range) => range.sigma_max,
+            Process::Flow(_) => 1.0,
+        })
+    }
+
+    /// Noise at time `t`. Between two training steps `ln(s / a)` is interpolated; times outside act as the nearer end.
+    pub fn level(&self, t: f64) -> NoiseLevel {
+        match &self.process {
+            Process::Steps { alpha_bars, .. } => between(alpha_bars, t),
+            Process::Continuous(vp) => vp.level(t),
+            Process::Edm(_) => NoiseLevel::exploding(t),
+            Process::Flow(_) => NoiseLevel::flow(t),
+        }
+    }
+
+    /// A time with its noise.
+    pub fn place(&self, t: f64) -> NoisePoint {
+        NoisePoint { t, level: self.level(t) }
+    }
+
+    /// A training step with its noise.
+    ///
+    /// # Panics
+    /// As [`NoiseSchedule::alpha_bar`].
+    pub fn at(&self, t: Timestep) -> NoisePoint {
+        let level = NoiseLevel::variance_preserving(self.alpha_bar(t));
+        NoisePoint { t: f64::from(t.0), level }
+    }
+
+    /// The place whose noise-to-signal ratio `s / a` is `sigma`: the inverse of [`NoiseSchedule::level`].
+    pub fn at_sigma(&self, sigma: f64) -> NoisePoint {
+        let preserving = || NoiseLevel::variance_preserving(1.0 / (1.0 + sigma * sigma));
+        match &self.process {
+            Process::Steps { alpha_bars, .. } => {
+                NoisePoint { t: step_of_sigma(alpha_bars, sigma), level: preserving() }
+            }
+            Process::Continuous(vp) => {
+                NoisePoint { t: vp.time_of_sigma(sigma), level: preserving() }
+            }
+            Process::Edm(_) => self.place(sigma),
+            Process::Flow(_) => self.place(sigma / (1.0 + sigma)),
+        }
+    }
+
+    /// Time of step `index` of `n_steps` as the schedule itself spaces them: EDM's sigmas, the shifted times of a flow;
+    /// `None` for the others, which a grid must space.
+    pub fn own_time(&self, index: u32, n_steps: u32) -> Option<f64> {
+        match &self.process {
+            Process::Edm(range) => Some(range.sigma(index, n_steps)),
+            Process::Flow(flow) => Some(flow.time(index, n_steps)),
+            Process::Steps { .. } | Process::Continuous(_) => None,
+        }
+    }
+
+    /// Standard deviation of the states that sampling starts from at the level `first`: 1, or `s` where noise explodes.
+    pub fn start_std(&self, first: &NoiseLevel) -> f64 {
+        match &self.process {
+            Process::Edm(_) => first.s(),
+            Process::Steps { .. } | Process::Continuous(_) | Process::Flow(_) => 1.0,
+        }
+    }
+
+    /// EDM's range of `sigma`; `None` for other schedules.
+    pub fn edm_range(&self) -> Option<EdmRange> {
+        match &self.process {
+            Process::Edm(range) => Some(*range),
+            Process::Steps { .. } | Process::Continuous(_) | Process::Flow(_) => None,
+        }
     }
 
     /// `alpha_bar_t`, in (0, 1).
     ///
     /// # Panics
-    /// When `t` lies past [`NoiseSchedule::last`]. Samplers check their grid once, when they are built.
+    /// When `t` lies past [`NoiseSchedule::last`], which a schedule without training steps does not have. Samplers check
+    /// their grid once, when they are built.
     pub fn alpha_bar(&self, t: Timestep) -> f64 {
-        self.alpha_bars[t.0 as usize]
+        let alpha_bars: &[f64] = match &self.process {
+            Process::Steps { alpha_bars, .. } => alpha_bars,
+            Process::Continuous(_) | Process::Edm(_) | Process::Flow(_) => &[],
+        };
+        alpha_bars[t.0 as usize]
     }
 
     /// `beta_t`, in (0, 1).
@@ -116,8 +287,43 @@ impl NoiseSchedule {
     /// # Panics
     /// As [`NoiseSchedule::alpha_bar`].
     pub fn beta(&self, t: Timestep) -> f64 {
-        self.betas[t.0 as usize]
+        let betas: &[f64] = match &self.process {
+            Process::Steps { betas, .. } => betas,
+            Process::Continuous(_) | Process::Edm(_) | Process::Flow(_) => &[],
+        };
+        betas[t.0 as usize]
     }
+}
+
+/// `ln(s / a)` of a training step.
+fn log_sigma(alpha_bar: f64) -> f64 {
+    0.5 * libm::log((1.0 - alpha_bar) / alpha_bar)
+}
+
+/// The level at `t`, which may lie between two steps.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "held between 0 and the number of training steps, which is a u32"
+)]
+fn between(alpha_bars: &[f64], t: f64) -> NoiseLevel {
+    let t = t.clamp(0.0, alpha_bars.len() as f64 - 1.0);
+    let (low, share) = (t.floor() as usize, t - t.floor());
+    if share == 0.0 {
+        return NoiseLevel::variance_preserving(alpha_bars[low]);
+    }
+    let [below, above] = [low, low + 1].map(|at| log_sigma(alpha_bars[at]));
+    let sigma = libm::exp(below + share * (above - below));
+    NoiseLevel::variance_preserving(1.0 / (1.0 + sigma * sigma))
+}
+
+/// The step, whole or not, whose `ln(s / a)` is that of `sigma`.
+fn step_of_sigma(alpha_bars: &[f64], sigma: f64) -> f64 {
+    let wanted = libm::log(sigma);
+    let below = alpha_bars.partition_point(|alpha_bar| log_sigma(*alpha_bar) <= wanted);
+    let low = below.saturating_sub(1).min(alpha_bars.len() - 2);
+    let [from, to] = [low, low + 1].map(|at| log_sigma(alpha_bars[at]));
+    low as f64 + ((wanted - from) / (to - from)).clamp(0.0, 1.0)
 }
 
 fn check_beta_range(start: f64, end: f64) -> Result<(), ScheduleError> {
@@ -193,7 +399,34 @@ mod tests {
             (1..1000)
                 .all(|t| schedule.alpha_bar(Timestep(t)) < schedule.alpha_bar(Timestep(t - 1)))
         );
-        assert_eq!(schedule.last(), Timestep(999));
+        assert_eq!(schedule.last(), Some(Timestep(999)));
+    }
+
+    #[test]
+    fn a_place_between_two_steps_is_found_by_its_noise() {
+        let schedule = NoiseSchedule::scaled_linear(0.000_85, 0.012, 1000).unwrap();
+        for t in [0.0, 3.25, 500.0, 998.5, 999.0] {
+            let place = schedule.place(t);
+            let found = schedule.at_sigma(place.level.sigma());
+            assert!((found.t - t).abs() < 1e-7, "{t}: {}", found.t);
+            assert!((found.level.a() - place.level.a()).abs() < 1e-12);
+        }
+        assert_eq!(schedule.place(480.0), schedule.at(Timestep(480)));
+        assert_eq!(schedule.noisiest(), schedule.at(Timestep(999)));
+    }
+
+    #[test]
+    fn rescaling_keeps_the_first_level_and_takes_the_signal_from_the_last() {
+        let plain = NoiseSchedule::scaled_linear(0.000_85, 0.012, 1000).unwrap();
+        let rescaled = plain.clone().rescaled_to_zero_terminal_snr();
+        let of = |schedule: &NoiseSchedule, t| schedule.at(Timestep(t)).level.a();
+        assert!((of(&rescaled, 0) - of(&plain, 0)).abs() < 1e-15);
+        let scaled =
+            (of(&plain, 500) - of(&plain, 999)) * of(&plain, 0) / (of(&plain, 0) - of(&plain, 999));
+        assert!((of(&rescaled, 500) - scaled).abs() < 1e-12);
+        assert!((of(&rescaled, 999) - NoiseLevel::LEAST_SIGNAL).abs() < 1e-15);
+        let product = (0..=700).fold(1.0, |all, t| all * (1.0 - rescaled.beta(Timestep(t))));
+        assert!((product - rescaled.alpha_bar(Timestep(700))).abs() < 1e-12);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which training times a sampler visits.
 
-use super::{NoiseSchedule, ScheduleError};
+use super::{NoisePoint, NoiseSchedule, ScheduleError};
 use crate::units::{StepIndex, Timestep};
 
 /// The training times of `N` sampling steps, strictly falling: the only bridge from a loop index to
@@ -50,10 +50,35 @@ impl TimestepGrid {
     /// # Errors
     /// [`ScheduleError::Steps`] unless `1 <= n_steps < n_train_steps`: with more steps two of them
     /// would fall on the same training time.
-    pub fn linspace(n_train_steps: u32, n_steps: u32) -> Result<Self, ScheduleError> {
-        check_steps("linspace", n_steps, n_train_steps.saturating_sub(1), n_train_steps)?;
+    pub fn dpm_linspace(n_train_steps: u32, n_steps: u32) -> Result<Self, ScheduleError> {
+        check_steps("dpm_linspace", n_steps, n_train_steps.saturating_sub(1), n_train_steps)?;
         let stride = f64::from(n_train_steps - 1) / f64::from(n_steps);
         let at = |index: u32| nearest_time(f64::from(n_steps - index) * stride);
+        Ok(Self { timesteps: (0..n_steps).map(at).collect() })
+    }
+
+    /// `t_i = round((N - 1 - i) (T - 1) / (N - 1))`, half to even: from `T - 1` to 0, both included. One step is asked at 0.
+    ///
+    /// # Errors
+    /// [`ScheduleError::Steps`] unless `1 <= n_steps <= n_train_steps`.
+    pub fn ddim_linspace(n_train_steps: u32, n_steps: u32) -> Result<Self, ScheduleError> {
+        check_steps("ddim_linspace", n_steps, n_train_steps, n_train_steps)?;
+        let stride = f64::from(n_train_steps - 1) / f64::from(n_steps.max(2) - 1);
+        let at = |index: u32| nearest_time(f64::from(n_steps - 1 - index) * stride);
+        Ok(Self { timesteps: (0..n_steps).map(at).collect() })
+    }
+
+    /// `t_i = round(T - i T / N) - 1`, half to even: it starts at `T - 1`.
+    ///
+    /// # Errors
+    /// [`ScheduleError::Steps`] unless `1 <= n_steps <= n_train_steps`.
+    pub fn trailing(n_train_steps: u32, n_steps: u32) -> Result<Self, ScheduleError> {
+        check_steps("trailing", n_steps, n_train_steps, n_train_steps)?;
+        let stride = f64::from(n_train_steps) / f64::from(n_steps);
+        let at = |index: u32| {
+            let end = nearest_time(f64::from(n_train_steps) - f64::from(index) * stride);
+            Timestep(end.0.saturating_sub(1))
+        };
         Ok(Self { timesteps: (0..n_steps).map(at).collect() })
     }
 
@@ -75,16 +100,19 @@ impl TimestepGrid {
         &self.timesteps
     }
 
-    /// `alpha_bar` at every step, after checking that the grid belongs to the schedule.
+    /// The place of every step, after checking that the grid belongs to the schedule.
     ///
     /// # Errors
-    /// [`ScheduleError::GridBeyondSchedule`] when it does not.
-    pub fn alpha_bars(&self, schedule: &NoiseSchedule) -> Result<Vec<f64>, ScheduleError> {
-        let last = schedule.last();
+    /// [`ScheduleError`] when it does not.
+    pub fn places(&self, schedule: &NoiseSchedule) -> Result<Vec<NoisePoint>, ScheduleError> {
+        let last = schedule.last().ok_or(ScheduleError::NoTrainSteps {
+            what: "a timestep grid",
+            remedy: "use a grid of its own",
+        })?;
         if self.timesteps[0] > last {
             return Err(ScheduleError::GridBeyondSchedule { t: self.timesteps[0].0, last: last.0 });
         }
-        Ok(self.timesteps.iter().map(|t| schedule.alpha_bar(*t)).collect())
+        Ok(self.timesteps.iter().map(|t| schedule.at(*t)).collect())
     }
 }
 
@@ -132,15 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn linspace_grid_has_the_published_times() {
-        let fifty = times(&TimestepGrid::linspace(1000, 50).unwrap());
+    fn dpm_linspace_grid_has_the_published_times() {
+        let fifty = times(&TimestepGrid::dpm_linspace(1000, 50).unwrap());
         assert_eq!(fifty[..3], [999, 979, 959]);
         assert_eq!(fifty[44..], [120, 100, 80, 60, 40, 20]);
         // 999 / 2 = 499.5 is the one half on this grid: it goes to the even neighbour.
         assert_eq!(fifty[25], 500);
         // 999 * 13 / 26 = 499.5 too, but 13 * (999 / 26) is a little less in f64: NumPy 2.4.6 says 499.
-        assert_eq!(times(&TimestepGrid::linspace(1000, 26).unwrap())[13], 499);
-        assert_eq!(times(&TimestepGrid::linspace(1000, 999).unwrap())[998], 1);
+        assert_eq!(times(&TimestepGrid::dpm_linspace(1000, 26).unwrap())[13], 499);
+        assert_eq!(times(&TimestepGrid::dpm_linspace(1000, 999).unwrap())[998], 1);
     }
 
     #[test]
@@ -148,7 +176,9 @@ mod tests {
         for n_steps in 1..1000 {
             for grid in [
                 TimestepGrid::leading(1000, n_steps, 0).unwrap(),
-                TimestepGrid::linspace(1000, n_steps).unwrap(),
+                TimestepGrid::dpm_linspace(1000, n_steps).unwrap(),
+                TimestepGrid::ddim_linspace(1000, n_steps).unwrap(),
+                TimestepGrid::trailing(1000, n_steps).unwrap(),
             ] {
                 let times = times(&grid);
                 assert_eq!(times.len(), n_steps as usize);
@@ -160,7 +190,7 @@ mod tests {
 
     #[test]
     fn impossible_grids_are_refused_with_the_remedy() {
-        let message = TimestepGrid::linspace(1000, 1000).unwrap_err().to_string();
+        let message = TimestepGrid::dpm_linspace(1000, 1000).unwrap_err().to_string();
         assert!(message.contains("set sampler.n_steps to 999 or less"), "{message}");
         assert!(TimestepGrid::leading(1000, 0, 0).is_err());
         assert!(TimestepGrid::leading(1000, 1001, 0).is_err());
@@ -168,6 +198,6 @@ mod tests {
         assert!(message.contains("offset 1 makes the first step t=1000"), "{message}");
         let short = NoiseSchedule::linear(1e-4, 0.02, 100).unwrap();
         let grid = TimestepGrid::leading(1000, 50, 0).unwrap();
-        assert!(grid.alpha_bars(&short).is_err());
+        assert!(grid.places(&short).is_err());
     }
 }

@@ -10,7 +10,7 @@ use crate::model::analytic::{GaussianDenoiser, MixtureDenoiser};
 use crate::model::{Denoiser, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, standard_normal};
 use crate::sampler::{ClipX0, x0_from_epsilon};
-use crate::schedule::NoiseSchedule;
+use crate::schedule::{NoiseLevel, NoisePoint, NoiseSchedule};
 use crate::units::{StepIndex, Timestep};
 
 const SEED: u64 = 11;
@@ -23,21 +23,28 @@ fn schedule() -> NoiseSchedule {
 
 fn point() -> StepPoint {
     let t = Timestep(80);
-    StepPoint { index: StepIndex(45), t, alpha_bar: schedule().alpha_bar(t) }
+    StepPoint::new(StepIndex(45), schedule().at(t))
 }
 
-/// `J_t` of the Gaussian denoiser.
-fn slope() -> f64 {
-    let (a, s) = (point().a(), point().s());
+/// Places of every kind: variance-preserving, variance-exploding (EDM) and rectified flow.
+fn points() -> [StepPoint; 3] {
+    let of = |t, level| StepPoint::new(StepIndex(45), NoisePoint { t, level });
+    [point(), of(0.6, NoiseLevel::exploding(0.6)), of(0.4, NoiseLevel::flow(0.4))]
+}
+
+/// `J` of the Gaussian denoiser.
+fn slope(point: &StepPoint) -> f64 {
+    let (a, s) = (point.a(), point.s());
     s / (a * a * TAU * TAU + s * s)
 }
 
 fn gaussian(side: usize) -> GaussianDenoiser {
-    GaussianDenoiser::new(schedule(), Array3::from_elem((1, side, side), 0.2), TAU).unwrap()
+    GaussianDenoiser::new(Array3::from_elem((1, side, side), 0.2), TAU).unwrap()
 }
 
 /// States, predictions and clean estimates of a batch.
 struct Place {
+    point: StepPoint,
     x: Array4<f32>,
     epsilon: Array4<f32>,
     x0_hat: Array4<f32>,
@@ -47,6 +54,10 @@ struct Place {
 
 impl Place {
     fn new(model: &mut dyn Denoiser, samples: &[u64], clip: ClipX0) -> Self {
+        Self::at(point(), model, samples, clip)
+    }
+
+    fn at(point: StepPoint, model: &mut dyn Denoiser, samples: &[u64], clip: ClipX0) -> Self {
         let [c, h, w] = model.spec().shape;
         let samples: Vec<SampleId> = samples.iter().copied().map(SampleId).collect();
         let mut x = Array4::zeros((samples.len(), c, h, w));
@@ -55,15 +66,15 @@ impl Place {
             let key = NoiseKey { seed: SEED, purpose, sample: *sample, step: 0, draw: 0 };
             standard_normal(key, row.as_slice_mut().unwrap());
         }
-        let times = vec![point().t; samples.len()];
+        let times = vec![point.place(); samples.len()];
         let epsilon = model.epsilon(NetworkInput { x: x.view(), t: &times, y: None }).unwrap();
-        let x0_hat = x0_from_epsilon(&point(), &x, &epsilon, clip);
-        Self { x, epsilon, x0_hat, samples, max_batch: NonZeroUsize::MAX }
+        let x0_hat = x0_from_epsilon(&point, &x, &epsilon, clip);
+        Self { point, x, epsilon, x0_hat, samples, max_batch: NonZeroUsize::MAX }
     }
 
     fn context(&self) -> StepContext<'_> {
         StepContext {
-            point: point(),
+            point: self.point,
             x: self.x.view(),
             epsilon: self.epsilon.view(),
             x0_hat: self.x0_hat.view(),
@@ -81,17 +92,19 @@ fn mean(values: &Array4<f32>) -> f64 {
 
 #[test]
 fn sample_variance_is_that_of_the_closed_form() {
-    let mut model = gaussian(64);
-    let place = Place::new(&mut model, &[0, 1], ClipX0::Never);
-    let mut network = Network::new(&mut model);
-    let mut estimator = SampleVariance::new(WINDOW, 5).unwrap();
-    let map = estimator.estimate(&place.context(), &mut network).unwrap();
-    // e_m = J (s n_m + const): variance (J s)^2; the mean of 8192 chi-squares of 4 degrees.
-    let expected = (slope() * point().s()).powi(2);
-    let spread = f64::sqrt(2.0 / 4.0 / 8192.0);
-    assert!((mean(&map) / expected - 1.0).abs() < 4.0 * spread);
-    assert_eq!(network.nfe().estimator, 10);
-    assert_eq!(network.nfe().trajectory, 0);
+    for point in points() {
+        let mut model = gaussian(64);
+        let place = Place::at(point, &mut model, &[0, 1], ClipX0::Never);
+        let mut network = Network::new(&mut model);
+        let mut estimator = SampleVariance::new(WINDOW, 5).unwrap();
+        let map = estimator.estimate(&place.context(), &mut network).unwrap();
+        // e_m = J (s n_m + const): variance (J s)^2; the mean of 8192 chi-squares of 4 degrees.
+        let expected = (slope(&point) * point.s()).powi(2);
+        let spread = f64::sqrt(2.0 / 4.0 / 8192.0);
+        assert!((mean(&map) / expected - 1.0).abs() < 4.0 * spread, "{point:?}");
+        assert_eq!(network.nfe().estimator, 10);
+        assert_eq!(network.nfe().trajectory, 0);
+    }
 }
 
 #[test]
@@ -114,7 +127,7 @@ fn sample_variance_of_known_draws_is_exact() {
         let n: Vec<f64> = draws.iter().map(|draw| f64::from(draw[element])).collect();
         let center = n.iter().sum::<f64>() / 3.0;
         let scatter: f64 = n.iter().map(|n| (n - center).powi(2)).sum();
-        let expected = (slope() * point().s()).powi(2) * scatter / 2.0;
+        let expected = (slope(&point()) * point().s()).powi(2) * scatter / 2.0;
         assert!((f64::from(*got) / expected - 1.0).abs() < 1e-5, "{got}, expected {expected}");
     }
 }
@@ -126,22 +139,24 @@ fn centered_is_the_population_variance_plus_the_squared_shift() {
         Array3::from_elem((1, 8, 8), 0.5),
         Array3::from_shape_fn((1, 8, 8), |(_, i, _)| 0.1 * i as f32 - 0.4),
     ];
-    let mut model = MixtureDenoiser::new(schedule(), means, 0.2).unwrap();
-    let place = Place::new(&mut model, &[3, 8, 9], ClipX0::Unit);
-    let mut network = Network::new(&mut model);
-    let context = place.context();
-    let perturbation = Perturbation { n_draws: 5, clean: CleanEstimate::FollowSampler };
-    let stacked = perturbed_predictions(&context, &mut network, perturbation).unwrap();
-    let average = mean_over_draws(&perturb::draws_of(&stacked, 3));
-    let variance =
-        SampleVariance::new(WINDOW, 5).unwrap().estimate(&context, &mut network).unwrap();
-    let centered =
-        CenteredVariance::new(WINDOW, 5).unwrap().estimate(&context, &mut network).unwrap();
-    for (((got, variance), mean), e) in
-        centered.iter().zip(&variance).zip(&average).zip(&place.epsilon)
-    {
-        let expected = 0.8 * f64::from(*variance) + (mean - f64::from(*e)).powi(2);
-        assert!((f64::from(*got) - expected).abs() < 1e-6 * (1.0 + expected));
+    for point in points() {
+        let mut model = MixtureDenoiser::new(means.clone(), 0.2).unwrap();
+        let place = Place::at(point, &mut model, &[3, 8, 9], ClipX0::Unit);
+        let mut network = Network::new(&mut model);
+        let context = place.context();
+        let perturbation = Perturbation { n_draws: 5, clean: CleanEstimate::FollowSampler };
+        let stacked = perturbed_predictions(&context, &mut network, perturbation).unwrap();
+        let average = mean_over_draws(&perturb::draws_of(&stacked, 3));
+        let variance =
+            SampleVariance::new(WINDOW, 5).unwrap().estimate(&context, &mut network).unwrap();
+        let centered =
+            CenteredVariance::new(WINDOW, 5).unwrap().estimate(&context, &mut network).unwrap();
+        for (((got, variance), mean), e) in
+            centered.iter().zip(&variance).zip(&average).zip(&place.epsilon)
+        {
+            let expected = 0.8 * f64::from(*variance) + (mean - f64::from(*e)).powi(2);
+            assert!((f64::from(*got) - expected).abs() < 1e-6 * (1.0 + expected), "{point:?}");
+        }
     }
 }
 
@@ -167,7 +182,7 @@ fn second_order_code_measures_the_energy_of_the_image() {
     let mut network = Network::new(&mut model);
     let mut estimator = Dpm2CenteredCode::new(WINDOW, 2).unwrap();
     let map = estimator.estimate(&place.context(), &mut network).unwrap();
-    let (a, s, j) = (point().a(), point().s(), slope());
+    let (a, s, j) = (point().a(), point().s(), slope(&point()));
     let mut draws = [[0.0_f32; 64]; 2];
     for (draw, n) in (0..).zip(&mut draws) {
         let purpose = Purpose::Perturb;
@@ -185,15 +200,17 @@ fn second_order_code_measures_the_energy_of_the_image() {
 
 #[test]
 fn dropout_variance_is_that_of_the_closed_form() {
-    let mut model = gaussian(64).with_dropout();
-    let place = Place::new(&mut model, &[0, 1, 2], ClipX0::Never);
-    let mut network = Network::new(&mut model);
-    let mut estimator = McDropout::new(WINDOW, 8, 0.5).unwrap();
-    let map = estimator.estimate(&place.context(), &mut network).unwrap();
-    // e_m = epsilon mask / (1 - p): variance epsilon^2 p / (1 - p), here epsilon^2.
-    let expected = mean(&place.epsilon.mapv(|e| e * e));
-    assert!((mean(&map) / expected - 1.0).abs() < 0.03, "{} of {expected}", mean(&map));
-    assert_eq!(network.nfe().estimator, 24);
+    for point in points() {
+        let mut model = gaussian(64).with_dropout();
+        let place = Place::at(point, &mut model, &[0, 1, 2], ClipX0::Never);
+        let mut network = Network::new(&mut model);
+        let mut estimator = McDropout::new(WINDOW, 8, 0.5).unwrap();
+        let map = estimator.estimate(&place.context(), &mut network).unwrap();
+        // e_m = epsilon mask / (1 - p): variance epsilon^2 p / (1 - p), here epsilon^2.
+        let expected = mean(&place.epsilon.mapv(|e| e * e));
+        assert!((mean(&map) / expected - 1.0).abs() < 0.03, "{} of {expected}", mean(&map));
+        assert_eq!(network.nfe().estimator, 24);
+    }
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl Estimator for McDropout {
         let total = b * self.n_draws as usize;
         let stacked = in_batches(total, context.max_batch, |rows| {
             let masks = self.masks(context, rows.clone(), len);
-            let times = vec![context.point.t; rows.len()];
+            let times = vec![context.point.place(); rows.len()];
             let classes = labels_of(context.labels, rows.clone());
             let x = repeated_rows(context, rows)?;
             let input = NetworkInput { x: x.view(), t: &times, y: classes.as_deref() };

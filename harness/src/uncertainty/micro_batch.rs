@@ -6,7 +6,8 @@ use std::ops::Range;
 use ndarray::{Array4, ArrayRef4, Axis, concatenate, s};
 
 use crate::model::{ModelError, Network, NetworkInput};
-use crate::units::{ClassLabel, NfeKind, Timestep};
+use crate::schedule::NoisePoint;
+use crate::units::{ClassLabel, NfeKind};
 
 /// Calls `call` on consecutive ranges of at most `max_batch` of `rows` rows and joins the answers.
 ///
@@ -31,7 +32,7 @@ pub fn in_batches(
     })
 }
 
-/// `epsilon_hat` of `x [rows, c, h, w]`, all at training time `t`, in calls of at most `max_batch` rows.
+/// `epsilon_hat` of `x [rows, c, h, w]`, all at one place of the schedule, in calls of at most `max_batch` rows.
 ///
 /// Row `i` has the class `labels[i % labels.len()]`, so that labels of one batch serve any number of
 /// copies of it, draw after draw.
@@ -42,11 +43,11 @@ pub fn epsilon_in_batches(
     network: &mut Network<'_>,
     kind: NfeKind,
     x: &ArrayRef4<f32>,
-    t: Timestep,
+    place: NoisePoint,
     (labels, max_batch): (Option<&[ClassLabel]>, NonZeroUsize),
 ) -> Result<Array4<f32>, ModelError> {
     in_batches(x.shape()[0], max_batch, |rows| {
-        let times = vec![t; rows.len()];
+        let times = vec![place; rows.len()];
         let classes = labels_of(labels, rows.clone());
         let part = x.slice(s![rows, .., .., ..]);
         network.epsilon(kind, NetworkInput { x: part, t: &times, y: classes.as_deref() })

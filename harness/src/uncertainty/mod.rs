@@ -87,7 +87,7 @@ impl Window {
 /// A place on the trajectories of one batch, as estimators see it.
 #[derive(Clone, Copy, Debug)]
 pub struct StepContext<'a> {
-    /// Loop index, training time, noise level.
+    /// Loop index, time, noise level.
     pub point: StepPoint,
     /// States `x_t`, `[b, c, h, w]`.
     pub x: ArrayView4<'a, f32>,

@@ -42,7 +42,7 @@ impl CleanEstimate {
     }
 }
 
-/// What is asked of the network: `n_draws` predictions `e_m = epsilon_theta(a_t x0_hat + s_t n_m, t)`.
+/// What is asked of the network: `n_draws` predictions `e_m = epsilon_theta(a x0_hat + s n_m, t)`, at any noise level `x = a x_0 + s n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Perturbation {
     /// Number of draws, the paper's M.
@@ -66,7 +66,7 @@ pub trait PerturbedStatistic: Send {
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32>;
 }
 
-/// The states `x_hat^m = a_t x0 + s_t n_m`: `[n_draws b, c, h, w]`, draw after draw.
+/// The states `x_hat^m = a x0 + s n_m`: `[n_draws b, c, h, w]`, draw after draw.
 ///
 /// `n_m` depends on (seed, sample, loop index, m) alone, so the draws of M = 5 are the first five of M = 20.
 pub fn perturbed_states(context: &StepContext<'_>, perturbation: Perturbation) -> Array4<f32> {
@@ -100,7 +100,7 @@ pub fn perturbed_predictions(
 ) -> Result<Array4<f32>, ModelError> {
     let states = perturbed_states(context, perturbation);
     let batching = (context.labels, context.max_batch);
-    epsilon_in_batches(network, NfeKind::Estimator, &states, context.point.t, batching)
+    epsilon_in_batches(network, NfeKind::Estimator, &states, context.point.place(), batching)
 }
 
 /// One view `[b, c, h, w]` a draw of an array `[n_draws b, c, h, w]` that holds draw after draw of a batch of `b` rows, as

@@ -49,13 +49,15 @@ pub(crate) struct Walked {
     pub(crate) last: Array4<f32>,
     /// Estimator, place and map, in the order of the steps.
     pub(crate) maps: Vec<(usize, StepPoint, Array4<f32>)>,
+    /// Evaluations per image of the walk itself.
+    pub(crate) nfe_walk: u64,
     /// Evaluations per image beyond those of the walk itself.
     pub(crate) nfe_estimators: u64,
 }
 
 /// Slope of the prediction: `epsilon = J_t x`, `J_t = s_t / (a_t^2 TAU^2 + s_t^2)`.
 pub(crate) fn slope(point: &StepPoint) -> f64 {
-    point.s() / (point.alpha_bar * TAU * TAU + 1.0 - point.alpha_bar)
+    point.s() / (point.level.a2() * TAU * TAU + point.level.s2())
 }
 
 /// The sampler that settings make, at its first step.
@@ -89,7 +91,7 @@ fn schedule() -> NoiseSchedule {
 
 /// Walks the samples `0 .. n` from noise to image.
 pub(crate) fn walk(n: u64, sampler: &mut dyn Sampler, (watch, guide): Company<'_>) -> Walked {
-    let mut model = GaussianDenoiser::new(schedule(), Array3::zeros(SHAPE), TAU).unwrap();
+    let mut model = GaussianDenoiser::new(Array3::zeros(SHAPE), TAU).unwrap();
     let samples: Vec<SampleId> = (0..n).map(SampleId).collect();
     let first = initial_states(SEED, &samples, model.spec().shape);
     let request = BatchRequest {
@@ -111,7 +113,7 @@ pub(crate) fn walk(n: u64, sampler: &mut dyn Sampler, (watch, guide): Company<'_
     };
     let network = &mut Network::new(&mut model);
     let outcome = run_batch(&request, sampler, (watch, &mut see), guide, network).unwrap();
-    Walked { first, last: outcome.x0, maps, nfe_estimators }
+    Walked { first, last: outcome.x0, maps, nfe_walk: outcome.nfe.trajectory, nfe_estimators }
 }
 
 /// Parts of a run, in memory.

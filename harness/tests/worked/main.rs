@@ -29,9 +29,9 @@ dubench::kinds! {
 }
 
 dubench::kinds! {
-    /// As `SamplerConfig`: `sampler: {kind: euler, n_steps: 50}`.
+    /// As `SamplerConfig`: `sampler: {kind: trapezoid, n_steps: 50}`.
     pub enum Samplers: SamplerSettings {
-        "euler", "Euler" => Euler(sampler::EulerSettings),
+        "trapezoid", "Trapezoid" => Trapezoid(sampler::TrapezoidSettings),
     }
 }
 
@@ -48,7 +48,7 @@ fn what_makes_none_is_refused() {
     assert_eq!(damp.faults()[0].key, "lambda");
     let error = bench::try_guidance(&*damp).err().unwrap().to_string();
     assert_eq!(error, "damp: lambda: it turns the prediction round: use 0 to 1");
-    let unknown = serde_yaml::from_str::<Samplers>("{kind: euler, n_steps: 9, order: 2}");
+    let unknown = serde_yaml::from_str::<Samplers>("{kind: trapezoid, n_steps: 9, order: 2}");
     assert!(unknown.unwrap_err().to_string().contains("unknown field `order`"));
 }
 
@@ -56,5 +56,5 @@ fn what_makes_none_is_refused() {
 fn readers_see_the_names_of_the_list() {
     assert_eq!(Estimators::label_of("squared_range"), Some("Squared range"));
     let kinds = [Rules::KINDS, Samplers::KINDS, Protocols::KINDS].map(|kinds| kinds[0].0);
-    assert_eq!(kinds, ["damp", "euler", "score_means"]);
+    assert_eq!(kinds, ["damp", "trapezoid", "score_means"]);
 }

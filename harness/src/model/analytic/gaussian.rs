@@ -5,24 +5,24 @@ use ndarray::{Array2, Array3, Array4, ArrayView4, Axis};
 use super::{checked_levels, expect_shape, refused};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use crate::noise::nearest_f32;
-use crate::schedule::NoiseSchedule;
+use crate::schedule::NoiseLevel;
 use crate::units::ClassLabel;
 
 /// The exact noise prediction for `x_0 ~ N(mu, tau^2 I)`:
 ///
 /// ```text
-/// epsilon(x, t) = J_t (x - a_t mu)        J_t = s_t / (a_t^2 tau^2 + s_t^2)
+/// epsilon(x) = J (x - a mu)        J = s / (a^2 tau^2 + s^2)
 /// ```
 ///
-/// The Jacobian is `J_t I`, so at a fixed `x0_hat` the perturbed predictions have variance
-/// `s_t^4 / (a_t^2 tau^2 + s_t^2)^2` in every element.
+/// at any noise level `x = a x_0 + s n`: it is exact for variance-preserving, variance-exploding and flow models alike.
+/// The Jacobian is `J I`, so at a fixed `x0_hat` the perturbed predictions have variance `s^4 / (a^2 tau^2 + s^2)^2` in
+/// every element.
 ///
 /// With classes, the mean of class `y` is `mu + y class_shift`. With dropout, an output element is
 /// multiplied by `mask / (1 - p)`: its variance over masks is `epsilon^2 p / (1 - p)`.
 #[derive(Clone, Debug)]
 pub struct GaussianDenoiser {
     spec: DenoiserSpec,
-    schedule: NoiseSchedule,
     mean: Array3<f32>,
     tau: f64,
     class_shift: f32,
@@ -43,20 +43,20 @@ impl GaussianDenoiser {
     /// use ndarray::{Array3, Array4};
     ///
     /// let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000)?;
-    /// let mut model = GaussianDenoiser::new(schedule, Array3::zeros((1, 2, 2)), 1.0)?;
+    /// let mut model = GaussianDenoiser::new(Array3::zeros((1, 2, 2)), 1.0)?;
     /// let x = Array4::ones((1, 1, 2, 2));
-    /// let epsilon = model.epsilon(NetworkInput { x: x.view(), t: &[Timestep(500)], y: None })?;
+    /// let t = [schedule.at(Timestep(500))];
+    /// let epsilon = model.epsilon(NetworkInput { x: x.view(), t: &t, y: None })?;
     /// // tau = 1 makes every marginal N(0, 1): epsilon = s_t x.
     /// assert!((epsilon[[0, 0, 1, 1]] - (1.0_f32 - 0.077_797).sqrt()).abs() < 1e-5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn new(schedule: NoiseSchedule, mean: Array3<f32>, tau: f64) -> Result<Self, ModelError> {
+    pub fn new(mean: Array3<f32>, tau: f64) -> Result<Self, ModelError> {
         let (c, h, w) = mean.dim();
         let spec = DenoiserSpec {
             name: "analytic-gaussian".to_owned(),
             shape: [c, h, w],
             n_classes: None,
-            n_train_steps: schedule.n_train_steps(),
             clip_x0: false,
             dropout_mask_len: None,
             dropout_p: None,
@@ -64,7 +64,7 @@ impl GaussianDenoiser {
         if !(tau > 0.0 && tau.is_finite()) {
             return Err(refused(&spec, format!("tau is {tau}, expected a positive number")));
         }
-        Ok(Self { spec, schedule, mean, tau, class_shift: 0.0 })
+        Ok(Self { spec, mean, tau, class_shift: 0.0 })
     }
 
     /// The same with `n_classes` classes whose means lie `class_shift` apart.
@@ -89,8 +89,9 @@ impl GaussianDenoiser {
         self
     }
 
-    /// `J_t` of a noise level `[a_t, s_t]`.
-    fn slope(&self, [a, s]: [f64; 2]) -> f64 {
+    /// `J` of a noise level.
+    fn slope(&self, level: NoiseLevel) -> f64 {
+        let (a, s) = (level.a(), level.s());
         s / (a * a * self.tau * self.tau + s * s)
     }
 
@@ -106,10 +107,10 @@ impl Denoiser for GaussianDenoiser {
     }
 
     fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
-        let levels = checked_levels(&self.spec, &self.schedule, &input)?;
+        let levels = checked_levels(&self.spec, &input)?;
         let mut out = input.x.to_owned();
         for (row, (mut values, level)) in out.axis_iter_mut(Axis(0)).zip(levels).enumerate() {
-            let (a, slope) = (level[0], self.slope(level));
+            let (a, slope) = (level.a(), self.slope(level));
             let shift = self.shift_of(input.y, row);
             values.zip_mut_with(&self.mean, |value, mean| {
                 *value = nearest_f32(slope * (f64::from(*value) - a * (f64::from(*mean) + shift)));
@@ -145,7 +146,7 @@ impl Denoiser for GaussianDenoiser {
         cotangent: ArrayView4<'_, f32>,
     ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
         expect_shape(&self.spec, "cotangent", cotangent.shape(), input.x.shape())?;
-        let levels = checked_levels(&self.spec, &self.schedule, &input)?;
+        let levels = checked_levels(&self.spec, &input)?;
         let mut jtv = cotangent.to_owned();
         for (mut row, level) in jtv.axis_iter_mut(Axis(0)).zip(levels) {
             let slope = self.slope(level);
@@ -158,31 +159,46 @@ impl Denoiser for GaussianDenoiser {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::{NoisePoint, NoiseSchedule};
     use crate::units::Timestep;
 
-    fn schedule() -> NoiseSchedule {
-        NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap()
+    fn at(t: u32) -> NoisePoint {
+        NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap().at(Timestep(t))
     }
 
     #[test]
     fn epsilon_is_the_posterior_mean_of_the_noise() {
-        let mut model =
-            GaussianDenoiser::new(schedule(), Array3::from_elem((1, 1, 2), 0.5), 0.3).unwrap();
+        let mut model = GaussianDenoiser::new(Array3::from_elem((1, 1, 2), 0.5), 0.3).unwrap();
         let x = Array4::from_elem((1, 1, 1, 2), 0.9);
-        let t = Timestep(100);
-        let (a2, t2) = (schedule().alpha_bar(t), 0.3_f64 * 0.3);
+        let (a2, t2) = (at(100).level.a2(), 0.3_f64 * 0.3);
         let expected =
             (1.0 - a2).sqrt() * (f64::from(0.9_f32) - 0.5 * a2.sqrt()) / (a2 * t2 + 1.0 - a2);
-        let got = model.epsilon(NetworkInput { x: x.view(), t: &[t], y: None }).unwrap();
+        let got = model.epsilon(NetworkInput { x: x.view(), t: &[at(100)], y: None }).unwrap();
         assert!((f64::from(got[[0, 0, 0, 1]]) - expected).abs() < 1e-6);
+    }
+
+    /// `x = a x_0 + s n` of independent Gaussians: `E[n | x] = s (x - a mu) / (a^2 tau^2 + s^2)`, here from the joint
+    /// covariance of EDM and flow levels, where neither `a` nor `s` follows from the other.
+    #[test]
+    fn it_is_exact_at_levels_of_any_kind() {
+        let mut model = GaussianDenoiser::new(Array3::from_elem((1, 1, 1), 0.5), 0.3).unwrap();
+        let x = Array4::from_elem((1, 1, 1, 1), 0.9);
+        for (level, a, s) in
+            [(NoiseLevel::exploding(2.5), 1.0, 2.5), (NoiseLevel::flow(0.3), 0.7, 0.3)]
+        {
+            let t = [NoisePoint { t: s, level }];
+            let got = model.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap();
+            let expected = s * (f64::from(0.9_f32) - 0.5 * a) / (a * a * 0.09 + s * s);
+            assert!((f64::from(got[[0, 0, 0, 0]]) - expected).abs() < 1e-6, "{level:?}");
+        }
     }
 
     #[test]
     fn classes_shift_the_mean_and_must_be_given() {
-        let model = GaussianDenoiser::new(schedule(), Array3::zeros((1, 1, 1)), 0.3).unwrap();
+        let model = GaussianDenoiser::new(Array3::zeros((1, 1, 1)), 0.3).unwrap();
         let mut model = model.with_classes(3, 0.2);
         let x = Array4::zeros((2, 1, 1, 1));
-        let t = [Timestep(40); 2];
+        let t = [at(40); 2];
         let input = |y| NetworkInput { x: x.view(), t: &t, y };
         let labels = [ClassLabel(0), ClassLabel(2)];
         let out = model.epsilon(input(Some(&labels))).unwrap();
@@ -196,16 +212,14 @@ mod tests {
 
     #[test]
     fn wrong_inputs_are_refused_by_name() {
-        let mut model = GaussianDenoiser::new(schedule(), Array3::zeros((1, 2, 2)), 1.0).unwrap();
+        let mut model = GaussianDenoiser::new(Array3::zeros((1, 2, 2)), 1.0).unwrap();
         let x = Array4::zeros((2, 1, 2, 3));
-        let bad = NetworkInput { x: x.view(), t: &[Timestep(0); 2], y: None };
+        let bad = NetworkInput { x: x.view(), t: &[at(0); 2], y: None };
         assert!(matches!(model.epsilon(bad), Err(ModelError::Shape { input: "x", .. })));
         let x = Array4::zeros((1, 1, 2, 2));
-        let late = NetworkInput { x: x.view(), t: &[Timestep(1000)], y: None };
-        assert!(model.epsilon(late).unwrap_err().to_string().contains("t=1000 is past"));
-        let input = NetworkInput { x: x.view(), t: &[Timestep(0)], y: None };
+        let input = NetworkInput { x: x.view(), t: &[at(0)], y: None };
         let refused = model.epsilon_dropout(input, &Array2::zeros((1, 4)), 0.5);
         assert!(matches!(refused, Err(ModelError::NotApplicable { method: "mc_dropout", .. })));
-        assert!(GaussianDenoiser::new(schedule(), Array3::zeros((1, 1, 1)), 0.0).is_err());
+        assert!(GaussianDenoiser::new(Array3::zeros((1, 1, 1)), 0.0).is_err());
     }
 }

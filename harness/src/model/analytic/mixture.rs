@@ -5,23 +5,22 @@ use ndarray::{Array3, Array4, ArrayRef3, ArrayView4, Axis, Zip};
 use super::{checked_levels, expect_shape, refused};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use crate::noise::nearest_f32;
-use crate::schedule::NoiseSchedule;
+use crate::schedule::NoiseLevel;
 
 /// The exact noise prediction for `x_0 ~ sum_k w_k N(mu_k, tau^2 I)`, with equal weights.
 ///
-/// With `v = a_t^2 tau^2 + s_t^2`, responsibilities `r_k ~ exp(-|x - a_t mu_k|^2 / (2 v))` and
+/// With `v = a^2 tau^2 + s^2`, responsibilities `r_k ~ exp(-|x - a mu_k|^2 / (2 v))` and
 /// `m = sum_k r_k mu_k`:
 ///
 /// ```text
-/// epsilon(x, t) = s_t (x - a_t m) / v
-/// J^T u         = (s_t / v) (u - (a_t^2 / v) sum_k r_k <mu_k - m, u> (mu_k - m))
+/// epsilon(x) = s (x - a m) / v
+/// J^T u      = (s / v) (u - (a^2 / v) sum_k r_k <mu_k - m, u> (mu_k - m))
 /// ```
 ///
 /// Sums run in f64 in the order of the elements, so a row never depends on its batch.
 #[derive(Clone, Debug)]
 pub struct MixtureDenoiser {
     spec: DenoiserSpec,
-    schedule: NoiseSchedule,
     means: Vec<Array3<f32>>,
     tau: f64,
 }
@@ -38,17 +37,12 @@ impl MixtureDenoiser {
     ///
     /// # Errors
     /// [`ModelError::Runtime`] when there is no mean, their shapes differ, or `tau` is not positive.
-    pub fn new(
-        schedule: NoiseSchedule,
-        means: Vec<Array3<f32>>,
-        tau: f64,
-    ) -> Result<Self, ModelError> {
+    pub fn new(means: Vec<Array3<f32>>, tau: f64) -> Result<Self, ModelError> {
         let (c, h, w) = means.first().map_or((0, 0, 0), Array3::dim);
         let spec = DenoiserSpec {
             name: "analytic-mixture".to_owned(),
             shape: [c, h, w],
             n_classes: None,
-            n_train_steps: schedule.n_train_steps(),
             clip_x0: false,
             dropout_mask_len: None,
             dropout_p: None,
@@ -59,10 +53,11 @@ impl MixtureDenoiser {
         if !(tau > 0.0 && tau.is_finite()) {
             return Err(refused(&spec, format!("tau is {tau}, expected a positive number")));
         }
-        Ok(Self { spec, schedule, means, tau })
+        Ok(Self { spec, means, tau })
     }
 
-    fn posterior(&self, x: &ArrayRef3<f32>, [a, s]: [f64; 2]) -> Posterior {
+    fn posterior(&self, x: &ArrayRef3<f32>, level: NoiseLevel) -> Posterior {
+        let (a, s) = (level.a(), level.s());
         let variance = a * a * self.tau * self.tau + s * s;
         let distance = |mean: &Array3<f32>| -> f64 {
             x.iter().zip(mean).map(|(x, m)| (f64::from(*x) - a * f64::from(*m)).powi(2)).sum()
@@ -84,9 +79,10 @@ impl MixtureDenoiser {
     fn pull_back(
         &self,
         posterior: &Posterior,
-        [a, s]: [f64; 2],
+        level: NoiseLevel,
         cotangent: &ArrayRef3<f32>,
     ) -> Array3<f32> {
+        let (a, s) = (level.a(), level.s());
         let v = posterior.variance;
         let mut out = cotangent.mapv(f64::from);
         for (r, mu) in posterior.responsibilities.iter().zip(&self.means) {
@@ -106,11 +102,11 @@ impl Denoiser for MixtureDenoiser {
     }
 
     fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
-        let levels = checked_levels(&self.spec, &self.schedule, &input)?;
+        let levels = checked_levels(&self.spec, &input)?;
         let mut out = input.x.to_owned();
         for (mut row, level) in out.axis_iter_mut(Axis(0)).zip(levels) {
             let posterior = self.posterior(&row, level);
-            let ([a, s], v) = (level, posterior.variance);
+            let (a, s, v) = (level.a(), level.s(), posterior.variance);
             row.zip_mut_with(&posterior.mean, |value, mean| {
                 *value = nearest_f32(s / v * (f64::from(*value) - a * mean));
             });
@@ -124,7 +120,7 @@ impl Denoiser for MixtureDenoiser {
         cotangent: ArrayView4<'_, f32>,
     ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
         expect_shape(&self.spec, "cotangent", cotangent.shape(), input.x.shape())?;
-        let levels = checked_levels(&self.spec, &self.schedule, &input)?;
+        let levels = checked_levels(&self.spec, &input)?;
         let mut jtv = cotangent.to_owned();
         let rows = jtv.axis_iter_mut(Axis(0)).zip(input.x.axis_iter(Axis(0))).zip(levels);
         for ((mut out, x), level) in rows {
@@ -140,10 +136,11 @@ impl Denoiser for MixtureDenoiser {
 mod tests {
     use super::*;
     use crate::model::analytic::GaussianDenoiser;
+    use crate::schedule::{NoisePoint, NoiseSchedule};
     use crate::units::Timestep;
 
-    fn schedule() -> NoiseSchedule {
-        NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap()
+    fn at(t: u32) -> NoisePoint {
+        NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap().at(Timestep(t))
     }
 
     fn ramp(scale: f32, shift: f32) -> Array3<f32> {
@@ -153,10 +150,10 @@ mod tests {
     #[test]
     fn one_component_is_the_gaussian_denoiser() {
         let mean = ramp(0.4, 0.1);
-        let mut mixture = MixtureDenoiser::new(schedule(), vec![mean.clone()], 0.3).unwrap();
-        let mut gaussian = GaussianDenoiser::new(schedule(), mean, 0.3).unwrap();
+        let mut mixture = MixtureDenoiser::new(vec![mean.clone()], 0.3).unwrap();
+        let mut gaussian = GaussianDenoiser::new(mean, 0.3).unwrap();
         let x = Array4::from_elem((1, 1, 2, 2), 0.6);
-        let input = NetworkInput { x: x.view(), t: &[Timestep(200)], y: None };
+        let input = NetworkInput { x: x.view(), t: &[at(200)], y: None };
         let (a, b) = (mixture.epsilon(input).unwrap(), gaussian.epsilon(input).unwrap());
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6));
         let u = Array4::from_elem((1, 1, 2, 2), -0.7);
@@ -168,10 +165,10 @@ mod tests {
     #[test]
     fn vjp_equals_central_differences() {
         let means = vec![ramp(0.4, 0.1), ramp(-0.3, -0.2), ramp(0.1, 0.5)];
-        let mut model = MixtureDenoiser::new(schedule(), means, 0.3).unwrap();
+        let mut model = MixtureDenoiser::new(means, 0.3).unwrap();
         let x = Array4::from_shape_fn((1, 1, 2, 2), |(_, _, i, j)| 0.3 * i as f32 - 0.2 * j as f32);
         let u = Array4::from_shape_fn((1, 1, 2, 2), |(_, _, i, j)| 0.5 - i as f32 + 0.7 * j as f32);
-        let t = [Timestep(250)];
+        let t = [at(250)];
         let mut inner = |x: &Array4<f32>| -> f64 {
             let input = NetworkInput { x: x.view(), t: &t, y: None };
             let epsilon = model.epsilon(input).unwrap();
@@ -194,7 +191,7 @@ mod tests {
     #[test]
     fn means_of_different_shapes_are_refused() {
         let means = vec![Array3::zeros((1, 2, 2)), Array3::zeros((1, 2, 3))];
-        assert!(MixtureDenoiser::new(schedule(), means, 0.3).is_err());
-        assert!(MixtureDenoiser::new(schedule(), vec![], 0.3).is_err());
+        assert!(MixtureDenoiser::new(means, 0.3).is_err());
+        assert!(MixtureDenoiser::new(vec![], 0.3).is_err());
     }
 }

@@ -10,32 +10,24 @@ pub use identity_decoder::IdentityDecoder;
 pub use mixture::MixtureDenoiser;
 
 use super::{DenoiserSpec, ModelError, NetworkInput};
-use crate::schedule::NoiseSchedule;
+use crate::schedule::NoiseLevel;
 
-/// `[a_t, s_t]` of each row, after checking the whole input against the specification.
+/// Noise level of each row, after checking the whole input against the specification.
 fn checked_levels(
     spec: &DenoiserSpec,
-    schedule: &NoiseSchedule,
     input: &NetworkInput<'_>,
-) -> Result<Vec<[f64; 2]>, ModelError> {
+) -> Result<Vec<NoiseLevel>, ModelError> {
     let rows = input.x.shape()[0];
     let [c, h, w] = spec.shape;
     expect_shape(spec, "x", input.x.shape(), &[rows, c, h, w])?;
     expect_shape(spec, "t", &[input.t.len()], &[rows])?;
     let n_labels = input.y.map_or(0, <[_]>::len);
     expect_shape(spec, "y", &[n_labels], &[spec.n_classes.map_or(0, |_| rows)])?;
-    if let Some(t) = input.t.iter().find(|t| **t > schedule.last()) {
-        return Err(refused(
-            spec,
-            format!("{t} is past the last training time {}", schedule.last()),
-        ));
-    }
     let n_classes = spec.n_classes.unwrap_or(0);
     if let Some(y) = input.y.and_then(|labels| labels.iter().find(|y| y.0 >= n_classes)) {
         return Err(refused(spec, format!("class {} of a model of {n_classes} classes", y.0)));
     }
-    let level = |alpha_bar: f64| [alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()];
-    Ok(input.t.iter().map(|t| level(schedule.alpha_bar(*t))).collect())
+    Ok(input.t.iter().map(|place| place.level).collect())
 }
 
 /// Refuses an input of another shape, by its name.

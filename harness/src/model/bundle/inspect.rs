@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use super::noise_check::{self, NoiseCheck, Walk};
 use super::{Gradients, files, open};
-use crate::config::model_yaml::MODEL_FILE;
+use crate::config::model_yaml::{MODEL_FILE, TimeYaml};
 use crate::model::onnx::session::Port;
 use crate::model::onnx::{RuntimeOptions, SelfTestReport, self_test};
 use crate::model::{Denoiser, ModelError};
-use crate::schedule::ScheduleConfig;
+use crate::schedule::{ScheduleConfig, ScheduleError};
 
 /// An input or output.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -35,8 +36,8 @@ pub struct Summary {
     pub prediction: &'static str,
     /// Noise schedule of training.
     pub schedule: ScheduleConfig,
-    /// Added to training times.
-    pub timestep_offset: u32,
+    /// What the network is told of the time.
+    pub time: TimeYaml,
     /// Whether samplers clip `x0_hat`.
     pub clip_x0: bool,
     /// Inputs of the forward graph.
@@ -55,6 +56,10 @@ pub struct Summary {
     pub gradient_reason: Option<String>,
     /// What the self-test measured.
     pub self_test: SelfTestReport,
+    /// Variance of the noise that the network predicts, at two levels.
+    pub noise: Vec<NoiseCheck>,
+    /// What does not look right, and what may be.
+    pub warnings: Vec<String>,
     /// File name to SHA-256, all checked.
     pub files: BTreeMap<String, String>,
     /// `provenance` of `model.yaml`.
@@ -90,7 +95,12 @@ pub fn inspect(
         denoiser = open::with_gradients(denoiser, (folder, &model), n_draws, options)?;
     }
     let asked = *gradients != Gradients::None;
-    let self_test = self_test::run(&mut denoiser)?;
+    let fault = |error: ScheduleError| files::fault(&folder.join(MODEL_FILE), error.to_string());
+    let places = self_test::places(&schedule, denoiser.shares_time()).map_err(fault)?;
+    let self_test = self_test::run(&mut denoiser, &places)?;
+    let walk = Walk::over(&schedule).map_err(fault)?;
+    let noise = noise_check::run(&mut denoiser, &walk)?;
+    let time = model.time();
     let (forward, digest) = open::forward(folder, &model);
     let memory = denoiser.memory_per_image((&forward, digest), options)?;
     let spec = denoiser.spec().clone();
@@ -100,7 +110,7 @@ pub fn inspect(
         n_classes: spec.n_classes,
         prediction: open::prediction_word(model.prediction),
         schedule: model.schedule,
-        timestep_offset: model.timestep.offset,
+        time,
         clip_x0: spec.clip_x0,
         inputs: denoiser.session().inputs().iter().map(summary).collect(),
         outputs: denoiser.session().outputs().iter().map(summary).collect(),
@@ -110,6 +120,8 @@ pub fn inspect(
         memory: MemoryPerImage { forward: memory.forward, vjp: memory.vjp },
         gradient_reason: denoiser.gradient_unavailable().filter(|_| asked),
         self_test,
+        warnings: noise.iter().filter_map(NoiseCheck::warning).collect(),
+        noise,
         files,
         provenance: model.provenance,
     })

@@ -2,9 +2,11 @@
 
 pub mod files;
 mod inspect;
+mod noise_check;
 mod open;
 #[cfg(test)]
 mod tests;
 
 pub use inspect::{MemoryPerImage, PortSummary, Summary, inspect};
+pub use noise_check::NoiseCheck;
 pub use open::{Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_with};

@@ -122,7 +122,11 @@ pub fn open_bundle_with(
     }
     let decoder = decoder(folder, &model, options)?;
     let report = match self_test {
-        SelfTest::Run => Some(self_test::run(&mut denoiser)?),
+        SelfTest::Run => {
+            let places = self_test::places(&schedule, denoiser.shares_time())
+                .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
+            Some(self_test::run(&mut denoiser, &places)?)
+        }
         SelfTest::Skip => None,
     };
     // Where rows depend on their batch, its size moves digits: memory must not choose it.
@@ -166,14 +170,14 @@ pub(super) fn denoiser(
 ) -> Result<OnnxDenoiser, ModelError> {
     let graph = &model.graphs.denoiser;
     let parts = DenoiserParts {
-        spec: spec(model, schedule),
+        spec: spec(model),
         x: graph.inputs.x.clone(),
         t: graph.inputs.t.clone(),
         y: graph.inputs.y.clone(),
         output: graph.outputs.prediction.clone(),
         prediction: model.prediction,
         schedule: schedule.clone(),
-        offset: model.timestep.offset,
+        time: model.time(),
     };
     let path = folder.join(&graph.file);
     let denoiser = OnnxDenoiser::open(GraphSource::File(&path), parts, options)?;
@@ -227,7 +231,7 @@ pub(super) fn with_gradients(
     Ok(denoiser)
 }
 
-fn spec(model: &ModelYaml, schedule: &NoiseSchedule) -> DenoiserSpec {
+fn spec(model: &ModelYaml) -> DenoiserSpec {
     let clip_x0 = match (model.sampler.clip_x0, &model.task) {
         (ClipX0Yaml::Unit, _) | (ClipX0Yaml::Auto, TaskYaml::Denoiser { .. }) => true,
         (ClipX0Yaml::Off, _) | (ClipX0Yaml::Auto, TaskYaml::Latent { .. }) => false,
@@ -236,7 +240,6 @@ fn spec(model: &ModelYaml, schedule: &NoiseSchedule) -> DenoiserSpec {
         name: model.name.clone(),
         shape: model.task.shape(),
         n_classes: model.task.classes(),
-        n_train_steps: schedule.n_train_steps(),
         clip_x0,
         dropout_mask_len: None,
         dropout_p: None,
@@ -266,5 +269,8 @@ pub(super) fn prediction_word(prediction: Prediction) -> &'static str {
         Prediction::X0 => "x0",
         Prediction::V => "v",
         Prediction::Score => "score",
+        Prediction::Velocity => "velocity",
+        Prediction::Denoised => "denoised",
+        Prediction::EdmRaw => "edm_raw",
     }
 }

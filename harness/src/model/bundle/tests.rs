@@ -11,6 +11,7 @@ use super::{Gradients, Opened, SelfTest, inspect, open_bundle};
 use crate::exit::{Exit, Exits};
 use crate::model::onnx::RuntimeOptions;
 use crate::model::{Denoiser, ModelError, NetworkInput};
+use crate::schedule::{NoisePoint, NoiseSchedule};
 use crate::stage::fault_tests::damaged;
 use crate::units::{ClassLabel, Timestep};
 
@@ -38,6 +39,10 @@ schedule: {kind: scaled_linear, beta_start: 0.00085, beta_end: 0.012, n_train_st
 graphs:
   denoiser: {file: latent_denoiser.onnx, inputs: {x: sample, t: timestep}, outputs: {prediction: eps}}
 ";
+
+fn at(t: u32) -> NoisePoint {
+    NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap().at(Timestep(t))
+}
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name)
@@ -86,9 +91,52 @@ fn a_plain_bundle_opens_with_its_self_test_and_hashes() {
     assert!(opened.spec.clip_x0 && opened.spec.dropout_mask_len.is_none());
     let x0 = Array4::from_elem((1, 3, 4, 4), 1.0);
     assert_eq!(opened.decoder.decode(x0.view()).unwrap()[[0, 0, 0, 0]], 255);
-    let t = [Timestep(0)];
+    let t = [at(0)];
     let input = NetworkInput { x: x0.view(), t: &t, y: None };
     assert_eq!(opened.denoiser.epsilon(input).unwrap()[[0, 2, 3, 3]], 0.25);
+}
+
+const EDM: &str = "
+task: {kind: denoiser, image: [3, 4, 4], range: [-1, 1], classes: null}
+prediction: denoised
+schedule: {kind: edm}
+time: {kind: sigma}
+graphs:
+  denoiser: {file: edm_denoised.onnx, inputs: {x: sample, t: timestep}, outputs: {prediction: eps}}
+";
+
+/// The graph is the best denoiser of `x_0 ~ N(0, 1)`: its noise has the variance `sigma^2 / (1 + sigma^2)`.
+#[test]
+fn an_edm_network_is_inspected_and_a_wrong_description_of_it_is_a_warning() {
+    let inspected = |body: &str| {
+        let folder = bundle(body, &["edm_denoised.onnx"]);
+        inspect(folder.path(), &RuntimeOptions::default(), &Gradients::None).unwrap()
+    };
+    let right = inspected(EDM);
+    assert_eq!(right.warnings, Vec::<String>::new());
+    assert!(right.noise.iter().all(|check| check.variance > 0.5 && check.variance < 1.5));
+    let wrong = inspected(&EDM.replace("denoised\n", "epsilon\n"));
+    assert!(wrong.warnings[0].contains("at t=80"), "{:?}", wrong.warnings);
+    assert!(wrong.warnings[0].contains("prediction, time or schedule"));
+}
+
+#[test]
+fn times_that_do_not_fit_the_schedule_are_refused() {
+    for (from, to, expected) in [
+        ("time: {kind: sigma}", "", "time: must be given: train_step counts training steps"),
+        ("time: {kind: sigma}", "timestep: {offset: 1}", "time: must be given"),
+        ("{kind: sigma}", "{kind: sigma}\ntimestep: {offset: 0}", "timestep: stands beside time"),
+        ("{kind: sigma}", "{kind: sigma, scale: 0}", "scale not 0"),
+        ("{kind: edm}", "{kind: edm, sigma_max: 0.001}", "0 < sigma_min < sigma_max"),
+        ("{kind: edm}", "{kind: edm, sigma: 3}", "unknown field `sigma`"),
+    ] {
+        assert!(EDM.contains(from), "{from}");
+        let folder = bundle(&EDM.replace(from, to), &["edm_denoised.onnx"]);
+        assert!(refusal(&folder).contains(expected), "{}", refusal(&folder));
+    }
+    let raw = PLAIN.replace("prediction: epsilon", "prediction: edm_raw");
+    let error = refusal(&bundle(&raw, &["quarter.onnx"]));
+    assert!(error.contains("prediction: edm_raw is scaled by the sigma_data"), "{error}");
 }
 
 #[test]
@@ -126,7 +174,7 @@ fn classes_and_external_weights_open() {
     let mut opened = opened(&bundle(CLASSES, &["external.onnx", "external.bin"]));
     assert_eq!(opened.spec.n_classes, Some(10));
     let x = Array4::zeros((1, 3, 4, 4));
-    let (t, y) = ([Timestep(100)], [ClassLabel(7)]);
+    let (t, y) = ([at(100)], [ClassLabel(7)]);
     let input = NetworkInput { x: x.view(), t: &t, y: Some(&y) };
     let epsilon = opened.denoiser.epsilon(input).unwrap();
     assert!((epsilon[[0, 0, 0, 0]] - 0.8).abs() < 1e-6);

@@ -1,16 +1,14 @@
 //! Denoisers: any exported diffusion network as `epsilon_hat`.
 
-use std::ops::Range;
-
 use ndarray::{Array2, Array4, ArrayView4, aview0, s};
 
 use super::conversion::{add_direct, output_cotangent, to_epsilon};
 use super::derive::{DropoutGraph, VarianceGradientGraph, VjpGraph};
 use super::footprint::{PerGraph, at_most};
 use super::lazy::{LazySession, Method};
-use super::parts::{DenoiserParts, IndexTypes, check};
+use super::parts::{DenoiserParts, SmallInputs, TimeForm, check};
 use super::ports;
-use super::rows::{check_call, check_draws, check_masks, fit_channels, prediction, rows};
+use super::rows::{calls, check_call, check_draws, check_masks, fit_channels, prediction, rows};
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
 use crate::graph::fused::{GRADIENT, VARIANCE};
@@ -23,7 +21,7 @@ use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 #[derive(Debug)]
 pub struct OnnxDenoiser {
     pub(super) parts: DenoiserParts,
-    types: IndexTypes,
+    types: SmallInputs,
     session: OnnxSession,
     pub(super) dropout: LazySession<DropoutGraph>,
     pub(super) vjp: LazySession<VjpGraph>,
@@ -113,6 +111,11 @@ impl OnnxDenoiser {
         self.vjp.unavailable()
     }
 
+    /// Whether the rows of a call share one time, so that calls are cut where it changes.
+    pub fn shares_time(&self) -> bool {
+        self.types.t.form != TimeForm::Rows
+    }
+
     /// The forward graph's session.
     pub fn session(&self) -> &OnnxSession {
         &self.session
@@ -124,10 +127,6 @@ impl OnnxDenoiser {
     }
 }
 
-fn micro_batches(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..n).step_by(size).map(move |start| start..(start + size).min(n))
-}
-
 impl Denoiser for OnnxDenoiser {
     fn spec(&self) -> &DenoiserSpec {
         &self.parts.spec
@@ -137,8 +136,9 @@ impl Denoiser for OnnxDenoiser {
         check_call(&self.parts, &input)?;
         let n = input.t.len();
         let mut epsilon = self.empty(n);
-        for range in micro_batches(n, at_most(self.micro_batch, self.fits.forward)) {
-            let rows = rows(&self.parts, self.types, &input, range.clone());
+        let size = at_most(self.micro_batch, self.fits.forward);
+        for range in calls((n, size), self.types.t, |row| input.t[row]) {
+            let rows = rows(&self.parts, self.types, &input, range.clone())?;
             let feeds = rows.feeds(&self.parts);
             let answer = self.session.run_one(&feeds, &self.parts.output)?;
             let mut part = prediction(&self.parts, answer, range.len())?;
@@ -161,8 +161,9 @@ impl Denoiser for OnnxDenoiser {
         let keep_scale = 1.0 / (1.0 - p);
         let [c, h, w] = self.parts.spec.shape;
         let mut epsilon = Array4::zeros((n, c, h, w));
-        for range in micro_batches(n, at_most(self.micro_batch, self.fits.dropout)) {
-            let rows = rows(&self.parts, self.types, &input, range.clone());
+        let size = at_most(self.micro_batch, self.fits.dropout);
+        for range in calls((n, size), self.types.t, |row| input.t[row]) {
+            let rows = rows(&self.parts, self.types, &input, range.clone())?;
             let mut feeds = rows.feeds(&self.parts);
             let masks = masks.slice(s![range.clone(), ..]);
             feeds.push((MASKS, Feed::U8(masks.into_dyn())));
@@ -192,8 +193,9 @@ impl Denoiser for OnnxDenoiser {
         }
         let mut epsilon = Array4::zeros(input.x.dim());
         let mut jtv = epsilon.clone();
-        for range in micro_batches(input.t.len(), at_most(self.micro_batch, self.fits.vjp)) {
-            let rows = rows(&self.parts, self.types, &input, range.clone());
+        let size = at_most(self.micro_batch, self.fits.vjp);
+        for range in calls((input.t.len(), size), self.types.t, |row| input.t[row]) {
+            let rows = rows(&self.parts, self.types, &input, range.clone())?;
             let v = cotangent.slice(s![range.clone(), .., .., ..]);
             let fed = fit_channels(session, &graph.cotangent, output_cotangent(&v, &rows.lines));
             let mut feeds = rows.feeds(&self.parts);
@@ -227,9 +229,10 @@ impl Denoiser for OnnxDenoiser {
         let mut gradient = variance.clone();
         let fits = self.fits.fused.get(&n_draws).copied();
         let samples = at_most((self.micro_batch / draws).max(1), fits);
-        for range in micro_batches(rows_in / draws, samples) {
+        let time_of = |sample: usize| input.t[sample * draws];
+        for range in calls((rows_in / draws, samples), self.types.t, time_of) {
             let rows =
-                rows(&self.parts, self.types, &input, range.start * draws..range.end * draws);
+                rows(&self.parts, self.types, &input, range.start * draws..range.end * draws)?;
             let mut answers = session.run(&rows.feeds(&self.parts), &[VARIANCE, GRADIENT])?;
             let part = prediction(&self.parts, answers.remove(1), range.len())?;
             gradient.slice_mut(s![range.clone(), .., .., ..]).assign(&part);

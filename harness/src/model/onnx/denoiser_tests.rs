@@ -8,9 +8,11 @@ use ndarray::{Array2, Array4, s};
 use super::derive::{VjpGraph, dropout_graph};
 use super::{DenoiserParts, GraphSource, OnnxDenoiser, RuntimeOptions, self_test};
 use crate::config::Prediction;
+use crate::config::model_yaml::{TimeKind, TimeYaml};
 use crate::model::bundle::files::sha256_file;
 use crate::model::{Denoiser, DenoiserSpec, ModelError, Network, NetworkInput};
-use crate::schedule::NoiseSchedule;
+use crate::noise::nearest_f32;
+use crate::schedule::{EdmRange, NoisePoint, NoiseSchedule};
 use crate::units::{ClassLabel, NfeKind, Timestep};
 
 fn tiny(name: &str) -> PathBuf {
@@ -23,7 +25,6 @@ fn parts() -> DenoiserParts {
             name: "tiny".to_owned(),
             shape: [3, 4, 4],
             n_classes: None,
-            n_train_steps: 1000,
             clip_x0: true,
             dropout_mask_len: None,
             dropout_p: None,
@@ -34,7 +35,7 @@ fn parts() -> DenoiserParts {
         output: "eps".to_owned(),
         prediction: Prediction::Epsilon,
         schedule: NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap(),
-        offset: 0,
+        time: TimeYaml::TRAIN_STEP,
     }
 }
 
@@ -58,8 +59,9 @@ fn states(n: usize) -> Array4<f32> {
     })
 }
 
-fn times(values: &[u32]) -> Vec<Timestep> {
-    values.iter().copied().map(Timestep).collect()
+fn times(values: &[u32]) -> Vec<NoisePoint> {
+    let schedule = parts().schedule;
+    values.iter().map(|t| schedule.at(Timestep(*t))).collect()
 }
 
 fn largest_difference(a: &Array4<f32>, b: &Array4<f32>) -> f32 {
@@ -78,7 +80,7 @@ fn class_and_time_reach_their_rows_through_micro_batches() {
     let y: Vec<ClassLabel> = [0, 9, 10, 2, 1].map(ClassLabel).to_vec();
     let epsilon = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: Some(&y) }).unwrap();
     for row in 0..5 {
-        let term = 0.001 * t[row].0 as f32 + 0.1 * y[row].0 as f32;
+        let term = 0.001 * nearest_f32(t[row].t) + 0.1 * y[row].0 as f32;
         let got = epsilon[[row, 1, 2, 3]];
         assert!((got - (0.5 * x[[row, 1, 2, 3]] + term)).abs() < 1e-6, "row {row}: {got}");
     }
@@ -104,19 +106,18 @@ fn learned_variance_channels_are_cut() {
 #[test]
 fn each_prediction_becomes_epsilon_by_its_formula() {
     let (x, t) = (states(3), times(&[0, 400, 999]));
-    let schedule = parts().schedule;
     for prediction in [Prediction::Epsilon, Prediction::X0, Prediction::V, Prediction::Score] {
         let mut denoiser = open("quarter", DenoiserParts { prediction, ..parts() });
         let got = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap();
         for row in 0..3 {
-            let alpha_bar = schedule.alpha_bar(t[row]);
-            let (a, s) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+            let (a, s) = (t[row].level.a(), t[row].level.s());
             // The network answers 0.25 x, so epsilon is this multiple of x.
             let factor = match prediction {
                 Prediction::Epsilon => 0.25,
                 Prediction::X0 => (1.0 - a * 0.25) / s,
                 Prediction::V => a * 0.25 + s,
                 Prediction::Score => -s * 0.25,
+                other => panic!("{other:?} is no prediction of this test"),
             };
             let value = f64::from(x[[row, 2, 1, 0]]);
             let error = (f64::from(got[[row, 2, 1, 0]]) - factor * value).abs();
@@ -127,12 +128,68 @@ fn each_prediction_becomes_epsilon_by_its_formula() {
 
 #[test]
 fn the_time_is_fed_with_its_offset_in_the_type_of_the_graph() {
-    for name in ["time_i64", "time_i32", "time_f32"] {
-        let mut denoiser = open(name, DenoiserParts { offset: 1, ..parts() });
+    for name in ["time_i64", "time_i32", "time_f16", "time_f32", "time_f64"] {
+        let time = TimeYaml { offset: 1.0, ..TimeYaml::TRAIN_STEP };
+        let mut denoiser = open(name, DenoiserParts { time, ..parts() });
         let (x, t) = (states(3), times(&[0, 17, 999]));
         let epsilon = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap();
         let fed: Vec<f32> = (0..3).map(|row| epsilon[[row, 0, 0, 0]]).collect();
         assert_eq!(fed, [1.0, 18.0, 1000.0], "{name}");
+    }
+}
+
+/// Where all rows of a call share the time, a call ends where it changes.
+#[test]
+fn a_time_without_a_batch_axis_is_fed_once_a_call() {
+    let wide = RuntimeOptions::default();
+    for name in ["time_scalar", "time_single"] {
+        let path = tiny(name);
+        let mut denoiser = OnnxDenoiser::open(GraphSource::File(&path), parts(), &wide).unwrap();
+        assert!(denoiser.shares_time(), "{name}");
+        let (x, t) = (states(5), times(&[3, 3, 999, 999, 3]));
+        let epsilon = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap();
+        let fed: Vec<f32> = (0..5).map(|row| epsilon[[row, 0, 0, 0]]).collect();
+        assert_eq!(fed, [3.0, 3.0, 999.0, 999.0, 3.0], "{name}");
+        let places = self_test::places(&parts().schedule, true).unwrap();
+        assert!(self_test::run(&mut denoiser, &places).unwrap().is_invariant());
+    }
+}
+
+#[test]
+fn a_time_between_two_steps_is_refused_where_the_graph_takes_integers() {
+    let between = [parts().schedule.place(333.25)];
+    let x = states(1);
+    let input = NetworkInput { x: x.view(), t: &between, y: None };
+    let message = open("time_i64", parts()).epsilon(input).unwrap_err().to_string();
+    assert!(message.contains("is asked at 333.25: export it with a float time"), "{message}");
+    let float = open("time_f32", parts()).epsilon(input).unwrap();
+    assert_eq!(float[[0, 0, 0, 0]], 333.25);
+}
+
+/// The graphs answer `D = x / (1 + sigma^2)`, the best guess of `x_0 ~ N(0, 1)`, or the raw network behind it: its noise is
+/// `epsilon = sigma x / (sigma^2 + 1)` whatever of EDM the graph holds.
+#[test]
+fn edm_networks_give_the_noise_of_the_gaussian_they_denoise() {
+    let range = EdmRange { sigma_min: 0.002, sigma_max: 80.0, rho: 7.0, sigma_data: 0.5 };
+    let schedule = NoiseSchedule::edm(range).unwrap();
+    let t = [80.0, 1.0, 0.002].map(|sigma| schedule.place(sigma));
+    let x = states(3);
+    for (name, prediction, kind) in [
+        ("edm_denoised", Prediction::Denoised, TimeKind::Sigma),
+        ("edm_raw", Prediction::EdmRaw, TimeKind::CNoise),
+    ] {
+        let time = TimeYaml { kind, ..TimeYaml::TRAIN_STEP };
+        let schedule = schedule.clone();
+        let mut denoiser = open(name, DenoiserParts { prediction, schedule, time, ..parts() });
+        let got = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: None }).unwrap();
+        for ((row, x), place) in got.outer_iter().zip(x.outer_iter()).zip(&t) {
+            let factor = place.t / (place.t * place.t + 1.0);
+            for (got, x) in row.iter().zip(x) {
+                let expected = factor * f64::from(*x);
+                // At sigma = 0.002 it is the difference of two numbers 500 times as large as x.
+                assert!((f64::from(*got) - expected).abs() < 5e-5, "{name} {place:?}");
+            }
+        }
     }
 }
 
@@ -141,7 +198,7 @@ fn graphs_that_do_not_fit_are_refused_by_name_before_any_work() {
     for (name, expected) in [
         ("four_channels", "`eps` has shape [?, 4, 4, 4], expected [batch, 3, 4, 4]"),
         ("fixed_batch", "the batch of `sample` is fixed to 2"),
-        ("time_f16", "`timestep` has element type f16, expected i64 or i32 or f32"),
+        ("time_u8", "`timestep` has element type u8, expected i64 or i32 or f16 or f32 or f64"),
         ("epsilon_class", "input `label` is not among those of model.yaml (sample, timestep)"),
     ] {
         let error = refusal(name);
@@ -160,12 +217,12 @@ fn a_name_that_the_graph_lacks_is_refused_with_those_it_has() {
 fn wrong_states_and_times_are_refused() {
     let mut denoiser = open("quarter", parts());
     let (x, small, t) = (states(2), Array4::zeros((2, 3, 4, 5)), times(&[1, 2]));
-    let mut ask = |x: &Array4<f32>, t: &[Timestep]| {
+    let mut ask = |x: &Array4<f32>, t: &[NoisePoint]| {
         denoiser.epsilon(NetworkInput { x: x.view(), t, y: None })
     };
     assert!(matches!(ask(&small, &t), Err(ModelError::Shape { input: "x", .. })));
     assert!(matches!(ask(&x, &t[..1]), Err(ModelError::Shape { input: "t", .. })));
-    let late = ask(&x, &times(&[0, 1000])).unwrap_err().to_string();
+    let late = ask(&x, &[t[0], NoisePoint { t: 1000.0, ..t[0] }]).unwrap_err().to_string();
     assert!(late.contains("t=1000 lies past the last training time, t=999"), "{late}");
 }
 
@@ -278,9 +335,10 @@ fn self_test_passes_a_model_of_independent_rows_and_catches_one_that_mixes_them(
         OnnxDenoiser::open(GraphSource::File(&path), parts(), &wide)
             .unwrap_or_else(|error| panic!("{error}"))
     };
-    let independent = self_test::run(&mut open_wide("quarter")).unwrap();
+    let places = self_test::places(&parts().schedule, false).unwrap();
+    let independent = self_test::run(&mut open_wide("quarter"), &places).unwrap();
     assert!(independent.is_invariant() && independent.largest > 0.1, "{independent:?}");
-    let mixing = self_test::run(&mut open_wide("mixes_the_batch")).unwrap();
+    let mixing = self_test::run(&mut open_wide("mixes_the_batch"), &places).unwrap();
     assert!(!mixing.is_invariant() && mixing.against_single > 0.1, "{mixing:?}");
 }
 

@@ -5,6 +5,7 @@ use ort::value::TensorElementType;
 use super::ports::{self, Axis};
 use super::session::OnnxSession;
 use crate::config::Prediction;
+use crate::config::model_yaml::TimeYaml;
 use crate::model::{DenoiserSpec, ModelError};
 use crate::schedule::NoiseSchedule;
 
@@ -15,7 +16,7 @@ pub struct DenoiserParts {
     pub spec: DenoiserSpec,
     /// Input of the state.
     pub x: String,
-    /// Input of the training time.
+    /// Input of the time.
     pub t: String,
     /// Input of the class.
     pub y: Option<String>,
@@ -25,15 +26,33 @@ pub struct DenoiserParts {
     pub prediction: Prediction,
     /// Noise schedule of training.
     pub schedule: NoiseSchedule,
-    /// Added to the training time before the network sees it.
-    pub offset: u32,
+    /// What the network is told of the time.
+    pub time: TimeYaml,
 }
 
-/// Element types that the graph chose for its two index inputs.
+/// What the graph chose for its two small inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct IndexTypes {
-    pub(super) t: TensorElementType,
+pub(super) struct SmallInputs {
+    pub(super) t: TimeInput,
     pub(super) y: Option<TensorElementType>,
+}
+
+/// How the graph takes the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimeInput {
+    pub(super) dtype: TensorElementType,
+    pub(super) form: TimeForm,
+}
+
+/// Shape of the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimeForm {
+    /// `[]`: rows of a call share it.
+    Scalar,
+    /// `[1]`: rows of a call share it.
+    Single,
+    /// `[b]`.
+    Rows,
 }
 
 /// Holds the graph against what is promised of it: names, element types, dimensions.
@@ -43,16 +62,23 @@ pub(super) struct IndexTypes {
 pub(super) fn check(
     session: &OnnxSession,
     parts: &DenoiserParts,
-) -> Result<IndexTypes, ModelError> {
-    use TensorElementType::{Float32, Int32, Int64};
+) -> Result<SmallInputs, ModelError> {
+    use TensorElementType::{Float16, Float32, Float64, Int32, Int64};
     let [c, h, w] = parts.spec.shape;
     let inputs = session.inputs();
     let x = ports::find(session, "input", inputs, &parts.x)?;
     ports::element(session, x, &[Float32])?;
     ports::dims(session, x, &[Axis::Batch, Axis::Of(c), Axis::Of(h), Axis::Of(w)])?;
     let t = ports::find(session, "input", inputs, &parts.t)?;
-    ports::element(session, t, &[Int64, Int32, Float32])?;
-    ports::dims(session, t, &[Axis::Batch])?;
+    ports::element(session, t, &[Int64, Int32, Float16, Float32, Float64])?;
+    let form = match t.dims.as_slice() {
+        [] => TimeForm::Scalar,
+        [Some(1)] => TimeForm::Single,
+        _ => {
+            ports::dims(session, t, &[Axis::Batch])?;
+            TimeForm::Rows
+        }
+    };
     let y = parts.y.as_ref().map(|y| ports::find(session, "input", inputs, y)).transpose()?;
     if let Some(y) = y {
         ports::element(session, y, &[Int64, Int32])?;
@@ -65,5 +91,5 @@ pub(super) fn check(
         _ => c,
     };
     ports::dims(session, output, &[Axis::Batch, Axis::Of(channels), Axis::Of(h), Axis::Of(w)])?;
-    Ok(IndexTypes { t: t.dtype, y: y.map(|y| y.dtype) })
+    Ok(SmallInputs { t: TimeInput { dtype: t.dtype, form }, y: y.map(|y| y.dtype) })
 }

@@ -2,60 +2,99 @@
 
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, Array4, ArrayView4, Axis as Dimension, Ix4, s};
+use half::f16;
+use ndarray::{Array1, Array2, Array4, ArrayD, ArrayView4, Axis as Dimension, Ix4, arr0, s};
 use ort::value::TensorElementType;
 
-use super::conversion::Line;
-use super::parts::{DenoiserParts, IndexTypes};
+use super::conversion::{Line, scaled_input};
+use super::parts::{DenoiserParts, SmallInputs, TimeForm, TimeInput};
 use super::session::{Feed, OnnxSession};
 use crate::model::{ModelError, NetworkInput};
+use crate::noise::nearest_f32;
+use crate::schedule::NoisePoint;
 
-/// Index inputs of one micro-batch, in the element types of the graph.
-struct Indices {
-    t: Index,
-    y: Option<Index>,
+/// Small inputs of one micro-batch, in the element types and the shape of the graph.
+struct Small {
+    t: Values,
+    y: Option<Values>,
 }
 
-enum Index {
-    I64(Array1<i64>),
-    I32(Array1<i32>),
-    F32(Array1<f32>),
+enum Values {
+    I64(ArrayD<i64>),
+    I32(ArrayD<i32>),
+    F16(ArrayD<f16>),
+    F32(ArrayD<f32>),
+    F64(ArrayD<f64>),
 }
 
-impl Index {
-    fn new(values: impl Iterator<Item = u32>, dtype: TensorElementType) -> Self {
+impl Values {
+    fn of_labels(values: impl Iterator<Item = u32>, dtype: TensorElementType) -> Self {
+        let narrow = |v: u32| i32::try_from(v).unwrap_or(i32::MAX);
         match dtype {
-            TensorElementType::Float32 => Self::F32(values.map(|v| v as f32).collect()),
-            TensorElementType::Int32 => {
-                Self::I32(values.map(|v| i32::try_from(v).unwrap_or(i32::MAX)).collect())
+            TensorElementType::Int32 => Self::I32(Array1::from_iter(values.map(narrow)).into_dyn()),
+            _ => Self::I64(Array1::from_iter(values.map(i64::from)).into_dyn()),
+        }
+    }
+
+    /// Times, already as the network is told them.
+    fn of_times(times: &ArrayD<f64>, dtype: TensorElementType) -> Result<Self, String> {
+        match dtype {
+            TensorElementType::Float16 => Ok(Self::F16(times.mapv(f16::from_f64))),
+            TensorElementType::Float32 => Ok(Self::F32(times.mapv(nearest_f32))),
+            TensorElementType::Float64 => Ok(Self::F64(times.clone())),
+            _ => {
+                let whole = times.iter().map(|t| whole(*t)).collect::<Result<Vec<i64>, _>>()?;
+                let mut whole = whole.into_iter();
+                let wide = times.mapv(|_| whole.next().unwrap_or_default());
+                Ok(match dtype {
+                    TensorElementType::Int32 => {
+                        Self::I32(wide.mapv(|t| i32::try_from(t).unwrap_or(i32::MAX)))
+                    }
+                    _ => Self::I64(wide),
+                })
             }
-            _ => Self::I64(values.map(i64::from).collect()),
         }
     }
 
     fn feed(&self) -> Feed<'_> {
         match self {
-            Self::I64(values) => Feed::I64(values.view().into_dyn()),
-            Self::I32(values) => Feed::I32(values.view().into_dyn()),
-            Self::F32(values) => Feed::F32(values.view().into_dyn()),
+            Self::I64(values) => Feed::I64(values.view()),
+            Self::I32(values) => Feed::I32(values.view()),
+            Self::F16(values) => Feed::F16(values.view()),
+            Self::F32(values) => Feed::F32(values.view()),
+            Self::F64(values) => Feed::F64(values.view()),
         }
     }
+}
+
+/// The integer that a time is, for graphs that take integers.
+#[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53 in size")]
+fn whole(t: f64) -> Result<i64, String> {
+    if (t - t.round()).abs() < 1e-6 && t.abs() < 9e15 {
+        return Ok(t.round() as i64);
+    }
+    Err(format!(
+        "it takes whole numbers for the time and is asked at {t}: export it with a float time, or use a sampler that stays on training steps"
+    ))
 }
 
 /// One micro-batch: the rows `range` of a call.
 pub(super) struct Rows<'a> {
     pub(super) x: ArrayView4<'a, f32>,
-    indices: Indices,
+    /// What the network gets for `x`, where it is not `x` itself.
+    scaled: Option<Array4<f32>>,
+    small: Small,
     pub(super) lines: Vec<Line>,
 }
 
 impl Rows<'_> {
     pub(super) fn feeds<'b>(&'b self, parts: &'b DenoiserParts) -> Vec<(&'b str, Feed<'b>)> {
+        let x = self.scaled.as_ref().map_or(self.x.view(), |scaled| scaled.view());
         let mut feeds = vec![
-            (parts.x.as_str(), Feed::F32(self.x.view().into_dyn())),
-            (parts.t.as_str(), self.indices.t.feed()),
+            (parts.x.as_str(), Feed::F32(x.into_dyn())),
+            (parts.t.as_str(), self.small.t.feed()),
         ];
-        if let (Some(name), Some(y)) = (&parts.y, &self.indices.y) {
+        if let (Some(name), Some(y)) = (&parts.y, &self.small.y) {
             feeds.push((name, y.feed()));
         }
         feeds
@@ -64,17 +103,49 @@ impl Rows<'_> {
 
 pub(super) fn rows<'a>(
     parts: &DenoiserParts,
-    types: IndexTypes,
+    inputs: SmallInputs,
     input: &NetworkInput<'a>,
     range: Range<usize>,
-) -> Rows<'a> {
-    let t = &input.t[range.clone()];
+) -> Result<Rows<'a>, ModelError> {
+    let places = &input.t[range.clone()];
     let y = input.y.map(|y| &y[range.clone()]);
-    let lines = t.iter().map(|t| Line::at(parts.prediction, &parts.schedule, *t)).collect();
-    let t = Index::new(t.iter().map(|t| t.0 + parts.offset), types.t);
-    let y = y.zip(types.y).map(|(y, dtype)| Index::new(y.iter().map(|label| label.0), dtype));
+    let data = parts.schedule.edm_range().map_or(1.0, |range| range.sigma_data);
+    let lines: Vec<Line> =
+        places.iter().map(|place| Line::at(parts.prediction, &place.level, data)).collect();
+    let axis = parts.schedule.axis();
+    let mut told = places.iter().map(|place| parts.time.told(place, axis));
+    let told = match inputs.t.form {
+        TimeForm::Rows => Array1::from_iter(told).into_dyn(),
+        // The caller cuts where the time changes.
+        TimeForm::Single => Array1::from_iter(told.take(1)).into_dyn(),
+        TimeForm::Scalar => arr0(told.next().unwrap_or_default()).into_dyn(),
+    };
+    let t = Values::of_times(&told, inputs.t.dtype)
+        .map_err(|message| ModelError::Runtime { context: parts.spec.name.clone(), message })?;
+    let y = y.zip(inputs.y);
+    let y = y.map(|(y, dtype)| Values::of_labels(y.iter().map(|label| label.0), dtype));
     let x = input.x.slice_move(s![range, .., .., ..]);
-    Rows { x, indices: Indices { t, y }, lines }
+    let scaled = scaled_input(&x, &lines);
+    Ok(Rows { x, scaled, small: Small { t, y }, lines })
+}
+
+/// Consecutive rows that travel in one call: at most `size`, and of one time where a call has one only.
+pub(super) fn calls(
+    (n, size): (usize, usize),
+    time: TimeInput,
+    at: impl Fn(usize) -> NoisePoint,
+) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for row in 0..n {
+        let joins = |range: &Range<usize>| {
+            range.len() < size && (time.form == TimeForm::Rows || at(range.start) == at(row))
+        };
+        match ranges.last_mut() {
+            Some(range) if joins(range) => range.end = row + 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    ranges
 }
 
 /// Refuses a call whose arrays do not fit the network or each other.
@@ -99,12 +170,12 @@ pub(super) fn check_call(
     if n_labels != expected_labels {
         return shape("y", &[n_labels.unwrap_or(0)], &[expected_labels.unwrap_or(0)]);
     }
-    let last = parts.schedule.last();
-    match input.t.iter().find(|t| **t > last) {
+    let Some(last) = parts.schedule.last() else { return Ok(()) };
+    match input.t.iter().find(|place| place.t > f64::from(last.0)) {
         None => Ok(()),
-        Some(t) => Err(ModelError::Runtime {
+        Some(place) => Err(ModelError::Runtime {
             context: spec.name.clone(),
-            message: format!("{t} lies past the last training time, {last}"),
+            message: format!("t={} lies past the last training time, {last}", place.t),
         }),
     }
 }

@@ -8,6 +8,7 @@ use ndarray::{Array4, Axis, s};
 
 use crate::model::{Denoiser, ModelError, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, standard_normal};
+use crate::schedule::{GridConfig, NoisePoint, NoiseSchedule, ScheduleError};
 use crate::units::{ClassLabel, SampleId, Timestep};
 
 /// Rows of the test batch: odd, so that kernels meet a remainder.
@@ -35,12 +36,36 @@ impl SelfTestReport {
     }
 }
 
+/// Where the rows of the test are asked: over the whole schedule, or, for networks whose rows share a time, all in the middle
+/// of it (else no two rows would travel in one call).
+///
+/// # Errors
+/// [`ScheduleError`] for a schedule with fewer times than rows.
+pub fn places(
+    schedule: &NoiseSchedule,
+    shares_time: bool,
+) -> Result<Vec<NoisePoint>, ScheduleError> {
+    let places: Vec<NoisePoint> = match schedule.last() {
+        Some(last) => {
+            let step = |k: u32| schedule.at(Timestep(last.0 / 4 * k.min(4)));
+            (0_u32..).take(ROWS).map(step).collect()
+        }
+        None => {
+            GridConfig::own(schedule.axis()).places(schedule, u32::try_from(ROWS).unwrap_or(1))?
+        }
+    };
+    Ok(if shares_time { vec![places[ROWS / 2]; ROWS] } else { places })
+}
+
 /// Asks `denoiser` for the same rows as a batch, one by one, in reverse order, and again.
 ///
 /// # Errors
 /// Those of the denoiser.
-pub fn run(denoiser: &mut dyn Denoiser) -> Result<SelfTestReport, ModelError> {
-    let rows = Rows::new(denoiser);
+pub fn run(
+    denoiser: &mut dyn Denoiser,
+    places: &[NoisePoint],
+) -> Result<SelfTestReport, ModelError> {
+    let rows = Rows::new(denoiser, places);
     let forward: Vec<usize> = (0..ROWS).collect();
     let reversed: Vec<usize> = (0..ROWS).rev().collect();
     let batch = rows.ask(denoiser, &forward)?;
@@ -65,12 +90,12 @@ pub fn run(denoiser: &mut dyn Denoiser) -> Result<SelfTestReport, ModelError> {
 
 struct Rows {
     x: Array4<f32>,
-    t: Vec<Timestep>,
+    t: Vec<NoisePoint>,
     y: Option<Vec<ClassLabel>>,
 }
 
 impl Rows {
-    fn new(denoiser: &dyn Denoiser) -> Self {
+    fn new(denoiser: &dyn Denoiser, places: &[NoisePoint]) -> Self {
         let spec = denoiser.spec();
         let [c, h, w] = spec.shape;
         let mut x = Array4::zeros((ROWS, c, h, w));
@@ -86,15 +111,14 @@ impl Rows {
             standard_normal(key, &mut noise);
             row.iter_mut().zip(noise).for_each(|(value, noise)| *value = noise);
         }
-        let last = spec.n_train_steps.saturating_sub(1);
-        let t = (0_u32..).take(ROWS).map(|k| Timestep(last / 4 * k.min(4))).collect();
+        let t = places.to_vec();
         let y = spec.n_classes.map(|n| (0_u32..).take(ROWS).map(|k| ClassLabel(k % n)).collect());
         Self { x, t, y }
     }
 
     fn ask(&self, denoiser: &mut dyn Denoiser, order: &[usize]) -> Result<Array4<f32>, ModelError> {
         let x = self.x.select(Axis(0), order);
-        let t: Vec<Timestep> = order.iter().map(|row| self.t[*row]).collect();
+        let t: Vec<NoisePoint> = order.iter().map(|row| self.t[*row]).collect();
         let y: Option<Vec<ClassLabel>> =
             self.y.as_ref().map(|y| order.iter().map(|row| y[*row]).collect());
         denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: y.as_deref() })

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use ndarray::{ArrayD, ArrayViewD, CowArray, IxDyn};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -77,6 +78,10 @@ pub struct Port {
 pub enum Feed<'a> {
     /// `f32`.
     F32(ArrayViewD<'a, f32>),
+    /// `f64`.
+    F64(ArrayViewD<'a, f64>),
+    /// `f16`.
+    F16(ArrayViewD<'a, f16>),
     /// `i64`.
     I64(ArrayViewD<'a, i64>),
     /// `i32`.
@@ -233,6 +238,8 @@ fn copy_out(
 /// A feed in standard layout, which is what the runtime takes.
 enum Standard<'a> {
     F32(CowArray<'a, f32, IxDyn>),
+    F64(CowArray<'a, f64, IxDyn>),
+    F16(CowArray<'a, f16, IxDyn>),
     I64(CowArray<'a, i64, IxDyn>),
     I32(CowArray<'a, i32, IxDyn>),
     U8(CowArray<'a, u8, IxDyn>),
@@ -242,6 +249,8 @@ impl Feed<'_> {
     fn standard(&self) -> Standard<'_> {
         match self {
             Self::F32(view) => Standard::F32(view.as_standard_layout()),
+            Self::F64(view) => Standard::F64(view.as_standard_layout()),
+            Self::F16(view) => Standard::F16(view.as_standard_layout()),
             Self::I64(view) => Standard::I64(view.as_standard_layout()),
             Self::I32(view) => Standard::I32(view.as_standard_layout()),
             Self::U8(view) => Standard::U8(view.as_standard_layout()),
@@ -256,6 +265,12 @@ impl Standard<'_> {
             (Self::F32(array), Transfer::Direct) => {
                 TensorRef::from_array_view(array.view())?.into()
             }
+            (Self::F64(array), Transfer::Direct) => {
+                TensorRef::from_array_view(array.view())?.into()
+            }
+            (Self::F16(array), Transfer::Direct) => {
+                TensorRef::from_array_view(array.view())?.into()
+            }
             (Self::I64(array), Transfer::Direct) => {
                 TensorRef::from_array_view(array.view())?.into()
             }
@@ -264,6 +279,8 @@ impl Standard<'_> {
             }
             (Self::U8(array), Transfer::Direct) => TensorRef::from_array_view(array.view())?.into(),
             (Self::F32(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
+            (Self::F64(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
+            (Self::F16(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
             (Self::I64(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
             (Self::I32(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),
             (Self::U8(array), Transfer::Bound) => Tensor::from_array(array.to_owned())?.into(),

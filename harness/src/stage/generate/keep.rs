@@ -119,7 +119,7 @@ impl ChannelMaps {
 
 impl Keep for ChannelMaps {
     fn see(&mut self, context: &StepContext<'_>, estimates: &[Option<GroupEstimate>]) {
-        let is_late = self.late.contains(context.point.t.0);
+        let is_late = self.late.contains(context.point.t);
         for (sum, estimate) in self.sums.iter_mut().zip(estimates) {
             let Some(estimate) = estimate else { continue };
             for (span, inside) in sum.spans.iter_mut().zip([true, is_late]) {

@@ -8,7 +8,7 @@ use crate::model::{DenoiserSpec, ModelError};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal, uniform_below};
 use crate::plan::{ArmPlan, NoiseLevel, Start};
 use crate::sampler::{Sampler, StepPoint};
-use crate::schedule::NoiseSchedule;
+use crate::schedule::{NoiseSchedule, ScheduleError};
 use crate::units::{ClassLabel, SampleId, StepIndex, Timestep};
 
 use super::trajectory::BatchRequest;
@@ -39,19 +39,27 @@ impl<'a> Starts<'a> {
     ) -> Result<Self, StageError> {
         let spec = model.denoiser.spec().clone();
         let Start::Images { noise } = arm.start else {
-            return Ok(Self::from_noise(seed, samples, &spec));
+            let std = model.schedule.start_std(&sampler.point(StepIndex(0)).level);
+            return Ok(Self::from_noise((seed, samples), &spec, std));
         };
         let x0 = originals(model, &spec, samples)?;
         let n_steps = sampler.n_steps();
         let start = StepIndex(n_steps / 2);
-        let point = noised_at(noise, sampler.point(start), &model.schedule, n_steps);
+        let point = noised_at(noise, sampler.point(start), &model.schedule, n_steps)?;
         Ok(Self::from_images((seed, samples), &x0, (&point, start)))
     }
 
-    /// Pure noise at the first step, and a class where the network asks for one. Every arm of a plan begins here.
-    pub fn from_noise(seed: u64, samples: &'a [SampleId], spec: &DenoiserSpec) -> Self {
+    /// Pure noise of standard deviation `std` ([`NoiseSchedule::start_std`]) at the first step, and a class where the network
+    /// asks for one. Every arm of a plan begins here.
+    pub fn from_noise(
+        (seed, samples): (u64, &'a [SampleId]),
+        spec: &DenoiserSpec,
+        std: f64,
+    ) -> Self {
         let labels = spec.n_classes.map(|n| initial_labels(seed, samples, n));
-        let states = initial_states(seed, samples, spec.shape);
+        let mut states = initial_states(seed, samples, spec.shape);
+        // By 1 nothing moves: every float is itself.
+        states.mapv_inplace(|z| nearest_f32(std * f64::from(z)));
         Self { seed, samples, labels, states, start: StepIndex(0) }
     }
 
@@ -117,7 +125,7 @@ pub fn initial_labels(seed: u64, samples: &[SampleId], n_classes: u32) -> Vec<Cl
     samples.iter().map(|sample| ClassLabel(label(sample))).collect()
 }
 
-/// Reference images noised to a place on the trajectory: `x_t = a_t x_0 + s_t n`, with the `n` that
+/// Reference images noised to a place on the trajectory: `x = a x_0 + s n`, with the `n` that
 /// [`initial_states`] gives to the sample. `x0` is `[b, c, h, w]` in the model's range.
 pub fn noised_references(
     point: &StepPoint,
@@ -165,11 +173,16 @@ pub(super) fn noised_at(
     start: StepPoint,
     schedule: &NoiseSchedule,
     n_steps: u32,
-) -> StepPoint {
-    let t = match noise {
-        NoiseLevel::Match => start.t,
-        NoiseLevel::HalfT => Timestep(schedule.n_train_steps() / 2),
-        NoiseLevel::AuthorsCode => Timestep(n_steps / 2).min(schedule.last()),
+) -> Result<StepPoint, ScheduleError> {
+    let steps = || {
+        let what = "noise: half_t, authors_code";
+        let error = ScheduleError::NoTrainSteps { what, remedy: "use noise: match" };
+        schedule.n_train_steps().ok_or(error)
     };
-    StepPoint { t, alpha_bar: schedule.alpha_bar(t), ..start }
+    let t = match noise {
+        NoiseLevel::Match => return Ok(start),
+        NoiseLevel::HalfT => Timestep(steps()? / 2),
+        NoiseLevel::AuthorsCode => Timestep((n_steps / 2).min(steps()? - 1)),
+    };
+    Ok(StepPoint::new(start.index, schedule.at(t)))
 }

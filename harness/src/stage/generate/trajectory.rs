@@ -8,6 +8,7 @@ use ndarray::{Array4, ArrayView4};
 use crate::guidance::Guidance;
 use crate::model::{ModelError, Network};
 use crate::sampler::{Sampler, StepPoint};
+use crate::schedule::NoisePoint;
 use crate::uncertainty::{
     Estimator, GroupEstimate, StepContext, epsilon_in_batches, estimate_group, per_image,
 };
@@ -60,7 +61,8 @@ pub type Watch<'a> = &'a mut dyn FnMut(&StepContext<'_>, &[Option<GroupEstimate>
 /// Samples a batch, asks every estimator at the steps of its window, calls `watch` after each step's estimates, and lets
 /// `guidance` rewrite the prediction at the steps that it guides.
 ///
-/// Estimators see the network's own prediction, before guidance. Every row depends on the seed, its sample id and its
+/// Estimators see the network's own prediction, before guidance. Predictions that the sampler asks for inside a step are the
+/// network's own as well. Every row depends on the seed, its sample id and its
 /// class alone, so the batch a row travels in changes no bit of it.
 ///
 /// # Errors
@@ -81,7 +83,8 @@ pub fn run_batch(
         request.before_step.map_or(Ok(()), |call| call(index))?;
         let point = sampler.point(index);
         let batching = (request.labels, request.max_batch);
-        let mut epsilon = epsilon_in_batches(network, NfeKind::Trajectory, &x, point.t, batching)?;
+        let mut epsilon =
+            epsilon_in_batches(network, NfeKind::Trajectory, &x, point.place(), batching)?;
         nfe.trajectory += 1;
         let x0_hat = sampler.x0_hat(index, x.view(), epsilon.view());
         let context = place(request, point, [x.view(), epsilon.view(), x0_hat.view()]);
@@ -92,7 +95,13 @@ pub fn run_batch(
             epsilon = rewritten;
             nfe = sum(nfe, cost);
         }
-        x = sampler.step(index, x.view(), epsilon.view());
+        let mut asked = 0;
+        let mut ask = |x: ArrayView4<'_, f32>, place: NoisePoint| {
+            asked += 1;
+            epsilon_in_batches(network, NfeKind::Trajectory, &x, place, batching)
+        };
+        x = sampler.step(index, x.view(), epsilon.view(), &mut ask)?;
+        nfe.trajectory += asked;
     }
     Ok(BatchOutcome { x0: x, nfe, network_time: network.busy().saturating_sub(busy) })
 }

@@ -113,7 +113,7 @@ fn model_identity(
     match config {
         ModelConfig::Analytic(gaussian) => {
             let facts = ModelFacts {
-                n_train_steps: gaussian.schedule.n_train_steps(),
+                axis: gaussian.schedule.axis(),
                 shape: gaussian.shape,
                 n_classes: gaussian.classes,
             };
@@ -123,7 +123,7 @@ fn model_identity(
             let folder = common.resolve(path);
             let model = ModelYaml::read(&folder.join(MODEL_FILE))?;
             let facts = ModelFacts {
-                n_train_steps: model.schedule.n_train_steps(),
+                axis: model.schedule.axis(),
                 shape: model.task.shape(),
                 n_classes: model.task.classes(),
             };

@@ -51,7 +51,7 @@ pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
     let schedule = schedule.build()?;
     #[expect(clippy::cast_possible_truncation, reason = "a grey level in [-1, 1]")]
     let mean = Array3::from_elem((shape[0], shape[1], shape[2]), *mean as f32);
-    let mut denoiser = GaussianDenoiser::new(schedule.clone(), mean, *std)?.with_clip_x0();
+    let mut denoiser = GaussianDenoiser::new(mean, *std)?.with_clip_x0();
     if *dropout {
         denoiser = denoiser.with_dropout();
     }

@@ -9,7 +9,7 @@ use crate::model::{ModelError, Network};
 use crate::plan::SetBlock;
 use crate::sampler::Walk;
 use crate::store::maps::MapPart;
-use crate::units::SampleId;
+use crate::units::{SampleId, StepIndex};
 
 use crate::stage::generate::starts::Starts;
 use crate::stage::generate::trajectory::run_batch;
@@ -58,11 +58,12 @@ fn record(
     (set, samples): (&SetBlock, &[SampleId]),
 ) -> Result<(Vec<Array4<f32>>, f64), StageError> {
     let spec = model.denoiser.spec().clone();
-    let starts = Starts::from_noise(run.plan.seed, samples, &spec);
     let stop = run.before_step();
-    let request = starts.request(options.batch_size, &stop);
     let (schedule, clips, seed) = (&model.schedule, spec.clip_x0, run.plan.seed);
     let mut sampler = set.set.sampler.build(&Walk { schedule, clips, seed, samples })?;
+    let std = schedule.start_std(&sampler.point(StepIndex(0)).level);
+    let starts = Starts::from_noise((seed, samples), &spec, std);
+    let request = starts.request(options.batch_size, &stop);
     let perturbation =
         Perturbation { n_draws: set.set.n_draws, clean: CleanEstimate::FollowSampler };
     let mut recorder = MapRecorder::new(set.set.statistic, perturbation);

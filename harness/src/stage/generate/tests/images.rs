@@ -122,16 +122,17 @@ fn noise_levels_are_those_of_the_protocol() {
     let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap();
     let grid = TimestepGrid::leading(1000, 50, 0).unwrap();
     let t = grid.timestep(StepIndex(25));
-    let start = StepPoint { index: StepIndex(25), t, alpha_bar: schedule.alpha_bar(t) };
+    let start = StepPoint::new(StepIndex(25), schedule.at(t));
     // alpha_bar of the linear schedule at t = 480, 500 and 25, in double precision.
     for (noise, t, alpha_bar) in [
         (NoiseLevel::Match, 480, 0.094_869),
         (NoiseLevel::HalfT, 500, 0.077_797),
         (NoiseLevel::AuthorsCode, 25, 0.990_965),
     ] {
-        let point = noised_at(noise, start, &schedule, 50);
-        assert_eq!((point.t, point.index), (Timestep(t), StepIndex(25)));
-        assert!((point.alpha_bar - alpha_bar).abs() < 1e-6, "{noise:?} {}", point.alpha_bar);
+        let point = noised_at(noise, start, &schedule, 50).unwrap();
+        assert_eq!((point.t, point.index), (f64::from(t), StepIndex(25)));
+        let got = point.level.a2();
+        assert!((got - alpha_bar).abs() < 1e-6, "{noise:?} {got}");
     }
 }
 

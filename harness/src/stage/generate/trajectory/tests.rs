@@ -27,12 +27,12 @@ fn ddim(clip: ClipX0) -> Ddim {
 }
 
 fn solver() -> DpmSolverPp2m {
-    DpmSolverPp2m::new(&schedule(), &TimestepGrid::linspace(1000, N_STEPS).unwrap()).unwrap()
+    DpmSolverPp2m::new(&schedule(), &TimestepGrid::dpm_linspace(1000, N_STEPS).unwrap()).unwrap()
 }
 
 fn gaussian() -> GaussianDenoiser {
     let mean = Array3::from_shape_fn((3, 4, 4), |(c, i, j)| 0.1 * (c + i) as f32 - 0.05 * j as f32);
-    let model = GaussianDenoiser::new(schedule(), mean, 0.4).unwrap();
+    let model = GaussianDenoiser::new(mean, 0.4).unwrap();
     model.with_dropout().with_classes(5, 0.03)
 }
 
@@ -136,18 +136,18 @@ fn estimators_do_not_move_the_trajectory() {
     let mut sampler = ddim(ClipX0::Unit);
     let mut state = x.clone();
     for index in (0..N_STEPS).map(StepIndex) {
-        let t = [sampler.point(index).t];
+        let t = [sampler.point(index).place()];
         let input = NetworkInput { x: state.view(), t: &t, y: Some(&labels) };
         let epsilon = model.epsilon(input).unwrap();
-        state = sampler.step(index, state.view(), epsilon.view());
+        let mut none = |_: ArrayView4<'_, f32>, _: NoisePoint| panic!("DDIM asks nothing more");
+        state = sampler.step(index, state.view(), epsilon.view(), &mut none).unwrap();
     }
     assert_eq!(run(&[3], 1, &mut ddim(ClipX0::Unit)).outcome.x0, state);
 }
 
 #[test]
 fn samples_of_the_gaussian_model_have_its_mean_and_spread() {
-    let mut model =
-        GaussianDenoiser::new(schedule(), Array3::from_elem((1, 16, 16), 0.3), 0.4).unwrap();
+    let mut model = GaussianDenoiser::new(Array3::from_elem((1, 16, 16), 0.3), 0.4).unwrap();
     let samples: Vec<SampleId> = (0..32).map(SampleId).collect();
     let x = initial_states(SEED, &samples, [1, 16, 16]);
     let request = BatchRequest {
@@ -174,7 +174,7 @@ fn samples_of_the_gaussian_model_have_its_mean_and_spread() {
 #[test]
 fn a_reference_is_noised_to_its_place_and_rebuilt_from_there() {
     let means = vec![Array3::from_elem((1, 8, 8), -0.6), Array3::from_elem((1, 8, 8), 0.6)];
-    let mut model = MixtureDenoiser::new(schedule(), means, 0.05).unwrap();
+    let mut model = MixtureDenoiser::new(means, 0.05).unwrap();
     let samples = [SampleId(0), SampleId(1)];
     let mut sampler = ddim(ClipX0::Unit);
     let start = StepIndex(N_STEPS / 2);
@@ -251,7 +251,7 @@ impl Denoiser for Broken {
 
     fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
         let mut epsilon = self.0.epsilon(input)?;
-        if input.t[0].0 < 500 {
+        if input.t[0].t < 500.0 {
             epsilon[[0, 0, 0, 0]] = f32::NAN;
         }
         Ok(epsilon)
@@ -281,7 +281,7 @@ fn values_that_are_not_finite_and_stops_end_the_batch_at_their_step() {
     let mut sampler = ddim(ClipX0::Unit);
     let error = run_batch(&request, &mut sampler, (&mut [], &mut |_, _| ()), None, &mut network)
         .unwrap_err();
-    assert!(matches!(error, ModelError::NotFinite { n: 1, t: Some(t), .. } if t.0 == 400));
+    assert!(matches!(error, ModelError::NotFinite { n: 1, t: Some(400.0), .. }));
     let mut network = Network::new(&mut model);
     let request = BatchRequest { before_step: Some(&stop), ..request };
     let error = run_batch(&request, &mut sampler, (&mut [], &mut |_, _| ()), None, &mut network)

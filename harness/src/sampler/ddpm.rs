@@ -1,0 +1,136 @@
+//! DDPM's ancestral sampling (Ho, Jain, Abbeel 2020), over any number of steps.
+
+use ndarray::{Array4, ArrayView4, Zip};
+use serde::{Deserialize, Serialize};
+
+use super::ddim::add_noise;
+use super::{
+    AncestralNoise, Ask, Clip, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
+    step_points, x0_from_epsilon,
+};
+use crate::fault::Fault;
+use crate::model::ModelError;
+use crate::noise::nearest_f32;
+use crate::schedule::{GridConfig, NoiseLevel, TimeAxis};
+use crate::units::StepIndex;
+
+/// Ancestral sampling as an experiment writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DdpmSettings {
+    /// Number of steps `N`.
+    pub n_steps: u32,
+    /// Which times the steps visit: leading with offset 0; any other grid that fits the schedule will do.
+    #[serde(default = "leading")]
+    pub grid: GridConfig,
+    /// Whether `x0_hat` is clipped to [-1, 1].
+    #[serde(default)]
+    pub clip_x0: Clip,
+    /// Variance of the noise of a step.
+    #[serde(default)]
+    pub variance: StepVariance,
+}
+
+fn leading() -> GridConfig {
+    GridConfig::Leading { offset: 0 }
+}
+
+/// Variance of the noise of a step, with `v = s^2 - (a / a')^2 s'^2`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepVariance {
+    /// `v s'^2 / s^2`: right for data of one point.
+    #[default]
+    Small,
+    /// `v`: right for data of unit variance.
+    Large,
+}
+
+impl SamplerSettings for DdpmSettings {
+    fn n_steps(&self) -> u32 {
+        self.n_steps
+    }
+
+    fn set_steps(&mut self, n_steps: u32) {
+        self.n_steps = n_steps;
+    }
+
+    fn clip(&self, clips: bool) -> ClipX0 {
+        self.clip_x0.of_model(clips)
+    }
+
+    fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
+        self.grid.faults(axis, self.n_steps)
+    }
+
+    fn build(&self, walk: &Walk<'_>) -> Result<Box<dyn Sampler>, SamplerError> {
+        let points = step_points(self.grid.places(walk.schedule, self.n_steps)?);
+        let noise = AncestralNoise { seed: walk.seed, samples: walk.samples.to_vec() };
+        let (clip, variance) = (self.clip(walk.clips), self.variance);
+        Ok(Box::new(Ddpm { points, clip, variance, noise }))
+    }
+}
+
+/// Ancestral sampling (Eq. 7, arXiv:2006.11239, for any levels): with `v = s^2 - (a / a')^2 s'^2`, the variance between the two
+/// levels,
+///
+/// ```text
+/// x' = (a' v / s^2) x0_hat + (a / a') (s'^2 / s^2) x + sigma z
+/// ```
+///
+/// and no noise at the last step. One evaluation a step; `z` belongs to the sample and the step.
+#[derive(Clone, Debug)]
+pub struct Ddpm {
+    points: Vec<StepPoint>,
+    clip: ClipX0,
+    variance: StepVariance,
+    noise: AncestralNoise,
+}
+
+impl Sampler for Ddpm {
+    fn n_steps(&self) -> u32 {
+        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
+    }
+
+    fn point(&self, index: StepIndex) -> StepPoint {
+        self.points[index.0 as usize]
+    }
+
+    fn x0_hat(
+        &self,
+        index: StepIndex,
+        x: ArrayView4<'_, f32>,
+        epsilon: ArrayView4<'_, f32>,
+    ) -> Array4<f32> {
+        x0_from_epsilon(&self.point(index), &x, &epsilon, self.clip)
+    }
+
+    /// # Panics
+    /// When the batch does not have one row a sample id.
+    fn step(
+        &mut self,
+        index: StepIndex,
+        x: ArrayView4<'_, f32>,
+        epsilon: ArrayView4<'_, f32>,
+        _ask: Ask<'_>,
+    ) -> Result<Array4<f32>, ModelError> {
+        let now = self.point(index).level;
+        let next = self.points.get(index.0 as usize + 1).map(|point| point.level);
+        let to = next.unwrap_or(NoiseLevel::CLEAN);
+        let fresh = now.variance_from(&to);
+        let of_x0 = to.a() * fresh / now.s2();
+        let of_x = now.a() / to.a() * to.s2() / now.s2();
+        let x0_hat = self.x0_hat(index, x, epsilon);
+        let mut moved = Zip::from(&x0_hat)
+            .and(x)
+            .map_collect(|x0, x| nearest_f32(of_x0 * f64::from(*x0) + of_x * f64::from(*x)));
+        if next.is_some() {
+            let variance = match self.variance {
+                StepVariance::Small => fresh * to.s2() / now.s2(),
+                StepVariance::Large => fresh,
+            };
+            add_noise(&mut moved, &self.noise, index, variance.sqrt());
+        }
+        Ok(moved)
+    }
+}
