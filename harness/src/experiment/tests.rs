@@ -193,6 +193,23 @@ fn what_could_not_run_is_refused_where_it_is_planned() {
     insta::assert_snapshot!(error, @"tiny on analytic: arm pool: sampler.n_steps: timestep grid (dpm_linspace): n_steps is 50, expected 1..=49 of 50 training steps: set sampler.n_steps to 49 or less");
 }
 
+/// Grids, noise levels and late windows that count training steps need a model that has some.
+#[test]
+fn what_counts_training_steps_is_refused_on_a_model_without() {
+    let text = include_str!("tiny_reconstruction.yaml");
+    let experiment = Experiment::parse(Path::new("tiny.yaml"), text).unwrap();
+    let mut inputs = tiny_inputs(&experiment);
+    inputs.facts.axis = TimeAxis::Sigma;
+    let error = Plan::resolve(&experiment, "smoke", inputs).unwrap_err().to_string();
+    for part in [
+        "arm corrected: sampler.grid: grid leading is for training steps, and the model has sigmas",
+        "arm corrected: late: the late window 20..=80 counts training steps",
+        "arm half_t: start.noise: half_t counts training steps",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 #[test]
 fn images_that_do_not_fit_the_model_are_refused_where_they_are_planned() {
     let text = include_str!("tiny_reconstruction.yaml");

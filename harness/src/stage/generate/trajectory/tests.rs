@@ -6,10 +6,10 @@ use super::*;
 use crate::control::MeanSquaredEpsilon;
 use crate::model::analytic::{GaussianDenoiser, MixtureDenoiser};
 use crate::model::{Denoiser, DenoiserSpec, NetworkInput};
-use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar};
-use crate::schedule::{NoiseSchedule, TimestepGrid};
+use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, SamplerConfig, Walk};
+use crate::schedule::{NoiseSchedule, ScheduleConfig, TimestepGrid};
 use crate::stage::generate::keep::{Keep, SummedMaps};
-use crate::stage::generate::starts::{initial_labels, initial_states, noised_references};
+use crate::stage::generate::starts::{Starts, initial_labels, initial_states, noised_references};
 use crate::store::records::MethodScores;
 use crate::uncertainty::{CenteredVariance, McDropout, SampleVariance, Window};
 
@@ -169,6 +169,52 @@ fn samples_of_the_gaussian_model_have_its_mean_and_spread() {
     let variance = outcome.x0.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
     assert!((mean - 0.3).abs() < 0.02, "{mean}");
     assert!((variance.sqrt() - 0.4).abs() < 0.02, "{}", variance.sqrt());
+}
+
+/// Every sampler that a file can name, on a model of its kind of time, draws the data: `x_0 ~ N(0.3, 0.4^2)`. Evaluations are
+/// counted at the network, whatever a step asks.
+#[test]
+fn every_sampler_draws_the_data_of_its_kind_of_model() {
+    let linear =
+        r#"{"kind": "linear", "beta_start": 1e-4, "beta_end": 0.02, "n_train_steps": 1000}"#;
+    let (edm, flow, vp) =
+        (r#"{"kind": "edm"}"#, r#"{"kind": "flow", "shift": 3}"#, r#"{"kind": "vp_continuous"}"#);
+    for (schedule, sampler, n_evaluations) in [
+        (linear, r#"{"kind": "ddim", "n_steps": 100, "clip_x0": "off", "eta": 1.0}"#, 100),
+        (linear, r#"{"kind": "ddpm", "n_steps": 200, "clip_x0": "off"}"#, 200),
+        (linear, r#"{"kind": "dpm_solver_pp_2m", "n_steps": 30}"#, 30),
+        (linear, r#"{"kind": "dpm_solver_2", "n_steps": 30}"#, 59),
+        (linear, r#"{"kind": "pndm", "n_steps": 100}"#, 101),
+        (linear, r#"{"kind": "edm_heun", "n_steps": 30, "grid": {"kind": "trailing"}}"#, 59),
+        (edm, r#"{"kind": "edm_euler", "n_steps": 100}"#, 100),
+        (edm, r#"{"kind": "edm_heun", "n_steps": 18}"#, 35),
+        (edm, r#"{"kind": "ddpm", "n_steps": 200, "grid": {"kind": "karras"}}"#, 200),
+        (flow, r#"{"kind": "flow_euler", "n_steps": 100}"#, 100),
+        (vp, r#"{"kind": "dpm_solver_2", "n_steps": 30, "grid": {"kind": "uniform"}}"#, 59),
+    ] {
+        let schedule: ScheduleConfig = serde_json::from_str(schedule).unwrap();
+        let settings: SamplerConfig = serde_json::from_str(sampler).unwrap();
+        assert_eq!(settings.faults(schedule.axis()), [], "{sampler}");
+        let schedule = schedule.build().unwrap();
+        let samples: Vec<SampleId> = (0..32).map(SampleId).collect();
+        let walk = Walk { schedule: &schedule, clips: false, seed: SEED, samples: &samples };
+        let mut sampler_value = settings.build(&walk).unwrap();
+        let mut model = GaussianDenoiser::new(Array3::from_elem((1, 16, 16), 0.3), 0.4).unwrap();
+        let std = schedule.start_std(&sampler_value.point(StepIndex(0)).level);
+        let starts = Starts::from_noise((SEED, &samples), model.spec(), std);
+        let request = starts.request(NonZeroUsize::MAX, &|_| Ok(()));
+        let mut network = Network::new(&mut model);
+        let watching: (&mut [Box<dyn Estimator>], Watch<'_>) = (&mut [], &mut |_, _| ());
+        let outcome =
+            run_batch(&request, &mut *sampler_value, watching, None, &mut network).unwrap();
+        assert_eq!(outcome.nfe.trajectory, n_evaluations, "{sampler}");
+        assert_eq!(network.nfe().trajectory, 32 * n_evaluations, "{sampler}");
+        let n = outcome.x0.len() as f64;
+        let mean = outcome.x0.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+        let variance = outcome.x0.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+        assert!((mean - 0.3).abs() < 0.03, "{sampler}: {mean}");
+        assert!((variance.sqrt() - 0.4).abs() < 0.03, "{sampler}: {}", variance.sqrt());
+    }
 }
 
 #[test]
