@@ -8,6 +8,7 @@ mod noise_schedule;
 mod settings;
 mod time_axis;
 mod timestep_grid;
+mod train_steps;
 mod transfer;
 
 pub use continuous::EdmRange;

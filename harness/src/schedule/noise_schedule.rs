@@ -3,6 +3,7 @@
 use std::f64::consts::FRAC_PI_2;
 
 use super::continuous::{EdmRange, Flow, VpContinuous};
+use super::train_steps::TrainSteps;
 use super::{NoiseLevel, NoisePoint, ScheduleError, TimeAxis};
 use crate::units::Timestep;
 
@@ -27,10 +28,7 @@ pub struct NoiseSchedule {
 #[derive(Clone, Debug, PartialEq)]
 enum Process {
     /// Training steps `0 .. T`.
-    Steps {
-        betas: Vec<f64>,
-        alpha_bars: Vec<f64>,
-    },
+    Steps(TrainSteps),
     Continuous(VpContinuous),
     Edm(EdmRange),
     Flow(Flow),
@@ -105,28 +103,7 @@ impl NoiseSchedule {
     /// # Errors
     /// [`ScheduleError`] below two of them, for one outside (0, 1), or where no signal is left.
     pub fn from_betas(betas: Vec<f64>) -> Result<Self, ScheduleError> {
-        if let Some((t, beta)) = betas.iter().enumerate().find(|(_, b)| !(**b > 0.0 && **b < 1.0)) {
-            return Err(ScheduleError::Range {
-                what: format!("beta {beta} at t={t}"),
-                expected: "values in (0, 1)",
-            });
-        }
-        if betas.len() < 2 {
-            return Err(ScheduleError::TooFewTrainSteps {
-                got: u32::try_from(betas.len()).unwrap_or(0),
-            });
-        }
-        let alpha_bars: Vec<f64> = betas
-            .iter()
-            .scan(1.0, |product: &mut f64, beta| {
-                *product *= 1.0 - beta;
-                Some(*product)
-            })
-            .collect();
-        match (0_u32..).zip(&alpha_bars).find(|(_, value)| **value < f64::MIN_POSITIVE) {
-            Some((t, value)) => Err(ScheduleError::NoSignal { t, value: *value }),
-            None => Ok(Self { process: Process::Steps { betas, alpha_bars } }),
-        }
+        Ok(Self { process: Process::Steps(TrainSteps::from_betas(betas)?) })
     }
 
     /// The same with `sqrt(alpha_bar)` shifted and scaled so that the first one stays and the last one is 0 (Algorithm 1,
@@ -134,15 +111,10 @@ impl NoiseSchedule {
     /// steps stay as they are.
     #[must_use]
     pub fn rescaled_to_zero_terminal_snr(self) -> Self {
-        let Process::Steps { alpha_bars, .. } = &self.process else { return self };
-        let roots: Vec<f64> = alpha_bars.iter().map(|value| value.sqrt()).collect();
-        let (first, last) = (roots[0], roots[roots.len() - 1]);
-        let scaled = |root: f64| (root - last) * first / (first - last);
-        let held = |root: f64| scaled(root).max(NoiseLevel::LEAST_SIGNAL).powi(2);
-        let alpha_bars: Vec<f64> = roots.into_iter().map(held).collect();
-        let before = std::iter::once(1.0).chain(alpha_bars.iter().copied());
-        let betas = alpha_bars.iter().zip(before).map(|(now, before)| 1.0 - now / before).collect();
-        Self { process: Process::Steps { betas, alpha_bars } }
+        match self.process {
+            Process::Steps(steps) => Self { process: Process::Steps(steps.rescaled()) },
+            process => Self { process },
+        }
     }
 
     /// A continuous variance-preserving process on `(0, t_max]`: `alpha_bar = exp(-t^2 (beta_max - beta_min) / 2 - t beta_min)`
@@ -175,8 +147,8 @@ impl NoiseSchedule {
     /// What its times are.
     pub fn axis(&self) -> TimeAxis {
         match &self.process {
-            Process::Steps { betas, .. } => {
-                TimeAxis::Steps(u32::try_from(betas.len()).unwrap_or(u32::MAX))
+            Process::Steps(steps) => {
+                TimeAxis::Steps(u32::try_from(steps.betas.len()).unwrap_or(u32::MAX))
             }
             Process::Continuous(_) => TimeAxis::Continuous,
             Process::Edm(_) => TimeAxis::Sigma,
@@ -197,7 +169,7 @@ impl NoiseSchedule {
     /// The noisiest time of training.
     pub fn noisiest(&self) -> NoisePoint {
         self.place(match &self.process {
-            Process::Steps { betas, .. } => betas.len() as f64 - 1.0,
+            Process::Steps(steps) => steps.betas.len() as f64 - 1.0,
             Process::Continuous(vp) => vp.t_max,
             Process::Edm(range) => range.sigma_max,
             Process::Flow(_) => 1.0,
@@ -207,7 +179,7 @@ impl NoiseSchedule {
     /// Noise at time `t`. Between two training steps `ln(s / a)` is interpolated; times outside act as the nearer end.
     pub fn level(&self, t: f64) -> NoiseLevel {
         match &self.process {
-            Process::Steps { alpha_bars, .. } => between(alpha_bars, t),
+            Process::Steps(steps) => steps.level(t),
             Process::Continuous(vp) => vp.level(t),
             Process::Edm(_) => NoiseLevel::exploding(t),
             Process::Flow(_) => NoiseLevel::flow(t),
@@ -232,8 +204,8 @@ impl NoiseSchedule {
     pub fn at_sigma(&self, sigma: f64) -> NoisePoint {
         let preserving = || NoiseLevel::variance_preserving(1.0 / (1.0 + sigma * sigma));
         match &self.process {
-            Process::Steps { alpha_bars, .. } => {
-                NoisePoint { t: step_of_sigma(alpha_bars, sigma), level: preserving() }
+            Process::Steps(steps) => {
+                NoisePoint { t: steps.step_of_sigma(sigma), level: preserving() }
             }
             Process::Continuous(vp) => {
                 NoisePoint { t: vp.time_of_sigma(sigma), level: preserving() }
@@ -249,7 +221,7 @@ impl NoiseSchedule {
         match &self.process {
             Process::Edm(range) => Some(range.sigma(index, n_steps)),
             Process::Flow(flow) => Some(flow.time(index, n_steps)),
-            Process::Steps { .. } | Process::Continuous(_) => None,
+            Process::Steps(_) | Process::Continuous(_) => None,
         }
     }
 
@@ -257,7 +229,7 @@ impl NoiseSchedule {
     pub fn start_std(&self, first: &NoiseLevel) -> f64 {
         match &self.process {
             Process::Edm(_) => first.s(),
-            Process::Steps { .. } | Process::Continuous(_) | Process::Flow(_) => 1.0,
+            Process::Steps(_) | Process::Continuous(_) | Process::Flow(_) => 1.0,
         }
     }
 
@@ -265,7 +237,7 @@ impl NoiseSchedule {
     pub fn edm_range(&self) -> Option<EdmRange> {
         match &self.process {
             Process::Edm(range) => Some(*range),
-            Process::Steps { .. } | Process::Continuous(_) | Process::Flow(_) => None,
+            Process::Steps(_) | Process::Continuous(_) | Process::Flow(_) => None,
         }
     }
 
@@ -276,7 +248,7 @@ impl NoiseSchedule {
     /// their grid once, when they are built.
     pub fn alpha_bar(&self, t: Timestep) -> f64 {
         let alpha_bars: &[f64] = match &self.process {
-            Process::Steps { alpha_bars, .. } => alpha_bars,
+            Process::Steps(steps) => &steps.alpha_bars,
             Process::Continuous(_) | Process::Edm(_) | Process::Flow(_) => &[],
         };
         alpha_bars[t.0 as usize]
@@ -288,42 +260,11 @@ impl NoiseSchedule {
     /// As [`NoiseSchedule::alpha_bar`].
     pub fn beta(&self, t: Timestep) -> f64 {
         let betas: &[f64] = match &self.process {
-            Process::Steps { betas, .. } => betas,
+            Process::Steps(steps) => &steps.betas,
             Process::Continuous(_) | Process::Edm(_) | Process::Flow(_) => &[],
         };
         betas[t.0 as usize]
     }
-}
-
-/// `ln(s / a)` of a training step.
-fn log_sigma(alpha_bar: f64) -> f64 {
-    0.5 * libm::log((1.0 - alpha_bar) / alpha_bar)
-}
-
-/// The level at `t`, which may lie between two steps.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "held between 0 and the number of training steps, which is a u32"
-)]
-fn between(alpha_bars: &[f64], t: f64) -> NoiseLevel {
-    let t = t.clamp(0.0, alpha_bars.len() as f64 - 1.0);
-    let (low, share) = (t.floor() as usize, t - t.floor());
-    if share == 0.0 {
-        return NoiseLevel::variance_preserving(alpha_bars[low]);
-    }
-    let [below, above] = [low, low + 1].map(|at| log_sigma(alpha_bars[at]));
-    let sigma = libm::exp(below + share * (above - below));
-    NoiseLevel::variance_preserving(1.0 / (1.0 + sigma * sigma))
-}
-
-/// The step, whole or not, whose `ln(s / a)` is that of `sigma`.
-fn step_of_sigma(alpha_bars: &[f64], sigma: f64) -> f64 {
-    let wanted = libm::log(sigma);
-    let below = alpha_bars.partition_point(|alpha_bar| log_sigma(*alpha_bar) <= wanted);
-    let low = below.saturating_sub(1).min(alpha_bars.len() - 2);
-    let [from, to] = [low, low + 1].map(|at| log_sigma(alpha_bars[at]));
-    low as f64 + ((wanted - from) / (to - from)).clamp(0.0, 1.0)
 }
 
 fn check_beta_range(start: f64, end: f64) -> Result<(), ScheduleError> {
@@ -424,7 +365,11 @@ mod tests {
         let scaled =
             (of(&plain, 500) - of(&plain, 999)) * of(&plain, 0) / (of(&plain, 0) - of(&plain, 999));
         assert!((of(&rescaled, 500) - scaled).abs() < 1e-12);
-        assert!((of(&rescaled, 999) - NoiseLevel::LEAST_SIGNAL).abs() < 1e-15);
+        let end = rescaled.at(Timestep(999));
+        assert!((end.level.a() - NoiseLevel::LEAST_SIGNAL).abs() < 1e-15);
+        let found = rescaled.at_sigma(end.level.sigma()).t;
+        // Several steps are held there, and any of them will do.
+        assert!((rescaled.level(found).a() - end.level.a()).abs() < 1e-12, "{found}");
         let product = (0..=700).fold(1.0, |all, t| all * (1.0 - rescaled.beta(Timestep(t))));
         assert!((product - rescaled.alpha_bar(Timestep(700))).abs() < 1e-12);
     }
