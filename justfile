@@ -55,7 +55,7 @@ reproduce experiment scale=scale: (setup device) build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke")
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") recompute
 
 # Tables and plots again, from finished parts
 [group('run')]
@@ -79,7 +79,7 @@ doctor: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers promises msrv audit lint test test-slurm doc smoke
+ci: fmt-check layers promises numbers msrv audit lint test test-slurm doc smoke
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -139,6 +139,17 @@ layers:
 promises:
     scripts/check-promises --self-test
     scripts/check-promises
+
+# Every number that README.md, docs/findings.md and results/README.md quote is that of the published tables
+[group('check')]
+numbers:
+    scripts/fill-numbers --self-test
+    scripts/fill-numbers --check
+
+# Eight samples of Table 1 at scale smoke, computed again from docs/reimplement.md by a script without code of ours
+[group('check')]
+recompute: (reproduce-table1 "smoke")
+    scripts/checks/python.sh scripts/checks/recompute.py work results/table1-cifar10/smoke
 
 # Licences, bans and sources of dependencies; advisories where DUBENCH_ADVISORY_DB names a clone of RustSec's database
 [group('check')]
