@@ -151,11 +151,12 @@ fn record(
         device: fixed("device"),
         machine: machine(),
         seconds: [
-            ("generate".to_owned(), timings.generate_seconds),
-            ("generate, inside the network".to_owned(), timings.generate_network_seconds),
-            ("features".to_owned(), timings.features_seconds),
-            ("evaluate".to_owned(), timings.evaluate_seconds),
+            ("generate, summed over networks", timings.generate_seconds),
+            ("generate, inside the network, summed over networks", timings.generate_network_seconds),
+            ("features, summed over blocks", timings.features_seconds),
+            ("evaluate, wall", timings.evaluate_seconds),
         ]
+        .map(|(what, seconds)| (what.to_owned(), seconds))
         .into(),
         inputs,
         details: [

@@ -33,7 +33,8 @@ pub struct RunRecord {
     pub device: String,
     /// Processor, cores, memory: what a reader needs to read the times.
     pub machine: BTreeMap<String, String>,
-    /// Seconds by stage.
+    /// Seconds by stage. A key says whether they are sums (over blocks that networks or shards may have worked on at the same
+    /// time, so that they can exceed the time that passed) or wall time.
     pub seconds: BTreeMap<String, f64>,
     /// SHA-256 of every input file by name.
     pub inputs: BTreeMap<String, String>,
@@ -135,7 +136,7 @@ mod tests {
             versions: [("dubench".to_owned(), "0.1.0".to_owned())].into(),
             device: "cpu".to_owned(),
             machine: [("cores".to_owned(), "2".to_owned())].into(),
-            seconds: [("generate".to_owned(), 12.5)].into(),
+            seconds: [("evaluate, wall".to_owned(), 12.5)].into(),
             inputs: BTreeMap::new(),
             details: Map::new(),
         }

@@ -41,11 +41,11 @@ impl Evaluation {
 /// Where times go, so that `metrics.parquet` can be compared without them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
-    /// Wall time of all blocks of `generate`.
+    /// Sum of the wall times of all blocks of `generate`; networks side by side work on several at once.
     pub generate_seconds: f64,
     /// Of which inside the denoiser.
     pub generate_network_seconds: f64,
-    /// Wall time of all blocks of `features`.
+    /// Sum of the wall times of all blocks of `features`.
     pub features_seconds: f64,
     /// Wall time of `evaluate`.
     pub evaluate_seconds: f64,
