@@ -1,9 +1,9 @@
 """Files as people have them, with what is right for each, from NumPy and Pillow.
 
-    pip install numpy==2.4.6 pillow==13.0.0
+    pip install numpy==2.4.6 pillow==13.0.0 pyarrow==26.0.1
     python scripts/golden/files.py harness/tests/data/files
 
-`arrays/` holds features and statistics in every form that tools write, and `right.json` the Frechet distance of each
+`arrays/` holds features and statistics in every form that tools write, `tables/` tables that are no features, and `right.json` the Frechet distance of each
 to `a.npy` from its definition. `images/` holds one picture in every format and colour mode, and `pixels.npz` the levels
 that `Image.open(..).convert("RGB")` gives for each file. The distances and levels do not depend on the machine; the
 bytes of the image files depend on the version of Pillow.
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 SEED = 20261128
@@ -90,6 +92,48 @@ def arrays(out: Path) -> dict:
     return {"tools": {"numpy": np.__version__}, "fid": right}
 
 
+def tables(out: Path, right: dict) -> None:
+    """The features b as people keep them in Parquet, beside a.npy, and tables that hold none."""
+    rng = np.random.default_rng(SEED)
+    a, b = rng.normal(size=(60, 4)).astype("f4"), rng.normal(0.3, 1.2, size=(50, 4))
+    single = b.astype("f4")
+    ids = {"id": np.arange(50), "path": [f"{i}.png" for i in range(50)]}
+    columns = lambda rows: {f"x{j}": np.ascontiguousarray(rows[:, j]) for j in range(4)}
+    flat = lambda rows: pa.array(np.ascontiguousarray(rows).ravel())
+    fixed = lambda rows: pa.FixedSizeListArray.from_arrays(flat(rows), 4)
+    offsets = np.arange(0, 201, 4)
+    forms = {
+        "columns_f32": (ids | columns(single), single),
+        "columns_f64": (columns(b), b),
+        "columns_mixed": (columns(single) | {"x3": b[:, 3]}, np.hstack([single[:, :3].astype("f8"), b[:, 3:]])),
+        "list_f32": (ids | {"embedding": pa.ListArray.from_arrays(offsets.astype("i4"), flat(single))}, single),
+        "list_large_f64": ({"features": pa.LargeListArray.from_arrays(offsets, flat(b))}, b),
+        "list_fixed_f16": ({"features": fixed(b.astype("f2"))}, b.astype("f2")),
+    }
+    for name, (table, rows) in forms.items():
+        pq.write_table(pa.table(table), out / f"arrays/{name}.parquet", row_group_size=17)
+        right["fid"][f"{name}.parquet"] = distance(moments(a), moments(rows))
+    parts = out / "arrays/parts"
+    (parts / "split=b").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns(single[:30])), parts / "part-0.parquet")
+    pq.write_table(pa.table(columns(single[30:])), parts / "split=b/part-1.parquet", compression="none")
+    (parts / "_SUCCESS").write_text("")
+    right["fid"]["parts"] = distance(moments(a), moments(single))
+    refused = {
+        "integers": {"id": np.arange(9), "label": np.arange(9)},
+        "nulls": {"x0": [1.0, None, 2.0]},
+        "ragged": {"features": [[1.0, 2.0], [3.0]]},
+        "two_lists": {"a": fixed(single), "b": fixed(single)},
+        "list_and_columns": {"a": fixed(single), "score": b[:, 0]},
+        "empty": {"x0": pa.array([], pa.float32())},
+    }
+    (out / "tables").mkdir(exist_ok=True)
+    for name, table in refused.items():
+        pq.write_table(pa.table(table), out / f"tables/{name}.parquet")
+    pq.write_table(pa.table(columns(b)), out / "tables/zstd.parquet", compression="zstd")
+    right["tools"]["pyarrow"] = pa.__version__
+
+
 def picture(rng: np.random.Generator) -> Image.Image:
     """Shapes and noise, so that chroma and edges are no constants."""
     y, x = np.mgrid[0:37, 0:45]
@@ -158,6 +202,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
     right = arrays(out / "arrays")
+    tables(out, right)
     images(out / "images")
     right["tools"]["pillow"] = PIL.__version__
     (out / "right.json").write_text(json.dumps(right, indent=1) + "\n")

@@ -152,7 +152,10 @@ fn record(
         machine: machine(),
         seconds: [
             ("generate, summed over networks", timings.generate_seconds),
-            ("generate, inside the network, summed over networks", timings.generate_network_seconds),
+            (
+                "generate, inside the network, summed over networks",
+                timings.generate_network_seconds,
+            ),
             ("features, summed over blocks", timings.features_seconds),
             ("evaluate, wall", timings.evaluate_seconds),
         ]

@@ -23,6 +23,8 @@ pub(crate) enum Content {
     Npy,
     /// A zip of arrays.
     Npz,
+    /// A table.
+    Parquet,
     /// Something else.
     Other,
 }
@@ -85,6 +87,7 @@ pub(crate) fn content(path: &Path) -> Result<Content, StoreError> {
     Ok(match start.as_slice() {
         start if start.starts_with(npy::MAGIC) => Content::Npy,
         start if start.starts_with(b"PK") => Content::Npz,
+        start if start.starts_with(b"PAR1") => Content::Parquet,
         [0x80, 0..=5, ..] => return Err(StoreError::input(path, PICKLE)),
         _ => Content::Other,
     })
@@ -119,6 +122,10 @@ pub(crate) fn load(path: &Path, keys: &[&str]) -> Result<Loaded, StoreError> {
             let (header, numbers) = npz.read(&key)?;
             Ok(Loaded { header, numbers })
         }
+        Content::Parquet => Err(StoreError::input(
+            path,
+            "it is a Parquet table, and this is read from arrays alone: save its column with numpy.save(\"NAME.npy\", table[\"COLUMN\"].to_numpy())",
+        )),
         Content::Other => Err(StoreError::input(
             path,
             "it is no NumPy array: expected .npy or .npz, by its content",

@@ -82,7 +82,7 @@ fn what_cannot_be_read_is_named_with_its_type_and_a_remedy_and_never_to_be_delet
         ("u8.npy", 3, &["|u1 [9, 4]", ".astype('float32')"][..]),
         ("weights.pt", 3, &["pickle", "numpy.savez"]),
         ("text.npy", 3, &["no set of images"]),
-        ("table.parquet", 3, &["no set of images"]),
+        ("table.parquet", 5, &["copy or write it again"]),
         ("objects.npy", 3, &["never opened"]),
         ("cut.npz", 5, &["copy or write it again"]),
         ("cut.npy", 5, &["promises <f8 [50, 4]"]),
@@ -95,7 +95,7 @@ fn what_cannot_be_read_is_named_with_its_type_and_a_remedy_and_never_to_be_delet
 }
 
 /// The four features of an image: its channel means, then their sum.
-fn extractor(folder: &Folder) -> Vec<String> {
+pub(crate) fn extractor(folder: &Folder) -> Vec<String> {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny/extractor.onnx");
     let bytes = std::fs::read(&tiny).unwrap();
     let mut sha256 = String::new();

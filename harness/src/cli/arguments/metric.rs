@@ -11,7 +11,8 @@ use super::FeatureOptions;
 pub(crate) struct PairOptions {
     /// Real set: features [n, d] (`.npy`, or `.npz` with `feats`, `features` or `arr_0`; any type of numbers), statistics
     /// (`.npz` with `mu`, `sigma` and, for error bars, `n`), images as u8 [n, h, w, 3] or [n, 3, h, w] (`.npy`, or `.npz`
-    /// with `arr_0`), or a folder of images with its subfolders (PNG, JPEG, WebP, TIFF, BMP; the content decides)
+    /// with `arr_0`), a folder of images with its subfolders (PNG, JPEG, WebP, TIFF, BMP; the content decides), or features
+    /// in Parquet, a file or a folder
     #[arg(long)]
     pub(crate) real: PathBuf,
     /// Generated set, in the same forms

@@ -19,6 +19,8 @@ use crate::stage::statistics::{ImageSource, features_of_runs};
 use crate::store::StoreError;
 use crate::store::arrays::{Content, Matrix, content, read_matrix};
 use crate::store::npz::Npz;
+use crate::store::parquet_features::ParquetFeatures;
+use crate::store::parquet_files::ParquetFiles;
 use crate::store::statistics::Statistics;
 
 /// Images that are read at once: memory for them, whatever the size of the set.
@@ -62,8 +64,13 @@ impl<'a> Input<'a> {
         Self { features, network: None, progress: TerminalProgress::new(context.quiet) }
     }
 
-    /// Opens features, statistics, arrays of images or a folder of images.
+    /// Opens features, statistics, arrays of images, Parquet files, or a folder of images or of Parquet files.
     pub(super) fn open(&mut self, path: &Path, need: Need) -> Result<Opened, CliError> {
+        if let Some(found) = ParquetFiles::find(path)? {
+            let ParquetFeatures { rows, extractor, notes } = ParquetFeatures::read(&found)?;
+            let set = SampleSet::Features(rows);
+            return Ok(Opened { path: path.to_owned(), set, extractor, notes });
+        }
         let content = if path.is_file() { content(path)? } else { Content::Other };
         let opened =
             |set, extractor| Opened { path: path.to_owned(), set, extractor, notes: Vec::new() };
@@ -177,7 +184,15 @@ impl Opened {
         })
     }
 
-    /// Refuses two sides whose features come from different networks or preprocessings.
+    /// Features of an image.
+    fn dim(&self) -> usize {
+        match &self.set {
+            SampleSet::Features(rows) => rows.dim(),
+            SampleSet::Statistics(gaussian) => gaussian.mean().len(),
+        }
+    }
+
+    /// Refuses two sides whose features come from different networks or preprocessings, or differ in number.
     pub(super) fn check_comparable(&self, other: &Self) -> Result<(), CliError> {
         match (&self.extractor, &other.extractor) {
             (Some(ours), Some(theirs)) if ours.difference(theirs).is_some() => {
@@ -189,8 +204,21 @@ impl Opened {
                     describe(theirs)
                 )))
             }
-            _ => Ok(()),
+            _ => self.check_dim(other),
         }
+    }
+
+    fn check_dim(&self, other: &Self) -> Result<(), CliError> {
+        if self.dim() != other.dim() {
+            return Err(CliError::Mismatch(format!(
+                "{} has {} features an image, {} {}: give both as images, or as features of one network",
+                self.path.display(),
+                self.dim(),
+                other.path.display(),
+                other.dim()
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -166,7 +166,7 @@ pub fn is_images(path: &Path) -> Result<bool, StatisticsError> {
             }
             npz.entry(KEY)?.header
         }
-        Content::Other => return Ok(false),
+        Content::Parquet | Content::Other => return Ok(false),
     };
     Ok(header.dtype.is_u8() && header.shape.len() > 2)
 }

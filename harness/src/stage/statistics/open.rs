@@ -27,7 +27,7 @@ pub fn open(dataset: &str) -> Result<Box<dyn ImageSource>, StatisticsError> {
     if path.is_dir() {
         return Ok(Box::new(ImageFolder::open(path)?));
     }
-    if path.is_file() && content(path)? != Content::Other {
+    if path.is_file() && matches!(content(path)?, Content::Npy | Content::Npz) {
         return Ok(Box::new(ArrayImages::open(path)?));
     }
     let message = if path.is_file() {
