@@ -68,7 +68,7 @@ pub fn bundle(path: &Path) {
     if let Ok(extractor) = ExtractorYaml::read(path) {
         assert!(extractor.input.size > 0 && extractor.output.dim > 0);
     }
-    let _ = crate::config::read_yaml::<PublishedTable>(path);
+    let _ = crate::config::read_yaml::<PublishedTable>(path, crate::config::Role::Published);
 }
 
 /// An experiment, and the plans of all its scales.

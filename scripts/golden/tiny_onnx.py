@@ -230,6 +230,23 @@ def fixed_batch() -> onnx.ModelProto:
     return model
 
 
+def fixed_positions() -> onnx.ModelProto:
+    """eps = x + p + 0 t with p [1, 3, 4, 4], of a shape that is known when it runs: images of another size fail there."""
+    free = ["batch", 3, "h", "w"]
+    nodes = [
+        node("Cast", ["timestep"], "t", to=F32),
+        node("ReduceMean", ["t"], "mean", keepdims=0),
+        node("Mul", ["mean", "zero"], "nothing"),
+        node("Cast", ["nothing"], "none", to=I64),
+        node("Add", ["none", "sides"], "shape"),
+        node("Reshape", ["flat", "shape"], "table"),
+        node("Add", ["sample", "table"], "positions"),
+        node("Add", ["positions", "nothing"], "eps"),
+    ]
+    constants = {"flat": np.ones(48, "f4"), "sides": np.array([1, 3, 4, 4]), "zero": scalar(0.0)}
+    return graph(x_and_t() | {"sample": (F32, free)}, ("eps", free), nodes, constants)
+
+
 def train_dropout() -> onnx.ModelProto:
     """eps = 0.5 dropout(x, p = 0.25) + 0 t, with the Dropout node in training mode."""
     nodes, constants = time_planes()
@@ -313,6 +330,7 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "mixes_the_batch": mixes_the_batch,
     "four_channels": four_channels,
     "fixed_batch": fixed_batch,
+    "fixed_positions": fixed_positions,
     "train_dropout": train_dropout,
     "latent_denoiser": latent_denoiser,
     "decoder": decoder,

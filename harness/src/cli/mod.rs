@@ -83,7 +83,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn start_log(verbose: u8) {
     let level = match verbose {
-        0 => "error",
+        // What the runtime logs of an error it also answers with, and we print that.
+        0 => "error,ort=off",
         1 => "info",
         _ => "debug",
     };

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::role::Role;
 use crate::exit::{Exit, Exits};
 use crate::fault::Fault;
 
@@ -9,15 +10,17 @@ use crate::fault::Fault;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}; check the path of the experiment file", path.display())]
+    #[error("{}: cannot be read: {source}; {}", path.display(), role.remedy())]
     Read {
         /// The file.
         path: PathBuf,
+        /// What it is to its reader.
+        role: Role,
         /// The system's own words.
         source: std::io::Error,
     },
-    /// The file is larger than any experiment needs to be.
-    #[error("{}: {bytes} bytes, at most {cap} are read: is this an experiment file?", path.display())]
+    /// The file is larger than any of these needs to be.
+    #[error("{}: {bytes} bytes, at most {cap} are read: is this the right file?", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_yaml::{Mapping, Value};
 
-use super::{ConfigError, reader};
+use super::ConfigError;
+use super::reader;
+use super::role::Role;
 
 /// The key.
 const EXTENDS: &str = "extends";
@@ -31,12 +33,12 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
             let message = format!("more than {MAX_FILES} files extend each other: is it a circle?");
             return Err(ConfigError::Syntax { path: path.to_owned(), message });
         }
-        let mut below: Mapping = reader::parse(&next, &reader::read_text(&next)?)?;
+        let mut below: Mapping = reader::parse(&next, &reader::read_text(&next, Role::Base)?)?;
         merge(&mut below, values);
         values = below;
         files.push(next);
     }
-    serde_yaml::from_value(Value::Mapping(values)).map_err(|error| {
+    reader::refused(Value::Mapping(values)).map_err(|error| {
         let names: Vec<String> = files[1..].iter().map(|file| file.display().to_string()).collect();
         let message = format!("{error} (with what it takes from {})", names.join(" and "));
         ConfigError::Syntax { path: path.to_owned(), message }

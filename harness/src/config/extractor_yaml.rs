@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ConfigError;
 use super::model_yaml::{FORMAT, is_sha256, refuse, version};
 use super::reader::read_yaml;
+use super::role::Role;
 use super::values::MAX_SIDE;
 use crate::fault::Fault;
 
@@ -95,7 +96,7 @@ impl ExtractorYaml {
     /// # Errors
     /// [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let extractor: Self = read_yaml(path)?;
+        let extractor: Self = read_yaml(path, Role::Extractor)?;
         refuse(path, extractor.faults())?;
         Ok(extractor)
     }

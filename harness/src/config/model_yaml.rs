@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::reader::read_yaml;
+use super::role::Role;
 pub use super::time_yaml::{TimeKind, TimeYaml};
 use super::values::{MAX_SIDE, MAX_TRAIN_STEPS};
 use crate::fault::Fault;
@@ -239,7 +240,7 @@ impl ModelYaml {
     /// # Errors
     /// [`ConfigError`] for an unreadable file, unknown keys, or values that cannot be.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let model: Self = read_yaml(path)?;
+        let model: Self = read_yaml(path, Role::Bundle)?;
         refuse(path, model.faults())?;
         Ok(model)
     }

@@ -88,7 +88,7 @@ impl PublishedTable {
     /// # Ok::<(), dubench::config::ConfigError>(())
     /// ```
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        Self::checked(path, reader::read_yaml(path)?)
+        Self::checked(path, reader::read_yaml(path, super::role::Role::Published)?)
     }
 
     fn checked(path: &Path, table: Self) -> Result<Self, ConfigError> {

@@ -4,8 +4,11 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use serde_yaml::Value;
 
 use super::ConfigError;
+use super::locate::locate;
+use super::role::Role;
 
 /// Largest YAML file that is read: an experiment needs a few KiB, so more is a mistake or an attack.
 pub const MAX_YAML_BYTES: u64 = 1 << 20;
@@ -17,13 +20,13 @@ pub const MAX_YAML_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`ConfigError::Read`], [`ConfigError::TooLarge`] or [`ConfigError::Syntax`].
-pub fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    parse(path, &read_text(path)?)
+pub fn read_yaml<T: DeserializeOwned>(path: &Path, role: Role) -> Result<T, ConfigError> {
+    parse(path, &read_text(path, role)?)
 }
 
 /// Reads the text of a file of at most [`MAX_YAML_BYTES`].
-pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+pub(crate) fn read_text(path: &Path, role: Role) -> Result<String, ConfigError> {
+    let read = |source| ConfigError::Read { path: path.to_owned(), role, source };
     let file = std::fs::File::open(path).map_err(read)?;
     let mut text = String::new();
     let bytes = file.take(MAX_YAML_BYTES + 1).read_to_string(&mut text).map_err(read)? as u64;
@@ -37,8 +40,66 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     // Editors of some systems begin a file with a byte order mark, which is no part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    serde_yaml::from_str(text)
-        .map_err(|error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string() })
+    serde_yaml::from_str(text).map_err(|error| {
+        let message = described::<T>(text, &error.to_string());
+        ConfigError::Syntax { path: path.to_owned(), message }
+    })
+}
+
+/// Key path, what is wrong and, where it is known, the line; `said` are the parser's own words.
+fn described<T: DeserializeOwned>(text: &str, said: &str) -> String {
+    // Text that is no YAML has a line and no key.
+    let Ok(document) = serde_yaml::from_str::<Value>(text) else { return said.to_owned() };
+    let Err(Refused { place, message }) = refused::<T>(document) else { return said.to_owned() };
+    if place.is_empty() {
+        return message;
+    }
+    if said.starts_with(&format!("{place}: ")) {
+        return said.to_owned();
+    }
+    let key = place.rsplit('.').next().and_then(|last| last.split('[').next()).unwrap_or(&place);
+    let mut lines = (1..).zip(text.lines()).filter(|(_, line)| has_key(line, key));
+    match (lines.next(), lines.next()) {
+        (Some((line, _)), None) => format!("{place}: {message} (line {line})"),
+        _ => format!("{place}: {message}"),
+    }
+}
+
+/// Why a document is not of a type.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Key path; empty for the document itself.
+    place: String,
+    message: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { place, message } = self;
+        if place.is_empty() { f.write_str(message) } else { write!(f, "{place}: {message}") }
+    }
+}
+
+/// A document as a type, or what is wrong with it behind its key path.
+pub(super) fn refused<T: DeserializeOwned>(document: Value) -> Result<T, Refused> {
+    serde_yaml::from_value(document.clone()).map_err(|error: serde_yaml::Error| {
+        let error = error.to_string();
+        let place = locate::<T>(&document, &error);
+        let missing = error.starts_with("missing field");
+        let message = if missing { format!("{error}: write this key there") } else { error };
+        Refused { place, message }
+    })
+}
+
+/// Whether a line gives `key` a value.
+fn has_key(line: &str, key: &str) -> bool {
+    let mut places = line.match_indices(key).map(|(at, _)| at);
+    !key.is_empty()
+        && places.any(|at| {
+            let before = line[..at].chars().next_back();
+            let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+            !before.is_some_and(word) && line[at + key.len()..].trim_start().starts_with(':')
+        })
 }
 
 #[cfg(test)]
@@ -64,7 +125,7 @@ mod tests {
     fn a_byte_order_mark_is_no_part_of_the_text() {
         let file = tempfile::NamedTempFile::new().unwrap();
         crate::store::publish(file.path(), b"\xef\xbb\xbfa: 1\n").unwrap();
-        read_yaml::<Small>(file.path()).unwrap();
+        read_yaml::<Small>(file.path(), Role::Experiment).unwrap();
         // Only at the start.
         let error = parse::<Small>(Path::new("q.yaml"), "a: 1\n\u{feff}b: 2\n").unwrap_err();
         assert!(matches!(error, ConfigError::Syntax { .. }), "{error}");
@@ -74,14 +135,19 @@ mod tests {
     fn a_file_over_the_cap_is_refused_without_parsing() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(MAX_YAML_BYTES + 10).unwrap();
-        let error = read_yaml::<Small>(file.path()).unwrap_err();
+        let error = read_yaml::<Small>(file.path(), Role::Experiment).unwrap_err();
         assert!(matches!(error, ConfigError::TooLarge { .. }), "{error}");
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = read_yaml::<Small>(Path::new("nowhere/q.yaml")).unwrap_err().to_string();
-        assert!(error.contains("nowhere/q.yaml"), "{error}");
+        let error =
+            read_yaml::<Small>(Path::new("nowhere/q.yaml"), Role::Bundle).unwrap_err().to_string();
+        assert!(
+            error.contains("nowhere/q.yaml: cannot be read")
+                && error.contains("model.yaml of a bundle"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::config::{
     Common, ConfigError, FeaturesConfig, GateConfig, ModelConfig, Preset, PublishedConfig,
-    ReferenceConfig, ScaleConfig, extends, reader, validate,
+    ReferenceConfig, Role, ScaleConfig, extends, reader, validate,
 };
 use crate::control::ControlConfig;
 use crate::protocol::ProtocolConfig;
@@ -114,7 +114,7 @@ impl Experiment {
     /// # Errors
     /// [`ConfigError`] with file, key path, accepted values.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        Self::parse(path, &reader::read_text(path)?)
+        Self::parse(path, &reader::read_text(path, Role::Experiment)?)
     }
 
     /// Parses and checks the text of an experiment file; `path` names it in errors, and its folder

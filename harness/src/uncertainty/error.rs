@@ -19,14 +19,14 @@ pub enum EstimatorError {
         least: u32,
     },
     /// The window holds no step.
-    #[error("window at step {start} has length 0: set uncertainty.window.len to 1 or more")]
+    #[error("window at step {start} has length 0: set window.len to 1 or more")]
     EmptyWindow {
         /// First loop index.
         start: u32,
     },
     /// The window ends past the sampler.
     #[error(
-        "window {start}..={end} ends past the last step {last}: set uncertainty.window.end to {last} or less"
+        "window {start}..={end} ends past the last step {last}: end it there by a smaller window.start or window.len"
     )]
     WindowPastEnd {
         /// First loop index.

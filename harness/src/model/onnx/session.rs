@@ -112,6 +112,7 @@ impl Transfer {
 #[derive(Debug)]
 pub struct OnnxSession {
     session: Session,
+    /// Name and, where there is one, the file.
     graph: String,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
@@ -142,7 +143,11 @@ impl OnnxSession {
         let inputs = ports(graph, session.inputs())?;
         let outputs = ports(graph, session.outputs())?;
         let transfer = Transfer::of(options.device);
-        Ok(Self { session, graph: graph.to_owned(), inputs, outputs, transfer })
+        let graph = match source {
+            GraphSource::File(path) => format!("{graph}, {}", path.display()),
+            GraphSource::Bytes(_) => graph.to_owned(),
+        };
+        Ok(Self { session, graph, inputs, outputs, transfer })
     }
 
     /// Name of the graph in errors.
@@ -347,7 +352,25 @@ fn run_failure(graph: &str, error: &str) -> ModelError {
     if is_out_of_memory(error) {
         return ModelError::OutOfMemory { context, message };
     }
-    ModelError::Runtime { context, message }
+    match shapes_apart(error) {
+        Some(message) => ModelError::Bundle { path: context, message },
+        None => ModelError::Runtime { context, message },
+    }
+}
+
+/// What a node that cannot take the shapes it is given said, with the remedy.
+fn shapes_apart(error: &str) -> Option<String> {
+    let (_, rest) = error.split_once("while running ")?;
+    let (operator, rest) = rest.split_once(" node. Name:'")?;
+    let (node, reason) = rest.split_once("' Status Message: ")?;
+    // In front of the reason stand a line of the runtime's source and its condition.
+    let reason = reason.rsplit_once(" was false. ").map_or(reason, |(_, reason)| reason).trim();
+    let words = ["broadcast", "shape", "dimension"];
+    words.iter().any(|word| reason.to_lowercase().contains(word)).then(|| {
+        format!(
+            "node {node} ({operator}) cannot take what it is given: {reason}; check `task.image` of model.yaml, or export the network for images of this size"
+        )
+    })
 }
 
 /// Whether the runtime failed for want of memory. Its error codes do not tell, its words do: those of its arena on
@@ -429,6 +452,16 @@ mod tests {
                      bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 268435456";
         assert!(matches!(run_failure("g", words), ModelError::OutOfMemory { .. }));
         assert!(matches!(run_failure("g", "Invalid input shape"), ModelError::Runtime { .. }));
+        // ONNX Runtime 1.32.0 on `fixed_positions.onnx`.
+        let words = "Non-zero status code returned while running Add node. Name:'positions' Status Message: \
+                     /onnxruntime_src/onnxruntime/core/providers/cpu/math/element_wise_ops.h:563 void \
+                     onnxruntime::BroadcastIterator::Init(ptrdiff_t, ptrdiff_t) axis == 1 || axis == largest was false. \
+                     Attempting to broadcast an axis by a dimension other than 1. 4 by 6";
+        assert_eq!(
+            run_failure("g, g.onnx", words).to_string(),
+            "g, g.onnx: node positions (Add) cannot take what it is given: Attempting to broadcast an axis by a \
+             dimension other than 1. 4 by 6; check `task.image` of model.yaml, or export the network for images of this size"
+        );
     }
 
     #[test]

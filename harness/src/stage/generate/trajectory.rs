@@ -162,7 +162,7 @@ fn check(
         if window.start < request.start.0 {
             let (first, start) = (request.start.0, window.start);
             return Err(refuse(format!(
-                "its window starts at step {start}, before the first executed step {first}: set uncertainty.window.start to {first} or more"
+                "its window starts at step {start}, before the first executed step {first}: set window.start to {first} or more"
             )));
         }
     }

@@ -1,0 +1,37 @@
+//! What a YAML file is to its reader.
+
+/// What a YAML file is to its reader, which its errors say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An experiment.
+    Experiment,
+    /// What an experiment extends.
+    Base,
+    /// `model.yaml` of a bundle.
+    Bundle,
+    /// A feature network.
+    Extractor,
+    /// Published numbers.
+    Published,
+}
+
+impl Role {
+    /// What is expected, and the remedy.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::Experiment => "expected an experiment file: check its path",
+            Self::Base => {
+                "expected the file that `extends` names, relative to the one that names it"
+            }
+            Self::Bundle => {
+                "expected the model.yaml of a bundle: name the folder that holds it (`model.path` in an experiment)"
+            }
+            Self::Extractor => {
+                "expected the description of a feature network: check `features.path` of the experiment, or --extractor"
+            }
+            Self::Published => {
+                "expected a table of published numbers: check `published.file` of the experiment"
+            }
+        }
+    }
+}
