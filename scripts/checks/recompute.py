@@ -143,7 +143,7 @@ def random_row(work: Path, keep: int, n_random: int) -> float:
     columns = [value for part in parts for value in pq.read_table(part)["feature"].to_pylist()]
     pool = np.array([np.frombuffer(value, "<f4") for value in columns], np.float64)
     with np.load(REFERENCE) as reference:
-        mu, sigma = reference["mu"], reference["sigma"]
+        mu, sigma = reference["mu"], covariance(reference)
     fids = []
     for index in range(n_random):
         rows = pool[subset(index, len(pool), keep)]
@@ -151,6 +151,15 @@ def random_row(work: Path, keep: int, n_random: int) -> float:
         roots = np.sqrt(np.clip(np.linalg.eigvalsh(y @ sigma @ y.T), 0, None))
         fids.append(((rows.mean(0) - mu) ** 2).sum() + (y**2).sum() + np.trace(sigma) - 2 * roots.sum())
     return float(np.mean(fids))
+
+
+def covariance(statistics: np.lib.npyio.NpzFile) -> np.ndarray:
+    """sigma, which statistics may hold as its upper triangle row after row: "Files"."""
+    if "sigma" in statistics:
+        return statistics["sigma"]
+    sigma = np.zeros((2 * [len(statistics["mu"])]))
+    sigma[np.triu_indices(len(sigma))] = statistics["sigma_upper"]
+    return sigma + np.triu(sigma, 1).T
 
 
 def newest(stage: Path, n: int = 16) -> Path:

@@ -1,11 +1,13 @@
 //! The command line, end to end: what people type and what they get.
 
+mod cases;
 mod collect;
 #[cfg(unix)]
 mod engines;
 #[cfg(unix)]
 mod faults;
 mod files;
+mod messages;
 mod metrics;
 mod runs;
 mod shapes;
@@ -13,3 +15,4 @@ mod sizes;
 #[cfg(unix)]
 mod submit;
 mod support;
+mod tables;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use ndarray::{Array2, s};
+use ndarray_npy::WriteNpyExt;
 
 use crate::support::Folder;
 
@@ -108,4 +109,51 @@ fn inception_score_and_sparsification() {
     folder.npy("map.npy", &pair.slice(s![800.., ..]).to_owned());
     let sparsification = ["--error", "error.npy", "--uncertainty", "map.npy", "--layout", "rows"];
     holds(&folder, "sparsification", &sparsification, &[("ause", "ause"), ("aurg", "aurg")]);
+}
+
+#[test]
+fn every_metric_is_held_here() {
+    let help = Folder::new().dubench(&["metric", "--help"]).stdout;
+    let commands = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let names: Vec<&str> = commands
+        .take_while(|line| line.starts_with("  "))
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() > 7, "{help}");
+    for name in names {
+        let held = format!("holds(&folder, \"{name}\", ");
+        assert!(include_str!("sizes.rs").contains(&held), "metric {name} has no value here");
+    }
+}
+
+/// The commands of docs/your-numbers.md as they stand there, but for the statistics of 50,000 images.
+#[test]
+fn every_documented_command_runs() {
+    const PAGE: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/your-numbers.md"));
+    let folder = Folder::new();
+    let (n, d) = (1800, 2048);
+    for (name, shift) in [("features", 0.01), ("a", 0.02), ("b", 0.03), ("f", 0.01), ("r", 0.0)] {
+        folder.npy(&format!("{name}.npy"), &weyl(n, d, shift));
+    }
+    folder.npy("s.npy", &weyl(n, 1, 0.0));
+    folder.npy("l.npy", &(weyl(n, 1008, 0.0) * 4.0));
+    for (name, shift) in [("e", -0.5), ("u", 0.0)] {
+        let maps = (weyl(300, 3 * 32 * 32, shift)).into_shape_with_order((300, 3, 32, 32)).unwrap();
+        let mut bytes = Vec::new();
+        maps.write_npy(&mut bytes).unwrap();
+        folder.bytes(&format!("{name}.npy"), &bytes);
+    }
+    folder.statistics("ref.npz", d);
+    let commands: Vec<&str> =
+        PAGE.lines().filter(|line| line.starts_with("dubench metric ")).collect();
+    assert!(commands.len() > 7, "{commands:?}");
+    for line in commands {
+        let words = line.split('#').next().unwrap_or(line).split_whitespace().skip(1);
+        let ended = folder.dubench(&words.collect::<Vec<_>>());
+        assert_eq!(ended.code, 0, "{line}: {}", ended.stderr);
+        assert!(!ended.stdout.is_empty() && !ended.stdout.contains("NaN"), "{line}");
+    }
 }
