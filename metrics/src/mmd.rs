@@ -201,7 +201,7 @@ impl Sample {
     }
 
     /// `sum_j k(x_i, x_j)` for each i; half of the blocks are mirrors of the other half.
-    fn own_sums(&self, kernel: Kernel) -> Vec<f64> {
+    pub(crate) fn own_sums(&self, kernel: Kernel) -> Vec<f64> {
         let pairs: Vec<_> =
             (0..self.n_blocks()).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
         let sums = self.sums_of_blocks(self, &pairs, kernel);
@@ -216,7 +216,7 @@ impl Sample {
     }
 
     /// `sum_j k(x_i, y_j)` for each i, and `sum_i k(x_i, y_j)` for each j.
-    fn cross_sums(&self, other: &Self, kernel: Kernel) -> (Vec<f64>, Vec<f64>) {
+    pub(crate) fn cross_sums(&self, other: &Self, kernel: Kernel) -> (Vec<f64>, Vec<f64>) {
         let pairs: Vec<_> =
             (0..self.n_blocks()).flat_map(|i| (0..other.n_blocks()).map(move |j| (i, j))).collect();
         let sums = self.sums_of_blocks(other, &pairs, kernel);

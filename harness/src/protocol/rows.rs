@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dubench_metrics::FrechetEstimate;
+use dubench_metrics::{
+    EstimateOptions, Features, FrechetEstimate, MetricError, Reference, holm, jackknife_se,
+    leave_out_inf,
+};
 
 use super::Evidence;
 use crate::store::records::MetricRow;
@@ -155,6 +158,51 @@ pub fn verdict(delta: f64, p: f64) -> &'static str {
     }
 }
 
+/// A row beside each p-value of a family, with the p-value adjusted by Holm's method. What bounds a p-value bounds the
+/// adjusted one too.
+///
+/// # Errors
+/// [`MetricError::OutOfRange`] for a p-value that is none.
+pub fn holm_rows(family: &[&MetricRow]) -> Result<Vec<MetricRow>, MetricError> {
+    let tested: Vec<&MetricRow> =
+        family.iter().copied().filter(|row| row.value.is_some()).collect();
+    let p_values: Vec<f64> = tested.iter().filter_map(|row| row.value).collect();
+    let adjusted = holm(&p_values)?;
+    let row = |(raw, p): (&&MetricRow, f64)| MetricRow {
+        metric: "p_holm".to_owned(),
+        value: Some(p),
+        ci_low: raw.ci_low.filter(|low| *low == 0.0),
+        ci_high: None,
+        reason: Some(format!("by Holm's method, over a family of {}", tested.len())),
+        ..(*raw).clone()
+    };
+    Ok(tested.iter().zip(adjusted).map(row).collect())
+}
+
+/// Groups of images that are left out in turn for the error bar of a difference of FIDs for infinitely many images.
+pub const N_GROUPS: usize = 10;
+
+/// FID for infinitely many images of a set without each group; `None` where there are too few images. An image's group is
+/// its place among the samples modulo [`N_GROUPS`], so that sets of the same samples leave out the same ones.
+///
+/// # Errors
+/// As [`leave_out_inf`].
+pub fn inf_without_groups<'a>(
+    reference: &'a Reference,
+    features: impl Into<Features<'a>>,
+    places: impl Iterator<Item = usize>,
+) -> Result<Option<Vec<f64>>, MetricError> {
+    let groups: Vec<usize> = places.map(|place| place % N_GROUPS).collect();
+    leave_out_inf(reference, features.into(), &groups, &EstimateOptions::default())
+}
+
+/// Standard error of a difference, from what both numbers are without each group.
+pub fn paired_se(one: Option<&[f64]>, other: Option<&[f64]>) -> Option<f64> {
+    let (one, other) = one.zip(other).filter(|(one, other)| one.len() == other.len())?;
+    let differences: Vec<f64> = one.iter().zip(other).map(|(a, b)| a - b).collect();
+    jackknife_se(&differences)
+}
+
 /// Mean and standard error of the mean; no error of one value.
 pub fn mean_and_se(values: &[f64]) -> (f64, Option<f64>) {
     let n = values.len() as f64;
@@ -183,6 +231,19 @@ mod tests {
         assert_eq!((row.n, row.kind.as_str()), (Some(7), "m"));
         let none = RunFacts::default().row("m", "fid", None).with_se(None);
         assert_eq!((none.se, none.ci_low, none.ci_high), (None, None, None));
+    }
+
+    #[test]
+    fn adjusted_p_values_stand_beside_the_raw_ones() {
+        let p = |method: &str, value| RunFacts::default().row(method, "p_value", value);
+        let mut rows = [p("a", Some(0.01)), p("b", Some(0.03)), p("c", None)];
+        rows[0].ci_low = Some(0.0);
+        rows[1].ci_low = Some(0.01);
+        let found = holm_rows(&rows.iter().collect::<Vec<_>>()).unwrap();
+        let values: Vec<_> = found.iter().map(|row| (row.method.as_str(), row.value)).collect();
+        assert_eq!(values, [("a", Some(0.02)), ("b", Some(0.03))]);
+        assert!(found.iter().all(|row| row.metric == "p_holm"));
+        assert_eq!((found[0].ci_low, found[1].ci_low), (Some(0.0), None));
     }
 
     #[test]

@@ -37,6 +37,23 @@ pub fn why(row: &MetricRow) -> &str {
     }
 }
 
+/// A p-value, or a dash with its reason; empty where there is no row. At the floor of a test by random draws, where none
+/// of them lies as far, it is an upper bound.
+pub fn p_value(row: Option<&MetricRow>, grid: &mut Grid) -> Cell {
+    let Some(row) = row else { return Cell::default() };
+    let shown = if at_floor(row) { number::p_at_most } else { number::p_value };
+    match row.value.and_then(shown) {
+        // Its remark is the same in all rows and stands below the table.
+        Some(text) => Cell::new(text),
+        None => grid.missing(why(row)),
+    }
+}
+
+/// Whether no random draw lay as far: the interval of the p-value begins at 0 then.
+pub fn at_floor(row: &MetricRow) -> bool {
+    row.ci_low == Some(0.0)
+}
+
 /// A verdict with the stars of its p-value.
 pub fn verdict(word: Option<&str>, p: Option<f64>) -> Cell {
     let word = word.unwrap_or("");

@@ -44,9 +44,15 @@ pub fn kind(kind: &str) -> &str {
 /// use dubench::report::label;
 /// assert_eq!(label::named("mc_dropout", "mc_dropout"), "MC-Dropout");
 /// assert_eq!(label::named("mc_dropout", "half"), "MC-Dropout, half");
+/// assert_eq!(label::named("mc_dropout", "mc_dropout_p50"), "MC-Dropout, p50"); // the kind is said once
 /// ```
 pub fn named(of_kind: &str, name: &str) -> String {
-    if of_kind == name { kind(name).to_owned() } else { format!("{}, {name}", kind(of_kind)) }
+    if of_kind == name {
+        return kind(name).to_owned();
+    }
+    // `gradients` is no `gradient` named `s`: what follows the kind has to stand apart from it.
+    let rest = name.strip_prefix(of_kind).and_then(|rest| rest.strip_prefix(['_', '-', ' ']));
+    format!("{}, {}", kind(of_kind), rest.filter(|rest| !rest.is_empty()).unwrap_or(name))
 }
 
 /// Labels of the methods of a result, by their names.

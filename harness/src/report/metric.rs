@@ -11,7 +11,13 @@ pub const FID_SD: &str = "fid_sd";
 /// `fid` minus that of what the row's argument names: `random` subsets of the same size, the `unguided` images of the same
 /// starts.
 pub const DELTA: &str = "delta";
+/// As `delta`, of `fid_inf`: each of the two sets rid of its own bias.
+pub const DELTA_INF: &str = "delta_inf";
+/// Standard error that `delta` has over new pools: that of the FID of what is kept less that of the pool.
+pub const DELTA_SE_POOLS: &str = "delta_se_pools";
 /// Two-sided p-value of a `delta` of the same argument.
 pub const P_VALUE: &str = "p_value";
+/// The same, adjusted by Holm's method over the rows of its table: verdicts go by it.
+pub const P_HOLM: &str = "p_holm";
 /// Rank correlation with the scores of the method that the row's argument names.
 pub const SPEARMAN: &str = "spearman";

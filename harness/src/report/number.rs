@@ -118,6 +118,24 @@ pub fn p_value(p: f64) -> Option<String> {
     }
 }
 
+/// A p-value that is no more than an upper bound: `≤ 0.0050`.
+///
+/// # Examples
+/// ```
+/// use dubench::report::number;
+/// assert_eq!(number::p_at_most(1.0 / 201.0).as_deref(), Some("≤ 0.0050"));
+/// assert_eq!(number::p_at_most(1.0 / 20_001.0).as_deref(), Some("≤ 0.000050"));
+/// assert_eq!(number::p_at_most(1.0).as_deref(), Some("1"));
+/// ```
+pub fn p_at_most(p: f64) -> Option<String> {
+    match p {
+        p if !(0.0..=1.0).contains(&p) => None,
+        p if p >= 1.0 => Some("1".to_owned()),
+        p if p < 0.1 => Some(format!("≤ {}", significant(p, 2)?)),
+        p => Some(format!("≤ {}", fixed(p, 2)?)),
+    }
+}
+
 /// `*` for p < 0.05, `**` for p < 0.01, `***` for p < 0.001.
 pub fn stars(p: f64) -> &'static str {
     match p {

@@ -4,8 +4,8 @@ use super::pool::Pool;
 use super::ranking::kept_rows;
 use crate::error::{MetricError, Result, at_least, same_length};
 use crate::features::Features;
-use crate::frechet::{FrechetEstimate, Reference};
-use crate::rng::Subsets;
+use crate::frechet::{EstimateOptions, FrechetEstimate, Reference};
+use crate::rng::{Subsets, complement};
 use rayon::prelude::*;
 
 /// Fréchet distances of random subsets of a pool: what a score without information would give.
@@ -19,6 +19,8 @@ pub struct RandomNull {
     pub sd: f64,
     /// Images kept.
     pub keep: usize,
+    /// Seed of the subsets.
+    pub seed: u64,
 }
 
 /// What a score achieves, beside random subsets of the same size.
@@ -143,7 +145,52 @@ impl<'a> FilterStudy<'a> {
         let count = fids.len() as f64;
         let mean = fids.iter().sum::<f64>() / count;
         let squares: f64 = fids.iter().map(|f| (f - mean) * (f - mean)).sum();
-        Ok(RandomNull { mean, sd: (squares / (count - 1.0)).sqrt(), fids, keep })
+        Ok(RandomNull { mean, sd: (squares / (count - 1.0)).sqrt(), fids, keep, seed })
+    }
+
+    /// The distance for infinitely many images of each random subset of a null: every subset is rid of its own bias, by its
+    /// own halves, as [`Reference::estimate`] does it with the options given.
+    ///
+    /// Why not the bias of the pool times `n / keep`? It is not that: with fewer images than features the bias does not fall
+    /// as `1 / n`.
+    ///
+    /// # Errors
+    /// [`MetricError::OutOfRange`] for zero splits or a null of another pool.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::{EstimateOptions, FilterStudy, Gaussian, Reference};
+    /// use ndarray::{Array2, array};
+    /// let reference = Reference::new(Gaussian::new(array![0.0], array![[1.0]], None)?)?;
+    /// let pool = Array2::from_shape_fn((50, 1), |(i, _)| i as f64 / 25.0);
+    /// let study = FilterStudy::new(&reference, &pool)?;
+    /// let null = study.random_null(40, 10, 0)?;
+    /// let values = study.random_inf(&null, &EstimateOptions::default())?;
+    /// assert!(values.iter().sum::<f64>() / 10.0 < null.mean);
+    /// # Ok::<(), dubench_metrics::MetricError>(())
+    /// ```
+    pub fn random_inf(&self, null: &RandomNull, options: &EstimateOptions) -> Result<Vec<f64>> {
+        self.check_keep(null.keep)?;
+        if options.splits == 0 {
+            return Err(MetricError::out_of_range("the number of splits", 0, "at least 1"));
+        }
+        let subsets = Subsets::new(null.seed);
+        let places = Subsets::new(options.seed);
+        let halves_of = |index: usize| {
+            let kept = subsets.draw(index, self.n(), null.keep);
+            let half = move |split: usize| {
+                let first = places.draw(split, kept.len(), kept.len() / 2);
+                let second = complement(&first, kept.len());
+                [first, second].map(|places| places.iter().map(|&at| kept[at]).collect::<Vec<_>>())
+            };
+            (0..options.splits).flat_map(half)
+        };
+        let halves: Vec<Vec<usize>> = (0..null.fids.len()).flat_map(halves_of).collect();
+        let of_halves = self.pool.distances(&halves)?;
+        let each = 2 * options.splits;
+        let inf =
+            |(fid, halves): (&f64, &[f64])| 2.0 * fid - halves.iter().sum::<f64>() / each as f64;
+        Ok(null.fids.iter().zip(of_halves.chunks_exact(each)).map(inf).collect())
     }
 
     /// The distances of the kept sets of a score (one number an image), beside a null of the same size.
@@ -194,12 +241,37 @@ impl<'a> FilterStudy<'a> {
 }
 
 impl RandomNull {
+    /// How many subsets lie as far from their mean as `observed`, to either side.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::RandomNull;
+    /// let null = RandomNull { fids: vec![3.0, 4.0, 5.0, 6.0], mean: 4.5, sd: 1.29, keep: 10, seed: 0 };
+    /// assert_eq!((null.as_far(6.0), null.as_far(4.0), null.as_far(7.0)), (2, 4, 0));
+    /// ```
+    pub fn as_far(&self, observed: f64) -> usize {
+        let distance = (observed - self.mean).abs();
+        self.fids.iter().filter(|fid| (*fid - self.mean).abs() >= distance).count()
+    }
+
+    /// The least p-value that the null can give: `1 / (1 + #null)`. One that stands there means "at most".
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench_metrics::RandomNull;
+    /// let null = RandomNull { fids: vec![3.0; 199], mean: 3.0, sd: 0.0, keep: 10, seed: 0 };
+    /// assert_eq!(null.floor(), 0.005);
+    /// ```
+    pub fn floor(&self) -> f64 {
+        1.0 / (1 + self.fids.len()) as f64
+    }
+
     /// `(1 + #{null <= observed}) / (1 + #null)`.
     ///
     /// # Examples
     /// ```
     /// use dubench_metrics::RandomNull;
-    /// let null = RandomNull { fids: vec![3.0, 4.0, 5.0, 6.0], mean: 4.5, sd: 1.29, keep: 10 };
+    /// let null = RandomNull { fids: vec![3.0, 4.0, 5.0, 6.0], mean: 4.5, sd: 1.29, keep: 10, seed: 0 };
     /// assert_eq!(null.p_at_most(4.0), 3.0 / 5.0); // two of four, and the observed one itself
     /// assert_eq!(null.p_at_most(0.0), 1.0 / 5.0);
     /// # Ok::<(), dubench_metrics::MetricError>(())

@@ -108,6 +108,10 @@ pub fn compare_unpaired(a: &FrechetEstimate, b: &FrechetEstimate) -> Result<Comp
 /// variance is the sum of their squares. With the same ids this is [`compare_paired`], with none in common
 /// [`compare_unpaired`].
 ///
+/// Of k images that a threshold keeps of a pool of n, beside that pool, a kept image contributes `phi_k / k - phi_n / n` and
+/// another one `-phi_n / n`: `se` is the spread over *new pools*, the threshold held fixed. What a score achieves in one
+/// pool beside random subsets of it is another question ([`FilterStudy`](crate::FilterStudy)).
+///
 /// # Errors
 /// [`MetricError::LengthMismatch`] if ids and images differ in number, [`MetricError::OutOfRange`] for an id
 /// that is given twice or estimates without influence values.

@@ -40,7 +40,8 @@ pub(super) fn evaluate(
     };
     let published = evidence.published();
     let paper = |metric: &str, kind: &str| published.and_then(|row| row.value(metric, kind));
-    let rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper));
+    let rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper))
+        .map_err(ProtocolError::metric("the intervals of a filter"))?;
     let scores = ScoreTable { samples: scores.samples, columns };
     Ok(Numbers { rows, curves: outcome.curves, scores })
 }

@@ -9,16 +9,32 @@ use crate::report::{Labels, Setting, cells, label, metric, number};
 use crate::store::records::MetricRow;
 
 /// Metrics that have a column.
-const COLUMNS: [&str; 4] = [metric::FID, metric::FID_INF, metric::DELTA, metric::P_VALUE];
+const COLUMNS: [&str; 7] = [
+    metric::FID,
+    metric::FID_INF,
+    metric::DELTA,
+    metric::DELTA_SE_POOLS,
+    metric::DELTA_INF,
+    metric::P_VALUE,
+    metric::P_HOLM,
+];
 
-const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool, ± their standard \
-     deviation. p: how often a random subset lies as far from that mean, to either side. * p < 0.05, ** p < 0.01, *** \
-     p < 0.001; n.s.: inside the noise of random subsets. p speaks of this pool and is not corrected for the number of \
-     rows; whether a new pool would show the same is told by the SE.";
+const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool, ± the standard deviation \
+     of the subsets. p: how often a random subset lies as far from that mean, to either side; it speaks of this pool. \
+     p (Holm) is p adjusted by Holm's method over all rows of this table that have one; verdicts and stars go by it. \
+     * p < 0.05, ** p < 0.01, *** p < 0.001; n.s.: inside the noise of random subsets.";
+const NOTE_FLOOR: &str = "≤ marks the floor of p, 1 / (1 + number of random subsets): none of them lies as far, and with this many \
+     p cannot come out smaller. An adjusted p is bounded by a multiple of the floor.";
+const NOTE_POOLS: &str = "SE, new pools: the standard error of Δ over new pools of this size, from the influence of each image on \
+     the FID of what is kept and on that of the pool, the threshold held fixed. It, and not p, says whether another pool \
+     would show the same. The ± of the FID of random subsets is the standard error of one of them over new pools, not the \
+     spread of the subsets.";
 const NOTE_NFE: &str = "NFE: network evaluations per image, those of the trajectory + those that the estimator would \
      ask for if it ran alone. Seconds: network time of the method over all images.";
-const NOTE_FID_INF: &str = "FID∞ is FID with the estimated bias of a finite number of images removed: compare it, not FID, between \
-     sets of different n.";
+const NOTE_FID_INF: &str = "FID∞ is FID with the estimated bias of a finite number of images removed, by halves of the set itself; in \
+     the row of random subsets it is the mean over them, each by its own halves. Compare it, not FID, between sets of \
+     different n. Δ∞ is FID∞ minus that mean, ± its standard error over new pools (the jackknife over ten groups of images \
+     left out in turn, which errs upwards).";
 
 /// Whether this table tells the number: in a column, or as the difference or error bar of one.
 pub(super) fn tells(name: &str) -> bool {
@@ -71,7 +87,10 @@ impl<'a> FilterTable<'a> {
             ("FID ± SE", Align::Right),
             ("FID∞ ± SE", Align::Right),
             ("Δ random ± sd", Align::Right),
+            ("SE, new pools", Align::Right),
+            ("Δ∞ random ± SE", Align::Right),
             ("p", Align::Right),
+            ("p (Holm)", Align::Right),
             ("Verdict", Align::Left),
             ("n", Align::Right),
             ("NFE", Align::Right),
@@ -132,14 +151,18 @@ impl<'a> FilterTable<'a> {
                 .find(|row| row.method == line.method && row.side.as_deref() == line.side)
         });
         let p = self.find(line, metric::P_VALUE);
+        let adjusted = self.find(line, metric::P_HOLM);
         vec![
             Cell::new(self.labels.method(line.method)),
             Cell::new(label::kept(line.side)),
             cells::estimate(fid, grid),
             cells::estimate(self.find(line, metric::FID_INF), grid),
             self.delta(line, fid, grid),
-            p_cell(p, grid),
-            self.verdict(line, fid, p),
+            self.over_pools(line),
+            cells::difference(self.find(line, metric::DELTA_INF), grid),
+            cells::p_value(p, grid),
+            cells::p_value(adjusted, grid),
+            self.verdict(line, fid, adjusted.or(p)),
             cells::count(any),
             cells::nfe(any),
             cells::seconds(any),
@@ -168,6 +191,13 @@ impl<'a> FilterTable<'a> {
         let se = fid.and_then(|row| row.se);
         let text = number::signed_with_error(value - mean, se)
             .map(|text| text.split(" ± ").next().unwrap_or_default().to_owned());
+        Cell::new(text.unwrap_or_default())
+    }
+
+    /// To as many places as the difference that it belongs to would have with it.
+    fn over_pools(&self, line: Line<'_>) -> Cell {
+        let se = self.find(line, metric::DELTA_SE_POOLS).and_then(|row| row.value);
+        let text = se.and_then(|se| number::significant(se, 2));
         Cell::new(text.unwrap_or_default())
     }
 
@@ -200,6 +230,12 @@ impl<'a> FilterTable<'a> {
         let tests: BTreeSet<&str> =
             self.rows.iter().filter(of_p).filter_map(|row| row.reason.as_deref()).collect();
         out.extend(tests.into_iter().map(|test| format!("p is {test}.")));
+        if self.rows.iter().copied().any(cells::at_floor) {
+            out.push(NOTE_FLOOR.to_owned());
+        }
+        if self.rows.iter().any(|row| row.metric == metric::DELTA_SE_POOLS) {
+            out.push(NOTE_POOLS.to_owned());
+        }
         if self.rows.iter().any(|row| row.metric == metric::FID_INF) {
             out.push(NOTE_FID_INF.to_owned());
         }
@@ -224,14 +260,5 @@ impl<'a> FilterTable<'a> {
             ));
         }
         out
-    }
-}
-
-fn p_cell(row: Option<&MetricRow>, grid: &mut Grid) -> Cell {
-    let Some(row) = row else { return Cell::default() };
-    match row.value.and_then(number::p_value) {
-        // Its remark is the same in all rows and stands below the table.
-        Some(text) => Cell::new(text),
-        None => grid.missing(cells::why(row)),
     }
 }

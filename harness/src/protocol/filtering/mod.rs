@@ -5,6 +5,7 @@ mod evaluate;
 #[cfg(test)]
 pub(crate) mod example;
 mod faults;
+mod judged;
 mod measured;
 mod report;
 mod rows;

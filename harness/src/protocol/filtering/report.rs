@@ -105,9 +105,9 @@ fn small_pool(n_pool: u64, dim: u64) -> Option<String> {
         return None;
     }
     Some(format!(
-        "The pool has {n_pool} images for {dim} features: FID is biased upwards by far more than its standard error, \
-         equally for every row, so compare rows and not with published values; the standard errors are upper bounds \
-         and FID∞ is a rough guide. Δ and p are exact within the pool."
+        "The pool has {n_pool} images for {dim} features: FID is biased upwards by far more than its standard error, and \
+         not by the same amount in every row. Read Δ∞ beside Δ, and compare with no published value. The standard errors of \
+         FID are right or up to a third too large; FID∞ is a rough guide."
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dubench_metrics::FrechetEstimate;
+use dubench_metrics::{FrechetEstimate, MetricError, share_interval, spearman_interval};
 
 use super::study::{FilteringOutcome, Kept, MethodOutcome};
 use crate::protocol::RunFacts;
@@ -30,11 +30,13 @@ pub(super) fn rows(
     outcome: &FilteringOutcome,
     costs: &Costs,
     (not_applicable, paper): (&BTreeMap<String, String>, Paper<'_>),
-) -> Vec<MetricRow> {
+) -> Result<Vec<MetricRow>, MetricError> {
     let table = Table { facts, costs, paper };
     let mut rows = table.full(&outcome.full);
     rows.extend(table.random(outcome));
-    rows.extend(outcome.methods.iter().flat_map(|method| table.method(method, outcome)));
+    for method in &outcome.methods {
+        rows.extend(table.method(method, outcome)?);
+    }
     for (method, reason) in not_applicable {
         let mut row = facts.not_applicable(method, "fid", reason).on("lowest");
         row.paper_value = paper("fid", &row.kind);
@@ -44,14 +46,25 @@ pub(super) fn rows(
         let value = rho.map(|rho| rho.coefficient);
         let mut row = facts.row(method, "spearman", value).of(other).over(outcome.full.n);
         row.se = rho.map(|rho| rho.null_se);
+        // With one image less than a variance of Fisher's z needs there is no interval.
+        if let Some(rho) = rho.filter(|rho| rho.n > 3) {
+            let (low, high) = spearman_interval(rho.coefficient, rho.n, LEVEL)?;
+            (row.ci_low, row.ci_high) = (Some(low), Some(high));
+        }
         row.reason = Some(match rho {
-            Some(_) => "se is that of unrelated scores".to_owned(),
+            Some(_) => {
+                "interval by Fisher's z (Bonett and Wright 2000); se is that of unrelated scores"
+                    .to_owned()
+            }
             None => "one of the scores is the same for all images".to_owned(),
         });
         rows.push(row);
     }
-    rows
+    Ok(rows)
 }
+
+/// Level of the intervals.
+const LEVEL: f64 = 0.95;
 
 struct Table<'a> {
     facts: &'a RunFacts,
@@ -66,14 +79,13 @@ impl Table<'_> {
         vec![fid, inf, bias]
     }
 
-    /// Error bar and bias of a random subset follow from the whole pool: both fall as `1 / n` does.
+    /// The error bar of a random subset is that of the whole pool for fewer images; its bias is measured on the subsets.
     fn random(&self, outcome: &FilteringOutcome) -> Vec<MetricRow> {
         let (full, null) = (&outcome.full, &outcome.null);
         let ratio = full.n as f64 / null.keep as f64;
         let row = |metric: &str, value: f64| {
             self.facts.row("random", metric, Some(value)).over(null.keep)
         };
-        let bias = full.bias * ratio;
         let mut fid = row("fid", null.mean).with_se(Some(full.se * ratio.sqrt())).costing(
             self.costs.nfe_trajectory,
             None,
@@ -81,27 +93,37 @@ impl Table<'_> {
         );
         fid.paper_value = (self.paper)("fid", "random");
         fid.reason = Some(format!(
-            "mean of {} random subsets; their standard deviation is {:.3}",
+            "mean of {} random subsets, whose standard deviation is {:.3}; ± is the standard error of one of them over \
+             new pools",
             null.fids.len(),
             null.sd
         ));
-        let inf = row("fid_inf", null.mean - bias).with_se(Some(full.fid_inf_se * ratio.sqrt()));
-        vec![fid, inf, row("fid_bias", bias), row("fid_sd", null.sd)]
+        let inf = row("fid_inf", outcome.random_inf).with_se(Some(full.fid_inf_se * ratio.sqrt()));
+        vec![fid, inf, row("fid_bias", null.mean - outcome.random_inf), row("fid_sd", null.sd)]
     }
 
-    fn method(&self, method: &MethodOutcome, outcome: &FilteringOutcome) -> Vec<MetricRow> {
+    fn method(
+        &self,
+        method: &MethodOutcome,
+        outcome: &FilteringOutcome,
+    ) -> Result<Vec<MetricRow>, MetricError> {
         let mut rows = Vec::new();
         for (side, kept) in [("lowest", &method.lowest), ("highest", &method.highest)] {
-            let mut own = self.kept(&method.method, kept, outcome);
+            let mut own = self.kept(&method.method, kept, outcome)?;
             if side == "lowest" {
                 own[0].paper_value = (self.paper)("fid", &own[0].kind);
             }
             rows.extend(own.into_iter().map(|row| row.on(side)));
         }
-        rows
+        Ok(rows)
     }
 
-    fn kept(&self, method: &str, kept: &Kept, outcome: &FilteringOutcome) -> Vec<MetricRow> {
+    fn kept(
+        &self,
+        method: &str,
+        kept: &Kept,
+        outcome: &FilteringOutcome,
+    ) -> Result<Vec<MetricRow>, MetricError> {
         let verdict = Some(kept.verdict.to_owned());
         let [fid, inf, bias] = fid_rows(self.facts, method, &kept.estimate);
         let known = self.costs.methods.get(method);
@@ -113,8 +135,17 @@ impl Table<'_> {
         };
         let mut delta = row("delta", kept.delta);
         (delta.se, delta.verdict) = (Some(outcome.null.sd), verdict);
+        let over_pools = row("delta_se_pools", kept.delta_se_pools);
+        let delta_inf = row("delta_inf", kept.delta_inf).with_se(kept.delta_inf_se);
+        let n_random = outcome.null.fids.len();
+        let (low, high) = share_interval(kept.as_far, n_random, LEVEL)?;
         let mut p = row("p_value", kept.p);
-        p.reason = Some(format!("two-sided, against {} random subsets", outcome.null.fids.len()));
-        vec![fid, inf, bias, delta, p]
+        (p.ci_low, p.ci_high) = (Some(low), Some(high));
+        p.reason = Some(format!("two-sided, against {n_random} random subsets"));
+        let mut adjusted = row("p_holm", kept.p_holm);
+        adjusted.ci_low = p.ci_low.filter(|low| *low == 0.0);
+        let family = 2 * outcome.methods.len();
+        adjusted.reason = Some(format!("by Holm's method, over a family of {family}"));
+        Ok(vec![fid, inf, bias, delta, over_pools, delta_inf, p, adjusted])
     }
 }

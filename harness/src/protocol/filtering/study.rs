@@ -14,9 +14,11 @@ use dubench_metrics::{
     EstimateOptions, FilterStudy, FrechetEstimate, MetricError, RandomNull, RankCorrelation,
     Reference, spearman,
 };
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::ArrayView2;
 
-use crate::protocol::rows::verdict;
+pub use super::judged::Kept;
+use super::judged::{Yardstick, adjust};
+use crate::protocol::rows::{inf_without_groups, mean_and_se};
 use crate::store::records::CurveRow;
 
 /// What is computed.
@@ -40,19 +42,6 @@ pub struct FilterStudyInput<'a> {
     pub seed: u64,
 }
 
-/// One end of a ranking that is kept.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// FID of the kept images, with its error bar.
-    pub estimate: FrechetEstimate,
-    /// `fid` less the mean over random subsets.
-    pub delta: f64,
-    /// Two-sided p-value within the pool: how often a random subset lies as far from their mean.
-    pub p: f64,
-    /// `better`, `worse` or `n.s.`.
-    pub verdict: &'static str,
-}
-
 /// What one score achieves.
 #[derive(Clone, Debug)]
 pub struct MethodOutcome {
@@ -71,6 +60,8 @@ pub struct FilteringOutcome {
     pub full: FrechetEstimate,
     /// Random subsets of `n_keep`.
     pub null: RandomNull,
+    /// Mean FID for infinitely many images of these subsets, each by its own halves.
+    pub random_inf: f64,
     /// One entry a score, in the order given.
     pub methods: Vec<MethodOutcome>,
     /// Rank correlation of each pair of scores; `None` where one is constant.
@@ -88,16 +79,29 @@ impl FilterStudyInput<'_> {
     pub fn run(&self) -> Result<FilteringOutcome, MetricError> {
         let study = FilterStudy::new(self.reference, self.features)?;
         let null = study.random_null(self.n_keep, self.n_random, self.seed)?;
-        let methods = self
+        let options = EstimateOptions::default();
+        let (random_inf, _) = mean_and_se(&study.random_inf(&null, &options)?);
+        let full = self.reference.estimate(self.features, &options)?;
+        let yardstick = Yardstick {
+            reference: self.reference,
+            features: self.features,
+            null: &null,
+            random_inf,
+            full: &full,
+            without: inf_without_groups(self.reference, self.features, 0..self.features.nrows())?,
+        };
+        let mut methods = self
             .scores
             .iter()
-            .map(|(method, scores)| self.method(method, scores, &null))
-            .collect::<Result<_, _>>()?;
+            .map(|(method, scores)| self.method(method, scores, &yardstick))
+            .collect::<Result<Vec<_>, _>>()?;
+        adjust(&mut methods)?;
         Ok(FilteringOutcome {
-            full: self.reference.estimate(self.features, &EstimateOptions::default())?,
             methods,
             correlations: self.correlations()?,
             curves: self.curves(&study, &null)?,
+            full,
+            random_inf,
             null,
         })
     }
@@ -106,7 +110,7 @@ impl FilterStudyInput<'_> {
         &self,
         method: &str,
         scores: &[f64],
-        null: &RandomNull,
+        yardstick: &Yardstick<'_>,
     ) -> Result<MethodOutcome, MetricError> {
         let order = ascending(scores);
         if order.len() != self.features.nrows() {
@@ -116,21 +120,13 @@ impl FilterStudyInput<'_> {
                 expected: self.features.nrows(),
             });
         }
-        let kept = |rows: &[usize]| -> Result<Kept, MetricError> {
-            // Ascending rows: the sums of a set do not depend on the order of its ranking.
-            let mut rows = rows.to_vec();
-            rows.sort_unstable();
-            let features: Array2<f32> = self.features.select(Axis(0), &rows);
-            let estimate = self.reference.estimate(&features, &EstimateOptions::default())?;
-            Ok(judge(estimate, null))
-        };
         // Equal scores are taken in the order of sample ids, in both directions, as everywhere.
         let mut falling = order.clone();
         falling.sort_by(|i, j| scores[*j].total_cmp(&scores[*i]).then(i.cmp(j)));
         Ok(MethodOutcome {
             method: method.to_owned(),
-            lowest: kept(&order[..self.n_keep])?,
-            highest: kept(&falling[..self.n_keep])?,
+            lowest: yardstick.judge(&order[..self.n_keep])?,
+            highest: yardstick.judge(&falling[..self.n_keep])?,
         })
     }
 
@@ -223,18 +219,4 @@ fn ascending(scores: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|i, j| scores[*i].total_cmp(&scores[*j]).then(i.cmp(j)));
     order
-}
-
-/// Holds a kept set against random subsets of its size.
-///
-/// `p = (1 + #{|null - mean| >= |fid - mean|}) / (1 + #null)`, two-sided, never zero. Below
-/// [`crate::protocol::rows::SIGNIFICANCE`] a lower FID is `better` and a higher one `worse`; else `n.s.`. It is a statement about
-/// *this pool*: that the score is not a random choice among these images. Whether a fresh pool would show the same is
-/// told by the standard error of the FID, which is larger.
-fn judge(estimate: FrechetEstimate, null: &RandomNull) -> Kept {
-    let delta = estimate.fid - null.mean;
-    let as_far = null.fids.iter().filter(|fid| (*fid - null.mean).abs() >= delta.abs()).count();
-    let p = (1 + as_far) as f64 / (1 + null.fids.len()) as f64;
-    let verdict = verdict(delta, p);
-    Kept { estimate, delta, p, verdict }
 }

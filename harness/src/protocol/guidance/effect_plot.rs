@@ -53,7 +53,10 @@ impl GuidanceEffect {
     /// [`ReportError::Value`] for a difference that is not finite.
     pub(super) fn new(rows: &[MetricRow]) -> Result<Option<Self>, ReportError> {
         let mut effects = Vec::new();
-        for row in rows.iter().filter(|row| row.metric == metric::DELTA) {
+        // Differences between two rules stand in a table of their own.
+        let against_none =
+            |row: &&MetricRow| row.argument.as_deref().is_none_or(|other| other == super::UNGUIDED);
+        for row in rows.iter().filter(|row| row.metric == metric::DELTA).filter(against_none) {
             let finite = row.value.zip(row.se).filter(|(v, se)| v.is_finite() && se.is_finite());
             let Some((delta, se)) = finite else {
                 return Err(ReportError::Value {
@@ -146,6 +149,7 @@ mod tests {
         let mut row = crate::protocol::filtering::example::rows().remove(0);
         row.metric = metric::DELTA.to_owned();
         (row.value, row.se) = (Some(-0.5), Some(0.2));
+        row.argument = None;
         let other = MetricRow { sampler: "ddim-5".into(), ..row.clone() };
         let figure = GuidanceEffect::new(&[row.clone(), other]).unwrap().unwrap();
         assert_eq!(figure.effects.len(), 2);

@@ -28,6 +28,8 @@ pub(super) fn evaluate(
                 facts: RunFacts::of(evidence, at),
                 features: features[at].view(),
                 is_unguided: arm.guide.is_none(),
+                cell: guidance.cell(at),
+                n_draws: arm.guide.as_ref().and_then(|rule| rule.values().n_draws),
                 nfe_trajectory: scores[at].nfe_trajectory,
                 nfe: column.map_or(Nfe::default(), |column| column.nfe),
                 seconds: scores[at].network_seconds,

@@ -17,8 +17,14 @@ pub(super) struct Cell {
     pub(super) delta: f64,
     /// Its standard error.
     pub(super) se: f64,
-    /// Its two-sided p-value.
+    /// The same of FID for infinitely many images.
+    pub(super) delta_inf: f64,
+    /// Its standard error, where there are images enough.
+    pub(super) delta_inf_se: Option<f64>,
+    /// Two-sided p-value of `delta`, adjusted over the cells.
     pub(super) p: f64,
+    /// The `M` of the sweep.
+    pub(super) n_draws: Option<u32>,
     /// Pairs.
     pub(super) n: u64,
 }

@@ -5,6 +5,7 @@ mod effect_plot;
 mod evaluate;
 mod faults;
 mod input;
+mod paired;
 mod report;
 mod rows;
 mod sheet_plot;

@@ -27,7 +27,10 @@ pub(super) fn report(
         let mut cells = work.arms.iter().enumerate().filter(|(at, _)| guidance.cell(*at).is_some());
         cells.any(|(_, arm)| is_of(row, arm))
     };
-    let listed: Vec<MetricRow> = numbers.rows.iter().filter(|row| !of_cell(row)).cloned().collect();
+    let between = |row: &MetricRow| row.argument.as_deref().is_some_and(|other| other != UNGUIDED);
+    let (pairs, alone): (Vec<MetricRow>, Vec<MetricRow>) =
+        numbers.rows.iter().cloned().partition(between);
+    let listed: Vec<MetricRow> = alone.into_iter().filter(|row| !of_cell(row)).collect();
     let cells: Vec<Cell> = work
         .arms
         .iter()
@@ -42,7 +45,7 @@ pub(super) fn report(
     };
     let remarks = remarks(guidance, evidence);
     let published = evidence.published_table();
-    let document = table::document(head, (&listed, &cells), &remarks, published)?;
+    let document = table::document(head, (&listed, &pairs, &cells), &remarks, published)?;
     let mut out = page::files(&document);
     if let Some(figure) = GuidanceEffect::new(&listed)? {
         out.extend(files(&figure)?);
@@ -70,7 +73,10 @@ fn cell(guidance: &Guidance, (at, arm): (usize, &ArmPlan), rows: &[MetricRow]) -
         sampler: arm.sampler.label(),
         delta: delta.value?,
         se: delta.se?,
-        p: find(metric::P_VALUE)?.value?,
+        delta_inf: find(metric::DELTA_INF)?.value?,
+        delta_inf_se: find(metric::DELTA_INF)?.se,
+        p: find(metric::P_HOLM)?.value?,
+        n_draws: arm.guide.as_ref().and_then(|rule| rule.values().n_draws),
         n: delta.n?,
     })
 }

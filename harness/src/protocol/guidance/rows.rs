@@ -1,13 +1,15 @@
 //! The rows that the guidance protocol writes.
 
-use dubench_metrics::{
-    Comparison, EstimateOptions, FrechetEstimate, MetricError, Reference, compare_paired,
-};
-use ndarray::{ArrayView2, s};
+use std::collections::BTreeMap;
 
+use dubench_metrics::{FrechetEstimate, MetricError, Reference};
+use ndarray::ArrayView2;
+
+use super::SweepCell;
+use super::paired::{Paired, Tested, family};
 use crate::guidance::DISPLACEMENT;
 use crate::protocol::RunFacts;
-use crate::protocol::rows::{mean_and_se, verdict};
+use crate::protocol::rows::mean_and_se;
 use crate::store::records::MetricRow;
 use crate::units::Nfe;
 
@@ -22,6 +24,10 @@ pub(super) struct ArmSamples<'a> {
     pub(super) features: ArrayView2<'a, f32>,
     /// Whether it is a baseline.
     pub(super) is_unguided: bool,
+    /// Place in the sweep; `None` for listed arms.
+    pub(super) cell: Option<SweepCell>,
+    /// The `M` of its rule.
+    pub(super) n_draws: Option<u32>,
     /// Evaluations per image that moved the trajectory.
     pub(super) nfe_trajectory: u64,
     /// Evaluations per image that the rule asked for.
@@ -38,10 +44,25 @@ impl ArmSamples<'_> {
     fn row(&self, metric: &str, value: f64) -> MetricRow {
         self.facts.row(self.kind, metric, Some(value)).over(self.features.nrows())
     }
+
+    /// Whether this arm is held against another one: two rules under one sampler, both listed, or cells of opposite lambda.
+    pub(super) fn answers(&self, other: &Self) -> bool {
+        let two_rules = !self.is_unguided && !other.is_unguided;
+        let one_kind = match (self.cell, other.cell) {
+            (None, None) => true,
+            (Some(own), Some(its)) => {
+                own.percentile.total_cmp(&its.percentile).is_eq()
+                    && own.lambda.total_cmp(&-its.lambda).is_eq()
+            }
+            _ => false,
+        };
+        two_rules && one_kind && self.facts.arm[1] == other.facts.arm[1]
+    }
 }
 
-/// All rows: FID of every arm, and for guided ones the paired difference to the unguided arm of the same sampler over the
-/// same starts.
+/// All rows: FID of every arm, for guided ones the paired difference to the unguided arm of the same sampler over the same
+/// starts, and at the end the paired differences between rules. The listed arms of a sampler are one family of tests, the
+/// cells of the sweep another one.
 ///
 /// # Errors
 /// [`MetricError`] for features of another dimension than the reference or values that are not finite.
@@ -49,26 +70,34 @@ pub(super) fn rows(
     reference: &Reference,
     arms: &[ArmSamples<'_>],
 ) -> Result<Vec<MetricRow>, MetricError> {
-    let options = EstimateOptions::default();
-    let mut rows = Vec::new();
-    // Baselines over fewer starts, by arm and number: estimated once.
-    let mut known: Vec<((usize, usize), FrechetEstimate)> = Vec::new();
-    for arm in arms {
+    let mut paired = Paired::new(reference, arms);
+    let mut own = Vec::new();
+    let mut families: Vec<((String, bool), Vec<(usize, Tested)>)> = Vec::new();
+    for (at, arm) in arms.iter().enumerate() {
+        own.push(fid_rows(arm, paired.whole(at)?));
         let n = arm.features.nrows();
-        let own = reference.estimate(arm.features, &options)?;
-        rows.extend(fid_rows(arm, &own));
         let base = arms.iter().position(|base| {
             base.is_unguided && base.facts.arm[1] == arm.facts.arm[1] && base.features.nrows() >= n
         });
         let Some(base) = base.filter(|_| !arm.is_unguided) else { continue };
-        if !known.iter().any(|(key, _)| *key == (base, n)) {
-            let first = arms[base].features.slice(s![..n, ..]);
-            known.push(((base, n), reference.estimate(first, &options)?));
-        }
-        if let Some((_, unguided)) = known.iter().find(|(key, _)| *key == (base, n)) {
-            rows.extend(paired_rows(arm, &compare_paired(&own, unguided)?));
+        let tested = (at, paired.difference((at, base), super::UNGUIDED)?);
+        let key = (arm.facts.arm[1].clone(), arm.cell.is_some());
+        match families.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, members)) => members.push(tested),
+            None => families.push((key, vec![tested])),
         }
     }
+    let mut differences: BTreeMap<usize, [MetricRow; 4]> = BTreeMap::new();
+    for (_, members) in families {
+        let (places, tested): (Vec<usize>, Vec<Tested>) = members.into_iter().unzip();
+        differences.extend(places.into_iter().zip(family(tested)?));
+    }
+    let mut rows = Vec::new();
+    for (at, own) in own.into_iter().enumerate() {
+        rows.extend(own);
+        rows.extend(differences.remove(&at).into_iter().flatten());
+    }
+    rows.extend(paired.between_rules()?);
     Ok(rows)
 }
 
@@ -83,19 +112,10 @@ fn fid_rows(arm: &ArmSamples<'_>, own: &FrechetEstimate) -> [MetricRow; 2] {
     [fid, arm.row(DISPLACEMENT, mean).with_se(se)]
 }
 
-fn paired_rows(arm: &ArmSamples<'_>, comparison: &Comparison) -> [MetricRow; 2] {
-    let row = |metric: &str, value: f64| arm.row(metric, value).of(super::UNGUIDED);
-    let mut delta = row("delta", comparison.delta).with_se(Some(comparison.se));
-    delta.verdict = Some(verdict(comparison.delta, comparison.p).to_owned());
-    let mut p = row("p_value", comparison.p);
-    p.reason = Some("two-sided, paired over starts".to_owned());
-    [delta, p]
-}
-
 #[cfg(test)]
 mod tests {
-    use dubench_metrics::Gaussian;
-    use ndarray::{Array1, Array2};
+    use dubench_metrics::{EstimateOptions, Gaussian, compare_paired};
+    use ndarray::{Array1, Array2, s};
 
     use super::*;
 
@@ -121,6 +141,8 @@ mod tests {
             facts: facts(name, sampler),
             features: sets[at].view(),
             is_unguided,
+            cell: None,
+            n_draws: Some(5),
             nfe_trajectory: 5,
             nfe: Nfe { trajectory: 0, estimator: 10, gradient: 10 },
             seconds: 1.0,
@@ -151,5 +173,61 @@ mod tests {
         assert_eq!((none.value, none.verdict.as_deref()), (Some(0.0), Some("n.s.")));
         assert!(find("ddim-5", "unguided", "delta").is_none());
         assert_eq!(find("ddim-5", "gradient", DISPLACEMENT).unwrap().value, Some(2.0));
+    }
+    #[test]
+    fn two_rules_are_tested_against_each_other_over_their_common_starts() {
+        let gaussian =
+            Gaussian::new(Array1::from_elem(3, 0.5), Array2::eye(3) / 12.0, None).unwrap();
+        let reference = Reference::new(gaussian).unwrap();
+        let sets = [features(60, 0.0), features(60, 0.1), features(40, 0.3)];
+        let moved = vec![2.0; 60];
+        let arm = |at: usize, name: &'static str, n_draws, cell| ArmSamples {
+            kind: "gradient",
+            facts: facts(name, "ddim-5"),
+            features: sets[at].view(),
+            is_unguided: name == "unguided",
+            cell,
+            n_draws,
+            nfe_trajectory: 5,
+            nfe: Nfe::default(),
+            seconds: 1.0,
+            displacement: &moved[..sets[at].nrows()],
+            paper: None,
+        };
+        let cell = |lambda| Some(SweepCell { lambda, percentile: 0.95 });
+        let arms = [
+            arm(0, "unguided", None, None),
+            arm(1, "up", Some(5), None),
+            arm(2, "down", Some(3), None),
+            arm(1, "sweep up", Some(3), cell(0.1)),
+            arm(2, "sweep down", Some(3), cell(-0.1)),
+            arm(2, "sweep far", Some(3), cell(0.3)),
+        ];
+        let rows = rows(&reference, &arms).unwrap();
+        let against: Vec<_> = rows
+            .iter()
+            .filter(|row| row.metric == "delta" && row.argument.as_deref() != Some("unguided"))
+            .collect();
+        let pairs: Vec<_> = against
+            .iter()
+            .map(|row| (row.arm.as_str(), row.argument.as_deref().unwrap()))
+            .collect();
+        assert_eq!(pairs, [("down", "up"), ("sweep down", "sweep up")]);
+        let options = EstimateOptions::default();
+        let estimate =
+            |at: usize| reference.estimate(sets[at].slice(s![..40, ..]), &options).unwrap();
+        let direct = compare_paired(&estimate(2), &estimate(1)).unwrap();
+        assert_eq!((against[0].value, against[0].se), (Some(direct.delta), Some(direct.se)));
+        assert_eq!(against[0].n, Some(40));
+        assert_eq!(against[0].reason.as_deref(), Some("M = 3 against M = 5"));
+        assert_eq!(against[1].reason, None);
+        let inf = rows.iter().find(|row| row.metric == "delta_inf" && row.arm == "down").unwrap();
+        assert!(inf.se.unwrap() > 0.0);
+        // Two listed arms and three cells: two families, so the smallest p of the cells is tripled.
+        let p = |arm: &str, metric: &str| {
+            rows.iter().find(|row| row.arm == arm && row.metric == metric).unwrap().value.unwrap()
+        };
+        assert_eq!(p("sweep down", "p_holm"), (3.0 * p("sweep down", "p_value")).min(1.0));
+        assert_eq!(p("down", "p_holm"), (2.0 * p("down", "p_value")).min(1.0));
     }
 }

@@ -139,6 +139,9 @@ mod tests {
             sampler: "ddim-5".into(),
             delta: lambda - percentile,
             se: 0.1,
+            delta_inf: 0.1,
+            delta_inf_se: None,
+            n_draws: Some(3),
             p: 0.2,
             n: 64,
         };
