@@ -8,7 +8,7 @@ pub const GENERATE_VERSION: u32 = 1;
 pub const FEATURES_VERSION: u32 = 1;
 
 /// As [`GENERATE_VERSION`], for what is computed from scores and features.
-pub const EVALUATE_VERSION: u32 = 1;
+pub const EVALUATE_VERSION: u32 = 2;
 
 /// As [`GENERATE_VERSION`], for maps of threshold sets and the thresholds that are taken of them.
 pub const THRESHOLDS_VERSION: u32 = 1;

@@ -111,6 +111,7 @@ fn cases() -> [Case; 4] {
                 "keep",
                 "n",
                 "notes",
+                "p_floor",
                 "p_highest",
                 "p_lowest",
             ],

@@ -9,6 +9,7 @@ use super::notes::with_notes;
 use crate::cli::answer::Context;
 use crate::cli::arguments::FilterOptions;
 use crate::cli::error::CliError;
+use crate::report::number;
 use crate::store::arrays::read_vector;
 
 #[derive(Serialize)]
@@ -19,6 +20,8 @@ struct Answer {
     fid_random_sd: f64,
     p_lowest: f64,
     p_highest: f64,
+    /// The least p that this many subsets can give; one that stands there is an upper bound.
+    p_floor: f64,
     n: usize,
     keep: usize,
     notes: Vec<String>,
@@ -41,21 +44,43 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
         fid_random_sd: found.fid_random_sd,
         p_lowest: found.p_lowest,
         p_highest: found.p_highest,
+        p_floor: null.floor(),
         n: found.n,
         keep: found.keep,
         notes: Copies::of(&real, &pool).notes(&real, &pool),
     };
+    let p = |p: f64| p_text(p, null.floor());
     let text = format!(
-        "keep lowest   {:.4}   p = {:.4}\nkeep highest  {:.4}   p = {:.4}\nrandom        {:.4} ± {:.4} (sd of {} subsets)\n{} of {} images kept; p: chance that a random subset does as well",
+        "keep lowest   {:.4}   p {}\nkeep highest  {:.4}   p {}\nrandom        {:.4} ± {:.4} (sd of {} subsets)\n{} of {} images kept; p: chance that a random subset does as well, {} at least with {} of them",
         found.fid_keep_lowest,
-        found.p_lowest,
+        p(found.p_lowest),
         found.fid_keep_highest,
-        found.p_highest,
+        p(found.p_highest),
         found.fid_random_mean,
         found.fid_random_sd,
         options.permutations,
         found.keep,
-        found.n
+        found.n,
+        number::significant(null.floor(), 2).unwrap_or_default(),
+        options.permutations
     );
     context.answer(&answer, &with_notes(text, &answer.notes))
+}
+
+/// `= 0.0299`, or `≤ 0.0050` where no subset did as well.
+fn p_text(p: f64, floor: f64) -> String {
+    if p <= floor { number::p_at_most(p).unwrap_or_default() } else { format!("= {p:.4}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::p_text;
+
+    #[test]
+    fn at_the_floor_p_is_an_upper_bound() {
+        let floor = 1.0 / 201.0;
+        assert_eq!(p_text(floor, floor), "≤ 0.0050");
+        assert_eq!(p_text(2.0 * floor, floor), "= 0.0100");
+        assert_eq!(p_text(1.0, floor), "= 1.0000");
+    }
 }

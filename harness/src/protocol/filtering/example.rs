@@ -76,7 +76,15 @@ fn judged(method: &str, side: &str, gain: f64, nfe: u64) -> Vec<MetricRow> {
     let mut delta = row(method, metric::DELTA, Some(side), Some(-gain)).of("random");
     delta.se = Some(sd);
     rows.push(delta);
+    rows.push(row(method, metric::DELTA_SE_POOLS, Some(side), Some(0.123)).of("random"));
+    rows.push(row(method, metric::DELTA_INF, Some(side), Some(0.1 - gain)).of("random"));
+    let last = rows.len() - 1;
+    rows[last].se = Some(0.19);
     let mut test = row(method, metric::P_VALUE, Some(side), Some(p)).of("random");
+    test.ci_low = Some(if p > 1.0 / 201.0 { 0.5 * p } else { 0.0 });
+    let mut adjusted = row(method, metric::P_HOLM, Some(side), Some((10.0 * p).min(1.0)));
+    adjusted.ci_low = test.ci_low.filter(|low| *low == 0.0);
+    rows.push(adjusted.of("random"));
     test.reason = Some("two-sided, against 200 random subsets".to_owned());
     rows.push(test);
     rows
@@ -112,7 +120,9 @@ pub(crate) fn rows() -> Vec<MetricRow> {
         for (j, (other, ..)) in METHODS.iter().enumerate().take(i) {
             let rho = [0.93, 0.41, 0.38, -0.62, -0.55, -0.11, -0.81, -0.74, -0.09, 0.66];
             let at = i * (i - 1) / 2 + j;
-            rows.push(row(method, metric::SPEARMAN, None, Some(rho[at])).of(other));
+            let mut pair = row(method, metric::SPEARMAN, None, Some(rho[at])).of(other);
+            (pair.ci_low, pair.ci_high) = (Some(rho[at] - 0.02), Some(rho[at] + 0.02));
+            rows.push(pair);
         }
     }
     rows

@@ -24,7 +24,7 @@ pub(super) fn document(
         .iter()
         .filter_map(|setting| measured::section(setting, (rows, &labels), published))
         .collect();
-    sections.extend(correlations(rows).map(|correlations| correlation_section(&correlations)));
+    sections.extend(correlations(rows).map(|found| correlation_section(&found, rows)));
     sections.extend(rest(rows, &labels));
     page::document(head, rows, (sections, remarks), published)
 }
@@ -61,7 +61,21 @@ pub(super) fn correlations(rows: &[MetricRow]) -> Option<Correlations> {
     })
 }
 
-fn correlation_section(correlations: &Correlations) -> Section {
+/// The interval of a pair, by the labels of its methods.
+fn interval_of(rows: &[MetricRow], labels: &Labels, pair: [&str; 2]) -> Option<String> {
+    let of_pair = |row: &&MetricRow| {
+        let own = [labels.method(&row.method), labels.method(row.argument.as_deref()?)];
+        let same = own == pair || own == [pair[1], pair[0]];
+        (row.metric == metric::SPEARMAN && same).then_some(())
+    };
+    let row = rows.iter().find(|row| of_pair(row).is_some())?;
+    let end = |end: Option<f64>| end.and_then(|end| number::fixed(end, 2));
+    Some(format!(" ({} to {})", end(row.ci_low)?, end(row.ci_high)?))
+}
+
+/// The lower triangle carries the intervals.
+fn correlation_section(correlations: &Correlations, rows: &[MetricRow]) -> Section {
+    let labels = Labels::of(rows);
     let names = &correlations.methods;
     let mut columns = vec![("", Align::Left)];
     columns.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
@@ -71,6 +85,10 @@ fn correlation_section(correlations: &Correlations) -> Section {
         for (j, value) in correlations.value[i].iter().enumerate() {
             let cell = match value.and_then(|rho| number::fixed(rho, 2)) {
                 Some(_) if i == j => Cell::new("1"),
+                Some(text) if j < i => {
+                    let interval = interval_of(rows, &labels, [name, &names[j]]);
+                    Cell::new(text + &interval.unwrap_or_default())
+                }
                 Some(text) => Cell::new(text),
                 None => grid.missing("not measured for this pair"),
             };
@@ -83,6 +101,8 @@ fn correlation_section(correlations: &Correlations) -> Section {
         grid,
         remarks: vec![
             "An estimator that ranks images as a control does (ρ near 1 or −1) adds nothing to that control."
+                .to_owned(),
+            "In brackets the 95 % interval over new pools, by Fisher's z with the variance of Bonett and Wright (2000)."
                 .to_owned(),
         ],
     }

@@ -56,6 +56,11 @@ const SEALS: &[(&str, &str, &str)] = &[
         "generate 1, features 1, evaluate 1",
         "675e977ea4a66382b331fea1ca6a3f3a87f0b9cd3cff75bc944e2ffdf3e0b4c8",
     ),
+    (
+        "evaluate",
+        "generate 1, features 1, evaluate 2",
+        "7fa23cdb37500cfa88026a8c3c54df4392e014811b8cb309ea2cceaa5e63126a",
+    ),
     ("network", "generate 1", "041e85caae6e2a26361a722daa13208a8979fef072b2d573f3f2a32058a74624"),
 ];
 
