@@ -67,7 +67,8 @@ fn judged(method: &str, side: &str, gain: f64, nfe: u64) -> Vec<MetricRow> {
     rows[0].seconds = Some(41.7 * nfe as f64 / 20.0);
     let sd = 0.081;
     let p = libm::erfc((gain / sd).abs() / std::f64::consts::SQRT_2).max(1.0 / 201.0);
-    let word = match p {
+    let p_holm = (10.0 * p).min(1.0);
+    let word = match p_holm {
         p if p >= 0.05 => "n.s.",
         _ if gain > 0.0 => "better",
         _ => "worse",
@@ -82,7 +83,7 @@ fn judged(method: &str, side: &str, gain: f64, nfe: u64) -> Vec<MetricRow> {
     rows[last].se = Some(0.19);
     let mut test = row(method, metric::P_VALUE, Some(side), Some(p)).of("random");
     test.ci_low = Some(if p > 1.0 / 201.0 { 0.5 * p } else { 0.0 });
-    let mut adjusted = row(method, metric::P_HOLM, Some(side), Some((10.0 * p).min(1.0)));
+    let mut adjusted = row(method, metric::P_HOLM, Some(side), Some(p_holm));
     adjusted.ci_low = test.ci_low.filter(|low| *low == 0.0);
     rows.push(adjusted.of("random"));
     test.reason = Some("two-sided, against 200 random subsets".to_owned());

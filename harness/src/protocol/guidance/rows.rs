@@ -72,7 +72,7 @@ pub(super) fn rows(
 ) -> Result<Vec<MetricRow>, MetricError> {
     let mut paired = Paired::new(reference, arms);
     let mut own = Vec::new();
-    let mut families: Vec<((String, bool), Vec<(usize, Tested)>)> = Vec::new();
+    let mut families: Vec<Family> = Vec::new();
     for (at, arm) in arms.iter().enumerate() {
         own.push(fid_rows(arm, paired.whole(at)?));
         let n = arm.features.nrows();
@@ -100,6 +100,9 @@ pub(super) fn rows(
     rows.extend(paired.between_rules()?);
     Ok(rows)
 }
+
+/// A sampler and whether it is the sweep's; its arms by place, with their differences.
+type Family = ((String, bool), Vec<(usize, Tested)>);
 
 fn fid_rows(arm: &ArmSamples<'_>, own: &FrechetEstimate) -> [MetricRow; 2] {
     let mut fid = arm.row("fid", own.fid).with_se(Some(own.se)).costing(
