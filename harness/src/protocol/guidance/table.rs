@@ -14,8 +14,8 @@ const NOTE_NFE: &str = "NFE: evaluations per image of the trajectory + those of 
      over guided steps and elements of the squared change of the prediction, mean over images ± SE.";
 const NOTE_SMALL: &str = "FID over fewer images than features is biased upwards, and not equally for both images of a pair. Δ∞ is \
      the difference of FID∞, where each set is rid of its own bias by its own halves, ± the jackknife over ten groups of \
-     starts left out in turn, which errs upwards. It is a rough guide; where Δ and Δ∞ disagree, Δ is bias. Compare FID within \
-     one n only.";
+     starts left out in turn, which errs upwards. It is a rough guide; where Δ and Δ∞ differ by more than the ±, part of Δ \
+     is bias. Compare FID within one n only.";
 const NOTE_RULES: &str = "First minus second, over the starts that both have, ± the standard error by the influence of each pair; p \
      (Holm) is adjusted over the rows of this table. Two differences to no guidance are no test of two rules.";
 
