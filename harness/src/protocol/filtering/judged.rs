@@ -5,7 +5,6 @@ use dubench_metrics::{
 };
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::study::MethodOutcome;
 use crate::protocol::rows::{inf_without_groups, paired_se, verdict};
 
 /// One end of a ranking that is kept.
@@ -78,9 +77,7 @@ impl Yardstick<'_> {
 
 /// Adjusts the p-values of all kept sets, one family, and gives the verdicts. Below
 /// [`crate::protocol::rows::SIGNIFICANCE`] a lower FID is `better` and a higher one `worse`; else `n.s.`.
-pub(super) fn adjust(methods: &mut [MethodOutcome]) -> Result<(), MetricError> {
-    let mut family: Vec<&mut Kept> =
-        methods.iter_mut().flat_map(|method| [&mut method.lowest, &mut method.highest]).collect();
+pub(super) fn adjust(mut family: Vec<&mut Kept>) -> Result<(), MetricError> {
     let p_values: Vec<f64> = family.iter().map(|kept| kept.p).collect();
     for (kept, p) in family.iter_mut().zip(holm(&p_values)?) {
         kept.p_holm = p;

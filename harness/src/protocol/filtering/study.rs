@@ -95,7 +95,8 @@ impl FilterStudyInput<'_> {
             .iter()
             .map(|(method, scores)| self.method(method, scores, &yardstick))
             .collect::<Result<Vec<_>, _>>()?;
-        adjust(&mut methods)?;
+        let both = methods.iter_mut().flat_map(|method| [&mut method.lowest, &mut method.highest]);
+        adjust(both.collect())?;
         Ok(FilteringOutcome {
             methods,
             correlations: self.correlations()?,

@@ -1,6 +1,7 @@
 //! Parts of a guidance experiment to numbers.
 
-use super::rows::{ArmSamples, rows};
+use super::rows::rows;
+use super::samples::ArmSamples;
 use super::{Guidance, UNGUIDED};
 use crate::guidance::DISPLACEMENT;
 use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};

@@ -8,6 +8,7 @@ mod input;
 mod paired;
 mod report;
 mod rows;
+mod samples;
 mod sheet_plot;
 mod sweep_plot;
 mod table;

@@ -3,7 +3,7 @@
 use dubench_metrics::{EstimateOptions, FrechetEstimate, MetricError, Reference, compare_paired};
 use ndarray::s;
 
-use super::rows::ArmSamples;
+use super::samples::ArmSamples;
 use crate::protocol::rows::{holm_rows, inf_without_groups, paired_se, verdict};
 use crate::store::records::MetricRow;
 
