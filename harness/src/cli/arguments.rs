@@ -3,6 +3,7 @@
 mod graph;
 mod metric;
 mod run;
+mod sample;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub(crate) use metric::{
     PairOptions, PrOptions, SparsificationOptions,
 };
 pub(crate) use run::{Engine, GcOptions, PlanOptions, RunOptions, SubmitOptions, VerifyOptions};
+pub(crate) use sample::{SAMPLE_HELP, SampleOptions};
 
 /// Measures whether a diffusion model knows where it is wrong.
 #[derive(Debug, Parser)]
@@ -69,6 +71,9 @@ pub(crate) enum Command {
     Gc(GcOptions),
     /// Queue an experiment on a cluster: an array over its blocks, then its evaluation
     Submit(SubmitOptions),
+    /// Sample a network without an experiment: images, uncertainty maps and scores
+    #[command(after_help = SAMPLE_HELP)]
+    Sample(SampleOptions),
     /// Metrics of your own arrays, folders or statistics
     #[command(subcommand)]
     Metric(MetricCommand),

@@ -15,6 +15,7 @@ mod model;
 mod panic;
 mod progress;
 mod publish;
+mod sample;
 mod session;
 mod signal;
 mod stages;
@@ -63,6 +64,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Gc(options) => gc::gc(options, context),
         Command::Collect(options) => collect::collect(options, context),
         Command::Submit(options) => submit::submit(options, context),
+        Command::Sample(options) => sample::run(options, context),
         Command::Metric(command) => metric::run(command, context),
         Command::Stats(options) => stats::run(options, context),
         Command::Check(options) => check::check(options, context),

@@ -111,6 +111,6 @@ fn networks(
     }
 }
 
-fn positive(batch: usize) -> Result<NonZeroUsize, CliError> {
+pub(super) fn positive(batch: usize) -> Result<NonZeroUsize, CliError> {
     NonZeroUsize::new(batch).ok_or_else(|| CliError::option("--batch", "0", "at least 1"))
 }

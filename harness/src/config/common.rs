@@ -51,14 +51,14 @@ impl Common {
         self.folder.join(path)
     }
 
-    /// Values that estimators take where the file gives none.
-    pub fn defaults(&self) -> Defaults {
-        self.preset.defaults()
+    /// Values that estimators of a walk of `n_steps` take where the file gives none.
+    pub fn defaults(&self, n_steps: u32) -> Defaults {
+        self.preset.defaults(n_steps)
     }
 
-    /// Window of an estimator, with the preset's where the file gives none.
-    pub fn window_of(&self, estimator: &EstimatorConfig) -> Window {
-        estimator.window(&self.defaults())
+    /// Window of an estimator on a walk of `n_steps`, with the preset's where the file gives none.
+    pub fn window_of(&self, estimator: &EstimatorConfig, n_steps: u32) -> Window {
+        estimator.window(&self.defaults(n_steps))
     }
 
     /// The model of a scale.

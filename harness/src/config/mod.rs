@@ -18,6 +18,7 @@ pub mod reader;
 mod role;
 pub mod scale;
 mod time_yaml;
+pub mod snippet;
 pub mod validate;
 pub mod values;
 

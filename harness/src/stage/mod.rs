@@ -14,6 +14,7 @@ pub mod generate;
 pub mod open;
 pub mod progress;
 pub mod run;
+pub mod sample;
 pub mod settings;
 pub mod shelf;
 mod side_by_side;

@@ -10,6 +10,7 @@ mod files;
 mod messages;
 mod metrics;
 mod runs;
+mod sample;
 mod shapes;
 mod sizes;
 #[cfg(unix)]

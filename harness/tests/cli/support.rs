@@ -52,6 +52,12 @@ impl Folder {
         rows.write_npy(file).unwrap();
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a scratch file of a test")]
+    pub(crate) fn array(&self, name: &str, array: &ndarray::Array4<f32>) {
+        let file = std::fs::File::create(self.path(name)).unwrap();
+        array.write_npy(file).unwrap();
+    }
+
     pub(crate) fn statistics(&self, name: &str, dim: usize) {
         self.moments(name, &(Array2::<f64>::eye(dim) * 0.004), 1000);
     }

@@ -44,7 +44,8 @@ fn methods(common: &Common, faults: &mut Vec<Fault>) {
             "nothing to compare: add {kind: sample_var}, {kind: centered} or {kind: mc_dropout}";
         faults.push(Fault::new("estimators", message));
     }
-    let (defaults, n_steps) = (common.defaults(), common.sampler.n_steps());
+    let n_steps = common.sampler.n_steps();
+    let defaults = common.defaults(n_steps);
     estimator_list("estimators", &common.estimators, &defaults, faults);
     for (index, estimator) in common.estimators.iter().enumerate() {
         let found = (estimator.window(&defaults), Said::of(estimator.given().window));

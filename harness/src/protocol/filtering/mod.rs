@@ -82,7 +82,8 @@ impl Protocol for Filtering {
 
     /// One arm: all methods rank the same images.
     fn arms(&self, Scope { common, scale }: Scope<'_>) -> Vec<ArmPlan> {
-        let defaults = common.defaults();
+        let n_steps = common.sampler.n_steps();
+        let defaults = common.defaults(n_steps);
         let watch = common.estimators.iter();
         let controls = common.controls.iter();
         vec![ArmPlan {
@@ -91,7 +92,9 @@ impl Protocol for Filtering {
             start: Start::Noise {},
             sampler: common.sampler.clone(),
             watch: watch
-                .map(|config| EstimatorPlan::resolve(config, common.window_of(config), &defaults))
+                .map(|config| {
+                    EstimatorPlan::resolve(config, common.window_of(config, n_steps), &defaults)
+                })
                 .collect(),
             controls: controls.map(|config| ControlPlan::resolve(config, &defaults)).collect(),
             maps: MapsPlan::Summed {},

@@ -48,7 +48,7 @@ impl Protocol for Guidance {
 
     /// The arms that the file lists, then the cells of the sweep.
     fn arms(&self, Scope { common, scale }: Scope<'_>) -> Vec<ArmPlan> {
-        let n_draws = scale.n_draws.unwrap_or(common.defaults().n_draws);
+        let n_draws = scale.n_draws.unwrap_or(common.defaults(common.sampler.n_steps()).n_draws);
         let arm =
             |name: String, n: u64, sampler: Option<&SamplerConfig>, rule: Option<&RuleConfig>| {
                 ArmPlan {

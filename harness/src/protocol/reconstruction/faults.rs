@@ -44,7 +44,7 @@ pub(super) fn faults(protocol: &Reconstruction, common: &Common) -> Vec<Fault> {
             None => (&common.estimators, "estimators".to_owned()),
         };
         if own.is_some() || index == 0 {
-            estimator_list(&at, list, &common.defaults(), faults);
+            estimator_list(&at, list, &common.defaults(common.sampler.n_steps()), faults);
             unwindowed(&at, list.iter().map(|config| config.given().window), faults);
             unique(&at, list.iter().map(EstimatorConfig::name), faults);
         }

@@ -45,7 +45,7 @@ impl Protocol for Reconstruction {
 
     /// Denoising starts at loop index `N / 2`; every estimator looks at every executed step.
     fn arms(&self, Scope { common, scale }: Scope<'_>) -> Vec<ArmPlan> {
-        let defaults = common.defaults();
+        let defaults = common.defaults(common.sampler.n_steps());
         let shift = ControlConfig::EstimateShift(EstimateShiftSettings::default());
         let watch = |configs: &[EstimatorConfig], n_steps: u32, n_draws: Option<u32>| {
             let window = Window { start: n_steps / 2, len: n_steps - n_steps / 2 };

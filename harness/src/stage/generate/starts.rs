@@ -63,6 +63,20 @@ impl<'a> Starts<'a> {
         Self { seed, samples, labels, states, start: StepIndex(0) }
     }
 
+    /// The same samples from these states `[b, c, h, w]` at the first step.
+    #[must_use]
+    pub fn with_states(mut self, states: Array4<f32>) -> Self {
+        self.states = states;
+        self
+    }
+
+    /// The same samples with these classes.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Vec<ClassLabel>) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
     /// Images `x0 [b, c, h, w]` in the model's range, noised to `point`; the walk goes on from step `start`.
     pub fn from_images(
         (seed, samples): (u64, &'a [SampleId]),

@@ -1,0 +1,265 @@
+//! `dubench sample`: one network, without an experiment.
+
+use std::path::Path;
+
+use ndarray::{Array4, Axis, Ix4};
+
+use super::answer::Context;
+use super::arguments::SampleOptions;
+use super::error::CliError;
+use super::progress::TerminalProgress;
+use super::{session, signal};
+use crate::config::{ConfigError, Preset, snippet};
+use crate::exit::Exit;
+use crate::fault::Fault;
+use crate::model::bundle::{Opened, SelfTest, open_bundle};
+use crate::report::label;
+use crate::report::plot;
+use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet};
+use crate::sampler::SamplerConfig;
+use crate::stage::Stop;
+use crate::stage::open::OpenModel;
+use crate::stage::sample::{SampleRequest, Samples, sample};
+use crate::store::elements::Numbers;
+use crate::store::samples::SampleFiles;
+use crate::store::{Provenance, StoreError, arrays, publish};
+use crate::uncertainty::EstimatorPlan;
+use crate::units::{ClassLabel, SampleId};
+
+/// Images where neither `-n` nor `--starts` says.
+const DEFAULT_IMAGES: u64 = 16;
+/// Images at each end of the sheet.
+const N_EXHIBITS: usize = 6;
+
+pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, CliError> {
+    require_empty(&options.output)?;
+    let stop = Stop::default();
+    signal::listen(&stop).map_err(CliError::Signals)?;
+    let sampler = snippet::sampler("--sampler", &options.sampler, options.steps)?;
+    let estimators = estimators(options, &sampler)?;
+    let starts = options.starts.as_deref().map(states).transpose()?;
+    let n = count(options, starts.as_ref())?;
+    let runtime = session::runtime(&options.device, options.device.batch.unwrap_or(16))?;
+    let mut model = opened(open_bundle(&options.bundle, &runtime, SelfTest::Run)?);
+    let faults = sampler.faults(model.schedule.n_train_steps());
+    refuse("--sampler", faults)?;
+    let request = SampleRequest {
+        seed: options.seed,
+        samples: (options.first..options.first + n).map(SampleId).collect(),
+        starts,
+        labels: options.labels.as_deref().map(|text| labels(text, n)).transpose()?,
+        sampler,
+        estimators,
+        batch_size: session::positive(runtime.micro_batch)?,
+    };
+    let progress = TerminalProgress::new(context.quiet);
+    let samples = sample(&request, &mut model, (&stop, &progress))?;
+    let about = about(&request, &samples, &model);
+    let mut names = write(options, (&request, &samples))?;
+    put(&options.output, "sample.json", about.to_string().as_bytes())?;
+    names.push("sample.json".to_owned());
+    let evaluations: Vec<String> = samples
+        .methods
+        .iter()
+        .map(|method| format!("{} for {}", method.nfe.estimator, method.method))
+        .collect();
+    let text = format!(
+        "{}: {n} images by {}, {} evaluations an image{}\n{}",
+        options.output.display(),
+        request.sampler.label(),
+        samples.nfe_trajectory,
+        evaluations.iter().map(|more| format!(", {more}")).collect::<String>(),
+        names.join(", ")
+    );
+    context.answer(&about, &text)?;
+    Ok(Exit::Complete)
+}
+
+/// What was made stays: a folder with something in it is never written to.
+fn require_empty(folder: &Path) -> Result<(), CliError> {
+    let n_entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries.count(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(StoreError::read(folder)(error).into()),
+    };
+    if n_entries == 0 {
+        return Ok(());
+    }
+    let shown = folder.display().to_string();
+    Err(CliError::option("--output", &shown, "a folder that is new or empty"))
+}
+
+fn estimators(
+    options: &SampleOptions,
+    sampler: &SamplerConfig,
+) -> Result<Vec<EstimatorPlan>, CliError> {
+    let n_steps = sampler.n_steps();
+    let defaults = Preset::Paper.defaults(n_steps);
+    let mut plans: Vec<EstimatorPlan> = Vec::new();
+    for text in options.estimator.iter().filter(|text| *text != "none") {
+        let config = snippet::estimator("--estimator", text)?;
+        refuse("--estimator", config.faults())?;
+        let window = config.window(&defaults);
+        window.check(n_steps).map_err(|error| {
+            CliError::option("--estimator", text, &format!("another window: {error}"))
+        })?;
+        let plan = EstimatorPlan::resolve(&config, window, &defaults);
+        if plans.iter().any(|known| known.name == plan.name) {
+            let expected = "a name of its own: {kind: .., name: ..}";
+            return Err(CliError::option("--estimator", text, expected));
+        }
+        plans.push(plan);
+    }
+    Ok(plans)
+}
+
+fn refuse(option: &str, faults: Vec<Fault>) -> Result<(), ConfigError> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid { path: option.into(), faults })
+}
+
+fn states(path: &Path) -> Result<Array4<f32>, CliError> {
+    let loaded = arrays::load(path, &["x_T", "x", "arr_0"])?;
+    let what = loaded.header.describe();
+    let refuse = || {
+        let message = format!("the array is {what}: expected states [n, c, h, w] of f32 or f64");
+        CliError::from(StoreError::input(path, message))
+    };
+    let array = match loaded.numbers {
+        Numbers::F32(array) => array,
+        #[expect(clippy::cast_possible_truncation, reason = "networks take f32")]
+        Numbers::F64(array) => array.mapv(|value| value as f32),
+        Numbers::U8(_) => return Err(refuse()),
+    };
+    let states = array.into_dimensionality::<Ix4>().map_err(|_| refuse())?;
+    if states.is_empty() || states.iter().any(|value| !value.is_finite()) {
+        let message = format!("the array is {what}: it is empty, or values are not finite");
+        return Err(StoreError::input(path, message).into());
+    }
+    Ok(states)
+}
+
+fn count(options: &SampleOptions, starts: Option<&Array4<f32>>) -> Result<u64, CliError> {
+    let given = starts.map(|states| states.shape()[0] as u64);
+    let n = match (options.n, given) {
+        (Some(n), Some(given)) if n != given => {
+            let expected = format!("{given}, as many as --starts has, or no -n");
+            return Err(CliError::option("-n", &n.to_string(), &expected));
+        }
+        (n, given) => n.or(given).unwrap_or(DEFAULT_IMAGES),
+    };
+    if n == 0 || options.first.checked_add(n).is_none() {
+        return Err(CliError::option("-n", &n.to_string(), "at least 1"));
+    }
+    Ok(n)
+}
+
+/// One number for all, or an array.
+fn labels(text: &str, n: u64) -> Result<Vec<ClassLabel>, CliError> {
+    let n = usize::try_from(n).unwrap_or(usize::MAX);
+    if let Ok(label) = text.parse() {
+        return Ok(vec![ClassLabel(label); n]);
+    }
+    let path = Path::new(text);
+    let values = arrays::read_vector(path)?;
+    let label = |value: &f64| -> Result<ClassLabel, CliError> {
+        if value.fract() != 0.0 || !(0.0..=f64::from(u32::MAX)).contains(value) {
+            let message = format!("{value} is no class: expected whole numbers from 0");
+            return Err(StoreError::input(path, message).into());
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+        Ok(ClassLabel(*value as u32))
+    };
+    values.iter().map(label).collect()
+}
+
+fn opened(bundle: Opened) -> OpenModel {
+    let Opened { denoiser, decoder, schedule, provenance, .. } = bundle;
+    let runtime = format!("onnxruntime {}", provenance.runtime_version);
+    OpenModel {
+        denoiser: Box::new(denoiser),
+        decoder,
+        schedule,
+        self_test: provenance.self_test,
+        provenance: Provenance::new(runtime, provenance.device),
+        images: None,
+    }
+}
+
+fn about(request: &SampleRequest, samples: &Samples, model: &OpenModel) -> serde_json::Value {
+    let methods: Vec<_> = samples
+        .methods
+        .iter()
+        .map(|method| {
+            serde_json::json!({
+                "name": method.method, "nfe": method.nfe.estimator,
+                "network_seconds": method.network_seconds, "scores": method.score,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "program": format!("dubench {}", env!("CARGO_PKG_VERSION")),
+        "runtime": model.provenance,
+        "model": model.denoiser.spec().name,
+        "seed": request.seed,
+        "samples": request.samples.iter().map(|id| id.0).collect::<Vec<_>>(),
+        "starts": if request.starts.is_some() { "given" } else { "keyed noise" },
+        "labels": samples.labels.as_ref().map(|all| all.iter().map(|y| y.0).collect::<Vec<_>>()),
+        "sampler": request.sampler,
+        "estimators": request.estimators,
+        "nfe_trajectory": samples.nfe_trajectory,
+        "network_seconds": samples.network_seconds,
+        "methods": methods,
+    })
+}
+
+fn write(
+    options: &SampleOptions,
+    (request, samples): (&SampleRequest, &Samples),
+) -> Result<Vec<String>, CliError> {
+    let files = SampleFiles {
+        samples: &request.samples,
+        x0: &samples.x0,
+        images: &samples.images,
+        labels: samples.labels.as_deref(),
+        methods: &samples.methods,
+    };
+    let mut names = files.write(&options.output)?;
+    if let Some(figure) = Sheet::new(&exhibits(request, samples))? {
+        let drawn = plot::files(&figure)?;
+        for file in drawn.iter().filter(|file| file.name.ends_with(".png")) {
+            put(&options.output, "uncertainty.png", &file.bytes)?;
+            names.push("uncertainty.png".to_owned());
+        }
+    }
+    Ok(names)
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let path = folder.join(name);
+    publish(&path, bytes).map_err(StoreError::write(&path))
+}
+
+/// The ends of every ranking, equal scores by sample id.
+fn exhibits(request: &SampleRequest, samples: &Samples) -> Vec<Exhibit> {
+    let mut exhibits = Vec::new();
+    for (method, plan) in samples.methods.iter().zip(&request.estimators) {
+        let mut order: Vec<usize> = (0..method.score.len()).collect();
+        order.sort_by(|i, j| method.score[*i].total_cmp(&method.score[*j]).then(i.cmp(j)));
+        let n = N_EXHIBITS.min(order.len() / 2);
+        let lowest = order[..n].iter().map(|row| (RankEnd::MostCertain, *row));
+        let highest = order[order.len() - n..].iter().rev();
+        let highest = highest.map(|row| (RankEnd::LeastCertain, *row));
+        exhibits.extend(lowest.chain(highest).map(|(end, row)| Exhibit {
+            method: label::named(plan.rule.kind(), &method.method),
+            end,
+            sample: request.samples[row],
+            score: method.score[row],
+            image: samples.images.index_axis(Axis(0), row).to_owned(),
+            map: method.map.as_ref().map(|maps| maps[row].sum_axis(Axis(0))),
+        }));
+    }
+    exhibits
+}

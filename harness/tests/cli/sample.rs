@@ -1,0 +1,84 @@
+//! `dubench sample`: the shipped network without an experiment.
+
+use ndarray::{Array2, Array4, Axis, s};
+use ndarray_npy::ReadNpyExt;
+
+use crate::support::Folder;
+
+const BUNDLE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
+
+fn states(folder: &Folder, name: &str) -> Array4<f32> {
+    Array4::read_npy(std::fs::File::open(folder.path(name)).unwrap()).unwrap()
+}
+
+fn json(folder: &Folder, output: &str, more: &[&str]) -> serde_json::Value {
+    sample(folder, output, &[more, &["--format", "json"]].concat()).json()
+}
+
+fn sample(folder: &Folder, output: &str, more: &[&str]) -> crate::support::Ended {
+    let mut arguments = vec!["sample", BUNDLE, "-o", output, "--steps", "4"];
+    arguments.extend(more);
+    folder.dubench(&arguments)
+}
+
+#[test]
+fn a_part_of_a_set_and_given_starts_have_the_digits_of_the_whole() {
+    let folder = Folder::new();
+    let answer = json(&folder, "whole", &["-n", "3", "--seed", "5"]);
+    assert_eq!((&answer["nfe_trajectory"], &answer["methods"][0]["nfe"]), (&4.into(), &5.into()));
+    let whole = states(&folder, "whole/final.npy");
+    assert_eq!(whole.shape(), [3, 3, 32, 32]);
+    json(&folder, "part", &["-n", "2", "--first", "1", "--seed", "5"]);
+    assert_eq!(states(&folder, "part/final.npy"), whole.slice(s![1.., .., .., ..]));
+    let csv = |name: &str| std::fs::read_to_string(folder.path(name)).unwrap();
+    let (all, part) = (csv("whole/scores.csv"), csv("part/scores.csv"));
+    assert_eq!(all.lines().next(), Some("sample,sample_var"));
+    assert_eq!(part.lines().skip(1).collect::<Vec<_>>(), all.lines().skip(2).collect::<Vec<_>>());
+    assert!(folder.path("whole/images/00000002.png").is_file());
+    assert!(folder.path("whole/uncertainty.png").is_file());
+    assert!(folder.path("whole/maps.npz").is_file() && folder.path("whole/sample.json").is_file());
+}
+
+#[test]
+fn starts_are_read_from_a_file_and_their_number_is_that_of_the_images() {
+    let folder = Folder::new();
+    let flat =
+        Array2::from_shape_fn((2, 3 * 32 * 32), |(i, j)| ((i + 2) * j % 17) as f32 / 8.0 - 1.0);
+    let x = flat.into_shape_with_order((2, 3, 32, 32)).unwrap();
+    folder.array("x.npy", &x);
+    folder.array("second.npy", &x.slice(s![1.., .., .., ..]).to_owned());
+    let more = ["--estimator", "none", "--starts"];
+    json(&folder, "both", &[&more[..], &["x.npy"]].concat());
+    json(&folder, "one", &[&more[..], &["second.npy"]].concat());
+    let both = states(&folder, "both/final.npy");
+    assert_eq!(
+        states(&folder, "one/final.npy").index_axis(Axis(0), 0),
+        both.index_axis(Axis(0), 1)
+    );
+    assert!(!folder.path("both/maps.npz").exists());
+    sample(&folder, "other", &["--starts", "x.npy", "-n", "3"])
+        .fails(2, &["-n", "as many as --starts"]);
+    folder.array("short.npy", &x.slice(s![.., .., 1.., ..]).to_owned());
+    sample(&folder, "other", &["--starts", "short.npy"]).fails(3, &["starts", "[2, 3, 32, 32]"]);
+}
+
+#[test]
+fn what_cannot_be_sampled_is_refused_and_nothing_is_written_over() {
+    let folder = Folder::new();
+    sample(&folder, "out", &["--sampler", "dimm"]).fails(2, &["--sampler", "`ddim`"]);
+    sample(&folder, "out", &["--sampler", "{kind: ddim, eta: 2}"]).fails(2, &["--sampler: eta"]);
+    sample(&folder, "out", &["--estimator", "sample_vra"])
+        .fails(2, &["--estimator", "`sample_var`"]);
+    let late = "{kind: sample_var, window: {start: 3, len: 2}}";
+    sample(&folder, "out", &["--estimator", late]).fails(2, &["past the last step 3"]);
+    let twice = ["--estimator", "sample_var", "--estimator", "sample_var"];
+    sample(&folder, "out", &twice).fails(2, &["a name of its own"]);
+    sample(&folder, "out", &["--labels", "1"]).fails(3, &["label 1: it is unconditional"]);
+    sample(&folder, "out", &["-n", "0"]).fails(2, &["at least 1"]);
+    assert!(!folder.path("out").exists());
+    std::fs::create_dir(folder.path("out")).unwrap();
+    folder.text("out/mine.txt", "mine");
+    sample(&folder, "out", &[]).fails(2, &["new or empty"]);
+    folder.dubench(&["sample", "nowhere", "-o", "new"]).fails(3, &["nowhere"]);
+}
