@@ -187,8 +187,25 @@ fn condition(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
+    /// Write a first model.yaml of the graphs in a folder: what can be found out, and marks where only you know
+    Init(InitOptions),
     /// What a bundle holds, what it can serve, and whether its answers depend on the batch
     Inspect(InspectOptions),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InitOptions {
+    /// Folder of the exported graphs
+    pub(crate) folder: PathBuf,
+    /// File of the forward graph, where several could be it
+    #[arg(long)]
+    pub(crate) graph: Option<String>,
+    /// Channels, height and width, where the graph leaves them open: `3,32,32`
+    #[arg(long, value_delimiter = ',', num_args = 1)]
+    pub(crate) image: Option<Vec<usize>>,
+    /// Number of classes, where the network takes one
+    #[arg(long)]
+    pub(crate) classes: Option<u32>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -1,18 +1,58 @@
-//! `dubench model inspect`.
+//! `dubench model init` and `dubench model inspect`.
 
 use std::num::NonZeroUsize;
 
 use super::answer::Context;
-use super::arguments::{InspectOptions, ModelCommand};
+use super::arguments::{InitOptions, InspectOptions, ModelCommand};
 use super::error::CliError;
 use super::session::runtime;
+use crate::config::model_yaml::MODEL_FILE;
 use crate::exit::Exit;
+use crate::model::bundle::init::{Hints, propose};
 use crate::model::bundle::{Gradients, NoiseCheck, PortSummary, Summary, inspect};
+use crate::store::{StoreError, publish};
 
 pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliError> {
-    let ModelCommand::Inspect(options) = command;
+    let options = match command {
+        ModelCommand::Init(options) => return init(options, context),
+        ModelCommand::Inspect(options) => options,
+    };
     let summary = summary(options)?;
     context.answer(&summary, &text(&summary))?;
+    Ok(Exit::Complete)
+}
+
+fn init(options: &InitOptions, context: Context) -> Result<Exit, CliError> {
+    let path = options.folder.join(MODEL_FILE);
+    if path.exists() {
+        let shown = path.display().to_string();
+        return Err(CliError::option(
+            "FOLDER",
+            &shown,
+            "a folder without a description: move it aside",
+        ));
+    }
+    let image = match options.image.as_deref() {
+        None => None,
+        Some(&[c, h, w]) => Some([c, h, w]),
+        Some(other) => {
+            let expected = "channels, height, width: 3,32,32";
+            return Err(CliError::option("--image", &format!("{other:?}"), expected));
+        }
+    };
+    let hints = Hints { graph: options.graph.clone(), image, classes: options.classes };
+    let proposal = propose(&options.folder, &hints)?;
+    publish(&path, proposal.yaml.as_bytes()).map_err(StoreError::write(&path))?;
+    let lines = |title: &str, lines: &[String]| -> String {
+        lines.iter().map(|line| format!("\n  {title}  {line}")).collect()
+    };
+    let text = format!(
+        "{}{}{}",
+        path.display(),
+        lines("found", &proposal.found),
+        lines("check", &proposal.check)
+    );
+    context.answer(&proposal, &text)?;
     Ok(Exit::Complete)
 }
 

@@ -9,7 +9,8 @@ use super::arguments::SampleOptions;
 use super::error::CliError;
 use super::progress::TerminalProgress;
 use super::{session, signal};
-use crate::config::{ConfigError, Preset, snippet};
+use crate::config::model_yaml::MODEL_FILE;
+use crate::config::{ConfigError, ModelYaml, Preset, snippet};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::model::bundle::{Opened, SelfTest, open_bundle};
@@ -17,6 +18,7 @@ use crate::report::label;
 use crate::report::plot;
 use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet};
 use crate::sampler::SamplerConfig;
+use crate::schedule::TimeAxis;
 use crate::stage::Stop;
 use crate::stage::open::OpenModel;
 use crate::stage::sample::{SampleRequest, Samples, sample};
@@ -35,14 +37,15 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     require_empty(&options.output)?;
     let stop = Stop::default();
     signal::listen(&stop).map_err(CliError::Signals)?;
-    let sampler = snippet::sampler("--sampler", &options.sampler, options.steps)?;
+    let axis = ModelYaml::read(&options.bundle.join(MODEL_FILE))?.schedule.axis();
+    let text = options.sampler.as_deref().unwrap_or(default_sampler(axis));
+    let sampler = snippet::sampler("--sampler", text, options.steps)?;
+    refuse("--sampler", sampler.faults(axis))?;
     let estimators = estimators(options, &sampler)?;
     let starts = options.starts.as_deref().map(states).transpose()?;
     let n = count(options, starts.as_ref())?;
     let runtime = session::runtime(&options.device, options.device.batch.unwrap_or(16))?;
     let mut model = opened(open_bundle(&options.bundle, &runtime, SelfTest::Run)?);
-    let faults = sampler.faults(model.schedule.n_train_steps());
-    refuse("--sampler", faults)?;
     let request = SampleRequest {
         seed: options.seed,
         samples: (options.first..options.first + n).map(SampleId).collect(),
@@ -73,6 +76,16 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     );
     context.answer(&about, &text)?;
     Ok(Exit::Complete)
+}
+
+/// The sampler of a network whose schedule has these times.
+fn default_sampler(axis: TimeAxis) -> &'static str {
+    match axis {
+        TimeAxis::Steps(_) | TimeAxis::Unread => "ddim",
+        TimeAxis::Continuous => "{kind: ddim, grid: {kind: uniform}}",
+        TimeAxis::Sigma => "edm_heun",
+        TimeAxis::Flow => "flow_euler",
+    }
 }
 
 /// What was made stays: a folder with something in it is never written to.

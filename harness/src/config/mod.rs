@@ -17,8 +17,8 @@ pub mod published;
 pub mod reader;
 mod role;
 pub mod scale;
-mod time_yaml;
 pub mod snippet;
+mod time_yaml;
 pub mod validate;
 pub mod values;
 

@@ -24,7 +24,8 @@ pub struct SampleRequest {
     pub seed: u64,
     /// Sample ids, one a row of everything below.
     pub samples: Vec<SampleId>,
-    /// States `x_T [n, c, h, w]` at the first step, in the sampler's units; keyed noise where `None`.
+    /// States `[n, c, h, w]` at the first step, scaled as the schedule has it (an EDM walk begins at `sigma_max n`); keyed
+    /// noise where `None`.
     pub starts: Option<Array4<f32>>,
     /// Classes; keyed ones where `None` and the network asks for some.
     pub labels: Option<Vec<ClassLabel>>,
@@ -91,7 +92,8 @@ fn one_batch(
     let schedule = model.schedule.clone();
     let walk = Walk { schedule: &schedule, clips: spec.clip_x0, seed: request.seed, samples };
     let mut sampler = request.sampler.build(&walk)?;
-    let mut starts = Starts::from_noise(request.seed, samples, &spec);
+    let std = schedule.start_std(&sampler.point(StepIndex(0)).level);
+    let mut starts = Starts::from_noise((request.seed, samples), &spec, std);
     if let Some(states) = &request.starts {
         starts = starts.with_states(states.slice(s![rows.clone(), .., .., ..]).to_owned());
     }

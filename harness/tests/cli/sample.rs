@@ -82,3 +82,19 @@ fn what_cannot_be_sampled_is_refused_and_nothing_is_written_over() {
     sample(&folder, "out", &[]).fails(2, &["new or empty"]);
     folder.dubench(&["sample", "nowhere", "-o", "new"]).fails(3, &["nowhere"]);
 }
+
+#[test]
+fn a_description_is_written_once_and_what_it_describes_runs() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("mine")).unwrap();
+    for name in ["denoiser.onnx", "weights.safetensors"] {
+        std::fs::copy(format!("{BUNDLE}/{name}"), folder.path(&format!("mine/{name}"))).unwrap();
+    }
+    let ended = folder.dubench(&["model", "init", "mine"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.contains("check  prediction: epsilon is a guess"), "{}", ended.stdout);
+    folder.dubench(&["model", "init", "mine"]).fails(2, &["model.yaml", "move it aside"]);
+    let answer = folder
+        .dubench(&["sample", "mine", "-o", "out", "-n", "1", "--steps", "2", "--format", "json"]);
+    assert_eq!(answer.json()["nfe_trajectory"], 2);
+}

@@ -124,7 +124,7 @@ fn check_bytes(path: &Path, promised: &FileYaml) -> Result<(), ModelError> {
 }
 
 /// Files that hold weights of a graph, by the locations that the graph names.
-fn external_files(graph: &Path) -> Result<BTreeSet<String>, ModelError> {
+pub(super) fn external_files(graph: &Path) -> Result<BTreeSet<String>, ModelError> {
     // Reading checks that each location is inside the folder, plain, and long enough.
     let model = Model::read(graph).map_err(|error| ModelError::Bundle {
         path: graph.display().to_string(),

@@ -1,6 +1,7 @@
 //! Model bundles: a folder with `model.yaml` and its graphs, checked as a whole before anything runs.
 
 pub mod files;
+pub mod init;
 mod inspect;
 mod noise_check;
 mod open;

@@ -1,0 +1,181 @@
+//! A first `model.yaml` of the graphs in a folder: what can be found out is written, what only people know is marked.
+
+mod ports;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::files::{external_files, fault, sha256_file};
+use crate::config::ModelYaml;
+use crate::config::model_yaml::MODEL_FILE;
+use crate::graph::{Model, dropout};
+use crate::model::ModelError;
+use ports::{Found, Ports};
+
+/// Graphs that are parts of other models, never the network itself.
+const OTHER_PARTS: [&str; 4] = ["decoder", "encoder", "vjp", "masked"];
+
+/// What the caller says of the network, where the graph does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// File of the forward graph.
+    pub graph: Option<String>,
+    /// `[c, h, w]` of the state.
+    pub image: Option<[usize; 3]>,
+    /// Number of classes.
+    pub classes: Option<u32>,
+}
+
+/// A description, and what to look at in it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Proposal {
+    /// Text of `model.yaml`.
+    pub yaml: String,
+    /// What was found out.
+    pub found: Vec<String>,
+    /// What only the people who trained the network know.
+    pub check: Vec<String>,
+}
+
+/// The description of the graphs in `folder`.
+///
+/// # Errors
+/// [`ModelError::Bundle`] where there is no graph, or several that could be the network; for inputs and outputs of no
+/// known role; for sizes that the graph leaves open and nobody gives.
+pub fn propose(folder: &Path, hints: &Hints) -> Result<Proposal, ModelError> {
+    let graphs = graphs(folder)?;
+    let (forward, train) = roles(folder, &graphs, hints)?;
+    let (path, model) = (folder.join(forward), &graphs[position(&graphs, forward)].1);
+    let ports = Ports::of(model).map_err(|message| fault(&path, message))?;
+    let found = ports.read(hints).map_err(|message| fault(&path, message))?;
+    let mut text = head(folder, &found);
+    let _ = writeln!(
+        text,
+        "graphs:\n  denoiser: {{file: {forward}, inputs: {{x: {}, t: {}, y: {}}}, outputs: {{prediction: {}}}}}",
+        quoted(&found.x),
+        quoted(&found.t),
+        found.y.as_deref().map_or("null".to_owned(), quoted),
+        quoted(&found.output),
+    );
+    if let Some(train) = train {
+        let _ = writeln!(text, "  train: {{file: {train}}}");
+    }
+    text.push_str(&files(folder, &graphs)?);
+    text.push_str(
+        "provenance:\n  training_data: unknown   # CHECK\n  licence: unknown   # CHECK\n",
+    );
+    let yaml = text;
+    let parsed = crate::config::reader::parse::<ModelYaml>(&folder.join(MODEL_FILE), &yaml);
+    parsed.map_err(|error| fault(&folder.join(MODEL_FILE), error.to_string()))?;
+    Ok(Proposal { yaml, found: report(forward, train, &found), check: found.check })
+}
+
+type Graphs = Vec<(String, Model)>;
+
+fn graphs(folder: &Path) -> Result<Graphs, ModelError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| fault(folder, error.to_string()))?;
+    let mut names: Vec<String> = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|error| fault(folder, error.to_string()))?.file_name();
+        names.extend(name.to_str().filter(|name| name.ends_with(".onnx")).map(str::to_owned));
+    }
+    names.sort();
+    if names.is_empty() {
+        let message = "there is no .onnx file in it: export the forward graph of the network there";
+        return Err(fault(folder, message.to_owned()));
+    }
+    let read = |name: String| {
+        let path = folder.join(&name);
+        let model = Model::read(&path).map_err(|error| fault(&path, error.to_string()))?;
+        Ok((name, model))
+    };
+    names.into_iter().map(read).collect()
+}
+
+fn position(graphs: &Graphs, name: &str) -> usize {
+    graphs.iter().position(|(known, _)| known == name).unwrap_or(0)
+}
+
+/// Files of the forward and of the train-mode graph. A graph with live `Dropout` nodes is one of training.
+fn roles<'a>(
+    folder: &Path,
+    graphs: &'a Graphs,
+    hints: &Hints,
+) -> Result<(&'a str, Option<&'a str>), ModelError> {
+    let live = |model: &Model| dropout::sites(model).is_ok_and(|s| s.iter().any(|s| s.p > 0.0));
+    let parts = |name: &str| OTHER_PARTS.iter().any(|part| name.contains(part));
+    let (mut forward, mut train): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for (name, model) in graphs.iter().filter(|(name, _)| !parts(name)) {
+        if live(model) { train.push(name) } else { forward.push(name) }
+    }
+    if let Some(given) = &hints.graph {
+        forward = graphs.iter().map(|(name, _)| name.as_str()).filter(|n| n == given).collect();
+        train.retain(|name| name != given);
+    }
+    let names: Vec<&str> = graphs.iter().map(|(name, _)| name.as_str()).collect();
+    let [forward] = forward[..] else {
+        let what = if forward.is_empty() { "none" } else { "more than one" };
+        let message = format!(
+            "of the graphs {}, {what} can be the forward graph: name it by --graph",
+            names.join(", ")
+        );
+        return Err(fault(folder, message));
+    };
+    Ok((forward, train.first().copied().filter(|_| train.len() == 1)))
+}
+
+fn head(folder: &Path, found: &Found) -> String {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("mine");
+    let [c, h, w] = found.image;
+    let classes = found.classes.map_or("null".to_owned(), |n| n.to_string());
+    format!(
+        "# Written by `dubench model init`. Lines with CHECK are what a graph cannot say: correct them, then run\n\
+         # `dubench model inspect` on this folder.\n\
+         format: 1\n\
+         name: {}\n\
+         task: {{kind: denoiser, image: [{c}, {h}, {w}], range: [-1, 1], classes: {classes}}}   # CHECK range\n\
+         prediction: {}   # CHECK\n\
+         schedule: {}   # CHECK\n\
+         time: {}   # CHECK\n",
+        quoted(name),
+        found.guess.prediction,
+        found.guess.schedule,
+        found.guess.time,
+    )
+}
+
+/// A name as a YAML string, in quotes where it would be read as something else.
+fn quoted(name: &str) -> String {
+    serde_json::Value::from(name).to_string()
+}
+
+/// Every graph and every file of weights, with size and hash.
+fn files(folder: &Path, graphs: &Graphs) -> Result<String, ModelError> {
+    let mut names: BTreeSet<String> = graphs.iter().map(|(name, _)| name.clone()).collect();
+    for (name, _) in graphs {
+        names.extend(external_files(&folder.join(name))?);
+    }
+    let mut text = "files:\n".to_owned();
+    for name in names {
+        let path = folder.join(&name);
+        let unreadable = |error: std::io::Error| fault(&path, error.to_string());
+        let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
+        let sha256 = sha256_file(&path).map_err(unreadable)?;
+        let _ = writeln!(text, "  {}: {{sha256: {sha256}, bytes: {bytes}}}", quoted(&name));
+    }
+    Ok(text)
+}
+
+fn report(forward: &str, train: Option<&str>, found: &Found) -> Vec<String> {
+    let [c, h, w] = found.image;
+    let mut lines = vec![
+        format!("forward graph {forward}: state {} [{c}, {h}, {w}], time {}", found.x, found.t),
+        format!("prediction: output {}", found.output),
+    ];
+    lines.extend(found.y.as_ref().map(|y| format!("class: input {y}")));
+    lines.extend(train.map(|train| format!("train-mode graph {train}: MC-Dropout")));
+    lines
+}

@@ -1,0 +1,202 @@
+//! Which input is what, by element type, rank and name.
+
+use super::Hints;
+use crate::graph::{DeclaredDim, ElementType, Model, Port};
+
+const TIMES: [&str; 10] = [
+    "t",
+    "timestep",
+    "timesteps",
+    "time",
+    "times",
+    "sigma",
+    "sigmas",
+    "noise_labels",
+    "c_noise",
+    "noise_level",
+];
+const CLASSES: [&str; 7] = ["y", "label", "labels", "class", "classes", "class_labels", "context"];
+
+/// Ports of a graph, by role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ports {
+    x: Port,
+    t: Port,
+    y: Option<Port>,
+    output: Port,
+}
+
+/// Names and sizes, and a first guess of what the graph cannot say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) x: String,
+    pub(super) t: String,
+    pub(super) y: Option<String>,
+    pub(super) output: String,
+    pub(super) image: [usize; 3],
+    pub(super) classes: Option<u32>,
+    pub(super) guess: Guess,
+    pub(super) check: Vec<String>,
+}
+
+/// What the network predicts, over which schedule, and what it is told, as YAML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Guess {
+    pub(super) prediction: &'static str,
+    pub(super) schedule: &'static str,
+    pub(super) time: &'static str,
+}
+
+fn rank(port: &Port) -> Option<usize> {
+    port.dims.as_ref().map(Vec::len)
+}
+
+fn named(port: &Port, names: &[&str]) -> bool {
+    names.contains(&port.name.to_lowercase().as_str())
+}
+
+fn list(ports: &[Port]) -> String {
+    let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// The one of `ports`, else the one with a known name.
+fn choose(ports: &[Port], names: &[&str]) -> Option<Port> {
+    match ports {
+        [port] => Some(port.clone()),
+        several => several.iter().find(|port| named(port, names)).cloned(),
+    }
+}
+
+impl Ports {
+    /// Reads the roles.
+    pub(super) fn of(model: &Model) -> Result<Self, String> {
+        let inputs = model.inputs();
+        let image = |port: &&Port| port.element.is_float() && rank(port) == Some(4);
+        let states: Vec<Port> = inputs.iter().filter(image).cloned().collect();
+        let x = choose(&states, &["sample", "x", "x_t", "noisy", "input", "latent"]);
+        let x = x.ok_or_else(|| {
+            format!(
+                "of the inputs {}, none or several are a float state [b, c, h, w] (found: {}): describe it by hand",
+                list(&inputs),
+                list(&states)
+            )
+        })?;
+        let flat = |port: &&Port| port.name != x.name && rank(port).is_some_and(|rank| rank <= 1);
+        let flats: Vec<Port> = inputs.iter().filter(flat).cloned().collect();
+        let t = flats.iter().find(|port| named(port, &TIMES)).cloned().or_else(|| {
+            let rest: Vec<Port> = flats.iter().filter(|p| !named(p, &CLASSES)).cloned().collect();
+            choose(&rest, &[])
+        });
+        let t = t.ok_or_else(|| {
+            format!(
+                "no input of {} is a time of rank 0 or 1 by its name: describe it by hand",
+                list(&inputs)
+            )
+        })?;
+        let rest: Vec<Port> =
+            inputs.into_iter().filter(|p| p.name != x.name && p.name != t.name).collect();
+        let y = match &rest[..] {
+            [] => None,
+            [y] if y.element.is_integer() && rank(y) == Some(1) => Some(y.clone()),
+            others => {
+                return Err(format!(
+                    "the inputs {} have no place in a first description: they are conditions that only you know",
+                    list(others)
+                ));
+            }
+        };
+        let outputs = model.outputs();
+        let images: Vec<Port> = outputs.iter().filter(image).cloned().collect();
+        let output =
+            choose(&images, &["eps", "epsilon", "out_sample", "noise_pred", "output", "denoised"]);
+        let output = output.ok_or_else(|| {
+            format!(
+                "of the outputs {}, none or several are [b, c, h, w]: describe it by hand",
+                list(&outputs)
+            )
+        })?;
+        Ok(Self { x, t, y, output })
+    }
+
+    /// Sizes and guesses.
+    pub(super) fn read(&self, hints: &Hints) -> Result<Found, String> {
+        let image = self.image(hints)?;
+        let classes = match (&self.y, hints.classes) {
+            (Some(y), None) => {
+                return Err(format!("`{}` takes classes: say how many by --classes", y.name));
+            }
+            (None, Some(_)) => return Err("--classes: no input takes a class".to_owned()),
+            (_, classes) => classes,
+        };
+        let guess = self.guess();
+        let check = vec![
+            format!(
+                "prediction: {} is a guess; docs/your-model.md lists what there is",
+                guess.prediction
+            ),
+            format!("schedule: {} is a guess: it must be that of training", guess.schedule),
+            format!("time: {} is a guess from the name `{}`", guess.time, self.t.name),
+            "task.range: [-1, 1] is assumed".to_owned(),
+            "provenance: training data and licence".to_owned(),
+        ];
+        let name = |port: &Port| port.name.clone();
+        let (x, t, y) = (name(&self.x), name(&self.t), self.y.as_ref().map(name));
+        Ok(Found { x, t, y, output: name(&self.output), image, classes, guess, check })
+    }
+
+    fn image(&self, hints: &Hints) -> Result<[usize; 3], String> {
+        let dims = self.x.dims.as_deref().unwrap_or_default();
+        let declared = [1, 2, 3].map(|axis| match dims.get(axis) {
+            Some(DeclaredDim::Fixed(n)) => Some(*n),
+            _ => None,
+        });
+        let clash = |(given, known): (&usize, &Option<usize>)| known.is_some_and(|n| n != *given);
+        match (hints.image, declared) {
+            (Some(given), known) if given.iter().zip(&known).any(clash) => {
+                Err(format!("--image {given:?}: `{}` is declared {known:?}", self.x.name))
+            }
+            (Some(given), _) => Ok(given),
+            (None, [Some(c), Some(h), Some(w)]) => Ok([c, h, w]),
+            (None, known) => Err(format!(
+                "`{}` leaves sizes open ({known:?} of channels, height, width): say them by --image C,H,W",
+                self.x.name
+            )),
+        }
+    }
+
+    fn guess(&self) -> Guess {
+        const DDPM: &str =
+            "{kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}";
+        let (t, output) = (self.t.name.to_lowercase(), self.output.name.to_lowercase());
+        let word = |names: &[&str]| names.iter().any(|name| output.contains(name));
+        if t.contains("sigma") {
+            return Guess {
+                prediction: "denoised",
+                schedule: "{kind: edm}",
+                time: "{kind: sigma}",
+            };
+        }
+        if t.contains("noise") && self.t.element != ElementType::I64 {
+            return Guess {
+                prediction: "edm_raw",
+                schedule: "{kind: edm}",
+                time: "{kind: c_noise}",
+            };
+        }
+        if word(&["velocity", "flow"]) {
+            return Guess {
+                prediction: "velocity",
+                schedule: "{kind: flow}",
+                time: "{kind: flow}",
+            };
+        }
+        let prediction = match () {
+            () if word(&["v_pred"]) => "v",
+            () if word(&["x0", "denoised", "clean"]) => "x0",
+            () if word(&["score"]) => "score",
+            () => "epsilon",
+        };
+        Guess { prediction, schedule: DDPM, time: "{kind: train_step}" }
+    }
+}

@@ -1,0 +1,48 @@
+use super::*;
+
+const SHIPPED: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
+
+/// The graphs of the shipped network without its description.
+fn graphs_alone() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["denoiser.onnx", "denoiser_train.onnx", "weights.safetensors"] {
+        std::fs::copy(Path::new(SHIPPED).join(name), folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn the_shipped_network_is_described_as_its_own_description_does() {
+    let folder = graphs_alone();
+    let proposal = propose(folder.path(), &Hints::default()).unwrap();
+    let path = folder.path().join(MODEL_FILE);
+    let got: ModelYaml = crate::config::reader::parse(&path, &proposal.yaml).unwrap();
+    let shipped = ModelYaml::read(&Path::new(SHIPPED).join(MODEL_FILE)).unwrap();
+    assert_eq!((&got.task, &got.graphs), (&shipped.task, &shipped.graphs));
+    assert_eq!((&got.files, &got.schedule), (&shipped.files, &shipped.schedule));
+    assert_eq!((got.prediction, got.time()), (shipped.prediction, shipped.time()));
+    assert!(proposal.found.iter().any(|line| line.contains("MC-Dropout")), "{:?}", proposal.found);
+    assert_eq!(proposal.yaml.matches("CHECK").count(), 7);
+}
+
+#[test]
+fn what_cannot_be_told_is_asked_for() {
+    let empty = tempfile::tempdir().unwrap();
+    let message = propose(empty.path(), &Hints::default()).unwrap_err().to_string();
+    assert!(message.contains("no .onnx file"), "{message}");
+    let folder = graphs_alone();
+    let copy = folder.path().join("other.onnx");
+    std::fs::copy(folder.path().join("denoiser.onnx"), copy).unwrap();
+    let message = propose(folder.path(), &Hints::default()).unwrap_err().to_string();
+    assert!(message.contains("denoiser.onnx, denoiser_train.onnx, other.onnx"), "{message}");
+    assert!(message.contains("--graph"), "{message}");
+    let named = Hints { graph: Some("other.onnx".to_owned()), ..Hints::default() };
+    assert!(propose(folder.path(), &named).unwrap().yaml.contains("file: other.onnx"));
+    let classes = Hints { classes: Some(10), ..named.clone() };
+    let message = propose(folder.path(), &classes).unwrap_err().to_string();
+    assert!(message.contains("no input takes a class"), "{message}");
+    let image = Hints { image: Some([3, 64, 64]), ..named };
+    let message = propose(folder.path(), &image).unwrap_err().to_string();
+    assert!(message.contains("[3, 64, 64]") && message.contains("Some(32)"), "{message}");
+}
