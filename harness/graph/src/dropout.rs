@@ -114,7 +114,7 @@ pub fn to_mask_input(
     let names = checks::Names { x: x.as_deref(), output: output.as_deref() };
     let Interface { x, .. } = checks::interface(model, names)?;
     let model = without_idle_sites(fold(model.clone())?)?;
-    let shapes = Shapes::probe(&model, &x, runner)?;
+    let shapes = Shapes::of_batch(&model, &x, runner)?;
     let layout = layout(&model, &shapes)?;
     let mut editor = Editor::new(model, "masked");
     editor.claim(MASKS)?;

@@ -32,7 +32,7 @@ pub fn bytes_per_image(
     checks::supported(model)?;
     let interface = checks::interface(model, names)?;
     let model = fold(model.clone())?;
-    let shapes = Shapes::probe_images(&model, (&interface.x, rows.get()), runner)?;
+    let shapes = Shapes::of_images(&model, (&interface.x, rows.get()), runner)?;
     let types = element_types(&model);
     let size = |name: &str| {
         let element = types.get(name).copied().unwrap_or(ElementType::F32);

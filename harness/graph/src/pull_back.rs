@@ -27,7 +27,7 @@ pub(crate) fn prepare(
 ) -> Result<Reverse, GraphError> {
     let active = active_values(&model, &interface.x);
     check_rules(&model, &active, &interface.output)?;
-    let shapes = Shapes::probe(&model, &interface.x, runner)?;
+    let shapes = Shapes::of_batch(&model, &interface.x, runner)?;
     Ok(Reverse::new(model, active, shapes, conv))
 }
 
