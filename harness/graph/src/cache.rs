@@ -1,12 +1,15 @@
 //! Content keys of derived graphs: equal key, equal bytes.
 
+use std::io::Write;
+
 use sha2::{Digest, Sha256};
 
+use super::encode::Failure;
 use super::error::GraphError;
 use super::model::Model;
 
 /// Version of all passes. Raise it with any change of what a pass writes: old files are then stale.
-pub const PASS_VERSION: u32 = 2;
+pub const PASS_VERSION: u32 = 3;
 
 /// Key of the graph that `pass` (with its parameters written out) makes of `model`: SHA-256 of the
 /// model's bytes, external weights included, of the pass and of [`PASS_VERSION`], as hex digits.
@@ -16,8 +19,12 @@ pub const PASS_VERSION: u32 = 2;
 pub fn content_key(model: &Model, pass: &str) -> Result<String, GraphError> {
     let mut hasher = Sha256::new();
     hasher.update(format!("dubench graph pass {PASS_VERSION}\n{pass}\n"));
-    model.digest(&mut hasher)?;
-    Ok(hex(&hasher.finalize()))
+    match model.encode(&mut Hashing(&mut hasher)) {
+        Ok(()) => Ok(hex(&hasher.finalize())),
+        Err(Failure::Read(error)) => Err(error),
+        // A digest takes what it is given.
+        Err(Failure::Write(error)) => Err(model.interface_error(error.to_string())),
+    }
 }
 
 pub(crate) fn key_of_text(text: &str) -> String {
@@ -25,7 +32,7 @@ pub(crate) fn key_of_text(text: &str) -> String {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
+    use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(64), |mut out, byte| {
         // Writing to a String cannot fail.
         let _ = write!(out, "{byte:02x}");
@@ -33,16 +40,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-impl Model {
-    /// Feeds the message and the bytes of external weights to `hasher`, never both at once in memory.
-    fn digest(&self, hasher: &mut Sha256) -> Result<(), GraphError> {
-        use prost::Message;
-        hasher.update(self.proto.encode_to_vec());
-        for tensor in &self.graph().initializer {
-            if super::external::is_external(tensor) {
-                hasher.update(self.raw(tensor)?);
-            }
-        }
+/// Hashes what is written.
+struct Hashing<'a>(&'a mut Sha256);
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }

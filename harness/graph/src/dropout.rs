@@ -18,6 +18,7 @@ use super::proto::NodeProto;
 use super::runner::Runner;
 use super::shapes::Shapes;
 use super::tensor::ElementType;
+use super::types::element_types;
 
 /// Name of the added input: u8 `[batch, total]`, 1 = keep.
 pub const MASKS: &str = "masks";
@@ -213,7 +214,7 @@ fn site_shape(model: &Model, shapes: &Shapes, node: &NodeProto) -> Result<Vec<us
 
 fn probability(model: &Model, node: &NodeProto) -> Result<f32, GraphError> {
     let Some(name) = node.input_at(1) else { return Ok(0.5) };
-    let value = model.initializer(name)?.and_then(|t| t.to_f64()).and_then(|v| v.first().copied());
+    let value = model.floats(name)?.and_then(|v| v.first().copied());
     match value {
         #[expect(clippy::cast_possible_truncation, reason = "a probability fits in f32")]
         Some(p) if (0.0..1.0).contains(&p) => Ok(p as f32),
@@ -230,6 +231,7 @@ fn probability(model: &Model, node: &NodeProto) -> Result<f32, GraphError> {
 /// Puts the multiplication of each site where its node was.
 fn rewrite(editor: &mut Editor, layout: &MaskLayout, keep_scale: KeepScale) {
     let nodes = editor.model().graph().node.clone();
+    let types = element_types(editor.model());
     let mut sites = layout.sites.iter();
     let mut out = Vec::with_capacity(nodes.len() + 4 * layout.sites.len());
     for node in nodes {
@@ -237,7 +239,8 @@ fn rewrite(editor: &mut Editor, layout: &MaskLayout, keep_scale: KeepScale) {
             None => out.push(node),
             Some(site) => {
                 sites.next();
-                mask_site(editor, &node, site, keep_scale);
+                let element = types.get(&node.input[0]).copied().unwrap_or(ElementType::F32);
+                mask_site(editor, (&node, element), site, keep_scale);
                 out.extend(editor.take_nodes());
             }
         }
@@ -245,7 +248,13 @@ fn rewrite(editor: &mut Editor, layout: &MaskLayout, keep_scale: KeepScale) {
     editor.set_nodes(out);
 }
 
-fn mask_site(editor: &mut Editor, node: &NodeProto, site: &MaskSite, keep_scale: KeepScale) {
+/// The factor is made in float32 and cast where the site works in another precision.
+fn mask_site(
+    editor: &mut Editor,
+    (node, element): (&NodeProto, ElementType),
+    site: &MaskSite,
+    keep_scale: KeepScale,
+) {
     let as_i64 = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let start = editor.vector(&[as_i64(site.offset)]);
     let end = editor.vector(&[as_i64(site.offset + site.len)]);
@@ -261,6 +270,9 @@ fn mask_site(editor: &mut Editor, node: &NodeProto, site: &MaskSite, keep_scale:
         KeepScale::Input => KEEP_SCALE.to_owned(),
         KeepScale::OfNode => editor.scalar(1.0 / (1.0 - site.p)),
     };
-    let factor = editor.node("Mul", &[&keep, &scale], vec![]);
+    let mut factor = editor.node("Mul", &[&keep, &scale], vec![]);
+    if element != ElementType::F32 {
+        factor = editor.node("Cast", &[&factor], vec![int("to", i64::from(element.to_onnx()))]);
+    }
     editor.node_to("Mul", &[&node.input[0], &factor], vec![], &node.output[0]);
 }

@@ -169,3 +169,33 @@ fn an_input_called_masks_is_not_overwritten() {
     let text = to_mask_input(&model, KeepScale::OfNode, &runner()).unwrap_err().to_string();
     assert!(text.contains("already has a value called masks"), "{text}");
 }
+
+/// As a converter to half precision leaves a train-mode graph: values and ratio in float16, the ends in float32.
+#[test]
+fn sites_in_half_precision_are_masked_in_half_precision() {
+    let (half, single) = (ElementType::F16.to_onnx(), ElementType::F32.to_onnx());
+    let mut model = GraphUnderTest::new(&[3, 1])
+        .floats("ratio", &[], &[0.0])
+        .weight("on", &[], TensorData::Bool(vec![true]))
+        .node("Cast", &["x"], &["h"], vec![crate::edit::int("to", half.into())])
+        .node("Dropout", &["h", "ratio", "on"], &["d"], vec![])
+        .node("Cast", &["d"], &["y"], vec![crate::edit::int("to", single.into())])
+        .model();
+    // 0.5 is 0x3800 in float16.
+    let ratio = &mut model.graph_mut().initializer[0];
+    ratio.data_type = Some(half);
+    ratio.raw_data = Some(vec![0x00, 0x38].into());
+    assert_eq!(sites(&model).unwrap()[0].p, 0.5);
+    let x =
+        Tensor::new(vec![2, 3, 1], TensorData::F32((1..7).map(|v| v as f32).collect())).unwrap();
+    for keep_scale in [KeepScale::OfNode, KeepScale::Input] {
+        let (masked, _) = to_mask_input(&model, keep_scale, &runner()).unwrap();
+        let mask = Tensor::new(vec![2, 3], TensorData::U8(vec![1, 0, 1, 0, 1, 1])).unwrap();
+        let mut feeds = vec![("x".to_owned(), x.clone()), ("masks".to_owned(), mask)];
+        if keep_scale == KeepScale::Input {
+            feeds.push(("keep_scale".to_owned(), Tensor::scalar_f32(2.0)));
+        }
+        let y = run(&masked, feeds, &["y"]).remove(0);
+        assert_eq!(values(&y), [2.0, 0.0, 6.0, 0.0, 10.0, 12.0]);
+    }
+}

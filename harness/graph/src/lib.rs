@@ -28,6 +28,7 @@ pub mod dropout;
 #[cfg(test)]
 mod dropout_tests;
 mod edit;
+mod encode;
 mod error;
 mod external;
 mod fold;

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
+use prost::bytes::Bytes;
 
+use super::encode::Failure;
 use super::error::GraphError;
 use super::external;
 use super::proto::{
@@ -62,7 +64,7 @@ impl Model {
         })?;
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-        let model = Self::decode(&bytes, label, Some(folder))?;
+        let model = Self::decode(bytes.into(), label, Some(folder))?;
         for tensor in model.graph().initializer.iter().filter(|t| external::is_external(t)) {
             model.locate(tensor)?;
         }
@@ -81,6 +83,7 @@ impl Model {
     /// assert!(error.to_string().starts_with("upload: not a readable ONNX model"));
     /// ```
     pub fn from_bytes(bytes: &[u8], label: &str) -> Result<Self, GraphError> {
+        let bytes = Bytes::copy_from_slice(bytes);
         let model = Self::decode(bytes, label.to_owned(), None)?;
         match model.graph().initializer.iter().find(|t| external::is_external(t)) {
             None => Ok(model),
@@ -94,7 +97,8 @@ impl Model {
         }
     }
 
-    fn decode(bytes: &[u8], label: String, folder: Option<PathBuf>) -> Result<Self, GraphError> {
+    /// Weights are not copied: they are parts of `bytes`.
+    fn decode(bytes: Bytes, label: String, folder: Option<PathBuf>) -> Result<Self, GraphError> {
         let bad = |message: String| GraphError::Decode { model: label.clone(), message };
         let proto = ModelProto::decode(bytes).map_err(|error| bad(error.to_string()))?;
         let Some(graph) = proto.graph.as_ref().filter(|graph| !graph.node.is_empty()) else {
@@ -188,30 +192,15 @@ impl Model {
             let model = self.label.clone();
             return Err(GraphError::TooLarge { model, bytes, limit: MAX_MESSAGE_BYTES });
         }
-        if !self.graph().initializer.iter().any(external::is_external) {
-            return Ok(self.proto.encode_to_vec());
-        }
-        let mut proto = self.proto.clone();
-        for tensor in proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
-            if external::is_external(tensor) {
-                tensor.raw_data = Some(self.raw(tensor)?.into_owned());
-                tensor.external_data.clear();
-                tensor.data_location = None;
+        let mut out = Vec::with_capacity(bytes);
+        match self.encode(&mut out) {
+            Ok(()) => Ok(out),
+            Err(Failure::Read(error)) => Err(error),
+            // A vector takes what it is given.
+            Err(Failure::Write(error)) => {
+                Err(GraphError::File { path: self.label.clone(), message: error.to_string() })
             }
         }
-        Ok(proto.encode_to_vec())
-    }
-
-    /// Bytes of the model with its weights inside.
-    pub fn encoded_bytes(&self) -> usize {
-        let outside: usize = self
-            .graph()
-            .initializer
-            .iter()
-            .filter(|t| external::is_external(t))
-            .filter_map(external::declared_bytes)
-            .sum();
-        self.proto.encoded_len().saturating_add(outside)
     }
 
     /// The graph. A model without one does not pass [`Model::from_bytes`].
@@ -228,6 +217,20 @@ impl Model {
     /// Elements of an initializer, wherever they lie; `None` where there is no such initializer.
     pub(crate) fn initializer(&self, name: &str) -> Result<Option<Tensor>, GraphError> {
         self.graph().initializer.iter().find(|t| t.name == name).map(|t| self.tensor(t)).transpose()
+    }
+
+    /// Elements of a float initializer, half precision included.
+    pub(crate) fn floats(&self, name: &str) -> Result<Option<Vec<f64>>, GraphError> {
+        let Some(proto) = self.graph().initializer.iter().find(|t| t.name == name) else {
+            return Ok(None);
+        };
+        if ElementType::from_onnx(proto.data_type.unwrap_or(0)) != ElementType::F16 {
+            return Ok(self.tensor(proto)?.to_f64());
+        }
+        let raw = self.raw(proto)?;
+        let from_raw = raw.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+        let typed = proto.int32_data.iter().filter_map(|&bits| u16::try_from(bits).ok());
+        Ok(Some(from_raw.chain(typed).map(from_half).collect()))
     }
 
     /// Elements of one of this model's tensors.
@@ -296,6 +299,18 @@ pub(crate) fn node_label(node: &NodeProto) -> String {
     }
 }
 
+/// A number of IEEE half precision, from its bits.
+fn from_half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));
+    let magnitude = match exponent {
+        0 => fraction * 2f64.powi(-24),
+        31 if fraction > 0.0 => f64::NAN,
+        31 => f64::INFINITY,
+        _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
+    };
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
+}
+
 fn port(info: &ValueInfoProto) -> Port {
     let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let dims = tensor.and_then(|t| t.shape.as_ref()).map(|shape| {
@@ -309,5 +324,26 @@ fn port(info: &ValueInfoProto) -> Port {
         name: info.name.clone(),
         element: ElementType::from_onnx(tensor.and_then(|t| t.elem_type).unwrap_or(0)),
         dims,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::from_half;
+
+    /// Examples of the table in IEEE 754-2008, binary16.
+    #[test]
+    fn half_precision_is_read() {
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0001, 2f64.powi(-24)),
+            (0x03ff, 1023.0 * 2f64.powi(-24)),
+            (0x7c00, f64::INFINITY),
+        ] {
+            assert_eq!(from_half(bits).to_bits(), f64::to_bits(value), "{bits:x}");
+        }
+        assert!(from_half(0x7e00).is_nan());
     }
 }

@@ -8,6 +8,7 @@
 //! protobuf: readers of the proto2 flavour of the schema look at presence.
 
 use prost::Message;
+use prost::bytes::Bytes;
 
 /// Largest message that protobuf readers accept, bytes.
 pub(crate) const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
@@ -165,8 +166,8 @@ pub(crate) struct TensorProto {
     pub(crate) int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub(crate) name: String,
-    #[prost(bytes = "vec", optional, tag = "9")]
-    pub(crate) raw_data: Option<Vec<u8>>,
+    #[prost(bytes = "bytes", optional, tag = "9")]
+    pub(crate) raw_data: Option<Bytes>,
     #[prost(double, repeated, tag = "10")]
     pub(crate) double_data: Vec<f64>,
     #[prost(uint64, repeated, tag = "11")]

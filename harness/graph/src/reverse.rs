@@ -225,6 +225,11 @@ impl Reverse {
         self.editor.model().initializer(name)
     }
 
+    /// Elements of a float weight, half precision included; `None` for values that are computed.
+    pub(crate) fn floats(&self, name: &str) -> Result<Option<Vec<f64>>, GraphError> {
+        self.editor.model().floats(name)
+    }
+
     /// Version of the operator set.
     pub(crate) fn opset(&self) -> i64 {
         self.opset

@@ -206,7 +206,7 @@ fn half_precision_weights_have_a_gradient() {
     // 2 is 0x4000 in float16: the sum over three channels of twice the cotangent.
     let weight = &mut model.graph_mut().initializer[0];
     weight.data_type = Some(ElementType::F16.to_onnx());
-    weight.raw_data = Some([0x00, 0x40].repeat(9));
+    weight.raw_data = Some([0x00, 0x40].repeat(9).into());
     for conv in [ConvGradient::ConvTranspose, ConvGradient::FlippedConv] {
         let options = Options { names: Names::default(), conv };
         let derived = vjp(&model, options, &super::testing::runner()).unwrap();

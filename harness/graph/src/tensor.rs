@@ -202,7 +202,7 @@ impl Tensor {
 
     /// As an initializer called `name`, elements in little-endian `raw_data`.
     pub(crate) fn to_proto(&self, name: &str) -> TensorProto {
-        let raw = match &self.data {
+        let raw: Vec<u8> = match &self.data {
             TensorData::F32(v) => v.iter().flat_map(|e| e.to_le_bytes()).collect(),
             TensorData::F64(v) => v.iter().flat_map(|e| e.to_le_bytes()).collect(),
             TensorData::I64(v) => v.iter().flat_map(|e| e.to_le_bytes()).collect(),
@@ -214,7 +214,7 @@ impl Tensor {
             dims: self.shape.iter().map(|&d| i64::try_from(d).unwrap_or(i64::MAX)).collect(),
             data_type: Some(self.element_type().to_onnx()),
             name: name.to_owned(),
-            raw_data: Some(raw),
+            raw_data: Some(raw.into()),
             ..TensorProto::default()
         }
     }

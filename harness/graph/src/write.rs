@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
+use super::encode::Failure;
 use super::error::GraphError;
 use super::external;
 use super::model::Model;
@@ -34,8 +35,7 @@ impl Model {
     /// [`GraphError::File`] (disk full, folder missing or read-only), [`GraphError::ExternalData`].
     pub fn write(&self, path: &Path, weights: Weights) -> Result<(), GraphError> {
         if weights == Weights::Auto && self.encoded_bytes() <= MAX_MESSAGE_BYTES {
-            let bytes = self.to_bytes()?;
-            return publish(path, |out| out.write_all(&bytes));
+            return publish(path, |out| self.encode(out));
         }
         let data_path = with_suffix(path, ".data");
         let location = data_path
@@ -44,29 +44,21 @@ impl Model {
             .ok_or_else(|| file_error(path, "the name of the model must be plain text"))?
             .to_owned();
         let mut proto = self.proto.clone();
-        let mut failure = None;
         let tensors: Vec<&mut TensorProto> =
             proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer).collect();
         publish(&data_path, |out| {
             let mut end = 0;
             for tensor in tensors {
-                match self.move_out(tensor, &location, end, out) {
-                    Ok(new_end) => end = new_end?,
-                    Err(error) => {
-                        failure = Some(error);
-                        return Err(std::io::Error::other("external weights cannot be read"));
-                    }
-                }
+                end = self.move_out(tensor, &location, end, out)?;
             }
             Ok(())
-        })
-        .map_err(|error| failure.take().unwrap_or(error))?;
+        })?;
         let bytes = proto.encode_to_vec();
         if bytes.len() > MAX_MESSAGE_BYTES {
             let (model, limit) = (self.label().to_owned(), MAX_MESSAGE_BYTES);
             return Err(GraphError::TooLarge { model, bytes: bytes.len(), limit });
         }
-        publish(path, |out| out.write_all(&bytes))
+        publish(path, |out| Ok(out.write_all(&bytes)?))
     }
 
     /// Appends one tensor's bytes to `out` and leaves its place in the message.
@@ -76,25 +68,26 @@ impl Model {
         location: &str,
         end: u64,
         out: &mut dyn Write,
-    ) -> Result<std::io::Result<u64>, GraphError> {
+    ) -> Result<u64, Failure> {
         let stays = !external::is_external(tensor)
             && tensor.raw_data.as_ref().is_none_or(|raw| raw.len() < INLINE_BYTES);
         if stays {
-            return Ok(Ok(end));
+            return Ok(end);
         }
-        let raw = self.raw(tensor)?.into_owned();
+        let raw = self.raw(tensor)?;
         let offset = end.next_multiple_of(u64::from(ALIGNMENT));
-        let written = write_padded(out, offset - end, &raw).map(|()| offset + raw.len() as u64);
+        write_padded(out, offset - end, &raw)?;
+        let length = raw.len();
         let entry =
             |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
         tensor.external_data = vec![
             entry("location", location.to_owned()),
             entry("offset", offset.to_string()),
-            entry("length", raw.len().to_string()),
+            entry("length", length.to_string()),
         ];
         tensor.data_location = Some(LOCATION_EXTERNAL);
         tensor.raw_data = None;
-        Ok(written)
+        Ok(offset + length as u64)
     }
 }
 
@@ -118,10 +111,20 @@ fn file_error(path: &Path, message: impl Into<String>) -> GraphError {
 /// Whole or not at all, as all files of ours.
 fn publish(
     path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<(), GraphError> {
-    publish::publish(path, fill)
-        .map_err(|error| file_error(path, format!("cannot be written: {error}")))
+    let mut unread = None;
+    let published = publish::publish(path, |out| match fill(out) {
+        Ok(()) => Ok(()),
+        Err(Failure::Write(error)) => Err(error),
+        Err(Failure::Read(error)) => {
+            unread = Some(error);
+            Err(std::io::Error::other("external weights cannot be read"))
+        }
+    });
+    published.map_err(|error| {
+        unread.unwrap_or_else(|| file_error(path, format!("cannot be written: {error}")))
+    })
 }
 
 #[cfg(test)]

@@ -27,8 +27,8 @@ fn same(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> {
 
 fn dropout_is_active(r: &Reverse, call: &Call<'_>) -> Result<bool, GraphError> {
     let Some(mode) = call.node.input_at(2) else { return Ok(false) };
-    let ratio = call.node.input_at(1).map(|name| r.weight(name)).transpose()?.flatten();
-    if ratio.and_then(|t| t.to_f64()).is_some_and(|values| values == [0.0]) {
+    let ratio = call.node.input_at(1).map(|name| r.floats(name)).transpose()?.flatten();
+    if ratio.is_some_and(|values| values == [0.0]) {
         return Ok(false);
     }
     Ok(r.integers(call, mode)?.first() != Some(&0))
