@@ -43,6 +43,8 @@ mod order;
 mod ort_runner;
 mod path;
 mod proto;
+#[cfg(test)]
+mod public;
 mod publish;
 mod pull_back;
 mod reverse;

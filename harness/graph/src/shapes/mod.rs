@@ -16,7 +16,7 @@ mod network;
 mod probe;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod value;
 
 use std::collections::HashMap;
