@@ -2,7 +2,7 @@
 
     git clone https://github.com/openai/guided-diffusion (likewise NVlabs/edm, NVlabs/edm2, baofff/U-ViT,
     facebookresearch/DiT) into one folder SOURCES
-    pip install torch==2.15.0 onnx==1.23.2 onnxscript==0.7.2 diffusers==0.42.1 timm==1.0.31 einops
+    pip install torch==2.15.0 onnx==1.23.2 onnxruntime==1.32.0 onnxscript==0.7.2 diffusers==0.42.1 timm==1.0.31 einops
     python scripts/golden/graph_public.py SOURCES harness/graph/tests/data/public
 
 For each network one NAME.onnx a exporter (weights inside, dynamic batch) and one NAME.json: inputs, prediction,
@@ -127,6 +127,19 @@ def uvit() -> tuple[nn.Module, Inputs]:
     return Plain(net, call), inputs | {"label": torch.tensor([3, 9])}
 
 
+def uvit_cfg() -> tuple[nn.Module, Inputs]:
+    """The same under classifier-free guidance of scale 3, both halves in one batch inside the graph."""
+    net, inputs = uvit()
+
+    def call(net: nn.Module, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        null = torch.zeros_like(y)
+        both = net(torch.cat([x, x]), torch.cat([t, t]), torch.cat([null, y]))
+        without, with_class = both.chunk(2)
+        return without + 3.0 * (with_class - without)
+
+    return Plain(net.net, call), inputs
+
+
 def edm(kind: str) -> tuple[nn.Module, Inputs]:
     """NVlabs/edm: a backbone in its preconditioning."""
     from training import networks
@@ -202,12 +215,13 @@ def adm() -> tuple[nn.Module, Inputs]:
 # The traced exporter loses the shape of a weight that the forward pass computes, and stops at its convolution.
 ONLY_DYNAMO = ("edm_song", "edm_adm", "edm2")
 NETWORKS: dict[str, tuple[str, Callable[[], tuple[nn.Module, Inputs]], int]] = {
-    # name: folder of its code, network, operator set of the dynamo export
+    # name: folder of its code, network, operator set of the dynamo export (0: traced alone)
     "unet2d": ("", unet2d, 18),
     "sd_unet": ("", sd_unet, 20),
     "sd3": ("", sd3, 23),
     "dit": ("DiT", dit, 22),
     "uvit": ("U-ViT", uvit, 24),
+    "uvit_cfg": ("U-ViT", uvit_cfg, 0),
     "edm_song": ("edm", lambda: edm("SongUNet"), 18),
     "edm_adm": ("edm", lambda: edm("DhariwalUNet"), 21),
     "edm2": ("edm2", edm2, 18),
@@ -239,6 +253,14 @@ def export(net: nn.Module, inputs: Inputs, path: Path, exporter: str, opset: int
         axes = {name: {0: "batch"} for name in [*inputs, "out"]}
         torch.onnx.export(net, tuple(inputs.values()), path, dynamo=False, dynamic_axes=axes, **names)
     slim(path)
+
+
+def half(path: Path, out: Path) -> None:
+    """The graph in float16 with float32 ends, as the converter of ONNX Runtime makes it."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    out.parent.mkdir(exist_ok=True)
+    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), out)
 
 
 def golden(net: nn.Module, inputs: Inputs) -> tuple[str, dict[str, Tensor]]:
@@ -307,8 +329,8 @@ def main() -> int:
         awake(net)
         precision, arrays = golden(net, inputs)
         write(given.out / f"{name}.json", inputs, precision, arrays)
-        exporters = [("dynamo", opset)] if name in ONLY_DYNAMO else [("traced", 17), ("dynamo", opset)]
-        for exporter, version in exporters:
+        exporters = [] if name in ONLY_DYNAMO else [("traced", 17)]
+        for exporter, version in exporters + ([("dynamo", opset)] if opset else []):
             path = given.out / f"{name}_{exporter}_{version}.onnx"
             try:
                 export(net, inputs, path, exporter, version)
@@ -317,6 +339,8 @@ def main() -> int:
                 print(f"{path.name}: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
                 continue
             onnx.checker.check_model(path)
+            if name == "uvit" and exporter == "dynamo":
+                half(path, given.out / "half" / path.name)
             n = sum(p.numel() for p in net.parameters())
             print(f"{path.name}: {path.stat().st_size} bytes, {n} parameters, {precision}", flush=True)
     return 1 if failed else 0

@@ -221,6 +221,17 @@ def four_channels() -> onnx.ModelProto:
     return graph(x_and_t(), ("eps", ["batch", 4, 4, 4]), nodes, constants | {"zero": scalar(0.0)})
 
 
+def baked_batch() -> onnx.ModelProto:
+    """eps = 0.5 x, by way of a reshape that was traced at a batch of 2."""
+    nodes = [
+        node("Reshape", ["sample", "traced"], "rows"),
+        node("Mul", ["rows", "half"], "halved"),
+        node("Reshape", ["halved", "image"], "eps"),
+    ]
+    constants = {"half": scalar(0.5), "traced": np.array([2, 48]), "image": np.array([-1, 3, 4, 4])}
+    return graph(x_and_t(), ("eps", IMAGE), nodes, constants)
+
+
 def fixed_batch() -> onnx.ModelProto:
     """As scaled(0.5), exported for a batch of 2."""
     model = scaled(0.5)
@@ -329,6 +340,7 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "nan_at_three": nan_at_three,
     "mixes_the_batch": mixes_the_batch,
     "four_channels": four_channels,
+    "baked_batch": baked_batch,
     "fixed_batch": fixed_batch,
     "fixed_positions": fixed_positions,
     "train_dropout": train_dropout,

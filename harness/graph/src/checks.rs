@@ -1,7 +1,9 @@
 //! What every pass refuses by name before it does any work.
 
 use super::error::GraphError;
+use super::fold::fold;
 use super::model::{DeclaredDim, Model, Port};
+use super::shapes::Shapes;
 use super::tensor::ElementType;
 
 /// Operator sets that the passes know. From 22 to 25, operators with a rule gained element types and nothing else.
@@ -94,6 +96,17 @@ fn text_free(model: &Model) -> Result<(), GraphError> {
         }
         None => Ok(()),
     }
+}
+
+/// Refuses a graph that declares the batch of input `x` open and works for one batch size alone: the size stands in
+/// a reshape, or in the shape of a constant. Only what shape inference sees is refused; nothing is run.
+///
+/// # Errors
+/// [`GraphError::Node`] with the size and the node where it stands; [`GraphError::Interface`] where inputs leave more
+/// open than the batch.
+pub fn open_batch(model: &Model, x: &str) -> Result<(), GraphError> {
+    supported(model)?;
+    Shapes::refuse_baked_in(&fold(model.clone())?, x)
 }
 
 /// Finds the state and the prediction, by name or because there is one of each.

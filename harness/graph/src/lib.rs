@@ -12,8 +12,8 @@
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
-//! it refuses by name before any work. Passes that need shapes run the graph on small inputs and ask a
-//! [`Runner`] for it; the feature `ort` brings `OrtRunner`, which is one on ONNX Runtime.
+//! it refuses by name before any work. Passes that need shapes infer them, and ask a [`Runner`] for what shapes and
+//! weights do not decide; the feature `ort` brings `OrtRunner`, which is one on ONNX Runtime.
 //!
 //! How the modules stand: `proto` (messages), `tensor` and `model` at the bottom; `checks`, `fold`, `shapes`,
 //! `types` look; `edit` writes; `reverse` is the state of a gradient that is being written, `rules` has one

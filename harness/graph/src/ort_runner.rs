@@ -23,7 +23,7 @@ pub const LIBRARY_FILE: &str = if cfg!(target_os = "macos") {
 
 /// Runs graphs as they are written.
 ///
-/// Why no optimisation? The passes ask for every value of a graph, and fused nodes have fewer.
+/// Why no optimisation? The passes may ask for any value of a graph, and fused nodes have fewer.
 #[derive(Clone, Debug)]
 pub struct OrtRunner {
     environment: Environment,

@@ -20,7 +20,13 @@ pub(crate) struct Public {
 impl Public {
     /// All fixtures, one a network and exporter.
     pub(crate) fn all() -> Vec<Self> {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/public");
+        Self::of("")
+    }
+
+    /// Those of a folder below; the arrays stand above.
+    fn of(below: &str) -> Vec<Self> {
+        let arrays = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/public");
+        let folder = arrays.join(below);
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.retain(|path| path.extension().is_some_and(|e| e == "onnx"));
@@ -28,7 +34,7 @@ impl Public {
         let read = |path: PathBuf| {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             let network = name.split("_traced").next().unwrap().split("_dynamo").next().unwrap();
-            let json = std::fs::read(folder.join(format!("{network}.json"))).unwrap();
+            let json = std::fs::read(arrays.join(format!("{network}.json"))).unwrap();
             let json = serde_json::from_slice(&json).unwrap();
             Self { model: Model::read(&path).unwrap(), name, json }
         };
@@ -68,7 +74,7 @@ const SAMPLE: Names<'_> = Names { x: Some("sample"), output: None };
 #[test]
 fn gradients_of_public_networks_agree_with_autograd() {
     let all = Public::all();
-    assert_eq!(all.len(), 15);
+    assert_eq!(all.len(), 16);
     for public in all {
         for conv in [ConvGradient::ConvTranspose, ConvGradient::FlippedConv] {
             let options = vjp::Options { names: SAMPLE, conv };
@@ -93,5 +99,48 @@ fn fused_gradients_of_public_networks_agree_with_autograd() {
         let errors = public.errors(&derived, public.feeds(), &["variance", "gradient"]);
         println!("{}: variance {:.1e}, gradient {:.1e}", public.name, errors[0], errors[1]);
         assert!(errors.iter().all(|&e| e <= CLOSE), "{}: {errors:?}", public.name);
+    }
+}
+
+/// `2 / (M - 1)` times the sum over rows of `J^T (e - mean e)`, by the graph of the product in two runs.
+fn by_products(public: &Public) -> Vec<f32> {
+    let options = vjp::Options { names: SAMPLE, ..vjp::Options::default() };
+    let derived = vjp::vjp(&public.model, options, &NeverAsked).unwrap_or_else(|e| panic!("{e}"));
+    let out = public.array("out", ElementType::F32);
+    let run_with = |cotangent: Vec<f32>| {
+        let mut feeds = public.feeds();
+        let cotangent = Tensor::new(out.shape().to_vec(), TensorData::F32(cotangent)).unwrap();
+        feeds.push(("cotangent".to_owned(), cotangent));
+        run(&derived, feeds, &["out", "jtv"])
+    };
+    let n = values(&out).len();
+    let predicted = run_with(vec![0.0; n]).remove(0);
+    let (first, second) = values(&predicted).split_at(n / 2);
+    let half: Vec<f32> = first.iter().zip(second).map(|(a, b)| (a - b) / 2.0).collect();
+    let cotangent = half.iter().copied().chain(half.iter().map(|v| -v)).collect();
+    let products = run_with(cotangent).remove(1);
+    let (first, second) = values(&products).split_at(values(&products).len() / 2);
+    first.iter().zip(second).map(|(a, b)| 2.0 * (a + b)).collect()
+}
+
+/// Half precision included, where no other value is right to 1e-5: the fused graph and the product see one prediction.
+#[test]
+fn fused_gradients_are_those_of_vector_jacobian_products() {
+    let half = Public::of("half");
+    assert_eq!(half.len(), 1);
+    for public in half.into_iter().chain(Public::all()) {
+        let channels = public.array("sample", ElementType::F32).shape()[1];
+        if public.array("out", ElementType::F32).shape()[1] != channels {
+            // Learned variances: the fused graph leaves them out, a product over the whole output does not.
+            continue;
+        }
+        let conv = ConvGradient::ConvTranspose;
+        let options = fused::Options { names: SAMPLE, conv, n_draws: BATCH };
+        let derived = fused::variance_gradient(&public.model, options, &NeverAsked);
+        let derived = derived.unwrap_or_else(|error| panic!("{}: {error}", public.name));
+        let gradient = run(&derived, public.feeds(), &["gradient"]).remove(0);
+        let error = relative_error(values(&gradient), &by_products(&public));
+        println!("{}: {error:.1e}", public.name);
+        assert!(error <= CLOSE, "{}: {error}", public.name);
     }
 }

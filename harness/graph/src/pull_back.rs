@@ -18,7 +18,7 @@ use super::rules;
 use super::runner::Runner;
 use super::shapes::Shapes;
 
-/// Checks a folded model and probes its shapes.
+/// Checks a folded model and infers its shapes.
 pub(crate) fn prepare(
     model: Model,
     interface: &Interface,

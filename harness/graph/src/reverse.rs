@@ -106,7 +106,7 @@ impl Reverse {
         self.sigmoids.get(gate).is_some_and(|input| input == x)
     }
 
-    /// Axes of a value that probing has seen.
+    /// Axes of a value.
     pub(crate) fn shape(&self, call: &Call<'_>, name: &str) -> Result<Vec<Dim>, GraphError> {
         let known = self.shapes.of(name).map(<[Dim]>::to_vec);
         known.ok_or_else(|| self.error(call, format!("the shape of {name} is unknown")))

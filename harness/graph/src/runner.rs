@@ -17,7 +17,8 @@ pub enum Source<'a> {
 /// Named inputs of one run.
 pub type Feeds = Vec<(String, Tensor)>;
 
-/// Runs graphs for the passes. Must not optimise: probing looks at every value of the graph.
+/// Runs graphs for the passes: the parts whose shapes cannot be inferred. Must not optimise, since any value may be
+/// asked for.
 ///
 /// Why a trait? `ort` has one door, `model::onnx`, and the passes are pure graph surgery.
 pub trait Runner {

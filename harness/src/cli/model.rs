@@ -9,7 +9,7 @@ use super::session::runtime;
 use crate::config::model_yaml::MODEL_FILE;
 use crate::exit::Exit;
 use crate::model::bundle::init::{Hints, propose};
-use crate::model::bundle::{Gradients, NoiseCheck, PortSummary, Summary, inspect};
+use crate::model::bundle::{Gradients, NoiseCheck, PortSummary, SiteSummary, Summary, inspect};
 use crate::store::{StoreError, publish};
 
 pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliError> {
@@ -65,7 +65,7 @@ fn summary(options: &InspectOptions) -> Result<Summary, CliError> {
 
 fn text(summary: &Summary) -> String {
     let dropout = match (&summary.dropout_mask_len, &summary.dropout_reason) {
-        (Some(len), _) => format!("applicable, {len} mask elements an image"),
+        (Some(len), _) => format!("applicable, {len} mask elements an image{}", sites(summary)),
         (None, Some(reason)) => format!("not applicable: {reason}"),
         (None, None) => "not applicable".to_owned(),
     };
@@ -100,6 +100,15 @@ fn text(summary: &Summary) -> String {
         ports(&summary.outputs),
         summary.files.len()
     )
+}
+
+/// One line a dropout site: its name and probability.
+fn sites(summary: &Summary) -> String {
+    let line = |site: &SiteSummary| {
+        let idle = if site.p > 0.0 { "" } else { ", drops nothing" };
+        format!("\n    site {}, p = {}{idle}", site.node, site.p)
+    };
+    summary.dropout_sites.iter().map(line).collect()
 }
 
 fn ports(ports: &[PortSummary]) -> String {

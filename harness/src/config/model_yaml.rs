@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ConfigError;
 use super::reader::read_yaml;
@@ -200,8 +200,10 @@ pub struct DenoiserGraphYaml {
 #[serde(deny_unknown_fields)]
 pub struct InputsYaml {
     /// State, f32 `[b, c, h, w]`.
+    #[serde(deserialize_with = "port_name")]
     pub x: String,
     /// Time, `[b]`, or `[1]` or `[]` where all rows of a call share it; i32, i64, f16, f32 or f64.
+    #[serde(deserialize_with = "port_name")]
     pub t: String,
     /// Class, i64 or i32 `[b]`.
     #[serde(default)]
@@ -213,6 +215,7 @@ pub struct InputsYaml {
 #[serde(deny_unknown_fields)]
 pub struct OutputsYaml {
     /// Prediction, f32 `[b, c, h, w]`, or `[b, 2 c, h, w]` with learned variances behind.
+    #[serde(deserialize_with = "port_name")]
     pub prediction: String,
 }
 
@@ -232,6 +235,15 @@ pub struct FileYaml {
     pub sha256: String,
     /// Size.
     pub bytes: u64,
+}
+
+/// A name, which `null` without quotes is not: YAML reads it as nothing, a plain string as the word.
+fn port_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::<String>::deserialize(deserializer)?.ok_or_else(|| {
+        serde::de::Error::custom(
+            "is null, expected the name of an input or output of the graph: name one (write \"null\" in quotes where it is called so)",
+        )
+    })
 }
 
 impl ModelYaml {

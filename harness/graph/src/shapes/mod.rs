@@ -85,6 +85,12 @@ impl Shapes {
         Ok(shapes)
     }
 
+    /// Refuses a batch size that stands in the graph; what only the runtime knows is left open.
+    pub(crate) fn refuse_baked_in(model: &Model, x: &str) -> Result<(), GraphError> {
+        let inputs = inputs(model, (x, 1))?;
+        Network::new(model, inputs, element_types(model))?.infer(model, x).map(drop)
+    }
+
     fn take(&mut self, network: &Network) {
         self.dims.extend(network.dims().map(|(name, dims)| (name.clone(), dims)));
         for (name, value) in network.integers() {

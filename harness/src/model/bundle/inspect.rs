@@ -7,8 +7,9 @@ use std::path::Path;
 use super::noise_check::{self, NoiseCheck, Walk};
 use super::{Gradients, files, open};
 use crate::config::model_yaml::{MODEL_FILE, TimeYaml};
+use crate::graph::{Model, dropout};
 use crate::model::onnx::session::Port;
-use crate::model::onnx::{RuntimeOptions, SelfTestReport, self_test};
+use crate::model::onnx::{RuntimeOptions, SelfTestReport};
 use crate::model::{Denoiser, ModelError};
 use crate::schedule::{ScheduleConfig, ScheduleError};
 
@@ -21,6 +22,15 @@ pub struct PortSummary {
     pub dtype: String,
     /// Dimensions; null for a symbolic one.
     pub dims: Vec<Option<usize>>,
+}
+
+/// A `Dropout` node of the train-mode graph.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct SiteSummary {
+    /// Name of the node.
+    pub node: String,
+    /// Its dropout probability; a site of 0 drops nothing, whatever the run's p is.
+    pub p: f32,
 }
 
 /// A bundle in short.
@@ -48,6 +58,8 @@ pub struct Summary {
     pub dropout_mask_len: Option<usize>,
     /// Dropout probability of training, where all sites share it.
     pub dropout_p: Option<f32>,
+    /// Dropout sites of the train-mode graph, those of p = 0 included; empty where MC-Dropout is not applicable.
+    pub dropout_sites: Vec<SiteSummary>,
     /// Why MC-Dropout is not applicable.
     pub dropout_reason: Option<String>,
     /// Bytes that one more image adds to a call, as far as they can be told.
@@ -96,11 +108,14 @@ pub fn inspect(
     }
     let asked = *gradients != Gradients::None;
     let fault = |error: ScheduleError| files::fault(&folder.join(MODEL_FILE), error.to_string());
-    let places = self_test::places(&schedule, denoiser.shares_time()).map_err(fault)?;
-    let self_test = self_test::run(&mut denoiser, &places)?;
+    let self_test = open::self_tested(&mut denoiser, (folder, &model), &schedule)?;
     let walk = Walk::over(&schedule).map_err(fault)?;
     let noise = noise_check::run(&mut denoiser, &walk)?;
     let time = model.time();
+    let sites = match (&model.graphs.train, denoiser.dropout_unavailable()) {
+        (Some(train), None) => sites(&folder.join(&train.file))?,
+        _ => Vec::new(),
+    };
     let (forward, digest) = open::forward(folder, &model);
     let memory = denoiser.memory_per_image((&forward, digest), options)?;
     let spec = denoiser.spec().clone();
@@ -116,6 +131,7 @@ pub fn inspect(
         outputs: denoiser.session().outputs().iter().map(summary).collect(),
         dropout_mask_len: spec.dropout_mask_len,
         dropout_p: spec.dropout_p,
+        dropout_sites: sites,
         dropout_reason: denoiser.dropout_unavailable(),
         memory: MemoryPerImage { forward: memory.forward, vjp: memory.vjp },
         gradient_reason: denoiser.gradient_unavailable().filter(|_| asked),
@@ -125,6 +141,12 @@ pub fn inspect(
         files,
         provenance: model.provenance,
     })
+}
+
+fn sites(train: &Path) -> Result<Vec<SiteSummary>, ModelError> {
+    let sites = Model::read(train).and_then(|model| dropout::sites(&model));
+    let sites = sites.map_err(|error| files::fault(train, error.to_string()))?;
+    Ok(sites.into_iter().map(|site| SiteSummary { node: site.node, p: site.p }).collect())
 }
 
 fn summary(port: &Port) -> PortSummary {

@@ -8,6 +8,6 @@ mod open;
 #[cfg(test)]
 mod tests;
 
-pub use inspect::{MemoryPerImage, PortSummary, Summary, inspect};
+pub use inspect::{MemoryPerImage, PortSummary, SiteSummary, Summary, inspect};
 pub use noise_check::NoiseCheck;
 pub use open::{Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_with};

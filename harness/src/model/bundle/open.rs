@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::files;
 use crate::config::Prediction;
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
-use crate::graph::Names;
+use crate::graph::{GraphError, Model, Names, checks};
 use crate::model::analytic::IdentityDecoder;
 use crate::model::onnx::derive::{DeriveError, dropout_graph, variance_gradient_graph, vjp_graph};
 use crate::model::onnx::{
@@ -122,11 +122,7 @@ pub fn open_bundle_with(
     }
     let decoder = decoder(folder, &model, options)?;
     let report = match self_test {
-        SelfTest::Run => {
-            let places = self_test::places(&schedule, denoiser.shares_time())
-                .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
-            Some(self_test::run(&mut denoiser, &places)?)
-        }
+        SelfTest::Run => Some(self_tested(&mut denoiser, (folder, &model), &schedule)?),
         SelfTest::Skip => None,
     };
     // Where rows depend on their batch, its size moves digits: memory must not choose it.
@@ -150,6 +146,30 @@ pub fn open_bundle_with(
     };
     let spec = crate::model::Denoiser::spec(&denoiser).clone();
     Ok(Opened { denoiser, decoder, spec, schedule, provenance })
+}
+
+/// Runs the self-test. Where the runtime fails on a batch, the graph is asked whether it has a batch baked in.
+pub(super) fn self_tested(
+    denoiser: &mut OnnxDenoiser,
+    (folder, model): (&Path, &ModelYaml),
+    schedule: &NoiseSchedule,
+) -> Result<SelfTestReport, ModelError> {
+    let places = self_test::places(schedule, denoiser.shares_time())
+        .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
+    self_test::run(denoiser, &places).map_err(|error| {
+        let ModelError::Runtime { .. } = error else { return error };
+        let (path, _) = forward(folder, model);
+        let x = &model.graphs.denoiser.inputs.x;
+        let found = Model::read(&path).and_then(|graph| checks::open_batch(&graph, x));
+        match found {
+            Err(refusal @ GraphError::Node { .. }) => {
+                let text = refusal.to_string();
+                let prefix = format!("{}: ", path.display());
+                files::fault(&path, text.strip_prefix(&prefix).unwrap_or(&text).to_owned())
+            }
+            _ => error,
+        }
+    })
 }
 
 /// Reads `model.yaml`.

@@ -147,6 +147,30 @@ fn a_train_graph_gives_dropout() {
     assert_eq!((opened.spec.dropout_mask_len, opened.spec.dropout_p), (Some(48), Some(0.25)));
 }
 
+/// The sites are told one by one, with their probability.
+#[test]
+fn inspection_lists_dropout_sites() {
+    let body = format!("{PLAIN}  train: {{file: train_dropout.onnx}}\n");
+    let folder = bundle(&body, &["quarter.onnx", "train_dropout.onnx"]);
+    let summary = inspect(folder.path(), &RuntimeOptions::default(), &Gradients::None).unwrap();
+    let json = serde_json::to_value(&summary).unwrap();
+    assert_eq!(json["dropout_sites"], serde_json::json!([{"node": "dropped", "p": 0.25}]));
+}
+
+/// A batch that stands in the graph while its input is declared open: no raw error of the runtime.
+#[test]
+fn a_batch_baked_into_the_graph_is_refused_with_its_size() {
+    let folder = bundle(&PLAIN.replace("quarter.onnx", "baked_batch.onnx"), &["baked_batch.onnx"]);
+    let inspected = inspect(folder.path(), &RuntimeOptions::default(), &Gradients::None);
+    for error in [open(&folder).unwrap_err(), inspected.unwrap_err()] {
+        assert_eq!(error.exit(), Exit::Input);
+        let text = error.to_string();
+        for part in ["baked_batch.onnx: node rows (Reshape): a batch of 2 is baked in", "input sample", "re-export"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}
+
 #[test]
 fn a_train_graph_without_dropout_is_a_reason_and_no_error() {
     let body = format!("{PLAIN}  train: {{file: quarter.onnx}}\n");
@@ -250,6 +274,7 @@ fn wrong_descriptions_are_refused_with_their_key() {
         ("timestep: {offset: 0}", "timestep: {offsett: 0}", "unknown field `offsett`"),
         ("beta_end: 0.02", "beta_end: 2", "beta runs from 0.0001 to 2"),
         ("[3, 4, 4]", "[3, 4, 5]", "`sample` has shape [?, 3, 4, 4], expected [batch, 3, 4, 5]"),
+        ("t: timestep", "t: null", "graphs.denoiser.inputs.t: is null, expected the name of an input"),
         ("t: timestep", "t: time", "there is no input `time`, the inputs are: sample, timestep"),
         ("file: quarter.onnx", "file: ../quarter.onnx", "has no entry under files"),
     ] {
