@@ -237,13 +237,9 @@ pub struct FileYaml {
     pub bytes: u64,
 }
 
-/// A name, which `null` without quotes is not: YAML reads it as nothing, a plain string as the word.
+/// A name; empty for `null` without quotes, which YAML reads as nothing and a plain string as the word.
 fn port_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Option::<String>::deserialize(deserializer)?.ok_or_else(|| {
-        serde::de::Error::custom(
-            "is null, expected the name of an input or output of the graph: name one (write \"null\" in quotes where it is called so)",
-        )
-    })
+    Option::<String>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl ModelYaml {
@@ -319,7 +315,12 @@ impl ModelYaml {
             "task.classes",
             "is 0: write null for an unconditional network".to_owned(),
         );
-        let y = &self.graphs.denoiser.inputs.y;
+        let InputsYaml { x, t, y } = &self.graphs.denoiser.inputs;
+        let prediction = &self.graphs.denoiser.outputs.prediction;
+        for (key, name) in [("inputs.x", x), ("inputs.t", t), ("outputs.prediction", prediction)] {
+            let message = "is null or empty, expected a name of the graph: write it out (\"null\" in quotes where it is called so)";
+            check(!name.is_empty(), &format!("graphs.denoiser.{key}"), message.to_owned());
+        }
         check(
             classes.is_some() == y.is_some(),
             "graphs.denoiser.inputs.y",

@@ -165,7 +165,11 @@ fn a_batch_baked_into_the_graph_is_refused_with_its_size() {
     for error in [open(&folder).unwrap_err(), inspected.unwrap_err()] {
         assert_eq!(error.exit(), Exit::Input);
         let text = error.to_string();
-        for part in ["baked_batch.onnx: node rows (Reshape): a batch of 2 is baked in", "input sample", "re-export"] {
+        for part in [
+            "baked_batch.onnx: node rows (Reshape): a batch of 2 is baked in",
+            "input sample",
+            "re-export",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -274,7 +278,7 @@ fn wrong_descriptions_are_refused_with_their_key() {
         ("timestep: {offset: 0}", "timestep: {offsett: 0}", "unknown field `offsett`"),
         ("beta_end: 0.02", "beta_end: 2", "beta runs from 0.0001 to 2"),
         ("[3, 4, 4]", "[3, 4, 5]", "`sample` has shape [?, 3, 4, 4], expected [batch, 3, 4, 5]"),
-        ("t: timestep", "t: null", "graphs.denoiser.inputs.t: is null, expected the name of an input"),
+        ("t: timestep", "t: null", "graphs.denoiser.inputs.t: is null or empty, expected a name"),
         ("t: timestep", "t: time", "there is no input `time`, the inputs are: sample, timestep"),
         ("file: quarter.onnx", "file: ../quarter.onnx", "has no entry under files"),
     ] {
