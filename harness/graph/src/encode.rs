@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use prost::Message;
+use prost::bytes::Bytes;
 
 use super::error::GraphError;
 use super::external;
@@ -98,7 +99,7 @@ fn bytes_len(tensor: &TensorProto) -> Option<usize> {
     if external::is_external(tensor) {
         return Some(external::declared_bytes(tensor).unwrap_or(0));
     }
-    tensor.raw_data.as_ref().map(|raw| raw.len())
+    tensor.raw_data.as_ref().map(Bytes::len)
 }
 
 fn write_length(out: &mut dyn Write, length: usize) -> io::Result<()> {

@@ -93,7 +93,8 @@ fn a_row_of_the_gradient_does_not_depend_on_the_batch() {
 fn shared_weights_do_not_grow_the_file() {
     let golden = Golden::read("ddpm_dynamo_20");
     let weights = |model: &Model| -> usize {
-        let bytes = |t: &super::proto::TensorProto| t.raw_data.as_ref().map_or(0, |raw| raw.len());
+        let bytes =
+            |t: &super::proto::TensorProto| t.raw_data.as_ref().map_or(0, prost::bytes::Bytes::len);
         model.graph().initializer.iter().map(bytes).sum()
     };
     let sizes = [ConvGradient::ConvTranspose, ConvGradient::FlippedConv].map(|conv| {

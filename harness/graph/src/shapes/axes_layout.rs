@@ -204,10 +204,7 @@ fn place(length: Expr, at: Expr) -> Decided<Expr> {
         return Ok(length);
     }
     let zero = Expr::length(0);
-    let at = match known(zero.at_most(at))? {
-        true => at,
-        false => at.plus(length),
-    };
+    let at = if known(zero.at_most(at))? { at } else { at.plus(length) };
     if known(at.at_most(zero))? {
         return Ok(zero);
     }
@@ -224,7 +221,6 @@ fn steps_taken(length: Expr, start: Expr, end: Expr, step: i64) -> Decided<Expr>
     let [length, start, end] = [length, start, end].map(Expr::constant);
     let (length, start, end) = (known(length)?, known(start)?, known(end)?);
     let from_end = |at: f64| if at < 0.0 { at + length } else { at };
-    #[expect(clippy::cast_precision_loss, reason = "steps are small")]
     let step = step as f64;
     let (start, end) = if step > 0.0 {
         (from_end(start).clamp(0.0, length), from_end(end).clamp(0.0, length))

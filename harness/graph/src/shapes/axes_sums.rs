@@ -83,7 +83,6 @@ impl Window {
         let list = |name: &str, default: i64, count: usize| {
             let values =
                 seen.node.ints_of(name).map_or_else(|| vec![default; count], <[i64]>::to_vec);
-            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
             let values: Vec<f64> = values.into_iter().map(|v| v as f64).collect();
             known((values.len() == count).then_some(values))
         };
@@ -225,9 +224,10 @@ fn reduce(seen: &Seen<'_>) -> Decided<Axes> {
     if listed.is_empty() && seen.node.int_or("noop_with_empty_axes", 0) == 1 {
         return Ok(x.clone());
     }
-    let axes: Vec<usize> = match listed.is_empty() {
-        true => (0..x.len()).collect(),
-        false => listed.iter().map(|&a| axis(a, x.len())).collect(),
+    let axes: Vec<usize> = if listed.is_empty() {
+        (0..x.len()).collect()
+    } else {
+        listed.iter().map(|&a| axis(a, x.len())).collect()
     };
     reduced(x, &axes, seen.node.int_or("keepdims", 1) == 1)
 }

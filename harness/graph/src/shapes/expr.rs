@@ -74,14 +74,11 @@ impl Expr {
     /// Quotient of floats.
     pub(super) fn over(self, other: Self) -> Option<Self> {
         match other.constant() {
-            Some(k) if moves(k) => {
-                Some(Self { per_batch: self.per_batch / k, fixed: self.fixed / k })
+            Some(k) => {
+                moves(k).then(|| Self { per_batch: self.per_batch / k, fixed: self.fixed / k })
             }
-            Some(_) => None,
-            None if !moves(self.fixed) && !moves(other.fixed) => {
-                Some(Self::fixed(self.per_batch / other.per_batch))
-            }
-            None => None,
+            None => (!moves(self.fixed) && !moves(other.fixed))
+                .then(|| Self::fixed(self.per_batch / other.per_batch)),
         }
     }
 
@@ -123,13 +120,11 @@ impl Expr {
     /// Whether both are equal for each batch size, or for none; `None` where it depends.
     pub(super) fn equals(self, other: Self) -> Option<bool> {
         let rest = self.minus(other);
-        match rest.constant() {
-            Some(rest) => Some(!moves(rest)),
-            None => {
-                let meeting = -rest.fixed / rest.per_batch;
-                (meeting < 1.0 || meeting.fract() > 0.0).then_some(false)
-            }
+        if let Some(rest) = rest.constant() {
+            return Some(!moves(rest));
         }
+        let meeting = -rest.fixed / rest.per_batch;
+        (meeting < 1.0 || meeting.fract() > 0.0).then_some(false)
     }
 
     /// As an axis of a value.

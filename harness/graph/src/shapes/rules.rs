@@ -45,7 +45,6 @@ pub(super) fn outputs(seen: &Seen<'_>) -> Decided<Vec<Axes>> {
         "Range" => range(seen),
         "RandomNormal" | "RandomUniform" => {
             let shape = known(seen.node.ints_of("shape"))?;
-            #[expect(clippy::cast_precision_loss, reason = "lengths")]
             Ok(vec![shape.iter().map(|&n| Expr::fixed(n as f64)).collect()])
         }
         _ => Err(Undecided::Open),

@@ -27,7 +27,6 @@ impl Value {
     /// Reads a weight of numbers.
     pub(super) fn of(tensor: &Tensor) -> Option<Self> {
         let numbers: Vec<f64> = match tensor.data() {
-            #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 it is only compared")]
             TensorData::I64(v) => v.iter().map(|&e| e as f64).collect(),
             TensorData::F32(_) | TensorData::F64(_) => tensor.to_f64()?,
             _ => tensor.to_i64()?.into_iter().map(|e| e as f64).collect(),
