@@ -10,3 +10,9 @@ pub enum Dim {
     /// Moved otherwise.
     Other,
 }
+
+/// Axis as a position from the front.
+pub(crate) fn axis(axis: i64, rank: usize) -> usize {
+    let rank = i64::try_from(rank).unwrap_or(i64::MAX);
+    usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(usize::MAX)
+}

@@ -11,7 +11,7 @@ use prost::bytes::Bytes;
 use super::error::GraphError;
 use super::external;
 use super::model::Model;
-use super::proto::{GraphProto, ModelProto, TensorProto};
+use super::proto::{GraphProto, MAX_MESSAGE_BYTES, ModelProto, TensorProto};
 
 /// Keys of fields of bytes and messages: `field << 3 | 2`.
 const GRAPH: u8 = (7 << 3) | 2;
@@ -40,6 +40,27 @@ impl From<GraphError> for Failure {
 }
 
 impl Model {
+    /// The model as one message, external weights included.
+    ///
+    /// # Errors
+    /// [`GraphError::TooLarge`] from 2 GiB on, [`GraphError::ExternalData`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>, GraphError> {
+        let bytes = self.encoded_bytes();
+        if bytes > MAX_MESSAGE_BYTES {
+            let model = self.label().to_owned();
+            return Err(GraphError::TooLarge { model, bytes, limit: MAX_MESSAGE_BYTES });
+        }
+        let mut out = Vec::with_capacity(bytes);
+        match self.encode(&mut out) {
+            Ok(()) => Ok(out),
+            Err(Failure::Read(error)) => Err(error),
+            // A vector takes what it is given.
+            Err(Failure::Write(error)) => {
+                Err(GraphError::File { path: self.label().to_owned(), message: error.to_string() })
+            }
+        }
+    }
+
     /// Writes the message, weights inside, wherever they lie now.
     pub(crate) fn encode(&self, out: &mut dyn Write) -> Result<(), Failure> {
         out.write_all(&ModelProto { graph: None, ..self.proto.clone() }.encode_to_vec())?;

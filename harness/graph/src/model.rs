@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use prost::bytes::Bytes;
 
-use super::encode::Failure;
 use super::error::GraphError;
 use super::external;
 use super::proto::{
-    GraphProto, MAX_MESSAGE_BYTES, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
-    ValueInfoProto,
+    GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto,
 };
 use super::tensor::{ElementType, Tensor, shape_of};
 
@@ -179,27 +177,6 @@ impl Model {
                 .proto
                 .metadata_props
                 .push(StringStringEntryProto { key: key.to_owned(), value }),
-        }
-    }
-
-    /// The model as one message, external weights included.
-    ///
-    /// # Errors
-    /// [`GraphError::TooLarge`] from 2 GiB on, [`GraphError::ExternalData`].
-    pub fn to_bytes(&self) -> Result<Vec<u8>, GraphError> {
-        let bytes = self.encoded_bytes();
-        if bytes > MAX_MESSAGE_BYTES {
-            let model = self.label.clone();
-            return Err(GraphError::TooLarge { model, bytes, limit: MAX_MESSAGE_BYTES });
-        }
-        let mut out = Vec::with_capacity(bytes);
-        match self.encode(&mut out) {
-            Ok(()) => Ok(out),
-            Err(Failure::Read(error)) => Err(error),
-            // A vector takes what it is given.
-            Err(Failure::Write(error)) => {
-                Err(GraphError::File { path: self.label.clone(), message: error.to_string() })
-            }
         }
     }
 

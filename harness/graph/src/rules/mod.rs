@@ -20,6 +20,7 @@ mod softmax;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub(crate) use super::dim::axis;
 use super::error::GraphError;
 use super::reverse::{Call, Gradients, Reverse};
 
@@ -42,12 +43,6 @@ pub(crate) fn rule(op: &str) -> Option<Rule> {
         .or_else(|| pool_resize::rule(op))
         .or_else(|| softmax::rule(op))
         .or_else(|| reduce::rule(op))
-}
-
-/// Axis as a position from the front.
-pub(crate) fn axis(axis: i64, rank: usize) -> usize {
-    let rank = i64::try_from(rank).unwrap_or(i64::MAX);
-    usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(usize::MAX)
 }
 
 /// A length as ONNX writes it.

@@ -1,10 +1,9 @@
 //! Axes of values that are laid out anew, cut, joined, repeated or padded.
 
-use super::expr::Expr;
-use super::layout::Seen;
-use super::network::Axes;
-use super::rules::{Decided, Undecided, differ, equal, known, together};
-use crate::rules::axis;
+use super::decide::{Decided, Undecided, differ, equal, known, together};
+use super::expr::{Axes, Expr};
+use super::seen::Seen;
+use crate::dim::axis;
 
 /// A number so large that it stands for the end of any axis.
 const END: f64 = 2_147_483_647.0;

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::expr::Expr;
-use super::layout::Seen;
-use super::network::Axes;
-use super::rules::{Decided, Undecided, equal, known, meet, together};
-use crate::rules::axis;
+use super::decide::{Decided, Undecided, equal, known, meet, together};
+use super::expr::{Axes, Expr};
+use super::seen::Seen;
+use crate::dim::axis;
 
 /// `None` for operators of other modules.
 pub(super) fn outputs(seen: &Seen<'_>) -> Option<Decided<Vec<Axes>>> {

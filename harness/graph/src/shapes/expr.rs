@@ -12,6 +12,9 @@ pub(super) struct Expr {
     pub(super) fixed: f64,
 }
 
+/// Lengths of the axes of a value.
+pub(super) type Axes = Vec<Expr>;
+
 impl Expr {
     /// A number that the batch does not change.
     pub(super) fn fixed(fixed: f64) -> Self {

@@ -1,38 +1,9 @@
 //! Known values that are cut, joined, laid out anew, or made from shapes.
 
 use super::expr::Expr;
-use super::network::Axes;
+use super::seen::Seen;
 use super::value::{Value, count};
-use crate::proto::NodeProto;
-use crate::rules::axis;
-
-/// What an operator sees of its inputs.
-pub(super) struct Seen<'a> {
-    pub(super) node: &'a NodeProto,
-    /// Axes of each input; `None` where it is left out.
-    pub(super) axes: Vec<Option<&'a Axes>>,
-    /// Elements of each input, where they are known.
-    pub(super) values: Vec<Option<&'a Value>>,
-    /// Axes of each output.
-    pub(super) outputs: &'a [Axes],
-}
-
-impl<'a> Seen<'a> {
-    fn value(&self, index: usize) -> Option<&'a Value> {
-        self.values.get(index).copied().flatten()
-    }
-
-    fn integers(&self, index: usize) -> Option<Vec<i64>> {
-        self.value(index)?.integers()
-    }
-
-    /// Shape of output `index`, where it is fixed and small.
-    fn shape(&self, index: usize) -> Option<Vec<usize>> {
-        let shape: Option<Vec<usize>> =
-            self.outputs.get(index)?.iter().map(|e| e.count()).collect();
-        shape.filter(|shape| count(shape).is_some())
-    }
-}
+use crate::dim::axis;
 
 /// The elements of each output that are known.
 pub(super) fn evaluate(seen: &Seen<'_>) -> Vec<Option<Value>> {

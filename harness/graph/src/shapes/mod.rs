@@ -10,22 +10,26 @@
 mod arithmetic;
 mod axes_layout;
 mod axes_sums;
+mod decide;
 mod expr;
+mod inputs;
 mod layout;
 mod network;
 mod probe;
 mod rules;
+mod seen;
 #[cfg(test)]
 pub(crate) mod tests;
 mod value;
 
 use std::collections::HashMap;
 
-use self::expr::Expr;
-use self::network::{Axes, Network};
+use self::expr::{Axes, Expr};
+use self::inputs::{Length, batch_name, lengths};
+use self::network::Network;
 use crate::dim::Dim;
 use crate::error::GraphError;
-use crate::model::{DeclaredDim, Model, Port};
+use crate::model::{Model, Port};
 use crate::runner::Runner;
 use crate::tensor::ElementType;
 use crate::types::element_types;
@@ -177,39 +181,4 @@ fn inputs(model: &Model, (x, rows): (&str, usize)) -> Result<Vec<(String, Axes)>
         Ok((port.name.clone(), lengths.into_iter().map(place).collect()))
     };
     ports.iter().map(axes).collect()
-}
-
-/// Name of the first axis of `x`.
-fn batch_name(ports: &[Port], x: &str) -> Option<DeclaredDim> {
-    let x = ports.iter().find(|port| port.name == x)?;
-    x.dims.as_ref()?.first().cloned()
-}
-
-/// Length of an axis of an input.
-enum Length {
-    Fixed(usize),
-    Batch,
-}
-
-fn lengths(
-    model: &Model,
-    port: &Port,
-    batch: Option<&DeclaredDim>,
-) -> Result<Vec<Length>, GraphError> {
-    let name = &port.name;
-    let Some(dims) = &port.dims else {
-        return Err(
-            model.interface_error(format!("input {name} declares no shape: export with shapes"))
-        );
-    };
-    let length = |(axis, dim): (usize, &DeclaredDim)| {
-        match dim {
-        DeclaredDim::Fixed(length) => Ok(Length::Fixed(*length)),
-        DeclaredDim::Named(_) if axis == 0 || Some(dim) == batch => Ok(Length::Batch),
-        DeclaredDim::Named(text) => Err(model.interface_error(format!(
-            "axis {axis} of input {name} is open ({text:?}), only the batch may be: export at one image size"
-        ))),
-    }
-    };
-    dims.iter().enumerate().map(length).collect()
 }

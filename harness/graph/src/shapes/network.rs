@@ -3,18 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use super::arithmetic;
-use super::expr::Expr;
-use super::layout::{self, Seen};
-use super::rules::{self, Decided, Undecided};
+use super::decide::{Decided, Undecided};
+use super::expr::{Axes, Expr};
+use super::layout;
+use super::rules;
+use super::seen::Seen;
 use super::value::{self, Value};
 use crate::dim::Dim;
 use crate::error::GraphError;
 use crate::model::Model;
 use crate::proto::{NodeProto, TensorProto};
 use crate::tensor::{ElementType, Tensor, shape_of};
-
-/// Axes of a value.
-pub(super) type Axes = Vec<Expr>;
 
 /// What is known of the values of a graph.
 #[derive(Debug, Default)]

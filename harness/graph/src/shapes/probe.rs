@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{Length, batch_name, lengths};
+use super::inputs::{Length, batch_name, lengths};
 use crate::dim::Dim;
 use crate::edit::value_info;
 use crate::error::GraphError;
