@@ -44,7 +44,7 @@ fn init(options: &InitOptions, context: Context) -> Result<Exit, CliError> {
     let proposal = propose(&options.folder, &hints)?;
     publish(&path, proposal.yaml.as_bytes()).map_err(StoreError::write(&path))?;
     let lines = |title: &str, lines: &[String]| -> String {
-        lines.iter().map(|line| format!("\n  {title}  {line}")).collect()
+        lines.iter().flat_map(|line| ["\n  ", title, "  ", line.as_str()]).collect()
     };
     let text = format!(
         "{}{}{}",

@@ -64,14 +64,14 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     let evaluations: Vec<String> = samples
         .methods
         .iter()
-        .map(|method| format!("{} for {}", method.nfe.estimator, method.method))
+        .map(|method| format!(", {} for {}", method.nfe.estimator, method.method))
         .collect();
     let text = format!(
         "{}: {n} images by {}, {} evaluations an image{}\n{}",
         options.output.display(),
         request.sampler.label(),
         samples.nfe_trajectory,
-        evaluations.iter().map(|more| format!(", {more}")).collect::<String>(),
+        evaluations.concat(),
         names.join(", ")
     );
     context.answer(&about, &text)?;
@@ -241,11 +241,9 @@ fn write(
     };
     let mut names = files.write(&options.output)?;
     if let Some(figure) = Sheet::new(&exhibits(request, samples))? {
-        let drawn = plot::files(&figure)?;
-        for file in drawn.iter().filter(|file| file.name.ends_with(".png")) {
-            put(&options.output, "uncertainty.png", &file.bytes)?;
-            names.push("uncertainty.png".to_owned());
-        }
+        let [_, png] = plot::files(&figure)?;
+        put(&options.output, "uncertainty.png", &png.bytes)?;
+        names.push("uncertainty.png".to_owned());
     }
     Ok(names)
 }

@@ -103,10 +103,7 @@ fn one_batch(
     let mut estimators: Vec<Box<dyn Estimator>> =
         request.estimators.iter().map(EstimatorPlan::build).collect::<Result<_, _>>()?;
     let mut keep = SummedMaps::new(&estimators, starts.states());
-    let stop = |_: StepIndex| match stop.requested() {
-        false => Ok(()),
-        true => Err(stopped()),
-    };
+    let stop = |_: StepIndex| if stop.requested() { Err(stopped()) } else { Ok(()) };
     let batch = starts.request(request.batch_size, &stop);
     let mut network = Network::new(model.denoiser.as_mut());
     let mut watch = |context: &StepContext<'_>, estimates: &[Option<GroupEstimate>]| {

@@ -126,7 +126,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let x0 =
             Array4::from_shape_fn((2, 3, 2, 2), |(n, c, y, x)| (n * 12 + c * 4 + y * 2 + x) as f32);
-        let images = x0.mapv(|value| value as u8 * 10);
+        let images = Array4::from_shape_fn((2, 3, 2, 2), |(n, c, y, x)| {
+            u8::try_from(n * 120 + c * 40 + y * 20 + x * 10).unwrap()
+        });
         let map = |value: f32| Array3::from_elem((1, 2, 2), value);
         let method = MethodScores {
             method: "sample_var".to_owned(),

@@ -1,16 +1,11 @@
 //! `dubench sample`: the shipped network without an experiment.
 
-use ndarray::{Array2, Array4, Axis, s};
-use ndarray_npy::ReadNpyExt;
+use ndarray::{Array2, Axis, s};
 
 use crate::support::Folder;
 
 const BUNDLE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
-
-fn states(folder: &Folder, name: &str) -> Array4<f32> {
-    Array4::read_npy(std::fs::File::open(folder.path(name)).unwrap()).unwrap()
-}
 
 fn json(folder: &Folder, output: &str, more: &[&str]) -> serde_json::Value {
     sample(folder, output, &[more, &["--format", "json"]].concat()).json()
@@ -27,10 +22,10 @@ fn a_part_of_a_set_and_given_starts_have_the_digits_of_the_whole() {
     let folder = Folder::new();
     let answer = json(&folder, "whole", &["-n", "3", "--seed", "5"]);
     assert_eq!((&answer["nfe_trajectory"], &answer["methods"][0]["nfe"]), (&4.into(), &5.into()));
-    let whole = states(&folder, "whole/final.npy");
+    let whole = folder.states("whole/final.npy");
     assert_eq!(whole.shape(), [3, 3, 32, 32]);
     json(&folder, "part", &["-n", "2", "--first", "1", "--seed", "5"]);
-    assert_eq!(states(&folder, "part/final.npy"), whole.slice(s![1.., .., .., ..]));
+    assert_eq!(folder.states("part/final.npy"), whole.slice(s![1.., .., .., ..]));
     let csv = |name: &str| std::fs::read_to_string(folder.path(name)).unwrap();
     let (all, part) = (csv("whole/scores.csv"), csv("part/scores.csv"));
     assert_eq!(all.lines().next(), Some("sample,sample_var"));
@@ -51,11 +46,8 @@ fn starts_are_read_from_a_file_and_their_number_is_that_of_the_images() {
     let more = ["--estimator", "none", "--starts"];
     json(&folder, "both", &[&more[..], &["x.npy"]].concat());
     json(&folder, "one", &[&more[..], &["second.npy"]].concat());
-    let both = states(&folder, "both/final.npy");
-    assert_eq!(
-        states(&folder, "one/final.npy").index_axis(Axis(0), 0),
-        both.index_axis(Axis(0), 1)
-    );
+    let both = folder.states("both/final.npy");
+    assert_eq!(folder.states("one/final.npy").index_axis(Axis(0), 0), both.index_axis(Axis(0), 1));
     assert!(!folder.path("both/maps.npz").exists());
     sample(&folder, "other", &["--starts", "x.npy", "-n", "3"])
         .fails(2, &["-n", "as many as --starts"]);

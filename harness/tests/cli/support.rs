@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use ndarray::{Array1, Array2, arr0};
-use ndarray_npy::{NpzWriter, WritableElement, WriteNpyExt};
+use ndarray_npy::{NpzWriter, ReadNpyExt, WritableElement, WriteNpyExt};
 
 /// An experiment on the model with a closed form: all stages in a second.
 pub(crate) const TINY: &str = include_str!("../../src/experiment/tiny.yaml");
@@ -56,6 +56,10 @@ impl Folder {
     pub(crate) fn array(&self, name: &str, array: &ndarray::Array4<f32>) {
         let file = std::fs::File::create(self.path(name)).unwrap();
         array.write_npy(file).unwrap();
+    }
+
+    pub(crate) fn states(&self, name: &str) -> ndarray::Array4<f32> {
+        ndarray::Array4::read_npy(std::fs::File::open(self.path(name)).unwrap()).unwrap()
     }
 
     pub(crate) fn statistics(&self, name: &str, dim: usize) {

@@ -38,8 +38,8 @@ pub(crate) struct SampleOptions {
     /// Classes instead of keyed ones: an array [n] of whole numbers, or one number for all
     #[arg(long)]
     pub(crate) labels: Option<String>,
-    /// Sampler: a kind, or as an experiment writes it, `{kind: ddim, n_steps: 20, eta: 1.0}`. Left out: ddim, edm_heun for
-    /// an EDM schedule, flow_euler for a flow
+    /// Sampler: a kind, or as an experiment writes it, `{kind: ddim, n_steps: 20, eta: 1.0}`. Left out: `ddim`, `edm_heun`
+    /// for an EDM schedule, `flow_euler` for a flow
     #[arg(long)]
     pub(crate) sampler: Option<String>,
     /// Number of steps; 50 where the sampler does not say

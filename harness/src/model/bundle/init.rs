@@ -79,8 +79,10 @@ fn graphs(folder: &Path) -> Result<Graphs, ModelError> {
     let entries = std::fs::read_dir(folder).map_err(|error| fault(folder, error.to_string()))?;
     let mut names: Vec<String> = Vec::new();
     for entry in entries {
-        let name = entry.map_err(|error| fault(folder, error.to_string()))?.file_name();
-        names.extend(name.to_str().filter(|name| name.ends_with(".onnx")).map(str::to_owned));
+        let path = entry.map_err(|error| fault(folder, error.to_string()))?.path();
+        if path.extension().is_some_and(|end| end == "onnx") {
+            names.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
+        }
     }
     names.sort();
     if names.is_empty() {
