@@ -24,7 +24,8 @@ impl Protocol for ScoreMeans {
     }
 
     fn faults(&self, common: &Common) -> Vec<Fault> {
-        let (mut faults, defaults) = (Vec::new(), common.defaults());
+        let defaults = common.defaults(common.sampler.n_steps());
+        let mut faults = Vec::new();
         estimator_list("estimators", &common.estimators, &defaults, &mut faults);
         for (at, estimator) in common.estimators.iter().enumerate() {
             let (key, n_steps) = (format!("estimators[{at}]"), common.sampler.n_steps());
@@ -37,7 +38,9 @@ impl Protocol for ScoreMeans {
     fn fill(&mut self, _scale: &ScaleConfig) {}
 
     fn arms(&self, Scope { common, scale }: Scope<'_>) -> Vec<ArmPlan> {
-        let plan = |e| EstimatorPlan::resolve(e, common.window_of(e), &common.defaults());
+        let n_steps = common.sampler.n_steps();
+        let defaults = common.defaults(n_steps);
+        let plan = |e| EstimatorPlan::resolve(e, common.window_of(e, n_steps), &defaults);
         vec![ArmPlan {
             name: "pool".to_owned(),
             n: scale.n_pool,
