@@ -5,6 +5,7 @@
 //! paths. Samplers, estimators, controls, rules and protocols have their settings in their own files.
 
 pub mod common;
+mod condition_yaml;
 pub mod error;
 pub(crate) mod extends;
 pub mod extractor_yaml;
@@ -20,6 +21,7 @@ pub mod validate;
 pub mod values;
 
 pub use common::Common;
+pub use condition_yaml::{CfgYaml, ConditionYaml, NullYaml};
 pub use error::ConfigError;
 pub use extractor_yaml::ExtractorYaml;
 pub use features::{FeaturesConfig, Preprocess, ReferenceConfig};

@@ -9,6 +9,7 @@ use super::ConfigError;
 use super::reader::read_yaml;
 pub use super::time_yaml::{TimeKind, TimeYaml};
 use super::values::{MAX_SIDE, MAX_TRAIN_STEPS};
+use super::{CfgYaml, ConditionYaml};
 use crate::fault::Fault;
 use crate::schedule::{ScheduleConfig, TimeAxis};
 
@@ -67,6 +68,12 @@ pub struct ModelYaml {
     pub sampler: SamplerYaml,
     /// The graphs.
     pub graphs: GraphsYaml,
+    /// Further inputs of the denoiser by name, and the files that hold their values.
+    #[serde(default)]
+    pub conditions: BTreeMap<String, ConditionYaml>,
+    /// Classifier-free guidance, unless an experiment says otherwise.
+    #[serde(default)]
+    pub cfg: Option<CfgYaml>,
     /// Every file of the bundle, external weights included, with size and hash.
     pub files: BTreeMap<String, FileYaml>,
     /// Where the model comes from: for people, carried into every result.
@@ -80,9 +87,9 @@ pub struct ModelYaml {
 pub enum TaskYaml {
     /// Pixels.
     Denoiser {
-        /// `[c, h, w]` of the image.
+        /// `[c, h, w]` of the image; `c` is 3, or 1 for grey.
         image: [usize; 3],
-        /// Range of the pixels as the network sees them: [-1, 1].
+        /// Range of the pixels as the network sees them: [-1, 1] or [0, 1].
         range: [f64; 2],
         /// Number of classes; null for an unconditional network.
         classes: Option<u32>,
@@ -106,6 +113,14 @@ impl TaskYaml {
         match self {
             Self::Denoiser { image, .. } => *image,
             Self::Latent { shape, .. } => *shape,
+        }
+    }
+
+    /// Range of the pixels as the network, or the decoder of latents, has them.
+    pub fn range(&self) -> [f64; 2] {
+        match self {
+            Self::Denoiser { range, .. } => *range,
+            Self::Latent { .. } => [-1.0, 1.0],
         }
     }
 
@@ -188,10 +203,24 @@ pub struct GraphsYaml {
 pub struct DenoiserGraphYaml {
     /// File in the bundle.
     pub file: String,
+    /// Order of the axes of states and predictions.
+    #[serde(default)]
+    pub layout: Layout,
     /// Names of the inputs.
     pub inputs: InputsYaml,
     /// Names of the outputs.
     pub outputs: OutputsYaml,
+}
+
+/// Order of the axes of states and predictions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// `[b, c, h, w]`.
+    #[default]
+    Nchw,
+    /// `[b, h, w, c]`, as TensorFlow and JAX export.
+    Nhwc,
 }
 
 /// Names of the inputs of a denoiser.
@@ -202,7 +231,7 @@ pub struct InputsYaml {
     pub x: String,
     /// Time, `[b]`, or `[1]` or `[]` where all rows of a call share it; i32, i64, f16, f32 or f64.
     pub t: String,
-    /// Class, i64 or i32 `[b]`.
+    /// Class, i64 or i32 `[b]`, or f32 `[b, k]` of which the class is 1 and all others are 0.
     #[serde(default)]
     pub y: Option<String>,
 }
@@ -285,8 +314,52 @@ impl ModelYaml {
         files
     }
 
+    /// Files of values that are fed to the denoiser, with the keys that name them.
+    fn tensor_files(&self) -> Vec<(String, &str)> {
+        let mut files = Vec::new();
+        for (name, condition) in &self.conditions {
+            files.push((format!("conditions.{name}.file"), condition.file.as_str()));
+            let null = condition.null.as_ref().and_then(|null| null.file.as_deref());
+            files.extend(null.map(|file| (format!("conditions.{name}.null.file"), file)));
+        }
+        let null = self.cfg.as_ref().and_then(|cfg| cfg.null.as_ref());
+        let file = null.and_then(|null| null.file.as_deref());
+        files.extend(file.map(|file| ("cfg.null.file".to_owned(), file)));
+        files
+    }
+
+    /// Faults of conditions and of guidance by them.
+    fn condition_faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let inputs = &self.graphs.denoiser.inputs;
+        for (name, condition) in &self.conditions {
+            let key = format!("conditions.{name}");
+            if [&inputs.x, &inputs.t].contains(&name) || inputs.y.as_ref() == Some(name) {
+                let message = "is an input that graphs.denoiser.inputs names: name it once";
+                faults.push(Fault::new(&key, message));
+            }
+            let Some(null) = &condition.null else { continue };
+            let null_key = format!("{key}.null");
+            faults.extend(null.fault(&null_key));
+            if null.label.is_some() {
+                let message = "is no class: write {file: NAME.npy} or {zeros: true}";
+                faults.push(Fault::new(null_key, message));
+            }
+        }
+        faults.extend(self.cfg.iter().flat_map(|cfg| cfg.faults("cfg")));
+        for (key, file) in self.tensor_files() {
+            if !self.files.contains_key(file) {
+                let message =
+                    format!("`{file}` has no entry under files: add its sha256 and bytes");
+                faults.push(Fault::new(key, message));
+            }
+        }
+        faults
+    }
+
     fn faults(&self) -> Vec<Fault> {
         let mut faults = self.time_faults();
+        faults.extend(self.condition_faults());
         let mut check = |ok: bool, key: &str, message: String| {
             if !ok {
                 faults.push(Fault::new(key, message));
@@ -314,10 +387,11 @@ impl ModelYaml {
         );
         match &self.task {
             TaskYaml::Denoiser { range: [low, high], image, .. } => {
-                let message = format!("is [{low}, {high}], only [-1, 1] is supported");
-                check((*low, *high) == (-1.0, 1.0), "task.range", message);
-                let message = format!("has {} channels, expected 3", image[0]);
-                check(image[0] == 3, "task.image", message);
+                let message = format!("is [{low}, {high}], expected [-1, 1] or [0, 1]");
+                let known = [(-1.0, 1.0), (0.0, 1.0)].contains(&(*low, *high));
+                check(known, "task.range", message);
+                let message = format!("has {} channels, expected 3, or 1 for grey", image[0]);
+                check([1, 3].contains(&image[0]), "task.image", message);
             }
             TaskYaml::Latent { scale, .. } => {
                 let message = format!("is {scale}, expected a number above 0");

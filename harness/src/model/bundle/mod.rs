@@ -1,5 +1,6 @@
 //! Model bundles: a folder with `model.yaml` and its graphs, checked as a whole before anything runs.
 
+mod conditions;
 pub mod files;
 mod inspect;
 mod noise_check;
@@ -9,4 +10,6 @@ mod tests;
 
 pub use inspect::{MemoryPerImage, PortSummary, Summary, inspect};
 pub use noise_check::NoiseCheck;
-pub use open::{Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_with};
+pub use open::{
+    Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,
+};

@@ -4,6 +4,7 @@
 //! nothing else, a device that cannot be had is an error, and every session pins its optimisation
 //! level, because the level changes the bits of the answer.
 
+pub mod conditions;
 mod conversion;
 pub mod decoder;
 pub mod denoiser;
@@ -22,7 +23,9 @@ mod rows;
 pub mod runner;
 pub mod self_test;
 pub mod session;
+mod values;
 
+pub use conditions::{ConditionTensor, NullClass};
 pub use decoder::OnnxDecoder;
 pub use denoiser::OnnxDenoiser;
 pub use device::Device;
