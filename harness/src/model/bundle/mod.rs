@@ -1,5 +1,7 @@
 //! Model bundles: a folder with `model.yaml` and its graphs, checked as a whole before anything runs.
 
+#[cfg(test)]
+mod condition_tests;
 mod conditions;
 pub mod files;
 mod inspect;

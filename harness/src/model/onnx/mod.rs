@@ -12,6 +12,8 @@ pub mod denoiser;
 mod denoiser_tests;
 pub mod derive;
 pub mod device;
+#[cfg(test)]
+mod door_tests;
 pub mod environment;
 pub mod extractor;
 pub mod fit;
