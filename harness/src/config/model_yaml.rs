@@ -6,7 +6,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+pub use super::graphs_yaml::{
+    DenoiserGraphYaml, GraphsYaml, InputsYaml, Layout, OutputsYaml, TrainGraphYaml,
+};
 use super::reader::read_yaml;
+pub use super::task_yaml::TaskYaml;
 pub use super::time_yaml::{TimeKind, TimeYaml};
 use super::values::{MAX_SIDE, MAX_TRAIN_STEPS};
 use super::{CfgYaml, ConditionYaml};
@@ -81,57 +85,6 @@ pub struct ModelYaml {
     pub provenance: BTreeMap<String, serde_json::Value>,
 }
 
-/// What the network works on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum TaskYaml {
-    /// Pixels.
-    Denoiser {
-        /// `[c, h, w]` of the image; `c` is 3, or 1 for grey.
-        image: [usize; 3],
-        /// Range of the pixels as the network sees them: [-1, 1] or [0, 1].
-        range: [f64; 2],
-        /// Number of classes; null for an unconditional network.
-        classes: Option<u32>,
-    },
-    /// Latents, which a decoder turns into pixels.
-    Latent {
-        /// `[c, h, w]` of the latent.
-        shape: [usize; 3],
-        /// The decoder takes `latent / scale`.
-        scale: f64,
-        /// File of the decoder: one f32 input `[b, c, h, w]`, one f32 output `[b, 3, H, W]` in [-1, 1].
-        decoder: String,
-        /// Number of classes; null for an unconditional network.
-        classes: Option<u32>,
-    },
-}
-
-impl TaskYaml {
-    /// `[c, h, w]` of the state `x_t`.
-    pub fn shape(&self) -> [usize; 3] {
-        match self {
-            Self::Denoiser { image, .. } => *image,
-            Self::Latent { shape, .. } => *shape,
-        }
-    }
-
-    /// Range of the pixels as the network, or the decoder of latents, has them.
-    pub fn range(&self) -> [f64; 2] {
-        match self {
-            Self::Denoiser { range, .. } => *range,
-            Self::Latent { .. } => [-1.0, 1.0],
-        }
-    }
-
-    /// Number of classes.
-    pub fn classes(&self) -> Option<u32> {
-        match self {
-            Self::Denoiser { classes, .. } | Self::Latent { classes, .. } => *classes,
-        }
-    }
-}
-
 /// What the network predicts, at any noise level `x = a x_0 + s epsilon`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -184,72 +137,6 @@ pub enum ClipX0Yaml {
     Unit,
     /// Never.
     Off,
-}
-
-/// The graphs of a bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GraphsYaml {
-    /// The plain forward graph.
-    pub denoiser: DenoiserGraphYaml,
-    /// The same network with its `Dropout` nodes kept; same input and output names.
-    #[serde(default)]
-    pub train: Option<TrainGraphYaml>,
-}
-
-/// The plain forward graph.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DenoiserGraphYaml {
-    /// File in the bundle.
-    pub file: String,
-    /// Order of the axes of states and predictions.
-    #[serde(default)]
-    pub layout: Layout,
-    /// Names of the inputs.
-    pub inputs: InputsYaml,
-    /// Names of the outputs.
-    pub outputs: OutputsYaml,
-}
-
-/// Order of the axes of states and predictions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Layout {
-    /// `[b, c, h, w]`.
-    #[default]
-    Nchw,
-    /// `[b, h, w, c]`, as TensorFlow and JAX export.
-    Nhwc,
-}
-
-/// Names of the inputs of a denoiser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputsYaml {
-    /// State, f32 `[b, c, h, w]`.
-    pub x: String,
-    /// Time, `[b]`, or `[1]` or `[]` where all rows of a call share it; i32, i64, f16, f32 or f64.
-    pub t: String,
-    /// Class, i64 or i32 `[b]`, or f32 `[b, k]` of which the class is 1 and all others are 0.
-    #[serde(default)]
-    pub y: Option<String>,
-}
-
-/// Names of the outputs of a denoiser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OutputsYaml {
-    /// Prediction, f32 `[b, c, h, w]`, or `[b, 2 c, h, w]` with learned variances behind.
-    pub prediction: String,
-}
-
-/// The train-mode graph.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainGraphYaml {
-    /// File in the bundle.
-    pub file: String,
 }
 
 /// What a file must be.

@@ -8,7 +8,7 @@ use super::tests::{CLASSES, PLAIN, at, bundle, describe, opened, refusal};
 use super::{Gradients, Opened, SelfTest, inspect, open_bundle_as};
 use crate::config::{CfgYaml, NullYaml};
 use crate::model::onnx::RuntimeOptions;
-use crate::model::{Condition, Denoiser, ModelError, NetworkInput};
+use crate::model::{Condition, ModelError, NetworkInput};
 use crate::units::{ClassLabel, SampleId};
 
 const TEXT: &str = "

@@ -165,9 +165,9 @@ fn originals(
             );
             return Err(StatisticsError::input(source.name().as_ref(), message).into());
         }
-        row.iter_mut().zip(&image).for_each(|(value, byte)| {
-            *value = nearest_f32(f64::from(*byte) / (255.0 / (high - low)) + low)
-        });
+        for (value, byte) in row.iter_mut().zip(&image) {
+            *value = nearest_f32(f64::from(*byte) / (255.0 / (high - low)) + low);
+        }
     }
     Ok(x0)
 }

@@ -5,7 +5,7 @@ use ndarray::{Array3, Axis};
 use super::*;
 use crate::control::MeanSquaredEpsilon;
 use crate::model::analytic::{GaussianDenoiser, MixtureDenoiser};
-use crate::model::{Denoiser, DenoiserSpec, NetworkInput};
+use crate::model::{ClassifierFree, Denoiser, DenoiserSpec, NetworkInput};
 use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, SamplerConfig, Walk};
 use crate::schedule::{NoiseSchedule, ScheduleConfig, TimestepGrid};
 use crate::stage::generate::keep::{Keep, SummedMaps};
@@ -336,4 +336,31 @@ fn values_that_are_not_finite_and_stops_end_the_batch_at_their_step() {
         .unwrap_err();
     assert!(error.to_string().contains("signal"));
     assert_eq!(network.nfe().trajectory, 3);
+}
+
+#[test]
+fn classifier_free_guidance_costs_two_evaluations_wherever_they_are_counted() {
+    let mut model = ClassifierFree::new(Box::new(gaussian()), 3.0);
+    let samples = [SampleId(0), SampleId(1)];
+    let conditions = Condition::of_classes(&initial_labels(SEED, &samples, 5));
+    let x = initial_states(SEED, &samples, [3, 4, 4]);
+    let request = BatchRequest {
+        seed: SEED,
+        samples: &samples,
+        conditions: Some(&conditions),
+        x: x.view(),
+        start: StepIndex(0),
+        max_batch: NonZeroUsize::MAX,
+        before_step: None,
+    };
+    let mut zoo = zoo();
+    let mut keep = SummedMaps::new(&zoo, x.view());
+    let mut watch = |context: &StepContext<'_>, estimates: &[Option<GroupEstimate>]| {
+        keep.see(context, estimates);
+    };
+    let (sampler, network) = (&mut ddim(ClipX0::Never), &mut Network::new(&mut model));
+    let outcome = run_batch(&request, sampler, (&mut zoo, &mut watch), None, network).unwrap();
+    assert_eq!(outcome.nfe, Nfe { trajectory: 20, estimator: 0, gradient: 0 });
+    let nfe: Vec<u64> = keep.close().iter().map(|method| method.nfe.estimator).collect();
+    assert_eq!(nfe, [30, 18, 16, 0]);
 }
