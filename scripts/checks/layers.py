@@ -58,6 +58,7 @@ ONLY_FOR: dict[str, tuple[str, ...]] = {
 DEPARTURES: tuple[tuple[str, str, str], ...] = (
     ("model", "config", "model.yaml and extractor.yaml are read there: the only door to YAML"),
     ("model", "store::publish", "derived graphs are kept in the cache, and `store` alone publishes files"),
+    ("model", "store::arrays", "values of a condition are read as every array of people's own is"),
     ("model", "dubench_metrics::resize", "preprocessing of the feature network is a part of the metric"),
     ("store", "dubench_metrics::Features", "features are read as the metrics take them"),
     ("report", "config::published", "published numbers are a YAML, which only `config` reads"),

@@ -259,6 +259,84 @@ def fixed_positions() -> onnx.ModelProto:
     return graph(x_and_t() | {"sample": (F32, free)}, ("eps", free), nodes, constants)
 
 
+def text_condition() -> onnx.ModelProto:
+    """eps = 0.5 x + tanh(x) m + 0 t, m the mean over 2 tokens of hidden [batch, 2, 3], one a channel: as a text-conditioned UNet."""
+    nodes, constants = time_planes()
+    nodes += [
+        node("ReduceMean", ["encoder_hidden_states"], "m", axes=[1], keepdims=0),
+        node("Unsqueeze", ["m", "last"], "m4"),
+        node("Tanh", ["sample"], "bent"),
+        node("Mul", ["bent", "m4"], "told"),
+        node("Mul", ["sample", "half"], "scaled"),
+        node("Add", ["scaled", "told"], "sum"),
+        node("Mul", ["t4", "zero"], "nothing"),
+        node("Add", ["sum", "nothing"], "eps"),
+    ]
+    constants |= {"half": scalar(0.5), "zero": scalar(0.0), "last": np.array([2, 3], dtype=np.int64)}
+    inputs = x_and_t() | {"encoder_hidden_states": (F32, ["batch", 2, 3])}
+    return graph(inputs, ("eps", IMAGE), nodes, constants)
+
+
+def one_hot_class() -> onnx.ModelProto:
+    """eps = 0.5 x + 0.1 y + 0 t, with the class y = 0 .. 2 as one-hot f32 [batch, 3]; without one, y = 0."""
+    nodes, constants = time_planes()
+    nodes += [
+        node("Mul", ["sample", "half"], "scaled"),
+        node("MatMul", ["label", "embedding"], "y"),
+        node("Unsqueeze", ["y", "last"], "y4"),
+        node("Mul", ["t4", "zero"], "nothing"),
+        node("Add", ["scaled", "y4"], "sum"),
+        node("Add", ["sum", "nothing"], "eps"),
+    ]
+    embedding = np.array([[0.0], [0.1], [0.2]], dtype=np.float32)
+    constants |= {
+        "half": scalar(0.5),
+        "zero": scalar(0.0),
+        "embedding": embedding,
+        "last": np.array([2, 3], dtype=np.int64),
+    }
+    return graph(x_and_t() | {"label": (F32, ["batch", 3])}, ("eps", IMAGE), nodes, constants)
+
+
+def channels_last() -> onnx.ModelProto:
+    """eps[.., c] = (c + 1) x[.., c] + 0 t on states [batch, h, w, 3], height and width symbolic."""
+    image: list[str | int] = ["batch", "height", "width", 3]
+    nodes, constants = time_planes()
+    nodes += [
+        node("Mul", ["sample", "gain"], "scaled"),
+        node("Mul", ["t4", "zero"], "nothing"),
+        node("Add", ["scaled", "nothing"], "eps"),
+    ]
+    constants |= {"gain": np.array([1, 2, 3], dtype=np.float32), "zero": scalar(0.0)}
+    return graph(x_and_t() | {"sample": (F32, image)}, ("eps", image), nodes, constants)
+
+
+def grey() -> onnx.ModelProto:
+    """eps = 0.5 x + 0 t on one channel."""
+    image: list[str | int] = ["batch", 1, 4, 4]
+    nodes, constants = time_planes()
+    nodes += [
+        node("Mul", ["sample", "half"], "scaled"),
+        node("Mul", ["t4", "zero"], "nothing"),
+        node("Add", ["scaled", "nothing"], "eps"),
+    ]
+    constants |= {"half": scalar(0.5), "zero": scalar(0.0)}
+    return graph(x_and_t() | {"sample": (F32, image)}, ("eps", image), nodes, constants)
+
+
+def hidden_batch() -> onnx.ModelProto:
+    """As scaled(0.5), declared with a dynamic batch and a reshape to two rows inside."""
+    nodes, constants = time_planes()
+    nodes += [
+        node("Reshape", ["sample", "two"], "fixed"),
+        node("Mul", ["fixed", "half"], "scaled"),
+        node("Mul", ["t4", "zero"], "nothing"),
+        node("Add", ["scaled", "nothing"], "eps"),
+    ]
+    constants |= {"half": scalar(0.5), "zero": scalar(0.0), "two": np.array([2, 3, 4, 4], dtype=np.int64)}
+    return graph(x_and_t(), ("eps", IMAGE), nodes, constants)
+
+
 def train_dropout() -> onnx.ModelProto:
     """eps = 0.5 dropout(x, p = 0.25) + 0 t, with the Dropout node in training mode."""
     nodes, constants = time_planes()
@@ -344,6 +422,11 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "baked_batch": baked_batch,
     "fixed_batch": fixed_batch,
     "fixed_positions": fixed_positions,
+    "text_condition": text_condition,
+    "one_hot_class": one_hot_class,
+    "channels_last": channels_last,
+    "grey": grey,
+    "hidden_batch": hidden_batch,
     "train_dropout": train_dropout,
     "latent_denoiser": latent_denoiser,
     "decoder": decoder,

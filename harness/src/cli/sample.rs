@@ -10,10 +10,10 @@ use super::error::CliError;
 use super::progress::TerminalProgress;
 use super::{session, signal};
 use crate::config::model_yaml::MODEL_FILE;
-use crate::config::{ConfigError, ModelYaml, Preset, snippet};
+use crate::config::{CfgYaml, ConfigError, ModelYaml, Preset, snippet};
 use crate::exit::Exit;
 use crate::fault::Fault;
-use crate::model::bundle::{Opened, SelfTest, open_bundle};
+use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_as};
 use crate::report::label;
 use crate::report::plot;
 use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet};
@@ -45,7 +45,9 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     let starts = options.starts.as_deref().map(states).transpose()?;
     let n = count(options, starts.as_ref())?;
     let runtime = session::runtime(&options.device, options.device.batch.unwrap_or(16))?;
-    let mut model = opened(open_bundle(&options.bundle, &runtime, SelfTest::Run)?);
+    let cfg = options.cfg.map(|scale| CfgYaml { scale: Some(scale), null: None });
+    let asked = (&Gradients::None, cfg.as_ref());
+    let mut model = opened(open_bundle_as(&options.bundle, &runtime, SelfTest::Run, asked)?);
     let request = SampleRequest {
         seed: options.seed,
         samples: (options.first..options.first + n).map(SampleId).collect(),
@@ -189,10 +191,10 @@ fn labels(text: &str, n: u64) -> Result<Vec<ClassLabel>, CliError> {
 }
 
 fn opened(bundle: Opened) -> OpenModel {
-    let Opened { denoiser, decoder, schedule, provenance, .. } = bundle;
+    let Opened { denoiser, guidance, decoder, schedule, provenance, .. } = bundle;
     let runtime = format!("onnxruntime {}", provenance.runtime_version);
     OpenModel {
-        denoiser: Box::new(denoiser),
+        denoiser: Opened::guided(denoiser, guidance),
         decoder,
         schedule,
         self_test: provenance.self_test,

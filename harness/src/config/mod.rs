@@ -5,10 +5,12 @@
 //! paths. Samplers, estimators, controls, rules and protocols have their settings in their own files.
 
 pub mod common;
+mod condition_yaml;
 pub mod error;
 pub(crate) mod extends;
 pub mod extractor_yaml;
 pub mod features;
+mod graphs_yaml;
 mod locate;
 pub mod model;
 pub mod model_yaml;
@@ -18,11 +20,13 @@ pub mod reader;
 mod role;
 pub mod scale;
 pub mod snippet;
+mod task_yaml;
 mod time_yaml;
 pub mod validate;
 pub mod values;
 
 pub use common::Common;
+pub use condition_yaml::{CfgYaml, ConditionYaml, NullYaml};
 pub use error::ConfigError;
 pub use extractor_yaml::ExtractorYaml;
 pub use features::{FeaturesConfig, Preprocess, ReferenceConfig};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::CfgYaml;
 use crate::schedule::ScheduleConfig;
 
 /// Where the noise predictions come from.
@@ -14,6 +15,9 @@ pub enum ModelConfig {
     Bundle {
         /// The folder, relative to the experiment file.
         path: PathBuf,
+        /// Classifier-free guidance; left out, that of the bundle.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cfg: Option<CfgYaml>,
     },
     /// A network with a closed form, for tests and teaching.
     Analytic(AnalyticConfig),

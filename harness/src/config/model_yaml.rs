@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+pub use super::graphs_yaml::{
+    DenoiserGraphYaml, GraphsYaml, InputsYaml, Layout, OutputsYaml, TrainGraphYaml,
+};
 use super::reader::read_yaml;
 use super::role::Role;
+pub use super::task_yaml::TaskYaml;
 pub use super::time_yaml::{TimeKind, TimeYaml};
 use super::values::{MAX_SIDE, MAX_TRAIN_STEPS};
+use super::{CfgYaml, ConditionYaml};
 use crate::fault::Fault;
 use crate::schedule::{ScheduleConfig, TimeAxis};
 
@@ -68,54 +73,17 @@ pub struct ModelYaml {
     pub sampler: SamplerYaml,
     /// The graphs.
     pub graphs: GraphsYaml,
+    /// Further inputs of the denoiser by name, and the files that hold their values.
+    #[serde(default)]
+    pub conditions: BTreeMap<String, ConditionYaml>,
+    /// Classifier-free guidance, unless an experiment says otherwise.
+    #[serde(default)]
+    pub cfg: Option<CfgYaml>,
     /// Every file of the bundle, external weights included, with size and hash.
     pub files: BTreeMap<String, FileYaml>,
     /// Where the model comes from: for people, carried into every result.
     #[serde(default)]
     pub provenance: BTreeMap<String, serde_json::Value>,
-}
-
-/// What the network works on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum TaskYaml {
-    /// Pixels.
-    Denoiser {
-        /// `[c, h, w]` of the image.
-        image: [usize; 3],
-        /// Range of the pixels as the network sees them: [-1, 1].
-        range: [f64; 2],
-        /// Number of classes; null for an unconditional network.
-        classes: Option<u32>,
-    },
-    /// Latents, which a decoder turns into pixels.
-    Latent {
-        /// `[c, h, w]` of the latent.
-        shape: [usize; 3],
-        /// The decoder takes `latent / scale`.
-        scale: f64,
-        /// File of the decoder: one f32 input `[b, c, h, w]`, one f32 output `[b, 3, H, W]` in [-1, 1].
-        decoder: String,
-        /// Number of classes; null for an unconditional network.
-        classes: Option<u32>,
-    },
-}
-
-impl TaskYaml {
-    /// `[c, h, w]` of the state `x_t`.
-    pub fn shape(&self) -> [usize; 3] {
-        match self {
-            Self::Denoiser { image, .. } => *image,
-            Self::Latent { shape, .. } => *shape,
-        }
-    }
-
-    /// Number of classes.
-    pub fn classes(&self) -> Option<u32> {
-        match self {
-            Self::Denoiser { classes, .. } | Self::Latent { classes, .. } => *classes,
-        }
-    }
 }
 
 /// What the network predicts, at any noise level `x = a x_0 + s epsilon`.
@@ -172,61 +140,6 @@ pub enum ClipX0Yaml {
     Off,
 }
 
-/// The graphs of a bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GraphsYaml {
-    /// The plain forward graph.
-    pub denoiser: DenoiserGraphYaml,
-    /// The same network with its `Dropout` nodes kept; same input and output names.
-    #[serde(default)]
-    pub train: Option<TrainGraphYaml>,
-}
-
-/// The plain forward graph.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DenoiserGraphYaml {
-    /// File in the bundle.
-    pub file: String,
-    /// Names of the inputs.
-    pub inputs: InputsYaml,
-    /// Names of the outputs.
-    pub outputs: OutputsYaml,
-}
-
-/// Names of the inputs of a denoiser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputsYaml {
-    /// State, f32 `[b, c, h, w]`.
-    #[serde(deserialize_with = "port_name")]
-    pub x: String,
-    /// Time, `[b]`, or `[1]` or `[]` where all rows of a call share it; i32, i64, f16, f32 or f64.
-    #[serde(deserialize_with = "port_name")]
-    pub t: String,
-    /// Class, i64 or i32 `[b]`.
-    #[serde(default)]
-    pub y: Option<String>,
-}
-
-/// Names of the outputs of a denoiser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OutputsYaml {
-    /// Prediction, f32 `[b, c, h, w]`, or `[b, 2 c, h, w]` with learned variances behind.
-    #[serde(deserialize_with = "port_name")]
-    pub prediction: String,
-}
-
-/// The train-mode graph.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainGraphYaml {
-    /// File in the bundle.
-    pub file: String,
-}
-
 /// What a file must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,11 +148,6 @@ pub struct FileYaml {
     pub sha256: String,
     /// Size.
     pub bytes: u64,
-}
-
-/// A name; empty for `null` without quotes, which YAML reads as nothing and a plain string as the word.
-fn port_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Option::<String>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl ModelYaml {
@@ -294,8 +202,52 @@ impl ModelYaml {
         files
     }
 
+    /// Files of values that are fed to the denoiser, with the keys that name them.
+    fn tensor_files(&self) -> Vec<(String, &str)> {
+        let mut files = Vec::new();
+        for (name, condition) in &self.conditions {
+            files.push((format!("conditions.{name}.file"), condition.file.as_str()));
+            let null = condition.null.as_ref().and_then(|null| null.file.as_deref());
+            files.extend(null.map(|file| (format!("conditions.{name}.null.file"), file)));
+        }
+        let null = self.cfg.as_ref().and_then(|cfg| cfg.null.as_ref());
+        let file = null.and_then(|null| null.file.as_deref());
+        files.extend(file.map(|file| ("cfg.null.file".to_owned(), file)));
+        files
+    }
+
+    /// Faults of conditions and of guidance by them.
+    fn condition_faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let inputs = &self.graphs.denoiser.inputs;
+        for (name, condition) in &self.conditions {
+            let key = format!("conditions.{name}");
+            if [&inputs.x, &inputs.t].contains(&name) || inputs.y.as_ref() == Some(name) {
+                let message = "is an input that graphs.denoiser.inputs names: name it once";
+                faults.push(Fault::new(&key, message));
+            }
+            let Some(null) = &condition.null else { continue };
+            let null_key = format!("{key}.null");
+            faults.extend(null.fault(&null_key));
+            if null.label.is_some() {
+                let message = "is no class: write {file: NAME.npy} or {zeros: true}";
+                faults.push(Fault::new(null_key, message));
+            }
+        }
+        faults.extend(self.cfg.iter().flat_map(|cfg| cfg.faults("cfg")));
+        for (key, file) in self.tensor_files() {
+            if !self.files.contains_key(file) {
+                let message =
+                    format!("`{file}` has no entry under files: add its sha256 and bytes");
+                faults.push(Fault::new(key, message));
+            }
+        }
+        faults
+    }
+
     fn faults(&self) -> Vec<Fault> {
         let mut faults = self.time_faults();
+        faults.extend(self.condition_faults());
         let mut check = |ok: bool, key: &str, message: String| {
             if !ok {
                 faults.push(Fault::new(key, message));
@@ -328,10 +280,11 @@ impl ModelYaml {
         );
         match &self.task {
             TaskYaml::Denoiser { range: [low, high], image, .. } => {
-                let message = format!("is [{low}, {high}], only [-1, 1] is supported");
-                check((*low, *high) == (-1.0, 1.0), "task.range", message);
-                let message = format!("has {} channels, expected 3", image[0]);
-                check(image[0] == 3, "task.image", message);
+                let message = format!("is [{low}, {high}], expected [-1, 1] or [0, 1]");
+                let known = [(-1.0, 1.0), (0.0, 1.0)].contains(&(*low, *high));
+                check(known, "task.range", message);
+                let message = format!("has {} channels, expected 3, or 1 for grey", image[0]);
+                check([1, 3].contains(&image[0]), "task.image", message);
             }
             TaskYaml::Latent { scale, .. } => {
                 let message = format!("is {scale}, expected a number above 0");

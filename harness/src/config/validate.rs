@@ -36,7 +36,13 @@ pub fn faults(common: &Common) -> Vec<Fault> {
 }
 
 fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
-    let ModelConfig::Analytic(gaussian) = model else { return };
+    let gaussian = match model {
+        ModelConfig::Analytic(gaussian) => gaussian,
+        ModelConfig::Bundle { cfg, .. } => {
+            faults.extend(cfg.iter().flat_map(|cfg| cfg.faults(&format!("{key}.cfg"))));
+            return;
+        }
+    };
     let AnalyticConfig { shape, mean, std, schedule, classes, .. } = gaussian;
     if shape[0] != 3 || !shape[1..].iter().all(|side| (1..=MAX_SIDE).contains(side)) {
         let message = format!("{shape:?} is no image: use [3, height, width], at most {MAX_SIDE}");

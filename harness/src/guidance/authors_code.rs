@@ -306,9 +306,9 @@ impl Guidance for LoopIndexAlpha {
         let read_at = self.schedule.last().map_or(index, |last| index.min(last));
         let point = context.point.with_level(self.schedule.at(read_at).level);
         let x0_hat = x0_from_epsilon(&point, &context.x, &context.epsilon, self.clip);
-        let StepContext { x, epsilon, samples, labels, seed, max_batch, .. } = *context;
+        let StepContext { x, epsilon, samples, conditions, seed, max_batch, .. } = *context;
         let x0_hat = x0_hat.view();
-        let moved = StepContext { point, x, epsilon, x0_hat, samples, labels, seed, max_batch };
+        let moved = StepContext { point, x, epsilon, x0_hat, samples, conditions, seed, max_batch };
         self.inner.rewrite(&moved, network)
     }
 }

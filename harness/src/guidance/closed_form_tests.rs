@@ -85,7 +85,7 @@ impl Place {
             epsilon: self.epsilon.view(),
             x0_hat: self.x0_hat.view(),
             samples: &self.samples,
-            labels: None,
+            conditions: None,
             seed: SEED,
             max_batch: NonZeroUsize::new(4).unwrap(),
         }
@@ -368,7 +368,7 @@ fn guided_run(ids: &[u64], sampler: &mut dyn Sampler, max_batch: usize) -> Batch
     let request = BatchRequest {
         seed: SEED,
         samples: &samples,
-        labels: None,
+        conditions: None,
         x: x.view(),
         start: StepIndex(0),
         max_batch: NonZeroUsize::new(max_batch).unwrap(),

@@ -2,14 +2,14 @@
 
 use ndarray::{Array4, ArrayRef4, Axis, Zip, concatenate, s};
 
-use crate::model::{MapAndGradient, ModelError, Network, NetworkInput};
+use crate::model::{Condition, MapAndGradient, ModelError, Network, NetworkInput};
 use crate::noise::nearest_f32;
 use crate::sampler::{ClipX0, x0_from_epsilon};
 use crate::uncertainty::{
-    CleanEstimate, Perturbation, StepContext, draws_of, epsilon_in_batches, in_batches, labels_of,
-    mean_over_draws, mean_square_about, perturbed_states, variance_over_draws,
+    CleanEstimate, Perturbation, StepContext, conditions_of, draws_of, epsilon_in_batches,
+    in_batches, mean_over_draws, mean_square_about, perturbed_states, variance_over_draws,
 };
-use crate::units::{ClassLabel, NfeKind};
+use crate::units::NfeKind;
 
 /// The uncertainty whose gradient guides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn variance_gradient(
         let score = reach(context, perturbation.clean) * &states;
         return Ok(VarianceGradient { u, score, states });
     }
-    let batching = (context.labels, context.max_batch);
+    let batching = (context.conditions, context.max_batch);
     let place = context.point.place();
     let stacked = epsilon_in_batches(network, NfeKind::Estimator, &states, place, batching)?;
     let draws = draws_of(&stacked, b);
@@ -106,8 +106,8 @@ fn fused(
         let x = states.select(Axis(0), &rows);
         let times = vec![context.point.place(); rows.len()];
         let classes = context
-            .labels
-            .map(|labels| rows.iter().map(|row| labels[row % b]).collect::<Vec<ClassLabel>>());
+            .conditions
+            .map(|y| rows.iter().map(|row| y[row % b]).collect::<Vec<Condition>>());
         let input = NetworkInput { x: x.view(), t: &times, y: classes.as_deref() };
         match network.variance_gradient(input, draws)? {
             Some(part) => parts.push(part),
@@ -157,7 +157,7 @@ pub(super) fn pull_back(
 ) -> Result<Array4<f32>, ModelError> {
     in_batches(x.shape()[0], context.max_batch, |rows| {
         let times = vec![context.point.place(); rows.len()];
-        let classes = labels_of(context.labels, rows.clone());
+        let classes = conditions_of(context.conditions, rows.clone());
         let part = x.slice(s![rows.clone(), .., .., ..]);
         let input = NetworkInput { x: part, t: &times, y: classes.as_deref() };
         let cotangent = cotangents.slice(s![rows, .., .., ..]);

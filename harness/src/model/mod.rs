@@ -5,18 +5,24 @@
 
 pub mod analytic;
 pub mod bundle;
+mod classifier_free;
+mod condition;
 mod error;
 pub mod network;
 pub mod onnx;
+mod pixel_decoder;
 
 pub use crate::extractor_id::ExtractorId;
+pub use classifier_free::ClassifierFree;
+pub use condition::Condition;
 pub use error::ModelError;
 pub use network::Network;
+pub use pixel_decoder::PixelDecoder;
 
 use ndarray::{Array2, Array4, ArrayView4};
 
 use crate::schedule::NoisePoint;
-use crate::units::ClassLabel;
+use crate::units::{ClassLabel, SampleId};
 
 /// What a network asks of its caller.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,12 +33,42 @@ pub struct DenoiserSpec {
     pub shape: [usize; 3],
     /// Number of classes; `None` for an unconditional network.
     pub n_classes: Option<u32>,
-    /// Whether `x0_hat` is clipped to [-1, 1] by samplers (pixel models) or not (latent models).
+    /// Whether rows are conditioned on tensors of their sample.
+    pub has_conditions: bool,
+    /// Whether `x0_hat` is clipped to `range` by samplers (pixel models) or not (latent models).
     pub clip_x0: bool,
+    /// `[low, high]` of the pixels as the network has them: [-1, 1] or [0, 1].
+    pub range: [f32; 2],
     /// Elements of one image's flat dropout mask, where the bundle can drop out; else `None`.
     pub dropout_mask_len: Option<usize>,
     /// Dropout probability of training, where known.
     pub dropout_p: Option<f32>,
+}
+
+impl DenoiserSpec {
+    /// What a network asks to be told of each sample, with their classes where it knows some; `None` of one that asks nothing.
+    pub fn conditions(
+        &self,
+        samples: &[SampleId],
+        labels: Option<&[ClassLabel]>,
+    ) -> Option<Vec<Condition>> {
+        let of_samples = samples.iter().copied().map(Condition::of_sample);
+        match labels {
+            Some(labels) => {
+                Some(of_samples.zip(labels).map(|(row, label)| row.with_class(*label)).collect())
+            }
+            None => self.has_conditions.then(|| of_samples.collect()),
+        }
+    }
+
+    /// Conditions of `n` samples for a look at the network, over its classes in turn.
+    pub(crate) fn some_conditions(&self, n: usize) -> Option<Vec<Condition>> {
+        let samples: Vec<SampleId> = (0..).map(SampleId).take(n).collect();
+        let labels = self.n_classes.map(|classes| {
+            (0..).map(|k| ClassLabel(k % classes.max(1))).take(n).collect::<Vec<ClassLabel>>()
+        });
+        self.conditions(&samples, labels.as_deref())
+    }
 }
 
 /// A map `U [b, c, h, w]` and the gradient of its sum with respect to `x`, of the same shape.
@@ -45,14 +81,19 @@ pub struct NetworkInput<'a> {
     pub x: ArrayView4<'a, f32>,
     /// One time a row, with the noise there.
     pub t: &'a [NoisePoint],
-    /// One class a row; `None` for unconditional networks.
-    pub y: Option<&'a [ClassLabel]>,
+    /// One condition a row; `None` for unconditional networks.
+    pub y: Option<&'a [Condition]>,
 }
 
 /// A noise-prediction network: `epsilon_hat = epsilon_theta(x_t, t, y)`.
 pub trait Denoiser: Send {
     /// What the network asks of its caller.
     fn spec(&self) -> &DenoiserSpec;
+
+    /// Evaluations of the network that a row of an answer costs.
+    fn evaluations_a_row(&self) -> u64 {
+        1
+    }
 
     /// Predicts the noise: `[b, c, h, w]` f32, unit variance in training.
     ///

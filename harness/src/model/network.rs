@@ -47,6 +47,11 @@ impl<'a> Network<'a> {
         self.busy
     }
 
+    /// Evaluations that a row of an answer costs.
+    pub fn evaluations_a_row(&self) -> u64 {
+        self.denoiser.evaluations_a_row()
+    }
+
     /// `epsilon_hat` of a batch.
     ///
     /// # Errors
@@ -107,8 +112,9 @@ impl<'a> Network<'a> {
         };
         self.finite(&variance, input.t)?;
         self.finite(&gradient, input.t)?;
-        self.nfe.add(NfeKind::Estimator, input.t.len() as u64);
-        self.nfe.add(NfeKind::Gradient, input.t.len() as u64);
+        let n = input.t.len() as u64 * self.evaluations_a_row();
+        self.nfe.add(NfeKind::Estimator, n);
+        self.nfe.add(NfeKind::Gradient, n);
         Ok(Some((variance, gradient)))
     }
 
@@ -125,7 +131,7 @@ impl<'a> Network<'a> {
         out: &Array4<f32>,
         t: &[NoisePoint],
     ) -> Result<(), ModelError> {
-        self.nfe.add(kind, out.shape()[0] as u64);
+        self.nfe.add(kind, out.shape()[0] as u64 * self.evaluations_a_row());
         self.finite(out, t)
     }
 

@@ -3,6 +3,7 @@
 use ndarray::{Array4, ArrayRef4, Zip};
 
 use super::StepPoint;
+use crate::model::DenoiserSpec;
 use crate::noise::nearest_f32;
 
 /// What a sampler does to `x0_hat` before it steps.
@@ -10,8 +11,21 @@ use crate::noise::nearest_f32;
 pub enum ClipX0 {
     /// Clip to [-1, 1]: pixel models under DDIM.
     Unit,
+    /// Clip to [0, 1]: pixel models of that range under DDIM.
+    ZeroOne,
     /// Leave as it is: latent models, and every model under DPM-Solver++.
     Never,
+}
+
+impl ClipX0 {
+    /// What a rule that clips does for a model: its pixels keep their range, latents are left alone.
+    pub fn of_model(spec: &DenoiserSpec) -> Self {
+        match (spec.clip_x0, spec.range) {
+            (false, _) => Self::Never,
+            (true, [0.0, _]) => Self::ZeroOne,
+            (true, _) => Self::Unit,
+        }
+    }
 }
 
 /// `x0_hat = (x - s epsilon_hat) / a`, computed in f64, rounded to f32 once, then clipped.
@@ -28,6 +42,7 @@ pub fn x0_from_epsilon(
         let x0 = nearest_f32((f64::from(*x) - s * f64::from(*e)) / a);
         match clip {
             ClipX0::Unit => x0.clamp(-1.0, 1.0),
+            ClipX0::ZeroOne => x0.clamp(0.0, 1.0),
             ClipX0::Never => x0,
         }
     })

@@ -24,7 +24,7 @@ pub struct DdimSettings {
     /// Which times the steps visit: leading with offset 0, as the authors' code does on all pixel models.
     #[serde(default = "leading")]
     pub grid: GridConfig,
-    /// Whether `x0_hat` is clipped to [-1, 1].
+    /// Whether `x0_hat` is clipped to the range of the model's pixels.
     #[serde(default)]
     pub clip_x0: Clip,
     /// `alpha_bar` after the last step.
@@ -44,7 +44,7 @@ fn is_zero(eta: &f64) -> bool {
     *eta == 0.0
 }
 
-/// Whether a sampler clips `x0_hat` to [-1, 1].
+/// Whether a sampler clips `x0_hat` to the range of the model's pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clip {
@@ -56,11 +56,11 @@ pub enum Clip {
 }
 
 impl Clip {
-    /// For a model whose states are pixels (`clips`) or are not.
-    pub(super) fn of_model(self, clips: bool) -> ClipX0 {
+    /// For a model that clips so ([`ClipX0::of_model`]).
+    pub(super) fn of_model(self, model: ClipX0) -> ClipX0 {
         match self {
-            Self::FollowModel if clips => ClipX0::Unit,
-            Self::FollowModel | Self::Off => ClipX0::Never,
+            Self::FollowModel => model,
+            Self::Off => ClipX0::Never,
         }
     }
 }
@@ -86,7 +86,7 @@ impl SamplerSettings for DdimSettings {
         self.n_steps = n_steps;
     }
 
-    fn clip(&self, clips: bool) -> ClipX0 {
+    fn clip(&self, clips: ClipX0) -> ClipX0 {
         self.clip_x0.of_model(clips)
     }
 

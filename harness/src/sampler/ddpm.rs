@@ -55,7 +55,7 @@ impl SamplerSettings for DdpmSettings {
         self.n_steps = n_steps;
     }
 
-    fn clip(&self, clips: bool) -> ClipX0 {
+    fn clip(&self, clips: ClipX0) -> ClipX0 {
         self.clip_x0.of_model(clips)
     }
 

@@ -38,7 +38,7 @@ impl SamplerSettings for DpmSolverPp2mSettings {
         self.n_steps = n_steps;
     }
 
-    fn clip(&self, _clips: bool) -> ClipX0 {
+    fn clip(&self, _clips: ClipX0) -> ClipX0 {
         ClipX0::Never
     }
 

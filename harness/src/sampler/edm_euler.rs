@@ -33,7 +33,7 @@ impl SamplerSettings for EdmEulerSettings {
         self.n_steps = n_steps;
     }
 
-    fn clip(&self, _clips: bool) -> ClipX0 {
+    fn clip(&self, _clips: ClipX0) -> ClipX0 {
         ClipX0::Never
     }
 

@@ -4,7 +4,7 @@
 use ndarray::{Array4, ArrayView4};
 use serde_json::{Value, json};
 
-use super::{Sampler, SamplerConfig, Walk};
+use super::{ClipX0, Sampler, SamplerConfig, Walk};
 use crate::noise::nearest_f32;
 use crate::schedule::{EdmRange, NoisePoint, NoiseSchedule, TimeAxis};
 use crate::units::{SampleId, StepIndex, Timestep};
@@ -74,7 +74,8 @@ fn close(got: f64, expected: f64) -> bool {
 /// Walks one case; the largest difference of a state from theirs, of the larger of 1 and the value.
 fn walk(case: &Value, start: &[f32]) -> f64 {
     let (schedule, samples) = (schedule_of(case), [SampleId(0)]);
-    let (clips, axis) = (case["clip"] == true, schedule.axis());
+    let clips = if case["clip"] == true { ClipX0::Unit } else { ClipX0::Never };
+    let axis = schedule.axis();
     let walk = Walk { schedule: &schedule, clips, seed: 3, samples: &samples };
     let mut sampler: Box<dyn Sampler> = settings_of(case).build(&walk).unwrap();
     let times = numbers(&case["timesteps"]);

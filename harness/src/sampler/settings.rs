@@ -13,8 +13,8 @@ pub trait SamplerSettings {
     /// Sets the number of steps.
     fn set_steps(&mut self, n_steps: u32);
 
-    /// Whether `x0_hat` is clipped, for a model whose states are pixels (`clips`) or are not.
-    fn clip(&self, clips: bool) -> ClipX0;
+    /// Whether `x0_hat` is clipped, for a model that clips so ([`ClipX0::of_model`]).
+    fn clip(&self, clips: ClipX0) -> ClipX0;
 
     /// Values that make no sampler over times of this kind, keys relative to the sampler's.
     fn faults(&self, axis: TimeAxis) -> Vec<Fault>;
@@ -31,8 +31,8 @@ pub trait SamplerSettings {
 pub struct Walk<'a> {
     /// Noise schedule of the model.
     pub schedule: &'a NoiseSchedule,
-    /// Whether the model's states are pixels in [-1, 1], so that `x0_hat` may be clipped.
-    pub clips: bool,
+    /// How `x0_hat` of the model may be clipped ([`ClipX0::of_model`]).
+    pub clips: ClipX0,
     /// Master seed of draws.
     pub seed: u64,
     /// Sample ids, one a row of the batch.

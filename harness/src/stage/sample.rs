@@ -12,7 +12,7 @@ use super::open::OpenModel;
 use super::progress::Progress;
 use super::stop::Stop;
 use crate::model::{DenoiserSpec, ModelError, Network};
-use crate::sampler::{SamplerConfig, Walk};
+use crate::sampler::{ClipX0, SamplerConfig, Walk};
 use crate::store::records::MethodScores;
 use crate::uncertainty::{Estimator, EstimatorPlan, GroupEstimate, StepContext};
 use crate::units::{ClassLabel, SampleId, StepIndex};
@@ -90,7 +90,8 @@ fn one_batch(
     let spec = model.denoiser.spec().clone();
     let samples = &request.samples[rows.clone()];
     let schedule = model.schedule.clone();
-    let walk = Walk { schedule: &schedule, clips: spec.clip_x0, seed: request.seed, samples };
+    let clips = ClipX0::of_model(&spec);
+    let walk = Walk { schedule: &schedule, clips, seed: request.seed, samples };
     let mut sampler = request.sampler.build(&walk)?;
     let std = schedule.start_std(&sampler.point(StepIndex(0)).level);
     let mut starts = Starts::from_noise((request.seed, samples), &spec, std);
@@ -98,7 +99,7 @@ fn one_batch(
         starts = starts.with_states(states.slice(s![rows.clone(), .., .., ..]).to_owned());
     }
     if let Some(labels) = &request.labels {
-        starts = starts.with_labels(labels[rows].to_vec());
+        starts = starts.with_labels(labels[rows].to_vec(), &spec);
     }
     let mut estimators: Vec<Box<dyn Estimator>> =
         request.estimators.iter().map(EstimatorPlan::build).collect::<Result<_, _>>()?;

@@ -66,6 +66,19 @@ impl Matrix {
 }
 
 impl Loaded {
+    /// The array in single precision.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "asked for by networks, which compute in it"
+    )]
+    pub(crate) fn into_f32(self) -> ArrayD<f32> {
+        match self.numbers {
+            Numbers::U8(array) => array.mapv(f32::from),
+            Numbers::F32(array) => array,
+            Numbers::F64(array) => array.mapv(|value| value as f32),
+        }
+    }
+
     /// All axes but the first as one; levels of 8 bits as numbers.
     pub(crate) fn into_rows(self) -> Result<Matrix, ndarray::ShapeError> {
         Ok(match self.numbers {

@@ -79,7 +79,7 @@ impl Place {
             epsilon: self.epsilon.view(),
             x0_hat: self.x0_hat.view(),
             samples: &self.samples,
-            labels: None,
+            conditions: None,
             seed: SEED,
             max_batch: self.max_batch,
         }

@@ -27,6 +27,7 @@ pub struct GroupEstimate {
 struct Shared {
     stacked: Array4<f32>,
     n_draws: u32,
+    evaluations_a_row: u64,
     time: Duration,
 }
 
@@ -72,11 +73,16 @@ fn shared_predictions(
     }
     let mut shared = BTreeMap::new();
     for (clean, n_draws) in wanted {
-        let before = network.busy();
+        let (before, evaluations_a_row) = (network.busy(), network.evaluations_a_row());
         let stacked = perturbed_predictions(context, network, Perturbation { n_draws, clean })?;
         shared.insert(
             clean,
-            Shared { stacked, n_draws, time: network.busy().saturating_sub(before) },
+            Shared {
+                stacked,
+                n_draws,
+                evaluations_a_row,
+                time: network.busy().saturating_sub(before),
+            },
         );
     }
     Ok(shared)
@@ -92,7 +98,8 @@ fn from_shared(
     let source = shared.get(&clean)?;
     let draws = draws_of(&source.stacked, context.x.shape()[0]);
     let map = statistic.map(context, draws.get(..n_draws as usize)?);
-    let nfe = Nfe { estimator: u64::from(n_draws), ..Nfe::default() };
+    let estimator = u64::from(n_draws) * source.evaluations_a_row;
+    let nfe = Nfe { estimator, ..Nfe::default() };
     let network_time = source.time * n_draws / source.n_draws.max(1);
     Some(GroupEstimate { map, nfe, network_time })
 }

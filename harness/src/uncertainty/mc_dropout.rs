@@ -8,7 +8,7 @@ use ndarray::{Array2, Array4, Axis, concatenate, s};
 use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
-use super::micro_batch::labels_of;
+use super::micro_batch::conditions_of;
 use super::perturb::draws_of;
 use super::{
     Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look, PerturbedStatistic,
@@ -160,7 +160,7 @@ impl Estimator for McDropout {
         let stacked = in_batches(total, context.max_batch, |rows| {
             let masks = self.masks(context, rows.clone(), len);
             let times = vec![context.point.place(); rows.len()];
-            let classes = labels_of(context.labels, rows.clone());
+            let classes = conditions_of(context.conditions, rows.clone());
             let x = repeated_rows(context, rows)?;
             let input = NetworkInput { x: x.view(), t: &times, y: classes.as_deref() };
             network.epsilon_dropout(input, &masks, self.p)

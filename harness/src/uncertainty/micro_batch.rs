@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use ndarray::{Array4, ArrayRef4, Axis, concatenate, s};
 
-use crate::model::{ModelError, Network, NetworkInput};
+use crate::model::{Condition, ModelError, Network, NetworkInput};
 use crate::schedule::NoisePoint;
-use crate::units::{ClassLabel, NfeKind};
+use crate::units::NfeKind;
 
 /// Calls `call` on consecutive ranges of at most `max_batch` of `rows` rows and joins the answers.
 ///
@@ -34,7 +34,7 @@ pub fn in_batches(
 
 /// `epsilon_hat` of `x [rows, c, h, w]`, all at one place of the schedule, in calls of at most `max_batch` rows.
 ///
-/// Row `i` has the class `labels[i % labels.len()]`, so that labels of one batch serve any number of
+/// Row `i` has the condition `conditions[i % conditions.len()]`, so that those of one batch serve any number of
 /// copies of it, draw after draw.
 ///
 /// # Errors
@@ -44,28 +44,29 @@ pub fn epsilon_in_batches(
     kind: NfeKind,
     x: &ArrayRef4<f32>,
     place: NoisePoint,
-    (labels, max_batch): (Option<&[ClassLabel]>, NonZeroUsize),
+    (conditions, max_batch): (Option<&[Condition]>, NonZeroUsize),
 ) -> Result<Array4<f32>, ModelError> {
     in_batches(x.shape()[0], max_batch, |rows| {
         let times = vec![place; rows.len()];
-        let classes = labels_of(labels, rows.clone());
+        let y = conditions_of(conditions, rows.clone());
         let part = x.slice(s![rows, .., .., ..]);
-        network.epsilon(kind, NetworkInput { x: part, t: &times, y: classes.as_deref() })
+        network.epsilon(kind, NetworkInput { x: part, t: &times, y: y.as_deref() })
     })
 }
 
-/// Classes of a range of rows, where rows repeat the batch.
-pub(crate) fn labels_of(
-    labels: Option<&[ClassLabel]>,
+/// Conditions of a range of rows, where rows repeat the batch.
+pub(crate) fn conditions_of(
+    conditions: Option<&[Condition]>,
     rows: Range<usize>,
-) -> Option<Vec<ClassLabel>> {
-    let labels = labels.filter(|labels| !labels.is_empty())?;
-    Some(rows.map(|row| labels[row % labels.len()]).collect())
+) -> Option<Vec<Condition>> {
+    let conditions = conditions.filter(|conditions| !conditions.is_empty())?;
+    Some(rows.map(|row| conditions[row % conditions.len()]).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::SampleId;
 
     #[test]
     fn ranges_cover_all_rows_in_order() {
@@ -87,10 +88,10 @@ mod tests {
     }
 
     #[test]
-    fn labels_repeat_with_the_batch() {
-        let labels = [ClassLabel(4), ClassLabel(9)];
-        let got = labels_of(Some(&labels), 1..4).unwrap();
-        assert_eq!(got, [ClassLabel(9), ClassLabel(4), ClassLabel(9)]);
-        assert_eq!(labels_of(None, 0..2), None);
+    fn conditions_repeat_with_the_batch() {
+        let batch = [4, 9].map(|id| Condition::of_sample(SampleId(id)));
+        let got = conditions_of(Some(&batch), 1..4).unwrap();
+        assert_eq!(got, [batch[1], batch[0], batch[1]]);
+        assert_eq!(conditions_of(None, 0..2), None);
     }
 }

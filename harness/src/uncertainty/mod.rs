@@ -24,7 +24,7 @@ pub(crate) use group::per_image;
 pub use group::{GroupEstimate, estimate_group};
 pub use kinds::{EstimatorConfig, EstimatorPlan};
 pub use mc_dropout::McDropout;
-pub(crate) use micro_batch::labels_of;
+pub(crate) use micro_batch::conditions_of;
 pub use micro_batch::{epsilon_in_batches, in_batches};
 pub use perturb::{
     CleanEstimate, Perturbation, PerturbedStatistic, draws_of, perturbed_predictions,
@@ -38,9 +38,9 @@ use std::num::NonZeroUsize;
 
 use ndarray::{Array4, ArrayView4};
 
-use crate::model::{ModelError, Network};
+use crate::model::{Condition, ModelError, Network};
 use crate::sampler::StepPoint;
-use crate::units::{ClassLabel, SampleId};
+use crate::units::SampleId;
 
 /// Loop indices `start .. start + len` at which an estimator looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -97,8 +97,8 @@ pub struct StepContext<'a> {
     pub x0_hat: ArrayView4<'a, f32>,
     /// Sample ids, one a row.
     pub samples: &'a [SampleId],
-    /// Classes, one a row, or `None`.
-    pub labels: Option<&'a [ClassLabel]>,
+    /// What each row is conditioned on; `None` for unconditional networks.
+    pub conditions: Option<&'a [Condition]>,
     /// Master seed of the experiment.
     pub seed: u64,
     /// Most rows that one network call may carry. It changes speed and memory, never a value.

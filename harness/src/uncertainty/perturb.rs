@@ -99,7 +99,7 @@ pub fn perturbed_predictions(
     perturbation: Perturbation,
 ) -> Result<Array4<f32>, ModelError> {
     let states = perturbed_states(context, perturbation);
-    let batching = (context.labels, context.max_batch);
+    let batching = (context.conditions, context.max_batch);
     epsilon_in_batches(network, NfeKind::Estimator, &states, context.point.place(), batching)
 }
 

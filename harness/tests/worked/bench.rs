@@ -62,7 +62,9 @@ pub(crate) fn slope(point: &StepPoint) -> f64 {
 
 /// The sampler that settings make, at its first step.
 pub(crate) fn sampler(settings: &dyn SamplerSettings) -> Box<dyn Sampler> {
-    settings.build(&Walk { schedule: &schedule(), clips: false, seed: SEED, samples: &[] }).unwrap()
+    settings
+        .build(&Walk { schedule: &schedule(), clips: ClipX0::Never, seed: SEED, samples: &[] })
+        .unwrap()
 }
 
 /// DDIM that never clips, its last step at training time `last`.
@@ -97,7 +99,7 @@ pub(crate) fn walk(n: u64, sampler: &mut dyn Sampler, (watch, guide): Company<'_
     let request = BatchRequest {
         seed: SEED,
         samples: &samples,
-        labels: None,
+        conditions: None,
         x: first.view(),
         start: StepIndex(0),
         max_batch: NonZeroUsize::new(64).unwrap(),

@@ -31,7 +31,7 @@ impl SamplerSettings for TrapezoidSettings {
         self.n_steps = n_steps;
     }
 
-    fn clip(&self, _clips: bool) -> ClipX0 {
+    fn clip(&self, _clips: ClipX0) -> ClipX0 {
         ClipX0::Never
     }
 

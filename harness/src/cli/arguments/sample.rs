@@ -38,6 +38,9 @@ pub(crate) struct SampleOptions {
     /// Classes instead of keyed ones: an array [n] of whole numbers, or one number for all
     #[arg(long)]
     pub(crate) labels: Option<String>,
+    /// Scale of classifier-free guidance; the null condition is that of model.yaml
+    #[arg(long)]
+    pub(crate) cfg: Option<f64>,
     /// Sampler: a kind, or as an experiment writes it, `{kind: ddim, n_steps: 20, eta: 1.0}`. Left out: `ddim`, `edm_heun`
     /// for an EDM schedule, `flow_euler` for a flow
     #[arg(long)]

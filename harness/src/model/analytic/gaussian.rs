@@ -3,10 +3,9 @@
 use ndarray::{Array2, Array3, Array4, ArrayView4, Axis};
 
 use super::{checked_levels, expect_shape, refused};
-use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
+use crate::model::{Condition, Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use crate::noise::nearest_f32;
 use crate::schedule::NoiseLevel;
-use crate::units::ClassLabel;
 
 /// The exact noise prediction for `x_0 ~ N(mu, tau^2 I)`:
 ///
@@ -18,7 +17,7 @@ use crate::units::ClassLabel;
 /// The Jacobian is `J I`, so at a fixed `x0_hat` the perturbed predictions have variance `s^4 / (a^2 tau^2 + s^2)^2` in
 /// every element.
 ///
-/// With classes, the mean of class `y` is `mu + y class_shift`. With dropout, an output element is
+/// With classes, the mean of class `y` is `mu + y class_shift`, that of the null `mu`. With dropout, an output element is
 /// multiplied by `mask / (1 - p)`: its variance over masks is `epsilon^2 p / (1 - p)`.
 #[derive(Clone, Debug)]
 pub struct GaussianDenoiser {
@@ -57,7 +56,9 @@ impl GaussianDenoiser {
             name: "analytic-gaussian".to_owned(),
             shape: [c, h, w],
             n_classes: None,
+            has_conditions: false,
             clip_x0: false,
+            range: [-1.0, 1.0],
             dropout_mask_len: None,
             dropout_p: None,
         };
@@ -95,8 +96,10 @@ impl GaussianDenoiser {
         s / (a * a * self.tau * self.tau + s * s)
     }
 
-    fn shift_of(&self, labels: Option<&[ClassLabel]>, row: usize) -> f64 {
-        let label = labels.and_then(|labels| labels.get(row)).map_or(0, |label| label.0);
+    fn shift_of(&self, conditions: Option<&[Condition]>, row: usize) -> f64 {
+        let condition = conditions.and_then(|conditions| conditions.get(row));
+        let condition = condition.filter(|condition| !condition.is_null());
+        let label = condition.and_then(|condition| condition.label()).map_or(0, |label| label.0);
         f64::from(self.class_shift) * f64::from(label)
     }
 }
@@ -160,7 +163,7 @@ impl Denoiser for GaussianDenoiser {
 mod tests {
     use super::*;
     use crate::schedule::{NoisePoint, NoiseSchedule};
-    use crate::units::Timestep;
+    use crate::units::{ClassLabel, Timestep};
 
     fn at(t: u32) -> NoisePoint {
         NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap().at(Timestep(t))
@@ -200,12 +203,12 @@ mod tests {
         let x = Array4::zeros((2, 1, 1, 1));
         let t = [at(40); 2];
         let input = |y| NetworkInput { x: x.view(), t: &t, y };
-        let labels = [ClassLabel(0), ClassLabel(2)];
+        let labels = Condition::of_classes(&[ClassLabel(0), ClassLabel(2)]);
         let out = model.epsilon(input(Some(&labels))).unwrap();
         assert!(out[[0, 0, 0, 0]].abs() < 1e-9);
         assert!(out[[1, 0, 0, 0]] < -0.1);
         assert!(matches!(model.epsilon(input(None)), Err(ModelError::Shape { input: "y", .. })));
-        let wrong = [ClassLabel(0), ClassLabel(3)];
+        let wrong = Condition::of_classes(&[ClassLabel(0), ClassLabel(3)]);
         let message = model.epsilon(input(Some(&wrong))).unwrap_err().to_string();
         assert!(message.contains("class 3 of a model of 3 classes"), "{message}");
     }

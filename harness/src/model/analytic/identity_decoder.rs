@@ -2,6 +2,7 @@
 
 use ndarray::{Array4, ArrayView4};
 
+use crate::model::pixel_decoder::grey_levels;
 use crate::model::{Decoder, ModelError};
 
 /// `round(127.5 (clamp(x, -1, 1) + 1))`, halves to the even neighbour.
@@ -25,41 +26,13 @@ pub struct IdentityDecoder;
 
 impl Decoder for IdentityDecoder {
     fn decode(&mut self, x0: ArrayView4<'_, f32>) -> Result<Array4<u8>, ModelError> {
-        let bad = x0.iter().filter(|value| !value.is_finite()).count();
-        if bad == 0 {
-            return Ok(x0.mapv(grey_level));
-        }
-        let broken = x0.outer_iter().enumerate();
-        let rows = broken.filter(|(_, row)| row.iter().any(|value| !value.is_finite()));
-        Err(ModelError::NotFinite {
-            model: "identity decoder".to_owned(),
-            n: bad,
-            total: x0.len(),
-            t: None,
-            rows: rows.map(|(row, _)| row).collect(),
-        })
+        grey_levels(&x0, [-1.0, 1.0], "identity decoder")
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the value was clamped to [-1, 1], so the result lies in 0..=255"
-)]
-fn grey_level(value: f32) -> u8 {
-    ((f64::from(value).clamp(-1.0, 1.0) + 1.0) * 127.5).round_ties_even() as u8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn all_grey_levels_survive_the_round_trip() {
-        for level in 0..=255_u8 {
-            assert_eq!(grey_level(f32::from(level) / 127.5 - 1.0), level);
-        }
-    }
 
     #[test]
     fn values_that_are_not_finite_are_refused_with_their_rows() {

@@ -43,7 +43,9 @@ impl MixtureDenoiser {
             name: "analytic-mixture".to_owned(),
             shape: [c, h, w],
             n_classes: None,
+            has_conditions: false,
             clip_x0: false,
+            range: [-1.0, 1.0],
             dropout_mask_len: None,
             dropout_p: None,
         };

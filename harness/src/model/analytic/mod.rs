@@ -24,7 +24,8 @@ fn checked_levels(
     let n_labels = input.y.map_or(0, <[_]>::len);
     expect_shape(spec, "y", &[n_labels], &[spec.n_classes.map_or(0, |_| rows)])?;
     let n_classes = spec.n_classes.unwrap_or(0);
-    if let Some(y) = input.y.and_then(|labels| labels.iter().find(|y| y.0 >= n_classes)) {
+    let mut labels = input.y.into_iter().flatten().filter_map(|condition| condition.label());
+    if let Some(y) = labels.find(|label| label.0 >= n_classes) {
         return Err(refused(spec, format!("class {} of a model of {n_classes} classes", y.0)));
     }
     Ok(input.t.iter().map(|place| place.level).collect())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use super::conditions::Conditioned;
 use super::noise_check::{self, NoiseCheck, Walk};
 use super::{Gradients, files, open};
 use crate::config::model_yaml::{MODEL_FILE, TimeYaml};
@@ -102,7 +103,9 @@ pub fn inspect(
         .schedule
         .build()
         .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
-    let mut denoiser = open::denoiser(folder, &model, &schedule, options)?;
+    let conditioned = Conditioned::read(folder, &model)?;
+    conditioned.scale(folder, &model.cfg.clone().unwrap_or_default())?;
+    let mut denoiser = open::denoiser((folder, &model), conditioned, &schedule, options)?;
     if let Gradients::Derive { n_draws } = gradients {
         denoiser = open::with_gradients(denoiser, (folder, &model), n_draws, options)?;
     }

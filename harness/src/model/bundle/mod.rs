@@ -1,5 +1,8 @@
 //! Model bundles: a folder with `model.yaml` and its graphs, checked as a whole before anything runs.
 
+#[cfg(test)]
+mod condition_tests;
+mod conditions;
 pub mod files;
 pub mod init;
 mod inspect;
@@ -10,4 +13,6 @@ mod tests;
 
 pub use inspect::{MemoryPerImage, PortSummary, SiteSummary, Summary, inspect};
 pub use noise_check::NoiseCheck;
-pub use open::{Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_with};
+pub use open::{
+    Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,
+};

@@ -8,7 +8,7 @@ use ndarray::{Array4, Axis};
 use crate::model::{Denoiser, ModelError, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
 use crate::schedule::{GridConfig, NoiseLevel, NoisePoint, NoiseSchedule, ScheduleError, transfer};
-use crate::units::{ClassLabel, SampleId};
+use crate::units::SampleId;
 
 /// Images that the network makes for itself.
 const N_IMAGES: u32 = 2;
@@ -107,11 +107,9 @@ fn ask(
     x: &Array4<f32>,
     place: NoisePoint,
 ) -> Result<Array4<f32>, ModelError> {
-    let n_classes = denoiser.spec().n_classes;
-    let labels: Option<Vec<ClassLabel>> =
-        n_classes.map(|n| (0..N_IMAGES).map(|k| ClassLabel(k % n.max(1))).collect());
+    let conditions = denoiser.spec().some_conditions(N_IMAGES as usize);
     let t = [place; N_IMAGES as usize];
-    denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: labels.as_deref() })
+    denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: conditions.as_deref() })
 }
 
 #[cfg(test)]

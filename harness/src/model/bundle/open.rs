@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::conditions::Conditioned;
 use super::files;
-use crate::config::Prediction;
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
+use crate::config::{CfgYaml, Prediction};
 use crate::graph::{GraphError, Model, Names, checks};
-use crate::model::analytic::IdentityDecoder;
 use crate::model::onnx::derive::{DeriveError, dropout_graph, variance_gradient_graph, vjp_graph};
 use crate::model::onnx::{
     DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
     environment, self_test,
 };
-use crate::model::{Decoder, DenoiserSpec, ModelError};
+use crate::model::{ClassifierFree, Decoder, Denoiser, DenoiserSpec, ModelError, PixelDecoder};
 use crate::schedule::NoiseSchedule;
 
 /// Whether opening measures that rows do not depend on their batch.
@@ -44,6 +44,8 @@ pub enum Gradients {
 pub struct Opened {
     /// The network.
     pub denoiser: OnnxDenoiser,
+    /// Scale of classifier-free guidance, where the null has any weight.
+    pub guidance: Option<f64>,
     /// From the final state to images.
     pub decoder: Box<dyn Decoder>,
     /// What the network asks of its caller.
@@ -60,6 +62,16 @@ impl std::fmt::Debug for Opened {
             .field("spec", &self.spec)
             .field("provenance", &self.provenance)
             .finish_non_exhaustive()
+    }
+}
+
+impl Opened {
+    /// The network as an experiment runs it: under its guidance, where it has some.
+    pub fn guided(denoiser: OnnxDenoiser, guidance: Option<f64>) -> Box<dyn Denoiser> {
+        match guidance {
+            Some(scale) => Box::new(ClassifierFree::new(Box::new(denoiser), scale)),
+            None => Box::new(denoiser),
+        }
     }
 }
 
@@ -110,14 +122,33 @@ pub fn open_bundle_with(
     self_test: SelfTest,
     gradients: &Gradients,
 ) -> Result<Opened, ModelError> {
-    let model = describe(folder)?;
+    open_bundle_as(folder, options, self_test, (gradients, None))
+}
+
+/// As [`open_bundle_with`], under classifier-free guidance of `cfg`: what it leaves out is that of the bundle.
+///
+/// # Errors
+/// As [`open_bundle_with`], and [`ModelError::Bundle`] for guidance that the network cannot have.
+pub fn open_bundle_as(
+    folder: &Path,
+    options: &RuntimeOptions,
+    self_test: SelfTest,
+    (gradients, cfg): (&Gradients, Option<&CfgYaml>),
+) -> Result<Opened, ModelError> {
+    let mut model = describe(folder)?;
+    let cfg = cfg.cloned().unwrap_or_default().over(model.cfg.as_ref());
+    model.cfg = Some(cfg.clone());
     let hashes = files::check(folder, &model)?;
     let schedule = model
         .schedule
         .build()
         .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
-    let mut denoiser = denoiser(folder, &model, &schedule, options)?;
+    let conditioned = Conditioned::read(folder, &model)?;
+    let guidance = conditioned.scale(folder, &cfg)?;
+    let mut denoiser = denoiser((folder, &model), conditioned, &schedule, options)?;
     if let Gradients::Derive { n_draws } = gradients {
+        // The fused graph has the variance of one network in it: guidance goes by products.
+        let n_draws = if guidance.is_some() { &[] } else { n_draws.as_slice() };
         denoiser = with_gradients(denoiser, (folder, &model), n_draws, options)?;
     }
     let decoder = decoder(folder, &model, options)?;
@@ -144,8 +175,8 @@ pub fn open_bundle_with(
         self_test: report,
         notes: model.provenance,
     };
-    let spec = crate::model::Denoiser::spec(&denoiser).clone();
-    Ok(Opened { denoiser, decoder, spec, schedule, provenance })
+    let spec = denoiser.spec().clone();
+    Ok(Opened { denoiser, guidance, decoder, spec, schedule, provenance })
 }
 
 /// Runs the self-test. Where the runtime fails on a batch, the graph is asked whether it has a batch baked in.
@@ -157,7 +188,7 @@ pub(super) fn self_tested(
     let places = self_test::places(schedule, denoiser.shares_time())
         .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
     self_test::run(denoiser, &places).map_err(|error| {
-        let ModelError::Runtime { .. } = error else { return error };
+        let (ModelError::Runtime { .. } | ModelError::Bundle { .. }) = error else { return error };
         let (path, _) = forward(folder, model);
         let x = &model.graphs.denoiser.inputs.x;
         let found = Model::read(&path).and_then(|graph| checks::open_batch(&graph, x));
@@ -183,8 +214,8 @@ pub(super) fn describe(folder: &Path) -> Result<ModelYaml, ModelError> {
 }
 
 pub(super) fn denoiser(
-    folder: &Path,
-    model: &ModelYaml,
+    (folder, model): (&Path, &ModelYaml),
+    conditioned: Conditioned,
     schedule: &NoiseSchedule,
     options: &RuntimeOptions,
 ) -> Result<OnnxDenoiser, ModelError> {
@@ -194,6 +225,9 @@ pub(super) fn denoiser(
         x: graph.inputs.x.clone(),
         t: graph.inputs.t.clone(),
         y: graph.inputs.y.clone(),
+        null_class: conditioned.null_class,
+        conditions: conditioned.tensors,
+        layout: graph.layout,
         output: graph.outputs.prediction.clone(),
         prediction: model.prediction,
         schedule: schedule.clone(),
@@ -260,10 +294,17 @@ fn spec(model: &ModelYaml) -> DenoiserSpec {
         name: model.name.clone(),
         shape: model.task.shape(),
         n_classes: model.task.classes(),
+        has_conditions: !model.conditions.is_empty(),
         clip_x0,
+        range: range(&model.task),
         dropout_mask_len: None,
         dropout_p: None,
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "one of -1, 0, 1")]
+fn range(task: &TaskYaml) -> [f32; 2] {
+    task.range().map(|end| end as f32)
 }
 
 fn decoder(
@@ -272,7 +313,7 @@ fn decoder(
     options: &RuntimeOptions,
 ) -> Result<Box<dyn Decoder>, ModelError> {
     match &model.task {
-        TaskYaml::Denoiser { .. } => Ok(Box::new(IdentityDecoder)),
+        task @ TaskYaml::Denoiser { .. } => Ok(Box::new(PixelDecoder::new(range(task)))),
         TaskYaml::Latent { shape, scale, decoder, .. } => {
             let path = folder.join(decoder);
             let name = format!("{} ({decoder})", model.name);

@@ -10,12 +10,12 @@ use super::files::sha256_file;
 use super::{Gradients, Opened, SelfTest, inspect, open_bundle};
 use crate::exit::{Exit, Exits};
 use crate::model::onnx::RuntimeOptions;
-use crate::model::{Denoiser, ModelError, NetworkInput};
+use crate::model::{Condition, Denoiser, ModelError, NetworkInput};
 use crate::schedule::{NoisePoint, NoiseSchedule};
 use crate::stage::fault_tests::damaged;
 use crate::units::{ClassLabel, Timestep};
 
-const PLAIN: &str = "
+pub(super) const PLAIN: &str = "
 task: {kind: denoiser, image: [3, 4, 4], range: [-1, 1], classes: null}
 prediction: epsilon
 schedule: {kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}
@@ -24,7 +24,7 @@ graphs:
   denoiser: {file: quarter.onnx, inputs: {x: sample, t: timestep, y: null}, outputs: {prediction: eps}}
 ";
 
-const CLASSES: &str = "
+pub(super) const CLASSES: &str = "
 task: {kind: denoiser, image: [3, 4, 4], range: [-1, 1], classes: 10}
 prediction: epsilon
 schedule: {kind: cosine, n_train_steps: 1000}
@@ -40,7 +40,7 @@ graphs:
   denoiser: {file: latent_denoiser.onnx, inputs: {x: sample, t: timestep}, outputs: {prediction: eps}}
 ";
 
-fn at(t: u32) -> NoisePoint {
+pub(super) fn at(t: u32) -> NoisePoint {
     NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap().at(Timestep(t))
 }
 
@@ -49,7 +49,7 @@ fn data(name: &str) -> PathBuf {
 }
 
 /// A folder with the named files and a `model.yaml` that lists them.
-fn bundle(body: &str, files: &[&str]) -> tempfile::TempDir {
+pub(super) fn bundle(body: &str, files: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in files {
         fs::copy(data(name), folder.path().join(name)).unwrap();
@@ -58,7 +58,7 @@ fn bundle(body: &str, files: &[&str]) -> tempfile::TempDir {
     folder
 }
 
-fn describe(folder: &Path, body: &str, files: &[&str]) {
+pub(super) fn describe(folder: &Path, body: &str, files: &[&str]) {
     let mut text = format!("format: 1\nname: tiny\n{body}\nfiles:\n");
     for name in files {
         let path = folder.join(name);
@@ -70,15 +70,15 @@ fn describe(folder: &Path, body: &str, files: &[&str]) {
     crate::store::publish(&folder.join("model.yaml"), text.as_bytes()).unwrap();
 }
 
-fn open(folder: &tempfile::TempDir) -> Result<Opened, ModelError> {
+pub(super) fn open(folder: &tempfile::TempDir) -> Result<Opened, ModelError> {
     open_bundle(folder.path(), &RuntimeOptions::default(), SelfTest::Run)
 }
 
-fn opened(folder: &tempfile::TempDir) -> Opened {
+pub(super) fn opened(folder: &tempfile::TempDir) -> Opened {
     open(folder).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn refusal(folder: &tempfile::TempDir) -> String {
+pub(super) fn refusal(folder: &tempfile::TempDir) -> String {
     open(folder).unwrap_err().to_string()
 }
 
@@ -202,7 +202,7 @@ fn classes_and_external_weights_open() {
     let mut opened = opened(&bundle(CLASSES, &["external.onnx", "external.bin"]));
     assert_eq!(opened.spec.n_classes, Some(10));
     let x = Array4::zeros((1, 3, 4, 4));
-    let (t, y) = ([at(100)], [ClassLabel(7)]);
+    let (t, y) = ([at(100)], [Condition::of_class(ClassLabel(7))]);
     let input = NetworkInput { x: x.view(), t: &t, y: Some(&y) };
     let epsilon = opened.denoiser.epsilon(input).unwrap();
     assert!((epsilon[[0, 0, 0, 0]] - 0.8).abs() < 1e-6);
@@ -272,7 +272,7 @@ fn links_of_both_kinds_are_refused() {
 #[test]
 fn wrong_descriptions_are_refused_with_their_key() {
     for (from, to, expected) in [
-        ("range: [-1, 1]", "range: [0, 1]", "task.range: is [0, 1]"),
+        ("range: [-1, 1]", "range: [0, 255]", "task.range: is [0, 255]"),
         ("classes: null", "classes: 5", "graphs.denoiser.inputs.y: must name an input"),
         ("prediction: epsilon", "prediction: noise", "unknown variant `noise`"),
         ("timestep: {offset: 0}", "timestep: {offsett: 0}", "unknown field `offsett`"),

@@ -8,7 +8,9 @@ use super::footprint::{PerGraph, at_most};
 use super::lazy::{LazySession, Method};
 use super::parts::{DenoiserParts, SmallInputs, TimeForm, check};
 use super::ports;
-use super::rows::{calls, check_call, check_draws, check_masks, fit_channels, prediction, rows};
+use super::rows::{
+    calls, check_call, check_draws, check_masks, fit_channels, in_layout, prediction, rows,
+};
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
 use crate::graph::fused::{GRADIENT, VARIANCE};
@@ -45,8 +47,13 @@ impl OnnxDenoiser {
         let session = OnnxSession::open(&parts.spec.name, source, options)?;
         let mut fed = vec![parts.x.as_str(), parts.t.as_str()];
         fed.extend(parts.y.as_deref());
+        fed.extend(parts.conditions.iter().map(|tensor| tensor.input.as_str()));
         let types = check(&session, &parts)?;
-        ports::no_others(&session, &fed)?;
+        ports::no_others(&session, ("model.yaml", &fed), |name| {
+            format!(
+                "write `graphs.denoiser.inputs.y: {name}` if it is the class, `conditions: {{{name}: {{file: NAME.npy}}}}` for values from a file, or "
+            )
+        })?;
         let none = |method: Method, reason: &str| method.unavailable(&parts.spec.name, reason);
         let dropout = none(Method::Dropout, "the bundle has no train-mode graph (graphs.train)");
         let vjp = none(Method::Vjp, "no gradient graph was made of it");
@@ -137,13 +144,13 @@ impl Denoiser for OnnxDenoiser {
         let n = input.t.len();
         let mut epsilon = self.empty(n);
         let size = at_most(self.micro_batch, self.fits.forward);
-        for range in calls((n, size), self.types.t, |row| input.t[row]) {
-            let rows = rows(&self.parts, self.types, &input, range.clone())?;
+        for range in calls((n, self.types.size(size)), self.types.t, |row| input.t[row]) {
+            let rows = rows(&self.parts, &self.types, &input, range.clone())?;
             let feeds = rows.feeds(&self.parts);
             let answer = self.session.run_one(&feeds, &self.parts.output)?;
-            let mut part = prediction(&self.parts, answer, range.len())?;
-            to_epsilon(&mut part, &rows.x, &rows.lines);
-            epsilon.slice_mut(s![range, .., .., ..]).assign(&part);
+            let mut part = prediction(&self.parts, answer, rows.n_fed())?;
+            to_epsilon(&mut part, &rows.x.view(), &rows.lines);
+            epsilon.slice_mut(s![range, .., .., ..]).assign(&rows.asked(&part));
         }
         Ok(epsilon)
     }
@@ -162,16 +169,16 @@ impl Denoiser for OnnxDenoiser {
         let [c, h, w] = self.parts.spec.shape;
         let mut epsilon = Array4::zeros((n, c, h, w));
         let size = at_most(self.micro_batch, self.fits.dropout);
-        for range in calls((n, size), self.types.t, |row| input.t[row]) {
-            let rows = rows(&self.parts, self.types, &input, range.clone())?;
+        for range in calls((n, self.types.size(size)), self.types.t, |row| input.t[row]) {
+            let rows = rows(&self.parts, &self.types, &input, range.clone())?;
             let mut feeds = rows.feeds(&self.parts);
-            let masks = masks.slice(s![range.clone(), ..]);
-            feeds.push((MASKS, Feed::U8(masks.into_dyn())));
+            let masks = rows.padded(&masks.slice(s![range.clone(), ..]));
+            feeds.push((MASKS, Feed::U8(masks.view().into_dyn())));
             feeds.push((KEEP_SCALE, Feed::F32(aview0(&keep_scale).into_dyn())));
             let answer = session.run_one(&feeds, &self.parts.output)?;
-            let mut part = prediction(&self.parts, answer, range.len())?;
-            to_epsilon(&mut part, &rows.x, &rows.lines);
-            epsilon.slice_mut(s![range, .., .., ..]).assign(&part);
+            let mut part = prediction(&self.parts, answer, rows.n_fed())?;
+            to_epsilon(&mut part, &rows.x.view(), &rows.lines);
+            epsilon.slice_mut(s![range, .., .., ..]).assign(&rows.asked(&part));
         }
         Ok(epsilon)
     }
@@ -194,19 +201,22 @@ impl Denoiser for OnnxDenoiser {
         let mut epsilon = Array4::zeros(input.x.dim());
         let mut jtv = epsilon.clone();
         let size = at_most(self.micro_batch, self.fits.vjp);
-        for range in calls((input.t.len(), size), self.types.t, |row| input.t[row]) {
-            let rows = rows(&self.parts, self.types, &input, range.clone())?;
-            let v = cotangent.slice(s![range.clone(), .., .., ..]);
-            let fed = fit_channels(session, &graph.cotangent, output_cotangent(&v, &rows.lines));
+        for range in calls((input.t.len(), self.types.size(size)), self.types.t, |row| input.t[row])
+        {
+            let rows = rows(&self.parts, &self.types, &input, range.clone())?;
+            let v = rows.padded(&cotangent.slice(s![range.clone(), .., .., ..]));
+            let place = (graph.cotangent.as_str(), self.parts.layout);
+            let fed = fit_channels(session, place, output_cotangent(&v.view(), &rows.lines));
+            let fed = in_layout(fed.view(), self.parts.layout);
             let mut feeds = rows.feeds(&self.parts);
-            feeds.push((&graph.cotangent, Feed::F32(fed.view().into_dyn())));
+            feeds.push((&graph.cotangent, Feed::F32(fed.into_dyn())));
             let mut answers = session.run(&feeds, &[&self.parts.output, &graph.jtv])?;
-            let mut product = prediction(&self.parts, answers.remove(1), range.len())?;
-            let mut part = prediction(&self.parts, answers.remove(0), range.len())?;
-            to_epsilon(&mut part, &rows.x, &rows.lines);
-            add_direct(&mut product, &v, &rows.lines);
-            epsilon.slice_mut(s![range.clone(), .., .., ..]).assign(&part);
-            jtv.slice_mut(s![range, .., .., ..]).assign(&product);
+            let mut product = prediction(&self.parts, answers.remove(1), rows.n_fed())?;
+            let mut part = prediction(&self.parts, answers.remove(0), rows.n_fed())?;
+            to_epsilon(&mut part, &rows.x.view(), &rows.lines);
+            add_direct(&mut product, &v.view(), &rows.lines);
+            epsilon.slice_mut(s![range.clone(), .., .., ..]).assign(&rows.asked(&part));
+            jtv.slice_mut(s![range, .., .., ..]).assign(&rows.asked(&product));
         }
         Ok((epsilon, jtv))
     }
@@ -219,6 +229,10 @@ impl Denoiser for OnnxDenoiser {
         let wanted = |lazy: &&mut LazySession<VarianceGradientGraph>| {
             lazy.graph().is_some_and(|graph| graph.n_draws == n_draws)
         };
+        if self.types.batch.is_some() {
+            // A batch that is baked in need not hold a whole number of images.
+            return Ok(None);
+        }
         let Some(lazy) = self.fused.iter_mut().find(wanted) else { return Ok(None) };
         check_call(&self.parts, &input)?;
         let (rows_in, draws) = (input.t.len(), n_draws.max(1) as usize);
@@ -232,7 +246,7 @@ impl Denoiser for OnnxDenoiser {
         let time_of = |sample: usize| input.t[sample * draws];
         for range in calls((rows_in / draws, samples), self.types.t, time_of) {
             let rows =
-                rows(&self.parts, self.types, &input, range.start * draws..range.end * draws)?;
+                rows(&self.parts, &self.types, &input, range.start * draws..range.end * draws)?;
             let mut answers = session.run(&rows.feeds(&self.parts), &[VARIANCE, GRADIENT])?;
             let part = prediction(&self.parts, answers.remove(1), range.len())?;
             gradient.slice_mut(s![range.clone(), .., .., ..]).assign(&part);

@@ -8,30 +8,35 @@ use ndarray::{Array2, Array4, s};
 use super::derive::{VjpGraph, dropout_graph};
 use super::{DenoiserParts, GraphSource, OnnxDenoiser, RuntimeOptions, self_test};
 use crate::config::Prediction;
-use crate::config::model_yaml::{TimeKind, TimeYaml};
+use crate::config::model_yaml::{Layout, TimeKind, TimeYaml};
 use crate::model::bundle::files::sha256_file;
-use crate::model::{Denoiser, DenoiserSpec, ModelError, Network, NetworkInput};
+use crate::model::{Condition, Denoiser, DenoiserSpec, ModelError, Network, NetworkInput};
 use crate::noise::nearest_f32;
 use crate::schedule::{EdmRange, NoisePoint, NoiseSchedule};
 use crate::units::{ClassLabel, NfeKind, Timestep};
 
-fn tiny(name: &str) -> PathBuf {
+pub(super) fn tiny(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(format!("{name}.onnx"))
 }
 
-fn parts() -> DenoiserParts {
+pub(super) fn parts() -> DenoiserParts {
     DenoiserParts {
         spec: DenoiserSpec {
             name: "tiny".to_owned(),
             shape: [3, 4, 4],
             n_classes: None,
+            has_conditions: false,
             clip_x0: true,
+            range: [-1.0, 1.0],
             dropout_mask_len: None,
             dropout_p: None,
         },
         x: "sample".to_owned(),
         t: "timestep".to_owned(),
         y: None,
+        null_class: None,
+        conditions: Vec::new(),
+        layout: Layout::Nchw,
         output: "eps".to_owned(),
         prediction: Prediction::Epsilon,
         schedule: NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap(),
@@ -39,13 +44,13 @@ fn parts() -> DenoiserParts {
     }
 }
 
-fn try_open(name: &str, parts: DenoiserParts) -> Result<OnnxDenoiser, ModelError> {
+pub(super) fn try_open(name: &str, parts: DenoiserParts) -> Result<OnnxDenoiser, ModelError> {
     let path = tiny(name);
     let options = RuntimeOptions { micro_batch: 2, ..RuntimeOptions::default() };
     OnnxDenoiser::open(GraphSource::File(&path), parts, &options)
 }
 
-fn open(name: &str, parts: DenoiserParts) -> OnnxDenoiser {
+pub(super) fn open(name: &str, parts: DenoiserParts) -> OnnxDenoiser {
     try_open(name, parts).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -53,13 +58,13 @@ fn refusal(name: &str) -> String {
     try_open(name, parts()).unwrap_err().to_string()
 }
 
-fn states(n: usize) -> Array4<f32> {
+pub(super) fn states(n: usize) -> Array4<f32> {
     Array4::from_shape_fn((n, 3, 4, 4), |(b, c, h, w)| {
         ((b * 48 + c * 16 + h * 4 + w) as f32 * 0.37).sin()
     })
 }
 
-fn times(values: &[u32]) -> Vec<NoisePoint> {
+pub(super) fn times(values: &[u32]) -> Vec<NoisePoint> {
     let schedule = parts().schedule;
     values.iter().map(|t| schedule.at(Timestep(*t))).collect()
 }
@@ -78,7 +83,9 @@ fn class_and_time_reach_their_rows_through_micro_batches() {
     let mut denoiser = open("epsilon_class", with_classes);
     let (x, t) = (states(5), times(&[0, 100, 999, 3, 4]));
     let y: Vec<ClassLabel> = [0, 9, 10, 2, 1].map(ClassLabel).to_vec();
-    let epsilon = denoiser.epsilon(NetworkInput { x: x.view(), t: &t, y: Some(&y) }).unwrap();
+    let conditions = Condition::of_classes(&y);
+    let input = NetworkInput { x: x.view(), t: &t, y: Some(&conditions) };
+    let epsilon = denoiser.epsilon(input).unwrap();
     for row in 0..5 {
         let term = 0.001 * nearest_f32(t[row].t) + 0.1 * y[row].0 as f32;
         let got = epsilon[[row, 1, 2, 3]];
@@ -197,9 +204,10 @@ fn edm_networks_give_the_noise_of_the_gaussian_they_denoise() {
 fn graphs_that_do_not_fit_are_refused_by_name_before_any_work() {
     for (name, expected) in [
         ("four_channels", "`eps` has shape [?, 4, 4, 4], expected [batch, 3, 4, 4]"),
-        ("fixed_batch", "the batch of `sample` is fixed to 2"),
         ("time_u8", "`timestep` has element type u8, expected i64 or i32 or f16 or f32 or f64"),
         ("epsilon_class", "input `label` is not among those of model.yaml (sample, timestep)"),
+        ("epsilon_class", "write `graphs.denoiser.inputs.y: label` if it is the class"),
+        ("text_condition", "`conditions: {encoder_hidden_states: {file: NAME.npy}}`"),
     ] {
         let error = refusal(name);
         assert!(error.contains(expected), "{name}: {error}");

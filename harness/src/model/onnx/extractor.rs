@@ -169,7 +169,7 @@ fn check_ports(session: &OnnxSession, yaml: &ExtractorYaml) -> Result<(), ModelE
     let input = ports::find(session, "input", session.inputs(), &yaml.input.name)?;
     ports::element(session, input, &[TensorElementType::Float32])?;
     ports::dims(session, input, &[Batch, Of(3), Of(size), Of(size)])?;
-    ports::no_others(session, &[&yaml.input.name])?;
+    ports::no_others(session, ("its description", &[&yaml.input.name]), |_| String::new())?;
     let output = ports::find(session, "output", session.outputs(), &yaml.output.name)?;
     ports::element(session, output, &[TensorElementType::Float32])?;
     ports::dims(session, output, &[Batch, Of(yaml.output.dim)])

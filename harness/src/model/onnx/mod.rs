@@ -4,6 +4,7 @@
 //! nothing else, a device that cannot be had is an error, and every session pins its optimisation
 //! level, because the level changes the bits of the answer.
 
+pub mod conditions;
 mod conversion;
 pub mod decoder;
 pub mod denoiser;
@@ -11,6 +12,8 @@ pub mod denoiser;
 mod denoiser_tests;
 pub mod derive;
 pub mod device;
+#[cfg(test)]
+mod door_tests;
 pub mod environment;
 pub mod extractor;
 pub mod fit;
@@ -22,7 +25,9 @@ mod rows;
 pub mod runner;
 pub mod self_test;
 pub mod session;
+mod values;
 
+pub use conditions::{ConditionTensor, NullClass};
 pub use decoder::OnnxDecoder;
 pub use denoiser::OnnxDenoiser;
 pub use device::Device;

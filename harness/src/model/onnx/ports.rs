@@ -57,7 +57,7 @@ pub(super) fn dims(session: &OnnxSession, port: &Port, axes: &[Axis]) -> Result<
         return Err(fault(
             session,
             format!(
-                "the batch of `{}` is fixed to {n}: export with a dynamic first axis",
+                "the batch of `{}` is baked in, {n}: re-export with a dynamic first axis",
                 port.name
             ),
         ));
@@ -89,15 +89,20 @@ pub(super) fn dims(session: &OnnxSession, port: &Port, axes: &[Axis]) -> Result<
 }
 
 /// Refuses inputs that nobody will feed.
-pub(super) fn no_others(session: &OnnxSession, fed: &[&str]) -> Result<(), ModelError> {
+pub(super) fn no_others(
+    session: &OnnxSession,
+    (description, fed): (&str, &[&str]),
+    remedy: impl Fn(&str) -> String,
+) -> Result<(), ModelError> {
     match session.inputs().iter().find(|port| !fed.contains(&port.name.as_str())) {
         None => Ok(()),
         Some(port) => Err(fault(
             session,
             format!(
-                "input `{}` is not among those of model.yaml ({}): name it there, or export without it",
+                "input `{}` is not among those of {description} ({}): {}export without it",
                 port.name,
-                fed.join(", ")
+                fed.join(", "),
+                remedy(&port.name)
             ),
         )),
     }

@@ -2,131 +2,127 @@
 
 use std::ops::Range;
 
-use half::f16;
-use ndarray::{Array1, Array2, Array4, ArrayD, ArrayView4, Axis as Dimension, Ix4, arr0, s};
-use ort::value::TensorElementType;
+use ndarray::{
+    Array1, Array2, Array4, ArrayD, ArrayView4, Axis as Dimension, CowArray, Ix4, arr0, s,
+};
 
 use super::conversion::{Line, scaled_input};
 use super::parts::{DenoiserParts, SmallInputs, TimeForm, TimeInput};
 use super::session::{Feed, OnnxSession};
-use crate::model::{ModelError, NetworkInput};
-use crate::noise::nearest_f32;
+use super::values::Values;
+use crate::config::model_yaml::Layout;
+use crate::model::{Condition, ModelError, NetworkInput};
 use crate::schedule::NoisePoint;
 
-/// Small inputs of one micro-batch, in the element types and the shape of the graph.
-struct Small {
-    t: Values,
-    y: Option<Values>,
-}
-
-enum Values {
-    I64(ArrayD<i64>),
-    I32(ArrayD<i32>),
-    F16(ArrayD<f16>),
-    F32(ArrayD<f32>),
-    F64(ArrayD<f64>),
-}
-
-impl Values {
-    fn of_labels(values: impl Iterator<Item = u32>, dtype: TensorElementType) -> Self {
-        let narrow = |v: u32| i32::try_from(v).unwrap_or(i32::MAX);
-        match dtype {
-            TensorElementType::Int32 => Self::I32(Array1::from_iter(values.map(narrow)).into_dyn()),
-            _ => Self::I64(Array1::from_iter(values.map(i64::from)).into_dyn()),
-        }
-    }
-
-    /// Times, already as the network is told them.
-    fn of_times(times: &ArrayD<f64>, dtype: TensorElementType) -> Result<Self, String> {
-        match dtype {
-            TensorElementType::Float16 => Ok(Self::F16(times.mapv(f16::from_f64))),
-            TensorElementType::Float32 => Ok(Self::F32(times.mapv(nearest_f32))),
-            TensorElementType::Float64 => Ok(Self::F64(times.clone())),
-            _ => {
-                let whole = times.iter().map(|t| whole(*t)).collect::<Result<Vec<i64>, _>>()?;
-                let mut whole = whole.into_iter();
-                let wide = times.mapv(|_| whole.next().unwrap_or_default());
-                Ok(match dtype {
-                    TensorElementType::Int32 => {
-                        Self::I32(wide.mapv(|t| i32::try_from(t).unwrap_or(i32::MAX)))
-                    }
-                    _ => Self::I64(wide),
-                })
-            }
-        }
-    }
-
-    fn feed(&self) -> Feed<'_> {
-        match self {
-            Self::I64(values) => Feed::I64(values.view()),
-            Self::I32(values) => Feed::I32(values.view()),
-            Self::F16(values) => Feed::F16(values.view()),
-            Self::F32(values) => Feed::F32(values.view()),
-            Self::F64(values) => Feed::F64(values.view()),
-        }
-    }
-}
-
-/// The integer that a time is, for graphs that take integers.
-#[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53 in size")]
-fn whole(t: f64) -> Result<i64, String> {
-    if (t - t.round()).abs() < 1e-6 && t.abs() < 9e15 {
-        return Ok(t.round() as i64);
-    }
-    Err(format!(
-        "it takes whole numbers for the time and is asked at {t}: export it with a float time, or use a sampler that stays on training steps"
-    ))
-}
-
-/// One micro-batch: the rows `range` of a call.
+/// One micro-batch: the rows `range` of a call, the last one repeated where the graph has a batch of its own.
 pub(super) struct Rows<'a> {
-    pub(super) x: ArrayView4<'a, f32>,
+    pub(super) x: CowArray<'a, f32, Ix4>,
     /// What the network gets for `x`, where it is not `x` itself.
     scaled: Option<Array4<f32>>,
-    small: Small,
+    t: Values,
+    /// Class and further conditions, by the names of their inputs.
+    conditions: Vec<(String, Values)>,
     pub(super) lines: Vec<Line>,
+    /// Rows that are no repetition.
+    n: usize,
 }
 
 impl Rows<'_> {
     pub(super) fn feeds<'b>(&'b self, parts: &'b DenoiserParts) -> Vec<(&'b str, Feed<'b>)> {
         let x = self.scaled.as_ref().map_or(self.x.view(), |scaled| scaled.view());
         let mut feeds = vec![
-            (parts.x.as_str(), Feed::F32(x.into_dyn())),
-            (parts.t.as_str(), self.small.t.feed()),
+            (parts.x.as_str(), Feed::F32(in_layout(x, parts.layout).into_dyn())),
+            (parts.t.as_str(), self.t.feed()),
         ];
-        if let (Some(name), Some(y)) = (&parts.y, &self.small.y) {
-            feeds.push((name, y.feed()));
-        }
+        feeds.extend(self.conditions.iter().map(|(name, values)| (name.as_str(), values.feed())));
         feeds
+    }
+
+    /// Rows that are fed.
+    pub(super) fn n_fed(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The rows of an answer that were asked for.
+    pub(super) fn asked<'b>(&self, answer: &'b Array4<f32>) -> ArrayView4<'b, f32> {
+        answer.slice(s![..self.n, .., .., ..])
+    }
+
+    /// One row of `array` for each row that is fed.
+    pub(super) fn padded<A: Clone, D: ndarray::RemoveAxis>(
+        &self,
+        array: &ndarray::ArrayView<'_, A, D>,
+    ) -> ndarray::Array<A, D> {
+        array.select(Dimension(0), &padding(0..self.n, self.n_fed()))
+    }
+}
+
+/// Rows of a range, the last one repeated up to `n`.
+fn padding(range: Range<usize>, n: usize) -> Vec<usize> {
+    let last = range.end.saturating_sub(1);
+    range.chain(std::iter::repeat(last)).take(n).collect()
+}
+
+/// A state `[b, c, h, w]` in the order of the graph.
+pub(super) fn in_layout(x: ArrayView4<'_, f32>, layout: Layout) -> ArrayView4<'_, f32> {
+    match layout {
+        Layout::Nchw => x,
+        Layout::Nhwc => x.permuted_axes([0, 2, 3, 1]),
     }
 }
 
 pub(super) fn rows<'a>(
     parts: &DenoiserParts,
-    inputs: SmallInputs,
+    inputs: &SmallInputs,
     input: &NetworkInput<'a>,
     range: Range<usize>,
 ) -> Result<Rows<'a>, ModelError> {
-    let places = &input.t[range.clone()];
-    let y = input.y.map(|y| &y[range.clone()]);
+    let n = range.len();
+    let index = padding(range.clone(), inputs.batch.unwrap_or(n));
+    let places: Vec<NoisePoint> = index.iter().map(|row| input.t[*row]).collect();
     let data = parts.schedule.edm_range().map_or(1.0, |range| range.sigma_data);
     let lines: Vec<Line> =
         places.iter().map(|place| Line::at(parts.prediction, &place.level, data)).collect();
+    let refused = |message| ModelError::Runtime { context: parts.spec.name.clone(), message };
+    let t = Values::of_times(&told(parts, inputs.t, &places), inputs.t.dtype).map_err(refused)?;
+    let y: Vec<Condition> =
+        input.y.map_or_else(Vec::new, |y| index.iter().map(|row| y[*row]).collect());
+    let conditions = conditions(parts, inputs, &y).map_err(refused)?;
+    let x = if index.len() == n {
+        CowArray::from(input.x.slice_move(s![range, .., .., ..]))
+    } else {
+        CowArray::from(input.x.select(Dimension(0), &index))
+    };
+    let scaled = scaled_input(&x.view(), &lines);
+    Ok(Rows { x, scaled, t, conditions, lines, n })
+}
+
+/// The time of each row, or of all, as the network is told it.
+fn told(parts: &DenoiserParts, time: TimeInput, places: &[NoisePoint]) -> ArrayD<f64> {
     let axis = parts.schedule.axis();
     let mut told = places.iter().map(|place| parts.time.told(place, axis));
-    let told = match inputs.t.form {
+    match time.form {
         TimeForm::Rows => Array1::from_iter(told).into_dyn(),
         // The caller cuts where the time changes.
         TimeForm::Single => Array1::from_iter(told.take(1)).into_dyn(),
         TimeForm::Scalar => arr0(told.next().unwrap_or_default()).into_dyn(),
-    };
-    let t = Values::of_times(&told, inputs.t.dtype)
-        .map_err(|message| ModelError::Runtime { context: parts.spec.name.clone(), message })?;
-    let y = y.zip(inputs.y);
-    let y = y.map(|(y, dtype)| Values::of_labels(y.iter().map(|label| label.0), dtype));
-    let x = input.x.slice_move(s![range, .., .., ..]);
-    let scaled = scaled_input(&x, &lines);
-    Ok(Rows { x, scaled, small: Small { t, y }, lines })
+    }
+}
+
+/// Class and further conditions of rows.
+fn conditions(
+    parts: &DenoiserParts,
+    inputs: &SmallInputs,
+    y: &[Condition],
+) -> Result<Vec<(String, Values)>, String> {
+    let mut fed = Vec::new();
+    if let (Some(name), Some(class)) = (&parts.y, inputs.y) {
+        fed.push((name.clone(), class.values(y, parts.null_class)?));
+    }
+    for (tensor, dtype) in parts.conditions.iter().zip(&inputs.conditions) {
+        fed.push((tensor.input.clone(), Values::of_numbers(tensor.rows(y), *dtype)));
+    }
+    Ok(fed)
 }
 
 /// Consecutive rows that travel in one call: at most `size`, and of one time where a call has one only.
@@ -165,10 +161,11 @@ pub(super) fn check_call(
     if input.t.len() != n {
         return shape("t", &[input.t.len()], &[n]);
     }
-    let n_labels = input.y.map(<[_]>::len);
-    let expected_labels = parts.y.as_ref().map(|_| n);
-    if n_labels != expected_labels {
-        return shape("y", &[n_labels.unwrap_or(0)], &[expected_labels.unwrap_or(0)]);
+    let n_conditions = input.y.map(<[_]>::len);
+    let expected = (parts.y.is_some() || !parts.conditions.is_empty()).then_some(n);
+    let labelled = |y: &[Condition]| y.iter().all(|condition| condition.label().is_some());
+    if n_conditions != expected || (parts.y.is_some() && !input.y.is_some_and(labelled)) {
+        return shape("y", &[n_conditions.unwrap_or(0)], &[expected.unwrap_or(0)]);
     }
     let Some(last) = parts.schedule.last() else { return Ok(()) };
     match input.t.iter().find(|place| place.t > f64::from(last.0)) {
@@ -188,16 +185,18 @@ pub(super) fn prediction(
 ) -> Result<Array4<f32>, ModelError> {
     let [c, h, w] = parts.spec.shape;
     let got = output.shape().to_vec();
+    let channels_last = parts.layout == Layout::Nhwc;
     let wrong = || ModelError::Runtime {
         context: parts.spec.name.clone(),
         message: format!(
             "output `{}` has shape {got:?}, expected {:?}, or {} channels with learned variances",
             parts.output,
-            [n, c, h, w],
+            if channels_last { [n, h, w, c] } else { [n, c, h, w] },
             2 * c
         ),
     };
     let output = output.into_dimensionality::<Ix4>().map_err(|_| wrong())?;
+    let output = if channels_last { output.permuted_axes([0, 3, 1, 2]) } else { output };
     if output.shape() == [n, c, h, w] {
         return Ok(output);
     }
@@ -247,12 +246,13 @@ pub(super) fn check_masks(
 /// Learned-variance channels get a cotangent of zero: they are no part of `epsilon_hat`.
 pub(super) fn fit_channels(
     session: &OnnxSession,
-    name: &str,
+    (name, layout): (&str, Layout),
     cotangent: Array4<f32>,
 ) -> Array4<f32> {
     let (n, c, h, w) = cotangent.dim();
     let port = session.inputs().iter().find(|port| port.name == name);
-    let declared = port.and_then(|port| port.dims.get(1).copied().flatten());
+    let channels = if layout == Layout::Nhwc { 3 } else { 1 };
+    let declared = port.and_then(|port| port.dims.get(channels).copied().flatten());
     if declared != Some(2 * c) {
         return cotangent;
     }

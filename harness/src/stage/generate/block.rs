@@ -6,7 +6,7 @@ use crate::control::{Control, ImageScore};
 use crate::guidance::{Guidance, Path, StepThresholds};
 use crate::model::Network;
 use crate::plan::{ArmPlan, Block, MapsPlan, PlacedArm};
-use crate::sampler::Walk;
+use crate::sampler::{ClipX0, Walk};
 use crate::store::records::{ImagePart, MethodScores};
 use crate::uncertainty::{Estimator, EstimatorPlan, GroupEstimate, StepContext};
 use crate::units::SampleId;
@@ -74,7 +74,7 @@ fn run_arm(
     (arm, samples, limits): (&ArmPlan, &[SampleId], Option<&StepThresholds>),
 ) -> Result<ArmBatch, StageError> {
     let spec = model.denoiser.spec().clone();
-    let (schedule, clips, seed) = (model.schedule.clone(), spec.clip_x0, run.plan.seed);
+    let (schedule, clips, seed) = (model.schedule.clone(), ClipX0::of_model(&spec), run.plan.seed);
     let walk = Walk { schedule: &schedule, clips, seed, samples };
     let mut sampler = arm.sampler.build(&walk)?;
     let starts = Starts::of(arm, (seed, samples), sampler.as_ref(), model)?;

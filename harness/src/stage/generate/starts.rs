@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use ndarray::{Array4, ArrayRef4, ArrayView4, Axis};
 
-use crate::model::{DenoiserSpec, ModelError};
+use crate::model::{Condition, DenoiserSpec, ModelError};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal, uniform_below};
 use crate::plan::{ArmPlan, NoiseLevel, Start};
 use crate::sampler::{Sampler, StepPoint};
@@ -22,6 +22,7 @@ pub struct Starts<'a> {
     seed: u64,
     samples: &'a [SampleId],
     labels: Option<Vec<ClassLabel>>,
+    conditions: Option<Vec<Condition>>,
     states: Array4<f32>,
     start: StepIndex,
 }
@@ -46,7 +47,9 @@ impl<'a> Starts<'a> {
         let n_steps = sampler.n_steps();
         let start = StepIndex(n_steps / 2);
         let point = noised_at(noise, sampler.point(start), &model.schedule, n_steps)?;
-        Ok(Self::from_images((seed, samples), &x0, (&point, start)))
+        let conditions = spec.conditions(samples, None);
+        let starts = Self::from_images((seed, samples), &x0, (&point, start));
+        Ok(Self { conditions, ..starts })
     }
 
     /// Pure noise of standard deviation `std` ([`NoiseSchedule::start_std`]) at the first step, and a class where the network
@@ -60,7 +63,8 @@ impl<'a> Starts<'a> {
         let mut states = initial_states(seed, samples, spec.shape);
         // By 1 nothing moves: every float is itself.
         states.mapv_inplace(|z| nearest_f32(std * f64::from(z)));
-        Self { seed, samples, labels, states, start: StepIndex(0) }
+        let conditions = spec.conditions(samples, labels.as_deref());
+        Self { seed, samples, labels, conditions, states, start: StepIndex(0) }
     }
 
     /// The same samples from these states `[b, c, h, w]` at the first step.
@@ -72,7 +76,8 @@ impl<'a> Starts<'a> {
 
     /// The same samples with these classes.
     #[must_use]
-    pub fn with_labels(mut self, labels: Vec<ClassLabel>) -> Self {
+    pub fn with_labels(mut self, labels: Vec<ClassLabel>, spec: &DenoiserSpec) -> Self {
+        self.conditions = spec.conditions(self.samples, Some(&labels));
         self.labels = Some(labels);
         self
     }
@@ -84,7 +89,7 @@ impl<'a> Starts<'a> {
         (point, start): (&StepPoint, StepIndex),
     ) -> Self {
         let states = noised_references(point, x0, (seed, samples));
-        Self { seed, samples, labels: None, states, start }
+        Self { seed, samples, labels: None, conditions: None, states, start }
     }
 
     /// States `[b, c, h, w]`.
@@ -106,7 +111,7 @@ impl<'a> Starts<'a> {
         BatchRequest {
             seed: self.seed,
             samples: self.samples,
-            labels: self.labels.as_deref(),
+            conditions: self.conditions.as_deref(),
             x: self.states.view(),
             start: self.start,
             max_batch,
@@ -153,7 +158,7 @@ pub fn noised_references(
     states
 }
 
-/// Real images in the model's range, `[b, c, h, w]` in [-1, 1].
+/// Real images in the model's range, `[b, c, h, w]`.
 fn originals(
     model: &mut OpenModel,
     spec: &DenoiserSpec,
@@ -161,6 +166,7 @@ fn originals(
 ) -> Result<Array4<f32>, StageError> {
     let source = model.images.as_mut().ok_or(StageError::Absent { what: "set of real images" })?;
     let [c, h, w] = spec.shape;
+    let [low, high] = spec.range.map(f64::from);
     let mut x0 = Array4::zeros((samples.len(), c, h, w));
     for (mut row, sample) in x0.axis_iter_mut(Axis(0)).zip(samples) {
         let index = usize::try_from(sample.0).unwrap_or(usize::MAX);
@@ -174,9 +180,9 @@ fn originals(
             );
             return Err(StatisticsError::input(source.name().as_ref(), message).into());
         }
-        row.iter_mut()
-            .zip(&image)
-            .for_each(|(value, byte)| *value = nearest_f32(f64::from(*byte) / 127.5 - 1.0));
+        for (value, byte) in row.iter_mut().zip(&image) {
+            *value = nearest_f32(f64::from(*byte) / (255.0 / (high - low)) + low);
+        }
     }
     Ok(x0)
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use ndarray::{Array4, ArrayView4};
 
 use crate::guidance::Guidance;
-use crate::model::{ModelError, Network};
+use crate::model::{Condition, ModelError, Network};
 use crate::sampler::{Sampler, StepPoint};
 use crate::schedule::NoisePoint;
 use crate::uncertainty::{
     Estimator, GroupEstimate, StepContext, epsilon_in_batches, estimate_group, per_image,
 };
-use crate::units::{ClassLabel, Nfe, NfeKind, SampleId, StepIndex};
+use crate::units::{Nfe, NfeKind, SampleId, StepIndex};
 
 /// What is asked of one batch.
 #[derive(Clone, Copy)]
@@ -21,8 +21,8 @@ pub struct BatchRequest<'a> {
     pub seed: u64,
     /// Sample ids, one a row.
     pub samples: &'a [SampleId],
-    /// Classes, one a row; `None` for unconditional networks.
-    pub labels: Option<&'a [ClassLabel]>,
+    /// What each row is conditioned on; `None` for unconditional networks.
+    pub conditions: Option<&'a [Condition]>,
     /// States `[b, c, h, w]` at loop index `start`.
     pub x: ArrayView4<'a, f32>,
     /// First loop index that is executed: 0, or later where a reference image was noised part of the way.
@@ -82,10 +82,10 @@ pub fn run_batch(
     for index in (request.start.0..sampler.n_steps()).map(StepIndex) {
         request.before_step.map_or(Ok(()), |call| call(index))?;
         let point = sampler.point(index);
-        let batching = (request.labels, request.max_batch);
+        let batching = (request.conditions, request.max_batch);
         let mut epsilon =
             epsilon_in_batches(network, NfeKind::Trajectory, &x, point.place(), batching)?;
-        nfe.trajectory += 1;
+        nfe.trajectory += network.evaluations_a_row();
         let x0_hat = sampler.x0_hat(index, x.view(), epsilon.view());
         let context = place(request, point, [x.view(), epsilon.view(), x0_hat.view()]);
         let estimates = estimate_group(estimators, &context, network)?;
@@ -97,7 +97,7 @@ pub fn run_batch(
         }
         let mut asked = 0;
         let mut ask = |x: ArrayView4<'_, f32>, place: NoisePoint| {
-            asked += 1;
+            asked += network.evaluations_a_row();
             epsilon_in_batches(network, NfeKind::Trajectory, &x, place, batching)
         };
         x = sampler.step(index, x.view(), epsilon.view(), &mut ask)?;
@@ -111,8 +111,8 @@ fn place<'a, 'r: 'a>(
     point: StepPoint,
     [x, epsilon, x0_hat]: [ArrayView4<'a, f32>; 3],
 ) -> StepContext<'a> {
-    let BatchRequest { seed, samples, labels, max_batch, .. } = *request;
-    StepContext { point, x, epsilon, x0_hat, samples, labels, seed, max_batch }
+    let BatchRequest { seed, samples, conditions, max_batch, .. } = *request;
+    StepContext { point, x, epsilon, x0_hat, samples, conditions, seed, max_batch }
 }
 
 fn guides(rule: &dyn Guidance, index: StepIndex) -> bool {

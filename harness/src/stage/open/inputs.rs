@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::canonical::fingerprint;
 use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceConfig, ScaleConfig};
 use crate::experiment::plan::ModelFacts;
@@ -119,7 +120,7 @@ fn model_identity(
             };
             Ok((ModelIdentity::of_config(ANALYTIC_NAME, config), facts))
         }
-        ModelConfig::Bundle { path } => {
+        ModelConfig::Bundle { path, cfg } => {
             let folder = common.resolve(path);
             let model = ModelYaml::read(&folder.join(MODEL_FILE))?;
             let facts = ModelFacts {
@@ -127,7 +128,11 @@ fn model_identity(
                 shape: model.task.shape(),
                 n_classes: model.task.classes(),
             };
-            Ok((identities::identity(&folder)?, facts))
+            let mut identity = identities::identity(&folder)?;
+            if let Some(cfg) = cfg {
+                identity.files.insert("cfg of the experiment".to_owned(), fingerprint(cfg));
+            }
+            Ok((identity, facts))
         }
     }
 }

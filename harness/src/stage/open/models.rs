@@ -5,7 +5,7 @@ use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml};
 use crate::experiment::{Experiment, Plan};
 use crate::model::ModelError;
-use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_with};
+use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_as};
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
 use crate::store::Provenance;
 
@@ -41,9 +41,10 @@ fn open_network(
 ) -> Result<OpenModel, StageError> {
     match config {
         ModelConfig::Analytic(gaussian) => analytic(gaussian),
-        ModelConfig::Bundle { path } => {
-            let Opened { denoiser, decoder, schedule, provenance, .. } =
-                open_bundle_with(&experiment.resolve(path), options, SelfTest::Run, gradients)?;
+        ModelConfig::Bundle { path, cfg } => {
+            let asked = (gradients, cfg.as_ref());
+            let Opened { denoiser, guidance, decoder, schedule, provenance, .. } =
+                open_bundle_as(&experiment.resolve(path), options, SelfTest::Run, asked)?;
             if *gradients != Gradients::None
                 && let Some(reason) = denoiser.gradient_unavailable()
             {
@@ -55,7 +56,7 @@ fn open_network(
             let runtime = format!("onnxruntime {}", provenance.runtime_version);
             let self_test = provenance.self_test;
             let provenance = Provenance::new(runtime, provenance.device);
-            let denoiser = Box::new(denoiser);
+            let denoiser = Opened::guided(denoiser, guidance);
             let images = None;
             Ok(OpenModel { denoiser, decoder, schedule, provenance, self_test, images })
         }
@@ -94,7 +95,7 @@ pub fn open_extractor(
 pub fn weight_bytes(experiment: &Experiment, scale: &str) -> Result<u64, StageError> {
     let model = match experiment.model_of(inputs::scale_of(experiment, scale)?) {
         ModelConfig::Analytic(_) => 0,
-        ModelConfig::Bundle { path } => {
+        ModelConfig::Bundle { path, .. } => {
             let model = ModelYaml::read(&experiment.resolve(path).join(MODEL_FILE))?;
             model.files.values().map(|file| file.bytes).sum()
         }

@@ -7,7 +7,7 @@ use ndarray::{Array4, s};
 use crate::guidance::{Guidance, MapRecorder};
 use crate::model::{ModelError, Network};
 use crate::plan::SetBlock;
-use crate::sampler::Walk;
+use crate::sampler::{ClipX0, Walk};
 use crate::store::maps::MapPart;
 use crate::units::{SampleId, StepIndex};
 
@@ -59,7 +59,7 @@ fn record(
 ) -> Result<(Vec<Array4<f32>>, f64), StageError> {
     let spec = model.denoiser.spec().clone();
     let stop = run.before_step();
-    let (schedule, clips, seed) = (&model.schedule, spec.clip_x0, run.plan.seed);
+    let (schedule, clips, seed) = (&model.schedule, ClipX0::of_model(&spec), run.plan.seed);
     let mut sampler = set.set.sampler.build(&Walk { schedule, clips, seed, samples })?;
     let std = schedule.start_std(&sampler.point(StepIndex(0)).level);
     let starts = Starts::from_noise((seed, samples), &spec, std);

@@ -12,7 +12,7 @@ use crate::experiment::{Experiment, Plan};
 use crate::guidance::StepThresholds;
 use crate::model::onnx::RuntimeOptions;
 use crate::plan::ThresholdKind;
-use crate::sampler::Walk;
+use crate::sampler::{ClipX0, Walk};
 use crate::stage::evaluate::evaluate;
 use crate::stage::evaluate::evaluation::Evaluation;
 use crate::stage::features::{OpenExtractor, features};
@@ -231,7 +231,8 @@ fn the_scalar_threshold_of_a_gaussian_is_its_chi_square_quantile() {
     let files::ThresholdValues::Scalar(values) = file.values else { panic!("one a step") };
     let model = bench.open().unwrap();
     let spec = model.denoiser.spec().clone();
-    let walk = Walk { schedule: &model.schedule, clips: spec.clip_x0, seed: 0, samples: &[] };
+    let walk =
+        Walk { schedule: &model.schedule, clips: ClipX0::of_model(&spec), seed: 0, samples: &[] };
     let sampler = bench.plan.arms[0].sampler.build(&walk).unwrap();
     for (step, value) in (0..5).zip(values) {
         let point = sampler.point(crate::units::StepIndex(step));

@@ -5,13 +5,14 @@ use ndarray::{Array3, Axis};
 use super::*;
 use crate::control::MeanSquaredEpsilon;
 use crate::model::analytic::{GaussianDenoiser, MixtureDenoiser};
-use crate::model::{Denoiser, DenoiserSpec, NetworkInput};
+use crate::model::{ClassifierFree, Denoiser, DenoiserSpec, NetworkInput};
 use crate::sampler::{ClipX0, Ddim, DpmSolverPp2m, FinalAlphaBar, SamplerConfig, Walk};
 use crate::schedule::{NoiseSchedule, ScheduleConfig, TimestepGrid};
 use crate::stage::generate::keep::{Keep, SummedMaps};
 use crate::stage::generate::starts::{Starts, initial_labels, initial_states, noised_references};
 use crate::store::records::MethodScores;
 use crate::uncertainty::{CenteredVariance, McDropout, SampleVariance, Window};
+use crate::units::ClassLabel;
 
 const SEED: u64 = 2024;
 const WINDOW: Window = Window { start: 5, len: 3 };
@@ -54,12 +55,12 @@ struct Walked {
 fn run(ids: &[u64], max_batch: usize, sampler: &mut dyn Sampler) -> Walked {
     let mut model = gaussian();
     let samples: Vec<SampleId> = ids.iter().copied().map(SampleId).collect();
-    let labels = initial_labels(SEED, &samples, 5);
+    let labels = Condition::of_classes(&initial_labels(SEED, &samples, 5));
     let x = initial_states(SEED, &samples, model.spec().shape);
     let request = BatchRequest {
         seed: SEED,
         samples: &samples,
-        labels: Some(&labels),
+        conditions: Some(&labels),
         x: x.view(),
         start: StepIndex(0),
         max_batch: NonZeroUsize::new(max_batch).unwrap(),
@@ -131,7 +132,7 @@ fn score_is_the_sum_of_the_map() {
 fn estimators_do_not_move_the_trajectory() {
     let mut model = gaussian();
     let samples = [SampleId(3)];
-    let labels = initial_labels(SEED, &samples, 5);
+    let labels = Condition::of_classes(&initial_labels(SEED, &samples, 5));
     let x = initial_states(SEED, &samples, [3, 4, 4]);
     let mut sampler = ddim(ClipX0::Unit);
     let mut state = x.clone();
@@ -153,7 +154,7 @@ fn samples_of_the_gaussian_model_have_its_mean_and_spread() {
     let request = BatchRequest {
         seed: SEED,
         samples: &samples,
-        labels: None,
+        conditions: None,
         x: x.view(),
         start: StepIndex(0),
         max_batch: NonZeroUsize::MAX,
@@ -197,7 +198,8 @@ fn every_sampler_draws_the_data_of_its_kind_of_model() {
         assert_eq!(settings.faults(schedule.axis()), [], "{sampler}");
         let schedule = schedule.build().unwrap();
         let samples: Vec<SampleId> = (0..32).map(SampleId).collect();
-        let walk = Walk { schedule: &schedule, clips: false, seed: SEED, samples: &samples };
+        let walk =
+            Walk { schedule: &schedule, clips: ClipX0::Never, seed: SEED, samples: &samples };
         let mut sampler_value = settings.build(&walk).unwrap();
         let mut model = GaussianDenoiser::new(Array3::from_elem((1, 16, 16), 0.3), 0.4).unwrap();
         let std = schedule.start_std(&sampler_value.point(StepIndex(0)).level);
@@ -234,7 +236,7 @@ fn a_reference_is_noised_to_its_place_and_rebuilt_from_there() {
     let request = BatchRequest {
         seed: SEED,
         samples: &samples,
-        labels: None,
+        conditions: None,
         x: x.view(),
         start,
         max_batch: NonZeroUsize::MAX,
@@ -260,12 +262,12 @@ fn labels_are_uniform_on_the_classes_and_belong_to_the_sample() {
 fn refused(start: u32, b: usize, estimators: &mut [Box<dyn Estimator>]) -> ModelError {
     let mut model = gaussian();
     let samples = [SampleId(0)];
-    let labels = [ClassLabel(0)];
+    let labels = Condition::of_classes(&[ClassLabel(0)]);
     let x = Array4::zeros((b, 3, 4, 4));
     let request = BatchRequest {
         seed: SEED,
         samples: &samples,
-        labels: Some(&labels),
+        conditions: Some(&labels),
         x: x.view(),
         start: StepIndex(start),
         max_batch: NonZeroUsize::MAX,
@@ -307,7 +309,7 @@ impl Denoiser for Broken {
 #[test]
 fn values_that_are_not_finite_and_stops_end_the_batch_at_their_step() {
     let samples = [SampleId(0)];
-    let labels = [ClassLabel(0)];
+    let labels = Condition::of_classes(&[ClassLabel(0)]);
     let x = initial_states(SEED, &samples, [3, 4, 4]);
     let stop = |index: StepIndex| match index.0 {
         3 => Err(ModelError::Runtime { context: "signal".to_owned(), message: "stop".to_owned() }),
@@ -316,7 +318,7 @@ fn values_that_are_not_finite_and_stops_end_the_batch_at_their_step() {
     let request = BatchRequest {
         seed: SEED,
         samples: &samples,
-        labels: Some(&labels),
+        conditions: Some(&labels),
         x: x.view(),
         start: StepIndex(0),
         max_batch: NonZeroUsize::MAX,
@@ -334,4 +336,31 @@ fn values_that_are_not_finite_and_stops_end_the_batch_at_their_step() {
         .unwrap_err();
     assert!(error.to_string().contains("signal"));
     assert_eq!(network.nfe().trajectory, 3);
+}
+
+#[test]
+fn classifier_free_guidance_costs_two_evaluations_wherever_they_are_counted() {
+    let mut model = ClassifierFree::new(Box::new(gaussian()), 3.0);
+    let samples = [SampleId(0), SampleId(1)];
+    let conditions = Condition::of_classes(&initial_labels(SEED, &samples, 5));
+    let x = initial_states(SEED, &samples, [3, 4, 4]);
+    let request = BatchRequest {
+        seed: SEED,
+        samples: &samples,
+        conditions: Some(&conditions),
+        x: x.view(),
+        start: StepIndex(0),
+        max_batch: NonZeroUsize::MAX,
+        before_step: None,
+    };
+    let mut zoo = zoo();
+    let mut keep = SummedMaps::new(&zoo, x.view());
+    let mut watch = |context: &StepContext<'_>, estimates: &[Option<GroupEstimate>]| {
+        keep.see(context, estimates);
+    };
+    let (sampler, network) = (&mut ddim(ClipX0::Never), &mut Network::new(&mut model));
+    let outcome = run_batch(&request, sampler, (&mut zoo, &mut watch), None, network).unwrap();
+    assert_eq!(outcome.nfe, Nfe { trajectory: 20, estimator: 0, gradient: 0 });
+    let nfe: Vec<u64> = keep.close().iter().map(|method| method.nfe.estimator).collect();
+    assert_eq!(nfe, [30, 18, 16, 0]);
 }
