@@ -299,8 +299,8 @@ def one_hot_class() -> onnx.ModelProto:
 
 
 def channels_last() -> onnx.ModelProto:
-    """eps[.., c] = (c + 1) x[.., c] + 0 t on states [batch, h, w, 3], height and width symbolic."""
-    image: list[str | int] = ["batch", "height", "width", 3]
+    """eps[.., c] = (c + 1) x[.., c] + 0 t on states [batch, 4, 4, 3]."""
+    image: list[str | int] = ["batch", 4, 4, 3]
     nodes, constants = time_planes()
     nodes += [
         node("Mul", ["sample", "gain"], "scaled"),
@@ -309,6 +309,16 @@ def channels_last() -> onnx.ModelProto:
     ]
     constants |= {"gain": np.array([1, 2, 3], dtype=np.float32), "zero": scalar(0.0)}
     return graph(x_and_t() | {"sample": (F32, image)}, ("eps", image), nodes, constants)
+
+
+def open_size() -> onnx.ModelProto:
+    """As scaled(0.5), its height and width symbolic."""
+    model = scaled(0.5)
+    for value in [model.graph.input[0], *model.graph.output]:
+        for axis, name in [(2, "height"), (3, "width")]:
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.checker.check_model(model)
+    return model
 
 
 def grey() -> onnx.ModelProto:
@@ -325,15 +335,18 @@ def grey() -> onnx.ModelProto:
 
 
 def hidden_batch() -> onnx.ModelProto:
-    """As scaled(0.5), declared with a dynamic batch and a reshape to two rows inside."""
+    """As scaled(0.5), with a reshape to two rows inside that no shape inference sees: its target is a sum with 0 t."""
     nodes, constants = time_planes()
     nodes += [
-        node("Reshape", ["sample", "two"], "fixed"),
+        node("ReduceMax", ["timestep"], "latest", keepdims=0),
+        node("Mul", ["latest", "none"], "vanished"),
+        node("Add", ["two", "vanished"], "target"),
+        node("Reshape", ["sample", "target"], "fixed"),
         node("Mul", ["fixed", "half"], "scaled"),
         node("Mul", ["t4", "zero"], "nothing"),
         node("Add", ["scaled", "nothing"], "eps"),
     ]
-    constants |= {"half": scalar(0.5), "zero": scalar(0.0), "two": np.array([2, 3, 4, 4], dtype=np.int64)}
+    constants |= {"half": scalar(0.5), "zero": scalar(0.0), "two": np.array([2, 3, 4, 4], dtype=np.int64), "none": np.array(0, dtype=np.int64)}
     return graph(x_and_t(), ("eps", IMAGE), nodes, constants)
 
 
@@ -425,6 +438,7 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "text_condition": text_condition,
     "one_hot_class": one_hot_class,
     "channels_last": channels_last,
+    "open_size": open_size,
     "grey": grey,
     "hidden_batch": hidden_batch,
     "train_dropout": train_dropout,

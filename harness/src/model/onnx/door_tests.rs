@@ -151,7 +151,7 @@ fn guidance_by_class_goes_from_the_null_class() {
 }
 
 #[test]
-fn channels_may_come_last_and_height_and_width_be_symbolic() {
+fn channels_may_come_last() {
     let last = || DenoiserParts { layout: Layout::Nhwc, ..parts() };
     let mut denoiser = open("channels_last", last()).with_vjp(Ok(gradient("channels_last")));
     let (x, t, v) = (states(3), times(&[1, 2, 3]), states(3).mapv(|value| value - 0.5));
@@ -163,7 +163,18 @@ fn channels_may_come_last_and_height_and_width_be_symbolic() {
         assert_eq!((epsilon[at], product[at]), (gain * x, gain * v[at]), "{at:?}");
     }
     let error = try_open("channels_last", parts()).unwrap_err();
-    assert!(error.to_string().contains("`sample` has shape [?, ?, ?, 3]"), "{error}");
+    assert!(error.to_string().contains("`sample` has shape [?, 4, 4, 3]"), "{error}");
+}
+
+/// The description fixes what the graph leaves open; a gradient is made of graphs of one size alone, and says so.
+#[test]
+fn height_and_width_may_be_symbolic() {
+    let (x, t) = (states(3), times(&[1, 2, 3]));
+    let input = NetworkInput { x: x.view(), t: &t, y: None };
+    assert_eq!(open("open_size", parts()).epsilon(input).unwrap(), &x * 0.5);
+    let refused = vjp_graph(&tiny("open_size"), NAMES, &RuntimeOptions::default());
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("export at one image size"), "{message}");
 }
 
 #[test]
