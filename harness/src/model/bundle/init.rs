@@ -63,7 +63,8 @@ pub fn propose(folder: &Path, hints: &Hints) -> Result<Proposal, ModelError> {
     if let Some(train) = train {
         let _ = writeln!(text, "  train: {{file: {train}}}");
     }
-    text.push_str(&files(folder, &graphs)?);
+    text.push_str(&conditions(folder, &found)?);
+    text.push_str(&files(folder, &graphs, &found)?);
     text.push_str(
         "provenance:\n  training_data: unknown   # CHECK\n  licence: unknown   # CHECK\n",
     );
@@ -154,9 +155,32 @@ fn quoted(name: &str) -> String {
     serde_json::Value::from(name).to_string()
 }
 
-/// Every graph and every file of weights, with size and hash.
-fn files(folder: &Path, graphs: &Graphs) -> Result<String, ModelError> {
+/// Inputs that are bound to files: `NAME.npy` for the input `NAME`.
+fn conditions(folder: &Path, found: &Found) -> Result<String, ModelError> {
+    let mut text = String::new();
+    for name in &found.conditions {
+        let path = folder.join(condition_file(name));
+        if !path.is_file() {
+            let message = format!(
+                "is missing: the graph takes `{name}`, which is neither state, time nor class. Put its value there, one row for all \
+                 samples or a row a sample, and run again"
+            );
+            return Err(fault(&path, message));
+        }
+        text.push_str(if text.is_empty() { "conditions:\n" } else { "" });
+        let _ = writeln!(text, "  {}: {{file: {}}}", quoted(name), quoted(&condition_file(name)));
+    }
+    Ok(text)
+}
+
+fn condition_file(name: &str) -> String {
+    format!("{name}.npy")
+}
+
+/// Every graph, every file of weights and every condition, with size and hash.
+fn files(folder: &Path, graphs: &Graphs, found: &Found) -> Result<String, ModelError> {
     let mut names: BTreeSet<String> = graphs.iter().map(|(name, _)| name.clone()).collect();
+    names.extend(found.conditions.iter().map(|name| condition_file(name)));
     for (name, _) in graphs {
         names.extend(external_files(&folder.join(name))?);
     }
@@ -178,6 +202,8 @@ fn report(forward: &str, train: Option<&str>, found: &Found) -> Vec<String> {
         format!("prediction: output {}", found.output),
     ];
     lines.extend(found.y.as_ref().map(|y| format!("class: input {y}")));
+    let bound = |name: &String| format!("condition: input {name}, from {}", condition_file(name));
+    lines.extend(found.conditions.iter().map(bound));
     lines.extend(train.map(|train| format!("train-mode graph {train}: MC-Dropout")));
     lines
 }

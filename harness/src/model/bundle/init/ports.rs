@@ -23,6 +23,7 @@ pub(super) struct Ports {
     x: Port,
     t: Port,
     y: Option<Port>,
+    conditions: Vec<String>,
     output: Port,
 }
 
@@ -32,6 +33,8 @@ pub(super) struct Found {
     pub(super) x: String,
     pub(super) t: String,
     pub(super) y: Option<String>,
+    /// Inputs that are neither state, time nor class.
+    pub(super) conditions: Vec<String>,
     pub(super) output: String,
     pub(super) image: [usize; 3],
     pub(super) classes: Option<u32>,
@@ -96,16 +99,13 @@ impl Ports {
         })?;
         let rest: Vec<Port> =
             inputs.into_iter().filter(|p| p.name != x.name && p.name != t.name).collect();
+        let class = |port: &&Port| port.element.is_integer() && rank(port) == Some(1);
         let y = match &rest[..] {
-            [] => None,
-            [y] if y.element.is_integer() && rank(y) == Some(1) => Some(y.clone()),
-            others => {
-                return Err(format!(
-                    "the inputs {} have no place in a first description: they are conditions that only you know",
-                    list(others)
-                ));
-            }
+            [only] => Some(only).filter(class).cloned(),
+            several => several.iter().filter(class).find(|port| named(port, &CLASSES)).cloned(),
         };
+        let told = |port: &&Port| Some(*port) != y.as_ref();
+        let conditions = rest.iter().filter(told).map(|port| port.name.clone()).collect();
         let outputs = model.outputs();
         let images: Vec<Port> = outputs.iter().filter(image).cloned().collect();
         let output =
@@ -116,7 +116,7 @@ impl Ports {
                 list(&outputs)
             )
         })?;
-        Ok(Self { x, t, y, output })
+        Ok(Self { x, t, y, conditions, output })
     }
 
     /// Sizes and guesses.
@@ -142,7 +142,8 @@ impl Ports {
         ];
         let name = |port: &Port| port.name.clone();
         let (x, t, y) = (name(&self.x), name(&self.t), self.y.as_ref().map(name));
-        Ok(Found { x, t, y, output: name(&self.output), image, classes, guess, check })
+        let (conditions, output) = (self.conditions.clone(), name(&self.output));
+        Ok(Found { x, t, y, conditions, output, image, classes, guess, check })
     }
 
     fn image(&self, hints: &Hints) -> Result<[usize; 3], String> {

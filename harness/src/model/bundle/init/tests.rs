@@ -46,3 +46,22 @@ fn what_cannot_be_told_is_asked_for() {
     let message = propose(folder.path(), &image).unwrap_err().to_string();
     assert!(message.contains("[3, 64, 64]") && message.contains("Some(32)"), "{message}");
 }
+
+#[test]
+fn an_input_of_another_kind_is_bound_to_the_file_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/text_condition.onnx");
+    std::fs::copy(graph, folder.path().join("text_condition.onnx")).unwrap();
+    let message = propose(folder.path(), &Hints::default()).unwrap_err().to_string();
+    let missing = "encoder_hidden_states.npy: is missing: the graph takes `encoder_hidden_states`";
+    assert!(message.contains(missing), "{message}");
+    let path = folder.path().join("encoder_hidden_states.npy");
+    let mut bytes = Vec::new();
+    let value = ndarray::Array3::<f32>::zeros((1, 2, 3));
+    ndarray_npy::WriteNpyExt::write_npy(&value, &mut bytes).unwrap();
+    crate::store::publish(&path, &bytes).unwrap();
+    let yaml = propose(folder.path(), &Hints::default()).unwrap().yaml;
+    let bound = "conditions:\n  \"encoder_hidden_states\": {file: \"encoder_hidden_states.npy\"}";
+    assert!(yaml.contains(bound), "{yaml}");
+    assert!(yaml.contains("  \"encoder_hidden_states.npy\": {sha256: "), "{yaml}");
+}
