@@ -81,7 +81,10 @@ impl std::fmt::Display for Refused {
 }
 
 /// A document as a type, or what is wrong with it behind its key path.
+///
+/// The plain key `null` counts as that word, as it does where text is read without a document in between.
 pub(super) fn refused<T: DeserializeOwned>(document: Value) -> Result<T, Refused> {
+    let document = named(document);
     serde_yaml::from_value(document.clone()).map_err(|error: serde_yaml::Error| {
         let error = error.to_string();
         let place = locate::<T>(&document, &error);
@@ -89,6 +92,19 @@ pub(super) fn refused<T: DeserializeOwned>(document: Value) -> Result<T, Refused
         let message = if missing { format!("{error}: write this key there") } else { error };
         Refused { place, message }
     })
+}
+
+/// The document with the word `null` for every key that is one.
+fn named(document: Value) -> Value {
+    match document {
+        Value::Mapping(mapping) => {
+            let word = |key: Value| if key.is_null() { Value::from("null") } else { key };
+            let pairs = mapping.into_iter().map(|(key, value)| (word(key), named(value)));
+            Value::Mapping(pairs.collect())
+        }
+        Value::Sequence(items) => Value::Sequence(items.into_iter().map(named).collect()),
+        other => other,
+    }
 }
 
 /// Whether a line gives `key` a value.

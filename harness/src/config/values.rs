@@ -39,24 +39,8 @@ pub fn sampler_steps(
     faults.extend(sampler.faults(axis).into_iter().map(|fault| fault.below(key)));
 }
 
-/// Whether a file says a value, or it is the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// The file says it.
-    Written,
-    /// The default stands.
-    Default,
-}
-
-impl Said {
-    /// Whether an option of the file is there.
-    pub fn of<T>(option: Option<T>) -> Self {
-        if option.is_some() { Self::Written } else { Self::Default }
-    }
-}
-
-/// A window that lies in the steps of its sampler. For one that nobody wrote the message says what to write.
-pub fn window(key: &str, (window, said): (Window, Said), n_steps: u32, faults: &mut Vec<Fault>) {
+/// A window that lies in the steps of its sampler. Default windows always do.
+pub fn window(key: &str, window: Window, n_steps: u32, faults: &mut Vec<Fault>) {
     let below = format!("{key}.window");
     if window.len == 0 {
         let message = "a window of 0 steps sees nothing: set window.len to 1 or more";
@@ -73,16 +57,7 @@ pub fn window(key: &str, (window, said): (Window, Said), n_steps: u32, faults: &
     };
     let (start, last) = (window.start, n_steps.saturating_sub(1));
     let ends = format!("{start}..={} ends past the last step {last}", end - 1);
-    faults.push(match said {
-        Said::Written => Fault::new(below, format!("window {ends}: {remedy}")),
-        Said::Default => {
-            let len = window.len.min(n_steps);
-            let window = format!("window: {{start: {}, len: {len}}}", n_steps - len);
-            let message =
-                format!("its default window {ends} of {n_steps} steps: write one, as {window}");
-            Fault::new(key, message)
-        }
-    });
+    faults.push(Fault::new(below, format!("window {ends}: {remedy}")));
 }
 
 /// Names, draws and own values of estimators.

@@ -72,7 +72,9 @@ fn what_cannot_be_sampled_is_refused_and_nothing_is_written_over() {
     std::fs::create_dir(folder.path("out")).unwrap();
     folder.text("out/mine.txt", "mine");
     sample(&folder, "out", &[]).fails(2, &["new or empty"]);
-    folder.dubench(&["sample", "nowhere", "-o", "new"]).fails(3, &["nowhere"]);
+    folder
+        .dubench(&["sample", "nowhere", "-o", "new"])
+        .fails(2, &["nowhere/model.yaml", "expected the model.yaml of a bundle"]);
 }
 
 #[test]

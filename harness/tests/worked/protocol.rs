@@ -1,6 +1,6 @@
 //! A protocol: `harness/src/protocol/score_means/mod.rs`, a line in `protocol/mod.rs`, a line in `protocol/kinds.rs`.
 
-use dubench::config::values::{Said, estimator_list, window};
+use dubench::config::values::{estimator_list, window};
 use dubench::config::{Common, ScaleConfig};
 use dubench::fault::Fault;
 use dubench::plan::{ArmPlan, MapsPlan, Start, Work};
@@ -29,8 +29,7 @@ impl Protocol for ScoreMeans {
         estimator_list("estimators", &common.estimators, &defaults, &mut faults);
         for (at, estimator) in common.estimators.iter().enumerate() {
             let (key, n_steps) = (format!("estimators[{at}]"), common.sampler.n_steps());
-            let said = Said::of(estimator.given().window);
-            window(&key, (estimator.window(&defaults), said), n_steps, &mut faults);
+            window(&key, estimator.window(&defaults), n_steps, &mut faults);
         }
         faults
     }

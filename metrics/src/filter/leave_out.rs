@@ -129,7 +129,9 @@ mod tests {
             halves += distance(&first) + distance(&complement(&first, n));
         }
         let expected = 2.0 * distance(&(0..n).collect::<Vec<_>>()) - halves / 4.0;
-        assert!((found[2] - expected).abs() < 1e-9, "{} {expected}", found[2]);
+        // Halves of as many rows as features go by the dense route on one side and by the thin one on the other, which agree
+        // to the root of a rounding error (see `Reference::distance_to_features`).
+        assert!((found[2] - expected).abs() < 1e-7, "{} {expected}", found[2]);
     }
 
     #[test]

@@ -121,7 +121,11 @@ impl Rows {
 
     /// Tells a batch that the graph holds where it does not say so from other failures of the runtime.
     fn baked_in(&self, denoiser: &mut dyn Denoiser, error: ModelError) -> ModelError {
-        let ModelError::Runtime { context, .. } = &error else { return error };
+        let (ModelError::Runtime { context, .. } | ModelError::Bundle { path: context, .. }) =
+            &error
+        else {
+            return error;
+        };
         let mut runs = |n: &usize| self.ask(denoiser, &vec![0; *n]).is_ok();
         match [1, 2, 3, 4, 8, 16, 32, 64].into_iter().find(|n| runs(n)) {
             None => error,

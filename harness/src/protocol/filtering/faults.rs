@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dubench_metrics::FrechetEstimate;
 
 use super::Filtering;
-use crate::config::values::{Said, estimator_list, random_subsets, required, window};
+use crate::config::values::{estimator_list, random_subsets, required, window};
 use crate::config::{Common, ScaleConfig};
 use crate::control::ControlConfig;
 use crate::fault::Fault;
@@ -48,15 +48,14 @@ fn methods(common: &Common, faults: &mut Vec<Fault>) {
     let defaults = common.defaults(n_steps);
     estimator_list("estimators", &common.estimators, &defaults, faults);
     for (index, estimator) in common.estimators.iter().enumerate() {
-        let found = (estimator.window(&defaults), Said::of(estimator.given().window));
+        let found = estimator.window(&defaults);
         window(&format!("estimators[{index}]"), found, n_steps, faults);
     }
     for (index, control) in common.controls.iter().enumerate() {
         let mut control = control.clone();
         control.fill(&defaults);
-        let said = Said::of(common.controls[index].window());
         if let Some(found) = control.window() {
-            window(&format!("controls[{index}]"), (found, said), n_steps, faults);
+            window(&format!("controls[{index}]"), found, n_steps, faults);
         }
     }
     unique_names(common, faults);

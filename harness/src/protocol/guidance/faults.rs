@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Guidance, SweepConfig};
-use crate::config::values::{
-    MAX_POOL, Said, arm_sizes, n_draws, name, required, sampler_steps, window,
-};
+use crate::config::values::{MAX_POOL, arm_sizes, n_draws, name, required, sampler_steps, window};
 use crate::config::{ArmImages, Common, ScaleConfig};
 use crate::fault::Fault;
 use crate::guidance::{MaskConfig, RuleConfig};
@@ -116,7 +114,7 @@ fn rule(key: &str, rule: &RuleConfig, sampler: &SamplerConfig, faults: &mut Vec<
     }
     faults.extend(rule.faults().into_iter().map(|fault| fault.below(key)));
     if let Some(given) = values.window {
-        window(key, (given, Said::Written), sampler.n_steps(), faults);
+        window(key, given, sampler.n_steps(), faults);
     }
 }
 
