@@ -88,7 +88,8 @@ class RunTest(support.FolderTest):
         self.assertEqual(self.run_import(*support.write_case("uvit-latent", self.folder))[0], 0)
         summary = json.loads(support.dubench("--format", "json", "model", "inspect", self.folder / "uvit-latent"))
         self.assertEqual(summary["shape"], [4, 8, 8])
-        self.assertEqual((summary["n_classes"], summary["timestep_offset"], summary["clip_x0"]), (10, 1, False))
+        self.assertEqual((summary["n_classes"], summary["clip_x0"]), (10, False))
+        self.assertEqual(summary["time"], {"kind": "train_step", "offset": 1.0, "scale": 1.0})
         files = {path.name for path in Path(self.folder / "uvit-latent").iterdir()}
         self.assertEqual(files - set(summary["files"]), {"MODEL_CARD.md"})
         self.assertEqual(summary["name"], "uvit-latent")
