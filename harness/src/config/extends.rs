@@ -34,7 +34,8 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
             return Err(ConfigError::Syntax { path: path.to_owned(), message });
         }
         let mut below: Mapping = reader::parse(&next, &reader::read_text(&next, Role::Base)?)?;
-        merge(&mut below, values);
+        let nulls = if below.contains_key(EXTENDS) { Nulls::Stay } else { Nulls::TakeAway };
+        merge(&mut below, values, nulls);
         values = below;
         files.push(next);
     }
@@ -60,15 +61,24 @@ fn next_file(from: &Path, named: &Value) -> Result<PathBuf, ConfigError> {
     })
 }
 
+/// What `KEY: null` does to the mapping below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nulls {
+    /// It takes the key away: nothing lies deeper.
+    TakeAway,
+    /// It stays, so that it takes the key away from what lies deeper.
+    Stay,
+}
+
 /// Puts `over` on top of `below`.
-fn merge(below: &mut Mapping, over: Mapping) {
+fn merge(below: &mut Mapping, over: Mapping, nulls: Nulls) {
     for (key, value) in over {
         match (below.get_mut(&key), value) {
-            (_, Value::Null) => {
+            (_, Value::Null) if nulls == Nulls::TakeAway => {
                 below.remove(&key);
             }
             (Some(Value::Mapping(old)), Value::Mapping(new)) if same_kind(old, &new) => {
-                merge(old, new);
+                merge(old, new, nulls);
             }
             (_, value) => {
                 below.insert(key, value);
@@ -100,6 +110,16 @@ mod tests {
 
     fn read(folder: &tempfile::TempDir, text: &str) -> Result<Any, ConfigError> {
         parse(&folder.path().join("top.yaml"), text)
+    }
+
+    #[test]
+    fn a_null_takes_a_key_away_however_deep_it_lies() {
+        let middle = "extends: base.yaml\nb: null\nmap: {y: null}\n";
+        let base = "a: 1\nb: 2\nmap: {x: 1, y: 2, z: 3}\n";
+        let folder = folder(&[("base.yaml", base), ("middle.yaml", middle)]);
+        let got = read(&folder, "extends: middle.yaml\nc: 3\na: null\nmap: {z: null}\n").unwrap();
+        let expected = serde_json::json!({"c": 3, "map": {"x": 1}});
+        assert_eq!(serde_json::to_value(got).unwrap(), expected);
     }
 
     #[test]
