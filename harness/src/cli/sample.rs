@@ -13,25 +13,23 @@ use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{CfgYaml, ConfigError, ModelYaml, Preset, snippet};
 use crate::exit::Exit;
 use crate::fault::Fault;
-use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_as};
+use crate::model::bundle::{Gradients, SelfTest, open_bundle_as};
 use crate::report::label;
 use crate::report::plot;
-use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet};
+use crate::report::plot::sheet::{self, Exhibit, Sheet};
 use crate::sampler::SamplerConfig;
 use crate::schedule::TimeAxis;
 use crate::stage::Stop;
 use crate::stage::open::OpenModel;
 use crate::stage::sample::{SampleRequest, Samples, sample};
 use crate::store::elements::Numbers;
-use crate::store::samples::SampleFiles;
-use crate::store::{Provenance, StoreError, arrays, publish};
+use crate::store::samples::{SampleFiles, put};
+use crate::store::{StoreError, arrays};
 use crate::uncertainty::EstimatorPlan;
 use crate::units::{ClassLabel, SampleId};
 
 /// Images where neither `-n` nor `--starts` says.
 const DEFAULT_IMAGES: u64 = 16;
-/// Images at each end of the sheet.
-const N_EXHIBITS: usize = 6;
 
 pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, CliError> {
     require_empty(&options.output)?;
@@ -47,7 +45,8 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     let runtime = session::runtime(&options.device, options.device.batch.unwrap_or(16))?;
     let cfg = options.cfg.map(|scale| CfgYaml { scale: Some(scale), null: None });
     let asked = (&Gradients::None, cfg.as_ref());
-    let mut model = opened(open_bundle_as(&options.bundle, &runtime, SelfTest::Run, asked)?);
+    let mut model =
+        OpenModel::from(open_bundle_as(&options.bundle, &runtime, SelfTest::Run, asked)?);
     let request = SampleRequest {
         seed: options.seed,
         samples: (options.first..options.first + n).map(SampleId).collect(),
@@ -190,19 +189,6 @@ fn labels(text: &str, n: u64) -> Result<Vec<ClassLabel>, CliError> {
     values.iter().map(label).collect()
 }
 
-fn opened(bundle: Opened) -> OpenModel {
-    let Opened { denoiser, guidance, decoder, schedule, provenance, .. } = bundle;
-    let runtime = format!("onnxruntime {}", provenance.runtime_version);
-    OpenModel {
-        denoiser: Opened::guided(denoiser, guidance),
-        decoder,
-        schedule,
-        self_test: provenance.self_test,
-        provenance: Provenance::new(runtime, provenance.device),
-        images: None,
-    }
-}
-
 fn about(request: &SampleRequest, samples: &Samples, model: &OpenModel) -> serde_json::Value {
     let methods: Vec<_> = samples
         .methods
@@ -250,22 +236,11 @@ fn write(
     Ok(names)
 }
 
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    let path = folder.join(name);
-    publish(&path, bytes).map_err(StoreError::write(&path))
-}
-
-/// The ends of every ranking, equal scores by sample id.
+/// The ends of every ranking.
 fn exhibits(request: &SampleRequest, samples: &Samples) -> Vec<Exhibit> {
     let mut exhibits = Vec::new();
     for (method, plan) in samples.methods.iter().zip(&request.estimators) {
-        let mut order: Vec<usize> = (0..method.score.len()).collect();
-        order.sort_by(|i, j| method.score[*i].total_cmp(&method.score[*j]).then(i.cmp(j)));
-        let n = N_EXHIBITS.min(order.len() / 2);
-        let lowest = order[..n].iter().map(|row| (RankEnd::MostCertain, *row));
-        let highest = order[order.len() - n..].iter().rev();
-        let highest = highest.map(|row| (RankEnd::LeastCertain, *row));
-        exhibits.extend(lowest.chain(highest).map(|(end, row)| Exhibit {
+        exhibits.extend(sheet::ends(&method.score).map(|(end, row)| Exhibit {
             method: label::named(plan.rule.kind(), &method.method),
             end,
             sample: request.samples[row],

@@ -184,11 +184,7 @@ fn joined(batches: Vec<Samples>) -> Result<Samples, StageError> {
             labels.extend(more);
         }
         for (known, more) in all.methods.iter_mut().zip(batch.methods) {
-            known.score.extend(more.score);
-            known.network_seconds += more.network_seconds;
-            if let (Some(maps), Some(more)) = (&mut known.map, more.map) {
-                maps.extend(more);
-            }
+            known.extend(more);
         }
     }
     Ok(all)

@@ -44,6 +44,17 @@ pub struct MethodScores {
     pub network_seconds: f64,
 }
 
+impl MethodScores {
+    /// Adds the images of a further batch, after those that are there.
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.score.extend(more.score);
+        self.network_seconds += more.network_seconds;
+        if let (Some(maps), Some(more)) = (&mut self.map, more.map) {
+            maps.extend(more);
+        }
+    }
+}
+
 /// Steps that scores and maps are sums over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -95,7 +95,8 @@ impl SampleFiles<'_> {
     }
 }
 
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+/// Publishes one file of a folder of samples.
+pub(crate) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let path = folder.join(name);
     publish(&path, bytes).map_err(StoreError::write(&path))
 }

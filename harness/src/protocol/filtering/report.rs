@@ -6,13 +6,10 @@ use crate::protocol::{Evidence, Numbers, ProtocolError, Shown};
 use crate::report::plot::correlation::CorrelationMap;
 use crate::report::plot::files;
 use crate::report::plot::histogram::Histograms;
-use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet};
+use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet, ends};
 use crate::report::{Artefact, Head, Labels, page};
 use crate::store::records::ScoreTable;
 use crate::units::SampleId;
-
-/// Images shown at each end of each ranking.
-const N_EXHIBITS: usize = 8;
 
 /// An image that a ranking chose.
 struct Choice {
@@ -141,13 +138,7 @@ fn exhibits(
 fn choices(scores: &ScoreTable) -> Vec<Choice> {
     let mut choices = Vec::new();
     for (method, (_, column)) in scores.columns.iter().enumerate() {
-        let mut order: Vec<usize> = (0..column.len()).collect();
-        order.sort_by(|i, j| column[*i].total_cmp(&column[*j]).then(i.cmp(j)));
-        let n = N_EXHIBITS.min(order.len() / 2);
-        let lowest = order[..n].iter().map(|row| (RankEnd::MostCertain, *row));
-        let highest =
-            order[order.len() - n..].iter().rev().map(|row| (RankEnd::LeastCertain, *row));
-        choices.extend(lowest.chain(highest).map(|(end, row)| Choice { method, end, row }));
+        choices.extend(ends(column).map(|(end, row)| Choice { method, end, row }));
     }
     choices
 }

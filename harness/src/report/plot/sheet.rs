@@ -51,6 +51,17 @@ pub struct Exhibit {
     pub map: Option<Array2<f32>>,
 }
 
+/// Rows of both ends of a ranking, lowest first and highest first, as many as the sheet shows and at most half each; equal
+/// scores by row.
+pub fn ends(scores: &[f64]) -> impl Iterator<Item = (RankEnd, usize)> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|i, j| scores[*i].total_cmp(&scores[*j]).then(i.cmp(j)));
+    let n = MOST.min(order.len() / 2);
+    let highest = order[order.len() - n..].iter().rev().map(|row| (RankEnd::LeastCertain, *row));
+    let lowest = order[..n].iter().map(|row| (RankEnd::MostCertain, *row));
+    lowest.chain(highest).collect::<Vec<_>>().into_iter()
+}
+
 /// One image, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
 struct Tile {

@@ -49,11 +49,7 @@ impl Gathered {
                 self.methods.push(method);
                 continue;
             };
-            known.score.extend(method.score);
-            known.network_seconds += method.network_seconds;
-            if let (Some(maps), Some(more)) = (&mut known.map, method.map) {
-                maps.extend(more);
-            }
+            known.extend(method);
         }
     }
 

@@ -9,6 +9,7 @@ use ndarray::Array3;
 
 use crate::config::AnalyticConfig;
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
+use crate::model::bundle::Opened;
 use crate::model::onnx::SelfTestReport;
 use crate::model::{Decoder, Denoiser};
 use crate::schedule::NoiseSchedule;
@@ -31,6 +32,22 @@ pub struct OpenModel {
     pub self_test: Option<SelfTestReport>,
     /// Real images, where arms start from some.
     pub images: Option<Box<dyn ImageSource>>,
+}
+
+/// A bundle, under the guidance that it was opened with.
+impl From<Opened> for OpenModel {
+    fn from(bundle: Opened) -> Self {
+        let Opened { denoiser, guidance, decoder, schedule, provenance, .. } = bundle;
+        let runtime = format!("onnxruntime {}", provenance.runtime_version);
+        Self {
+            denoiser: Opened::guided(denoiser, guidance),
+            decoder,
+            schedule,
+            self_test: provenance.self_test,
+            provenance: Provenance::new(runtime, provenance.device),
+            images: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for OpenModel {

@@ -5,7 +5,7 @@ use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml};
 use crate::experiment::{Experiment, Plan};
 use crate::model::ModelError;
-use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_as};
+use crate::model::bundle::{Gradients, SelfTest, open_bundle_as};
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
 use crate::store::Provenance;
 
@@ -43,22 +43,16 @@ fn open_network(
         ModelConfig::Analytic(gaussian) => analytic(gaussian),
         ModelConfig::Bundle { path, cfg } => {
             let asked = (gradients, cfg.as_ref());
-            let Opened { denoiser, guidance, decoder, schedule, provenance, .. } =
-                open_bundle_as(&experiment.resolve(path), options, SelfTest::Run, asked)?;
+            let opened = open_bundle_as(&experiment.resolve(path), options, SelfTest::Run, asked)?;
             if *gradients != Gradients::None
-                && let Some(reason) = denoiser.gradient_unavailable()
+                && let Some(reason) = opened.denoiser.gradient_unavailable()
             {
                 // Half of the arms are no experiment: refused before any work.
-                let model = provenance.name.clone();
+                let model = opened.provenance.name;
                 let method = "guidance by a gradient";
                 return Err(ModelError::NotApplicable { method, model, reason }.into());
             }
-            let runtime = format!("onnxruntime {}", provenance.runtime_version);
-            let self_test = provenance.self_test;
-            let provenance = Provenance::new(runtime, provenance.device);
-            let denoiser = Opened::guided(denoiser, guidance);
-            let images = None;
-            Ok(OpenModel { denoiser, decoder, schedule, provenance, self_test, images })
+            Ok(opened.into())
         }
     }
 }
