@@ -6,8 +6,8 @@ use super::dim::Dim;
 use super::error::GraphError;
 use super::model::Model;
 use super::proto::{
-    AttributeProto, DimensionProto, NodeProto, TensorShapeProto, TensorTypeProto, TypeProto,
-    ValueInfoProto, attribute_type,
+    AttributeProto, DimensionProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto,
+    TypeProto, ValueInfoProto, attribute_type,
 };
 use super::tensor::{ElementType, Tensor};
 
@@ -73,6 +73,11 @@ impl Editor {
         let name = self.fresh();
         self.model.graph_mut().initializer.push(tensor.to_proto(&name));
         name
+    }
+
+    /// A weight of any element type, under its own name.
+    pub(crate) fn add_initializer(&mut self, weight: TensorProto) {
+        self.model.graph_mut().initializer.push(weight);
     }
 
     /// A vector of i64; equal vectors share one initializer.

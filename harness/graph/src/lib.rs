@@ -10,6 +10,7 @@
 //! | [`dropout::to_mask_input`] | input `masks` in place of `Dropout` | MC-Dropout |
 //! | [`tap::tap`] | output `features`: input of the last layer | fitting a last-layer posterior |
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
+//! | [`half::half`] | nothing: weights and heavy operators in float16 | memory and speed of a GPU |
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work. Passes that need shapes infer them, and ask a [`Runner`] for what shapes and
@@ -35,6 +36,7 @@ mod fold;
 pub mod fused;
 #[cfg(test)]
 mod golden;
+pub mod half;
 pub mod last_layer;
 pub mod memory;
 mod model;

@@ -164,6 +164,24 @@ impl Model {
         entries.filter(|entry| entry.key == "location").map(|entry| entry.value.clone()).collect()
     }
 
+    /// Element type of most weights, counted by elements; [`ElementType::F32`] where there is no float weight.
+    pub fn weight_type(&self) -> ElementType {
+        let kinds = [ElementType::F32, ElementType::F16, ElementType::Bf16, ElementType::F64];
+        let count = |kind: ElementType| {
+            let weights = self.graph().initializer.iter();
+            let of_kind = weights.filter(|t| t.data_type == Some(kind.to_onnx()));
+            of_kind
+                .map(|t| t.dims.iter().fold(1u64, |n, &d| n.saturating_mul(d.unsigned_abs())))
+                .sum::<u64>()
+        };
+        // The first of those that are equally many, so float32 where there is none.
+        let most = kinds
+            .into_iter()
+            .map(|kind| (count(kind), kind))
+            .reduce(|a, b| if b.0 > a.0 { b } else { a });
+        most.map_or(ElementType::F32, |(_, kind)| kind)
+    }
+
     /// Value of a key of the model's metadata.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.proto.metadata_props.iter().find(|p| p.key == key).map(|p| p.value.as_str())
@@ -207,7 +225,7 @@ impl Model {
         let raw = self.raw(proto)?;
         let from_raw = raw.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
         let typed = proto.int32_data.iter().filter_map(|&bits| u16::try_from(bits).ok());
-        Ok(Some(from_raw.chain(typed).map(from_half).collect()))
+        Ok(Some(from_raw.chain(typed).map(|bits| half::f16::from_bits(bits).to_f64()).collect()))
     }
 
     /// Elements of one of this model's tensors.
@@ -276,18 +294,6 @@ pub(crate) fn node_label(node: &NodeProto) -> String {
     }
 }
 
-/// A number of IEEE half precision, from its bits.
-fn from_half(bits: u16) -> f64 {
-    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));
-    let magnitude = match exponent {
-        0 => fraction * 2f64.powi(-24),
-        31 if fraction > 0.0 => f64::NAN,
-        31 => f64::INFINITY,
-        _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
-}
-
 fn port(info: &ValueInfoProto) -> Port {
     let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let dims = tensor.and_then(|t| t.shape.as_ref()).map(|shape| {
@@ -301,26 +307,5 @@ fn port(info: &ValueInfoProto) -> Port {
         name: info.name.clone(),
         element: ElementType::from_onnx(tensor.and_then(|t| t.elem_type).unwrap_or(0)),
         dims,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::from_half;
-
-    /// Examples of the table in IEEE 754-2008, binary16.
-    #[test]
-    fn half_precision_is_read() {
-        for (bits, value) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0001, 2f64.powi(-24)),
-            (0x03ff, 1023.0 * 2f64.powi(-24)),
-            (0x7c00, f64::INFINITY),
-        ] {
-            assert_eq!(from_half(bits).to_bits(), f64::to_bits(value), "{bits:x}");
-        }
-        assert!(from_half(0x7e00).is_nan());
     }
 }

@@ -52,13 +52,13 @@ impl Public {
         Tensor::new(shape, data).unwrap()
     }
 
-    fn feeds(&self) -> Feeds {
+    pub(crate) fn feeds(&self) -> Feeds {
         let ports = self.model.inputs().into_iter();
         ports.map(|port| (port.name.clone(), self.array(&port.name, port.element))).collect()
     }
 
     /// Largest relative error of each named output.
-    fn errors(&self, model: &Model, feeds: Feeds, outputs: &[&str]) -> Vec<f32> {
+    pub(crate) fn errors(&self, model: &Model, feeds: Feeds, outputs: &[&str]) -> Vec<f32> {
         let got = run(model, feeds, outputs);
         let error = |(got, name): (&Tensor, &&str)| {
             assert!(values(got).iter().all(|v| v.is_finite()), "{}: {name}", self.name);

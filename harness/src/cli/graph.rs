@@ -14,7 +14,7 @@ use super::error::CliError;
 use crate::exit::Exit;
 use crate::graph::dropout::{KeepScale, to_mask_input};
 use crate::graph::last_layer::{WeightVariance, with_variance};
-use crate::graph::{ConvGradient, Model, Names, Weights, fused, tap, vjp};
+use crate::graph::{ConvGradient, Model, Names, Weights, fused, half, tap, vjp};
 use crate::model::onnx::runner;
 use crate::store::StoreError;
 
@@ -27,6 +27,7 @@ pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliE
         GraphCommand::Dropout(options) => (&options.files, dropout(options)?),
         GraphCommand::Tap(options) => (&options.files, features(options)?),
         GraphCommand::LastLayerVariance(options) => (&options.tap.files, last_layer(options)?),
+        GraphCommand::Half(files) => (files, half::half(&Model::read(&files.input)?)?),
     };
     model.write(&files.output_file, Weights::Auto)?;
     let names = |ports: Vec<crate::graph::Port>| -> Vec<String> {

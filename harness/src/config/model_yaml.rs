@@ -9,6 +9,7 @@ use super::ConfigError;
 pub use super::graphs_yaml::{
     DenoiserGraphYaml, GraphsYaml, InputsYaml, Layout, OutputsYaml, TrainGraphYaml,
 };
+use super::precision_yaml::PrecisionYaml;
 use super::reader::read_yaml;
 use super::role::Role;
 pub use super::task_yaml::TaskYaml;
@@ -60,6 +61,9 @@ pub struct ModelYaml {
     pub task: TaskYaml,
     /// What the network predicts.
     pub prediction: Prediction,
+    /// Element type of most weights of the forward graph; it stands in tables where it is not float32.
+    #[serde(default)]
+    pub precision: PrecisionYaml,
     /// Noise schedule of training.
     pub schedule: ScheduleConfig,
     /// What the network is told of the time; the training step where left out.

@@ -42,6 +42,9 @@ pub(crate) enum GraphCommand {
     Tap(TapOptions),
     /// Variance of the output under a Gaussian over the last layer's weights: one more output `variance`
     LastLayerVariance(LastLayerOptions),
+    /// Half precision: weights, convolutions and products of matrices in float16, norms and softmax in float32; the
+    /// inputs and outputs stay as they are
+    Half(GraphFiles),
 }
 
 #[derive(Args, Clone, Debug)]

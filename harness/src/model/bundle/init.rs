@@ -9,8 +9,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::files::{external_files, fault, sha256_file};
+use super::precision;
 use crate::config::ModelYaml;
 use crate::config::model_yaml::MODEL_FILE;
+use crate::config::precision_yaml::PrecisionYaml;
 use crate::graph::{Model, dropout};
 use crate::model::ModelError;
 use ports::{Found, Ports};
@@ -52,6 +54,10 @@ pub fn propose(folder: &Path, hints: &Hints) -> Result<Proposal, ModelError> {
     let ports = Ports::of(model).map_err(|message| fault(&path, message))?;
     let found = ports.read(hints).map_err(|message| fault(&path, message))?;
     let mut text = head(folder, &found);
+    let precision = precision::of_graph(model);
+    if precision != PrecisionYaml::Float32 {
+        let _ = writeln!(text, "precision: {}", precision.as_str());
+    }
     let _ = writeln!(
         text,
         "graphs:\n  denoiser: {{file: {forward}, inputs: {{x: {}, t: {}, y: {}}}, outputs: {{prediction: {}}}}}",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::conditions::Conditioned;
 use super::noise_check::{self, NoiseCheck, Walk};
-use super::{Gradients, files, open};
+use super::{Gradients, files, open, precision};
 use crate::config::model_yaml::{MODEL_FILE, TimeYaml};
 use crate::graph::{Model, dropout};
 use crate::model::onnx::session::Port;
@@ -99,6 +99,7 @@ pub fn inspect(
 ) -> Result<Summary, ModelError> {
     let model = open::describe(folder)?;
     let files = files::check(folder, &model)?;
+    precision::check(folder, &model)?;
     let schedule = model
         .schedule
         .build()

@@ -8,6 +8,7 @@ pub mod init;
 mod inspect;
 mod noise_check;
 mod open;
+mod precision;
 #[cfg(test)]
 mod tests;
 

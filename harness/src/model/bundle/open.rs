@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::conditions::Conditioned;
-use super::files;
+use super::{files, precision};
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
 use crate::config::{CfgYaml, Prediction};
 use crate::graph::{GraphError, Model, Names, checks};
@@ -139,6 +139,7 @@ pub fn open_bundle_as(
     let cfg = cfg.cloned().unwrap_or_default().over(model.cfg.as_ref());
     model.cfg = Some(cfg.clone());
     let hashes = files::check(folder, &model)?;
+    precision::check(folder, &model)?;
     let schedule = model
         .schedule
         .build()

@@ -129,6 +129,7 @@ fn model_identity(
                 n_classes: model.task.classes(),
             };
             let mut identity = identities::identity(&folder)?;
+            identity.name = model.label(cfg.as_ref());
             if let Some(cfg) = cfg {
                 identity.files.insert("cfg of the experiment".to_owned(), fingerprint(cfg));
             }

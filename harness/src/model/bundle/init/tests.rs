@@ -65,3 +65,22 @@ fn an_input_of_another_kind_is_bound_to_the_file_of_its_name() {
     assert!(yaml.contains(bound), "{yaml}");
     assert!(yaml.contains("  \"encoder_hidden_states.npy\": {sha256: "), "{yaml}");
 }
+
+/// `dubench graph half` and other converters: tables say in which precision a network works, so the description must.
+#[test]
+fn a_network_in_half_precision_is_described_as_one() {
+    let (source, folder) = (graphs_alone(), tempfile::tempdir().unwrap());
+    let path = |name: &str| folder.path().join(name);
+    let wide = Model::read(&source.path().join("denoiser.onnx")).unwrap();
+    let narrow = crate::graph::half::half(&wide).unwrap();
+    narrow.write(&path("denoiser.onnx"), crate::graph::Weights::Auto).unwrap();
+    let yaml = propose(folder.path(), &Hints::default()).unwrap().yaml;
+    assert!(yaml.contains("\nprecision: float16\n"), "{yaml}");
+    crate::store::publish(&path(MODEL_FILE), yaml.as_bytes()).unwrap();
+    let model = ModelYaml::read(&path(MODEL_FILE)).unwrap();
+    precision::check(folder.path(), &model).unwrap();
+    let wide = ModelYaml { precision: PrecisionYaml::Float32, ..model };
+    let message = precision::check(folder.path(), &wide).unwrap_err().to_string();
+    let expected = "precision is float32, and most weights of denoiser.onnx are float16: write `precision: float16`";
+    assert!(message.contains(expected), "{message}");
+}

@@ -1,0 +1,27 @@
+//! In which precision a network works.
+
+use serde::{Deserialize, Serialize};
+
+/// Element type of most of a network's weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionYaml {
+    /// 32 bits.
+    #[default]
+    Float32,
+    /// IEEE half precision.
+    Float16,
+    /// Brain half precision.
+    Bfloat16,
+}
+
+impl PrecisionYaml {
+    /// As `model.yaml` writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::Bfloat16 => "bfloat16",
+        }
+    }
+}
