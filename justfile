@@ -16,7 +16,9 @@ run := "cargo run --quiet --locked --profile " + profile + " --package dubench -
 
 # The CUDA build of ONNX Runtime is a library of its own.
 cuda_library := '"${ORT_DYLIB_PATH:-$(scripts/setup.sh --where onnxruntime-cuda)}"'
-dubench := if device =~ '^cuda' { "ORT_DYLIB_PATH=" + cuda_library + " " + run } else { run }
+# So is the OpenVINO build, which computes in bfloat16 where the processor can.
+openvino_library := '"${ORT_DYLIB_PATH:-$(scripts/setup.sh --where onnxruntime-openvino)}"'
+dubench := if device =~ '^cuda' { "ORT_DYLIB_PATH=" + cuda_library + " " + run } else if device == 'openvino' { "ORT_DYLIB_PATH=" + openvino_library + " " + run } else { run }
 python := "scripts/setup/python.sh"
 
 # List the recipes
@@ -79,7 +81,7 @@ doctor: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers promises numbers msrv audit lint test test-slurm doc smoke
+ci: fmt-check layers promises numbers msrv audit lint test test-slurm doc smoke test-precision
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -151,6 +153,11 @@ numbers:
 recompute: (reproduce-table1 "smoke")
     scripts/checks/python.sh scripts/checks/recompute.py work results/table1-cifar10/smoke
 
+# Table 1 at scale smoke in float16 and bfloat16 against float32; prints SKIPPED where OpenVINO has no bfloat16
+[group('check')]
+test-precision: (reproduce-table1 "smoke")
+    scripts/checks/python.sh scripts/checks/precision.py "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" results/table1-cifar10/smoke
+
 # Licences, bans and sources of dependencies; advisories where DUBENCH_ADVISORY_DB names a clone of RustSec's database
 [group('check')]
 audit:
@@ -163,7 +170,7 @@ msrv:
     scripts/check-msrv --self-test
     scripts/check-msrv
 
-# Data, feature network and ONNX Runtime into the cache (cpu or cuda)
+# Data, feature network and ONNX Runtime into the cache (cpu, cuda or openvino)
 [group('data')]
 setup device=device:
     @scripts/setup.sh {{ replace_regex(device, ":.*", "") }}

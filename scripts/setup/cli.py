@@ -1,4 +1,4 @@
-"""Command line of the set-up: `scripts/setup.sh [cpu|cuda] [--only NAME] [--verify]`."""
+"""Command line of the set-up: `scripts/setup.sh [cpu|cuda|openvino] [--only NAME] [--verify]`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import yaml
 from .errors import SetupError, bad_input, usage
 
 FORMAT = 1
-DEVICES = ("cpu", "cuda")
+DEVICES = ("cpu", "cuda", "openvino")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ pub(super) fn working_bytes(
             Err(CliError::option("--memory", "0", "a size above zero, such as 4GiB"))
         }
         Some(ByteSize(bytes)) => Ok(Some(bytes)),
-        None if device == Device::Cpu => Ok(Some(free_bytes() / 4 * 3)),
+        None if device.is_host() => Ok(Some(free_bytes() / 4 * 3)),
         None => Ok(None),
     }
 }

@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::memory;
 use super::progress::TerminalProgress;
 use super::signal;
+use crate::config::precision_yaml::PrecisionYaml;
 use crate::experiment::{Experiment, Plan};
 use crate::model::onnx::{Device, Fallback, RuntimeOptions};
 use crate::plan::Shard;
@@ -71,7 +72,7 @@ impl Session {
 /// Runtime options of a command; `batch` rows go into one call.
 pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOptions, CliError> {
     let device: Device = options.device.parse().map_err(|_| {
-        CliError::option("--device", &options.device, "cpu, cuda or cuda:<ordinal>")
+        CliError::option("--device", &options.device, "cpu, cuda, cuda:<ordinal> or openvino")
     })?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = options.threads.unwrap_or(cores);
@@ -81,7 +82,9 @@ pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOp
     let micro_batch = positive(batch)?.get();
     let memory = memory::working_bytes(options.memory, device)?;
     let fallback = Fallback::Refuse;
-    Ok(RuntimeOptions { device, threads, micro_batch, memory, fallback, library: None })
+    // What a model computes in is said by its experiment; features are float32.
+    let precision = PrecisionYaml::Float32;
+    Ok(RuntimeOptions { device, threads, micro_batch, memory, fallback, precision, library: None })
 }
 
 /// Weights of all networks that work side by side, at most, unless `--networks` asks for more.
@@ -93,7 +96,7 @@ fn networks(
     runtime: &RuntimeOptions,
     weight_bytes: u64,
 ) -> Result<NonZeroUsize, CliError> {
-    let several = runtime.device == Device::Cpu;
+    let several = runtime.device.is_host();
     match options.networks {
         Some(n) => match NonZeroUsize::new(n) {
             Some(n) if several || n.get() == 1 => Ok(n),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::CfgYaml;
+use super::precision_yaml::PrecisionYaml;
 use crate::schedule::ScheduleConfig;
 
 /// Where the noise predictions come from.
@@ -18,6 +19,9 @@ pub enum ModelConfig {
         /// Classifier-free guidance; left out, that of the bundle.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cfg: Option<CfgYaml>,
+        /// What the network computes in: float32, or bfloat16 on a device that has it.
+        #[serde(default, skip_serializing_if = "PrecisionYaml::is_float32")]
+        precision: PrecisionYaml,
     },
     /// A network with a closed form, for tests and teaching.
     Analytic(AnalyticConfig),

@@ -16,6 +16,12 @@ pub enum PrecisionYaml {
 }
 
 impl PrecisionYaml {
+    /// Whether it is the one that is not mentioned.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    pub(super) fn is_float32(&self) -> bool {
+        *self == Self::Float32
+    }
+
     /// As `model.yaml` writes it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,8 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use ort::ep::cuda::ConvAlgorithmSearch;
-use ort::ep::{CUDA, ExecutionProviderDispatch};
+use ort::ep::{
+    ArbitrarilyConfigurableExecutionProvider, CUDA, ExecutionProviderDispatch, OpenVINO,
+};
 
+use crate::config::precision_yaml::PrecisionYaml;
 use crate::model::ModelError;
 
 /// The processor that runs the network.
@@ -16,16 +19,27 @@ pub enum Device {
     Cpu,
     /// The CUDA device of this ordinal.
     Cuda(u32),
+    /// The host, by `OpenVINO`: the only one that computes in bfloat16.
+    OpenVino,
 }
 
 impl Device {
+    /// Whether it is the host's processor, so that networks stand side by side and share its memory.
+    pub fn is_host(self) -> bool {
+        matches!(self, Self::Cpu | Self::OpenVino)
+    }
+
     /// Execution providers of a session on this device.
     ///
     /// `error_on_failure` is what stops ONNX Runtime from answering a wish for CUDA with the CPU.
     /// `TensorFloat32` is off and the convolution search is the fixed default, because both change
     /// the digits: TF32 has 10 bits of mantissa, an exhaustive search may pick another kernel in
-    /// each run.
-    pub(super) fn providers(self) -> Result<Vec<ExecutionProviderDispatch>, ModelError> {
+    /// each run. `OpenVINO` would choose bfloat16 by itself where the processor has it, so its precision is said too.
+    pub(super) fn providers(
+        self,
+        (threads, precision): (usize, PrecisionYaml),
+    ) -> Result<Vec<ExecutionProviderDispatch>, ModelError> {
+        self.refuse(precision)?;
         match self {
             Self::Cpu => Ok(Vec::new()),
             Self::Cuda(ordinal) => {
@@ -39,7 +53,65 @@ impl Device {
                     .with_conv_algorithm_search(ConvAlgorithmSearch::Default);
                 Ok(vec![cuda.build().error_on_failure()])
             }
+            Self::OpenVino => {
+                let hint = if precision == PrecisionYaml::Bfloat16 { "bf16" } else { "f32" };
+                let config = serde_json::json!({ "CPU": {
+                    "INFERENCE_PRECISION_HINT": hint,
+                    "INFERENCE_NUM_THREADS": threads.max(1).to_string(),
+                    "NUM_STREAMS": "1",
+                }});
+                let provider = OpenVINO::default()
+                    .with_device_type("CPU")
+                    .with_arbitrary_config("load_config", config.to_string());
+                Ok(vec![provider.build().error_on_failure()])
+            }
         }
+    }
+
+    /// What to do where the runtime's library does not serve the device.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::Cpu => "check ORT_DYLIB_PATH",
+            Self::Cuda(_) => {
+                "it needs a build for CUDA: ORT_DYLIB_PATH=$(scripts/setup.sh --where onnxruntime-cuda), and the CUDA and cuDNN libraries on the library path"
+            }
+            Self::OpenVino => {
+                "it needs a build with OpenVINO: run `scripts/setup.sh openvino`, then set ORT_DYLIB_PATH=$(scripts/setup.sh --where onnxruntime-openvino)"
+            }
+        }
+    }
+
+    /// Refuses a precision that the device does not compute in: nothing falls back in silence.
+    fn refuse(self, precision: PrecisionYaml) -> Result<(), ModelError> {
+        let message = match (self, precision) {
+            (_, PrecisionYaml::Float32) => return Ok(()),
+            (Self::OpenVino, PrecisionYaml::Bfloat16) if has_bfloat16() => return Ok(()),
+            (Self::OpenVino, PrecisionYaml::Bfloat16) => {
+                "this processor has no bfloat16 (AVX512-BF16 or AMX): take `precision: float32`".to_owned()
+            }
+            (_, PrecisionYaml::Bfloat16) => {
+                "it does not compute in bfloat16: run with --device openvino, or take `precision: float32`".to_owned()
+            }
+            (_, PrecisionYaml::Float16) => {
+                "a run does not choose float16, the graph does: make one by `dubench graph half`".to_owned()
+            }
+        };
+        Err(ModelError::Runtime {
+            context: format!("device {self}, precision {}", precision.as_str()),
+            message,
+        })
+    }
+}
+
+/// Whether the processor multiplies bfloat16 by itself. Those with AMX have AVX512-BF16 too.
+fn has_bfloat16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
     }
 }
 
@@ -48,13 +120,14 @@ impl fmt::Display for Device {
         match self {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+            Self::OpenVino => f.write_str("openvino"),
         }
     }
 }
 
 /// The word that names no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("device `{got}` is unknown: expected `cpu`, `cuda` or `cuda:<ordinal>`")]
+#[error("device `{got}` is unknown: expected `cpu`, `cuda`, `cuda:<ordinal>` or `openvino`")]
 pub struct UnknownDevice {
     got: String,
 }
@@ -62,7 +135,7 @@ pub struct UnknownDevice {
 impl FromStr for Device {
     type Err = UnknownDevice;
 
-    /// Reads `cpu`, `cuda` (ordinal 0) or `cuda:<ordinal>`.
+    /// Reads `cpu`, `cuda` (ordinal 0), `cuda:<ordinal>` or `openvino`.
     ///
     /// # Examples
     /// ```
@@ -75,6 +148,7 @@ impl FromStr for Device {
         match text.split_once(':') {
             None if text == "cpu" => Ok(Self::Cpu),
             None if text == "cuda" => Ok(Self::Cuda(0)),
+            None if text == "openvino" => Ok(Self::OpenVino),
             Some(("cuda", ordinal)) => ordinal.parse().map(Self::Cuda).map_err(|_| unknown()),
             _ => Err(unknown()),
         }
@@ -83,13 +157,30 @@ impl FromStr for Device {
 
 #[cfg(test)]
 mod tests {
-    use super::Device;
+    use super::{Device, PrecisionYaml};
 
     #[test]
     fn a_device_reads_what_it_writes() {
-        for device in [Device::Cpu, Device::Cuda(0), Device::Cuda(7)] {
+        for device in [Device::Cpu, Device::Cuda(0), Device::Cuda(7), Device::OpenVino] {
             assert_eq!(device.to_string().parse(), Ok(device));
         }
+    }
+
+    #[test]
+    fn a_precision_that_a_device_has_not_is_refused_with_the_remedy() {
+        let message = |device: Device, precision| {
+            let error = device.providers((1, precision)).map(|_| ()).unwrap_err();
+            error.to_string()
+        };
+        let text = message(Device::Cpu, PrecisionYaml::Bfloat16);
+        assert!(
+            text.contains("device cpu, precision bfloat16") && text.contains("--device openvino"),
+            "{text}"
+        );
+        let text = message(Device::OpenVino, PrecisionYaml::Float16);
+        assert!(text.contains("dubench graph half"), "{text}");
+        assert_eq!(Device::Cpu.providers((1, PrecisionYaml::Float32)).unwrap().len(), 0);
+        assert_eq!(Device::OpenVino.providers((1, PrecisionYaml::Float32)).unwrap().len(), 1);
     }
 
     #[test]

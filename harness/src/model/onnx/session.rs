@@ -11,6 +11,7 @@ use ort::value::{Outlet, Tensor, TensorElementType, TensorRef};
 
 use super::device::Device;
 use super::environment;
+use crate::config::precision_yaml::PrecisionYaml;
 use crate::model::ModelError;
 
 /// How sessions are opened.
@@ -26,6 +27,8 @@ pub struct RuntimeOptions {
     pub memory: Option<u64>,
     /// What happens to operators that the device cannot run.
     pub fallback: Fallback,
+    /// What a device that has a choice computes in.
+    pub precision: PrecisionYaml,
     /// Library to load; `None` searches as [`environment::library_path`] says.
     pub library: Option<PathBuf>,
 }
@@ -48,6 +51,7 @@ impl Default for RuntimeOptions {
             micro_batch: 32,
             memory: None,
             fallback: Fallback::Refuse,
+            precision: PrecisionYaml::Float32,
             library: None,
         }
     }
@@ -102,7 +106,7 @@ enum Transfer {
 impl Transfer {
     fn of(device: Device) -> Self {
         match device {
-            Device::Cpu => Self::Direct,
+            Device::Cpu | Device::OpenVino => Self::Direct,
             Device::Cuda(_) => Self::Bound,
         }
     }
@@ -312,12 +316,16 @@ fn configure(
         // machine that costs far more than the microseconds of a wake-up.
         .with_intra_op_spinning(false)
         .map_err(plain("the spin option was refused"))?;
-    let providers =
-        options.device.providers().map_err(|e| ("the device", ort::Error::new(e.to_string())))?;
+    let how = (options.threads, options.precision);
+    let providers = options
+        .device
+        .providers(how)
+        .map_err(|e| ("the device", ort::Error::new(e.to_string())))?;
     if !providers.is_empty() {
-        builder = builder
-            .with_execution_providers(providers)
-            .map_err(plain("the device cannot be used"))?;
+        builder = builder.with_execution_providers(providers).map_err(|error| {
+            let message = format!("{}; {}", error.message().trim_end(), options.device.remedy());
+            ("the device cannot be used", ort::Error::new(message))
+        })?;
         if options.fallback == Fallback::Refuse {
             builder = builder
                 .with_disable_cpu_fallback()
@@ -427,12 +435,19 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_there_is_an_error_and_never_the_cpu() {
-        let options = RuntimeOptions { device: Device::Cuda(0), ..RuntimeOptions::default() };
         let path = tiny("quarter.onnx");
-        match OnnxSession::open("quarter", GraphSource::File(&path), &options) {
-            Err(error) => assert!(error.to_string().contains("cuda:0"), "{error}"),
-            // On a machine with a working CUDA build the session must really be there.
-            Ok(session) => assert_eq!(session.transfer, Transfer::Bound),
+        for (device, remedy) in
+            [(Device::Cuda(0), "onnxruntime-cuda"), (Device::OpenVino, "onnxruntime-openvino")]
+        {
+            let options = RuntimeOptions { device, ..RuntimeOptions::default() };
+            match OnnxSession::open("quarter", GraphSource::File(&path), &options) {
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(text.contains(&device.to_string()) && text.contains(remedy), "{text}");
+                }
+                // On a machine with a working build for it the session must really be there.
+                Ok(session) => assert_eq!(session.transfer, Transfer::of(device)),
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::canonical::fingerprint;
 use crate::config::model_yaml::MODEL_FILE;
+use crate::config::precision_yaml::PrecisionYaml;
 use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceConfig, ScaleConfig};
 use crate::experiment::plan::ModelFacts;
 use crate::experiment::{Experiment, Plan, PlanInputs};
@@ -120,7 +121,7 @@ fn model_identity(
             };
             Ok((ModelIdentity::of_config(ANALYTIC_NAME, config), facts))
         }
-        ModelConfig::Bundle { path, cfg } => {
+        ModelConfig::Bundle { path, cfg, precision } => {
             let folder = common.resolve(path);
             let model = ModelYaml::read(&folder.join(MODEL_FILE))?;
             let facts = ModelFacts {
@@ -129,7 +130,11 @@ fn model_identity(
                 n_classes: model.task.classes(),
             };
             let mut identity = identities::identity(&folder)?;
-            identity.name = model.label(cfg.as_ref());
+            identity.name = model.label(cfg.as_ref(), *precision);
+            if *precision != PrecisionYaml::Float32 {
+                let digest = fingerprint(precision);
+                identity.files.insert("precision of the experiment".to_owned(), digest);
+            }
             if let Some(cfg) = cfg {
                 identity.files.insert("cfg of the experiment".to_owned(), fingerprint(cfg));
             }

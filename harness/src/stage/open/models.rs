@@ -41,9 +41,11 @@ fn open_network(
 ) -> Result<OpenModel, StageError> {
     match config {
         ModelConfig::Analytic(gaussian) => analytic(gaussian),
-        ModelConfig::Bundle { path, cfg } => {
+        ModelConfig::Bundle { path, cfg, precision } => {
             let asked = (gradients, cfg.as_ref());
-            let opened = open_bundle_as(&experiment.resolve(path), options, SelfTest::Run, asked)?;
+            let options = RuntimeOptions { precision: *precision, ..options.clone() };
+            let folder = experiment.resolve(path);
+            let opened = open_bundle_as(&folder, &options, SelfTest::Run, asked)?;
             if *gradients != Gradients::None
                 && let Some(reason) = opened.denoiser.gradient_unavailable()
             {
