@@ -28,6 +28,7 @@ pub(super) fn gc(options: &GcOptions, context: Context) -> Result<Exit, CliError
         layout.stage_folder(StageName::Thresholds),
         layout.stage_folder(StageName::Generate),
         layout.stage_folder(StageName::Features),
+        layout.stage_folder(StageName::Real),
         layout.run_folder(),
         options.folders.work_dir.join("slurm").join(format!("{}-{}", plan.experiment, plan.scale)),
         options.folders.results_dir.join(&plan.experiment).join(&plan.scale),

@@ -126,7 +126,8 @@ pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, 
     let session = Session::open(&options.run, context)?;
     let run = session.run(&options.run.folders.work_dir)?;
     let mut model = || models::open_model(&session.experiment, &session.plan, &session.runtime);
-    let mut extractor = || models::open_extractor(&session.experiment, &session.runtime);
+    let mut extractor =
+        || models::open_extractor(&session.experiment, &session.plan, &session.runtime);
     let networks = verify_stage::Networks { model: &mut model, extractor: &mut extractor };
     let how = (options.blocks as u64, session.generate);
     let verification = verify_stage::verify(&run, &session.experiment, how, networks)?;
@@ -163,7 +164,7 @@ fn generate_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, Cli
 }
 
 fn feature_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {
-    let mut open = || models::open_extractor(&session.experiment, &session.runtime);
+    let mut open = || models::open_extractor(&session.experiment, &session.plan, &session.runtime);
     let GenerateOptions { batch_size, networks, .. } = session.generate;
     Ok(features_stage::features(run, (batch_size, networks), &mut open)?)
 }

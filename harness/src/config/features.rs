@@ -55,8 +55,8 @@ pub struct ReferenceConfig {
     pub dataset: String,
     /// `.npz` with `mu`, `sigma`, `n` and provenance, relative to the experiment file.
     pub path: PathBuf,
-    /// `.npy` of the reference's own features `[n, d]`, for protocols that need more than their moments, relative to the
-    /// experiment file.
+    /// The reference's images, as `dubench stats` takes them: the `n_real` of a scale are drawn of them, for measures that
+    /// moments are not enough for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub features: Option<PathBuf>,
+    pub images: Option<String>,
 }

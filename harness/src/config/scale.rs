@@ -21,6 +21,9 @@ pub struct ScaleConfig {
     /// Images behind the thresholds of guidance masks that are taken from a generated set. They are none of the images
     /// above: their sample ids start far behind.
     pub n_threshold_images: Option<u64>,
+    /// Real images of the reference whose features are kept, drawn by the seed: for KID, precision and recall. None are
+    /// without it.
+    pub n_real: Option<u64>,
     /// Consecutive sample ids of one part: the unit of work, publication and loss at a kill.
     #[serde(default = "block_size")]
     pub block_size: u32,

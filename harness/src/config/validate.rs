@@ -30,6 +30,7 @@ pub fn faults(common: &Common) -> Vec<Fault> {
     for (key, value) in &common.scales {
         name("scales", key, &mut faults);
         scale(&format!("scales.{key}"), value, &mut faults);
+        real_images(&format!("scales.{key}"), (common, value), &mut faults);
     }
     gates(common, &mut faults);
     faults
@@ -98,6 +99,19 @@ fn scale(key: &str, scale: &ScaleConfig, faults: &mut Vec<Fault>) {
     }
     if let Some(other) = &scale.model {
         model(&format!("{key}.model"), other, faults);
+    }
+}
+
+/// A scale says how many real images are drawn; the reference says of which.
+fn real_images(key: &str, (common, scale): (&Common, &ScaleConfig), faults: &mut Vec<Fault>) {
+    let Some(n) = scale.n_real else { return };
+    if !(2..=MAX_POOL).contains(&n) {
+        let message = format!("{n} real images are no set: use 2 to {MAX_POOL}, or leave it out");
+        faults.push(Fault::new(format!("{key}.n_real"), message));
+    }
+    if common.reference_of(scale).is_none_or(|reference| reference.images.is_none()) {
+        let message = "real images are drawn of the reference, which names none: say reference.images, as `dubench stats` takes them, or leave it out";
+        faults.push(Fault::new(format!("{key}.n_real"), message));
     }
 }
 

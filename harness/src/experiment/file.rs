@@ -11,6 +11,7 @@ use crate::config::{
     ReferenceConfig, Role, ScaleConfig, extends, reader, validate,
 };
 use crate::control::ControlConfig;
+use crate::fault::Fault;
 use crate::protocol::ProtocolConfig;
 use crate::sampler::SamplerConfig;
 use crate::uncertainty::EstimatorConfig;
@@ -130,10 +131,29 @@ impl Experiment {
         let experiment = written.in_folder(path.parent().unwrap_or(Path::new("")).to_owned());
         let mut faults = validate::faults(&experiment.common);
         faults.extend(experiment.protocol.faults(&experiment.common));
+        faults.extend(experiment.real_faults());
         if faults.is_empty() {
             return Ok(experiment);
         }
         Err(ConfigError::Invalid { path: path.to_owned(), faults })
+    }
+
+    /// Scales that draw real images for nobody, and those that draw none where the protocol cannot do without.
+    fn real_faults(&self) -> Vec<Fault> {
+        let needs = self.protocol.needs();
+        let fault = |(key, scale): (&String, &ScaleConfig)| {
+            let message = match scale.n_real {
+                Some(_) if !needs.features => {
+                    "this protocol looks at no features of real images: leave it out"
+                }
+                None if needs.reference_features => {
+                    "this protocol holds images against real ones: say how many are drawn"
+                }
+                _ => return None,
+            };
+            Some(Fault::new(format!("scales.{key}.n_real"), message))
+        };
+        self.scales.iter().filter_map(fault).collect()
     }
 }
 

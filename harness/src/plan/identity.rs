@@ -58,6 +58,20 @@ impl ReferenceIdentity {
     }
 }
 
+/// Which real images of the reference have their features kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RealIdentity {
+    /// Data set that they are drawn of.
+    pub dataset: String,
+    /// How many.
+    pub n: u64,
+    /// Of how many.
+    pub of: u64,
+    /// SHA-256 of their pixels, in the order of the data set.
+    pub sha256: String,
+}
+
 /// Which real images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::extractor_id::ExtractorId;
 
 use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
-use super::{ArmPlan, ImagesIdentity, ModelIdentity, ReferenceIdentity, Start};
+use super::{ArmPlan, ImagesIdentity, ModelIdentity, RealIdentity, ReferenceIdentity, Start};
 use crate::canonical::fingerprint;
 
 /// Every resolved value of a run but what its protocol computes. Equal work gives equal digits, on every machine.
@@ -32,6 +32,9 @@ pub struct Work {
     pub reference: Option<ReferenceIdentity>,
     /// Real images, where arms start from some.
     pub images: Option<ImagesIdentity>,
+    /// Real images of the reference, where their features are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real: Option<RealIdentity>,
 }
 
 /// The part of the work that fixes images, scores and maps.

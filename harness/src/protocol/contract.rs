@@ -50,7 +50,7 @@ pub struct Needs<'a> {
     pub features: bool,
     /// Mean and covariance of the reference's features.
     pub statistics: bool,
-    /// The reference's features themselves.
+    /// Features of real images, at every scale. Without it they are there at the scales that have `n_real`.
     pub reference_features: bool,
     /// Real images, as `dubench stats` takes them: arms start from them, or are held against them.
     pub images: Option<&'a str>,

@@ -8,7 +8,6 @@ use ndarray::{Array2, Array3};
 use super::ProtocolError;
 use crate::config::{PublishedSetting, PublishedTable};
 use crate::plan::Work;
-use crate::store::arrays::Matrix;
 use crate::store::records::{CurveRow, MetricRow, ScoreTable, Span};
 use crate::units::{Nfe, SampleId};
 
@@ -69,11 +68,11 @@ pub trait Evidence {
     /// images have.
     fn reference(&mut self) -> Result<Reference, ProtocolError>;
 
-    /// The reference's features `[n, d]`.
+    /// Features `[n, d]` of the real images that the work draws of the reference, in the order of the data set.
     ///
     /// # Errors
-    /// As [`Evidence::reference`].
-    fn reference_features(&mut self) -> Result<Matrix, ProtocolError>;
+    /// As [`Evidence::scores`], and [`ProtocolError::Absent`] for work that draws none.
+    fn reference_features(&mut self) -> Result<Array2<f32>, ProtocolError>;
 }
 
 /// Scores of an arm.

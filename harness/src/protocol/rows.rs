@@ -8,6 +8,7 @@ use dubench_metrics::{
 };
 
 use super::Evidence;
+use crate::plan::{RealIdentity, Work};
 use crate::store::records::MetricRow;
 use crate::units::Nfe;
 
@@ -164,12 +165,20 @@ pub fn verdict(delta: f64, p: f64) -> &'static str {
 /// # Errors
 /// [`MetricError::OutOfRange`] for a p-value that is none.
 pub fn holm_rows(family: &[&MetricRow]) -> Result<Vec<MetricRow>, MetricError> {
+    holm_rows_as("p_holm", family)
+}
+
+/// As [`holm_rows`], under another name than `p_holm`.
+///
+/// # Errors
+/// As [`holm_rows`].
+pub fn holm_rows_as(metric: &str, family: &[&MetricRow]) -> Result<Vec<MetricRow>, MetricError> {
     let tested: Vec<&MetricRow> =
         family.iter().copied().filter(|row| row.value.is_some()).collect();
     let p_values: Vec<f64> = tested.iter().filter_map(|row| row.value).collect();
     let adjusted = holm(&p_values)?;
     let row = |(raw, p): (&&MetricRow, f64)| MetricRow {
-        metric: "p_holm".to_owned(),
+        metric: metric.to_owned(),
         value: Some(p),
         ci_low: raw.ci_low.filter(|low| *low == 0.0),
         ci_high: None,
@@ -177,6 +186,15 @@ pub fn holm_rows(family: &[&MetricRow]) -> Result<Vec<MetricRow>, MetricError> {
         ..(*raw).clone()
     };
     Ok(tested.iter().zip(adjusted).map(row).collect())
+}
+
+/// Which real images measures that need features are held against.
+pub fn real_remark(work: &Work) -> Option<String> {
+    let RealIdentity { dataset, n, of, .. } = work.real.as_ref()?;
+    Some(format!(
+        "Features of real images: {n} of the {of} of {dataset}, drawn by seed {}, by the same network and preprocessing.",
+        work.seed
+    ))
 }
 
 /// Groups of images that are left out in turn for the error bar of a difference of FIDs for infinitely many images.

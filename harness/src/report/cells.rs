@@ -22,6 +22,12 @@ pub fn difference(row: Option<&MetricRow>, grid: &mut Grid) -> Cell {
     }
 }
 
+/// The row in thousandths of its unit: KID is some thousandths, and a table of zeros is hard to read.
+pub fn in_thousandths(row: Option<&MetricRow>) -> Option<MetricRow> {
+    let times = |value: Option<f64>| value.map(|value| 1e3 * value);
+    row.map(|row| MetricRow { value: times(row.value), se: times(row.se), ..row.clone() })
+}
+
 /// The text with the row's remark as its footnote.
 pub fn with_reason(text: String, row: &MetricRow, grid: &mut Grid) -> Cell {
     let note = row.reason.as_deref().map(|reason| grid.note(reason));

@@ -19,5 +19,15 @@ pub const DELTA_SE_POOLS: &str = "delta_se_pools";
 pub const P_VALUE: &str = "p_value";
 /// The same, adjusted by Holm's method over the rows of its table: verdicts go by it.
 pub const P_HOLM: &str = "p_holm";
+/// Kernel distance: unbiased whatever the number of images, to features of real images.
+pub const KID: &str = "kid";
+/// Standard deviation of `kid` over the random subsets.
+pub const KID_SD: &str = "kid_sd";
+/// `kid` minus that of what the row's argument names, as `delta`.
+pub const DELTA_KID: &str = "delta_kid";
+/// Two-sided p-value of a `delta_kid`: against random subsets, or by exchanging the images of pairs.
+pub const P_KID: &str = "p_kid";
+/// The same, adjusted by Holm's method over the rows of its table.
+pub const P_KID_HOLM: &str = "p_kid_holm";
 /// Rank correlation with the scores of the method that the row's argument names.
 pub const SPEARMAN: &str = "spearman";

@@ -1,43 +1,25 @@
 //! Features of generated images, block by block, kept by the content of the images.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Axis, concatenate, s};
-
-use crate::model::{FeatureExtractor, ModelError};
 use crate::plan::{Block, outstanding};
+use crate::store::StoreError;
 use crate::store::features::{self, FeaturePart};
 use crate::store::layout::StageName;
-use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
-use crate::store::{Provenance, StoreError};
 
-use super::shelf::{self, Checks};
+pub use super::extract::OpenExtractor;
+use super::extract::{checks, extract, manifest};
+use super::shelf;
 use super::side_by_side::each_block;
-use super::{Run, StageError, StageSummary, generate};
+use super::{Run, StageError, StageSummary, generate, real};
 
 const STAGE: StageName = StageName::Features;
 
-/// A feature network, ready to run.
-pub struct OpenExtractor {
-    /// The network.
-    pub extractor: Box<dyn FeatureExtractor>,
-    /// What runs it, where.
-    pub provenance: Provenance,
-}
-
-impl std::fmt::Debug for OpenExtractor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenExtractor").field("id", self.extractor.id()).finish_non_exhaustive()
-    }
-}
-
-/// Extracts the outstanding blocks of the shard, whose images must be there, `batch_size` images a call. The
-/// network is opened only if there are any, `n_networks` times: they work side by side.
+/// Extracts the outstanding blocks of the shard, whose images must be there, `batch_size` images a call; then those of the
+/// real images that the plan draws. The network is opened only if there are any, `n_networks` times: they work side by side.
 ///
 /// # Errors
 /// [`StageError::Missing`] when images are missing, and the errors of networks and files.
@@ -74,7 +56,7 @@ pub fn features(
         let n_networks = n_networks.get().min(blocks.len());
         let mut networks = (0..n_networks).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
         if let Some(network) = networks.first() {
-            manifest(run, network, batch_size).establish(&run.layout.manifest(STAGE))?;
+            manifest(run, STAGE, (network, batch_size)).establish(&run.layout.manifest(STAGE))?;
         }
         run.progress.begin(STAGE.as_str(), found_images + summary.n_images, found_images);
         let ended = work(run, batch_size, &mut networks, &blocks);
@@ -83,6 +65,7 @@ pub fn features(
         summary.n_networks = n_networks;
         summary.batch_size = batch_size.get();
     }
+    real::real(run, (batch_size, n_networks), open)?;
     summary.wall = start.elapsed();
     Ok(summary)
 }
@@ -104,41 +87,6 @@ pub fn is_done(run: &Run<'_>, block: &Block) -> Result<bool, StoreError> {
         return Ok(true);
     }
     Err(StoreError::Mismatch { path, field: "images sha256".to_owned(), got, expected })
-}
-
-/// What the features are made with: network and preprocessing are in the stage id, their runtime is not.
-fn manifest(run: &Run<'_>, network: &OpenExtractor, batch_size: NonZeroUsize) -> Manifest {
-    let text = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
-    };
-    let (id, provenance) = (network.extractor.id(), &network.provenance);
-    Manifest {
-        fixed: text(&[
-            ("plan", run.layout.stage_id(STAGE).to_owned()),
-            ("extractor", id.name.clone()),
-            ("extractor sha256", id.sha256.clone()),
-            ("preprocess", id.preprocess.clone()),
-            ("output", id.output.clone().unwrap_or_default()),
-            ("input size", id.input_size.map(|size| size.to_string()).unwrap_or_default()),
-            ("runtime", provenance.runtime.clone()),
-            ("device", provenance.device.clone()),
-        ]),
-        noted: text(&[
-            ("version", provenance.version.clone()),
-            ("revision", provenance.revision.clone().unwrap_or_default()),
-            ("batch_size", batch_size.to_string()),
-        ]),
-        not_applicable: BTreeMap::new(),
-    }
-}
-
-fn checks(stage_id: &str) -> Checks<'_> {
-    Checks {
-        claimed: Box::new(move |path: &Path| Ok(features::claims(path, stage_id)?.content_sha256)),
-        actual: Box::new(move |path: &Path| {
-            Ok(features::content_digest(&features::read(path, stage_id)?))
-        }),
-    }
 }
 
 /// Works through the blocks; the times inside the networks and of publishing, added up.
@@ -178,46 +126,5 @@ pub(super) fn extract_block(
 ) -> Result<Option<FeaturePart>, StageError> {
     let path = run.layout.part(StageName::Generate, block.id);
     let images = part::read(&path, run.layout.stage_id(StageName::Generate), Parts::All)?;
-    let start = Instant::now();
-    let n = images.images.dim().0;
-    let mut batches: Vec<Array2<f32>> = Vec::new();
-    for first in (0..n).step_by(batch_size.get()) {
-        if run.stop.requested() {
-            return Ok(None);
-        }
-        let last = (first + batch_size.get()).min(n);
-        let batch = network.extractor.extract(images.images.slice(s![first..last, .., .., ..]))?;
-        check(
-            network.extractor.id().name.as_str(),
-            &batch,
-            [last - first, network.extractor.id().dim],
-        )?;
-        batches.push(batch);
-        run.progress.advance((last - first) as u64);
-    }
-    let views: Vec<_> = batches.iter().map(|batch| batch.view()).collect();
-    let features = concatenate(Axis(0), &views).map_err(|error| ModelError::Runtime {
-        context: "joining batches".to_owned(),
-        message: error.to_string(),
-    })?;
-    Ok(Some(FeaturePart {
-        block: block.id,
-        samples: images.samples,
-        features,
-        images_sha256: part::images_digest(&images.images),
-        seconds: start.elapsed().as_secs_f64(),
-    }))
-}
-
-/// Refuses features of another shape; that they are finite is the extractor's promise.
-fn check(model: &str, batch: &Array2<f32>, expected: [usize; 2]) -> Result<(), ModelError> {
-    if batch.shape() != expected {
-        return Err(ModelError::Shape {
-            model: model.to_owned(),
-            input: "features",
-            got: batch.shape().to_vec(),
-            expected: expected.to_vec(),
-        });
-    }
-    Ok(())
+    extract(run, batch_size, network, (block.id, images.samples, &images.images))
 }

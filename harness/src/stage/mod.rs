@@ -6,6 +6,7 @@
 mod back_off;
 pub mod error;
 pub mod evaluate;
+mod extract;
 #[cfg(test)]
 pub(crate) mod fault_tests;
 pub mod features;
@@ -13,6 +14,7 @@ pub mod gc;
 pub mod generate;
 pub mod open;
 pub mod progress;
+mod real;
 pub mod run;
 pub mod sample;
 pub mod settings;

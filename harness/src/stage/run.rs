@@ -124,6 +124,7 @@ pub fn layout(plan: &Plan, work: &Path) -> Layout {
         thresholds_id: plan.thresholds_id(),
         generate_id: plan.generate_id(),
         features_id: plan.features_id(),
+        real_id: plan.real_id(),
     };
     Layout::new(work, &ids)
 }
@@ -158,6 +159,10 @@ pub fn status(plan: &Plan, layout: &Layout) -> Vec<StageStatus> {
     stages.push(status_of(layout, StageName::Generate, (n_blocks, 0..n_blocks)));
     if plan.extractor.is_some() {
         stages.push(status_of(layout, StageName::Features, (n_blocks, 0..n_blocks)));
+    }
+    let real = plan.real_blocks().count() as u64;
+    if real > 0 {
+        stages.push(status_of(layout, StageName::Real, (real, 0..real)));
     }
     stages
 }

@@ -5,5 +5,6 @@ mod digits;
 mod integrity;
 mod outcome;
 mod pinned;
+mod real;
 
 pub(super) use bench::{Bench, one_network};

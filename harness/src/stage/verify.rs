@@ -18,7 +18,7 @@ use super::features::{OpenExtractor, extract_block};
 use super::generate::generate_block;
 use super::open::OpenModel;
 use super::settings::GenerateOptions;
-use super::{Run, StageError, evaluate, thresholds};
+use super::{Run, StageError, evaluate, real, thresholds};
 
 /// How networks are opened; only where something is computed again.
 pub struct Networks<'a> {
@@ -64,13 +64,14 @@ pub fn verify(
         contents(run, &block)?;
     }
     let n_thresholds = thresholds::verify_contents(run)?;
+    let n_real = real::verify_contents(run)?;
     let [recomputed, recomputed_sets] = recompute(run, (n_blocks, options), networks)?;
     let stored = evaluation::read(run)?;
     evaluation::read_timings(run)?;
     let again = evaluate::compute(run, experiment)?;
     tables_agree(run, &again, &stored)?;
     let n_stages = 1 + u64::from(run.plan.extractor.is_some());
-    let n_parts = n_stages * run.plan.n_blocks() + n_thresholds;
+    let n_parts = n_stages * run.plan.n_blocks() + n_thresholds + n_real;
     let metrics_sha256 = stored.digest;
     Ok(Verification { n_parts, recomputed, recomputed_sets, metrics_sha256 })
 }
@@ -130,6 +131,13 @@ fn recompute(
         let id = run.layout.stage_id(StageName::Features);
         let again = feature_parts::content_digest(&again);
         agree(path.clone(), &again, &feature_parts::claims(&path, id)?.content_sha256)?;
+    }
+    if let Some(extractor) = &mut extractor {
+        let of = run.plan.real_blocks().count() as u64;
+        let again = self::chosen(run.plan.seed, of, n_blocks);
+        for block in run.plan.real_blocks().filter(|block| again.contains(&block.id.0)) {
+            real::verify_block(run, options.batch_size, extractor, &block)?;
+        }
     }
     Ok([chosen, chosen_sets].map(|chosen| chosen.into_iter().collect()))
 }

@@ -4,6 +4,7 @@
 //! WORK/parts/generate/GENERATE_ID8/manifest.json  block-000012.parquet  block-000012.parquet.sha256
 //! WORK/parts/thresholds/THRESHOLDS_ID8/block-000012.parquet  dataset_pixel-0123456789abcdef.parquet ...
 //! WORK/parts/features/FEATURES_ID8/block-000012.parquet ...
+//! WORK/parts/real-features/REAL_ID8/block-000012.parquet ...
 //! WORK/EXPERIMENT-SCALE-PLAN_ID8/plan.json  metrics.parquet  curves.parquet  scores.parquet  timings.json
 //! WORK/locks/
 //! ```
@@ -27,6 +28,8 @@ pub enum StageName {
     Generate,
     /// Features.
     Features,
+    /// Features of real images.
+    Real,
 }
 
 impl StageName {
@@ -36,6 +39,7 @@ impl StageName {
             Self::Thresholds => "thresholds",
             Self::Generate => "generate",
             Self::Features => "features",
+            Self::Real => "real-features",
         }
     }
 }
@@ -48,6 +52,7 @@ pub struct Layout {
     thresholds_id: String,
     generate_id: String,
     features_id: String,
+    real_id: String,
 }
 
 /// What a layout needs of a plan.
@@ -65,6 +70,8 @@ pub struct RunIds {
     pub generate_id: String,
     /// Id of the features.
     pub features_id: String,
+    /// Id of the features of real images, none of them too.
+    pub real_id: String,
 }
 
 impl Layout {
@@ -76,6 +83,7 @@ impl Layout {
             thresholds_id: ids.thresholds_id.clone(),
             generate_id: ids.generate_id.clone(),
             features_id: ids.features_id.clone(),
+            real_id: ids.real_id.clone(),
         }
     }
 
@@ -120,6 +128,7 @@ impl Layout {
             StageName::Thresholds => &self.thresholds_id,
             StageName::Generate => &self.generate_id,
             StageName::Features => &self.features_id,
+            StageName::Real => &self.real_id,
         }
     }
 
@@ -170,6 +179,7 @@ mod tests {
             thresholds_id: "3123456789abcdef".into(),
             generate_id: "1123456789abcdef".into(),
             features_id: "2123456789abcdef".into(),
+            real_id: "4123456789abcdef".into(),
         };
         let layout = Layout::new(Path::new("w"), &ids);
         let text = |path: PathBuf| path.to_string_lossy().into_owned();

@@ -18,7 +18,6 @@ use dubench::sampler::{ClipX0, Sampler, SamplerConfig, SamplerSettings, StepPoin
 use dubench::schedule::NoiseSchedule;
 use dubench::stage::generate::starts::initial_states;
 use dubench::stage::generate::trajectory::{BatchRequest, run_batch};
-use dubench::store::arrays::Matrix;
 use dubench::uncertainty::{Estimator, EstimatorPlan, GroupEstimate, StepContext};
 use dubench::units::{Nfe, SampleId, StepIndex};
 use dubench_metrics::Reference;
@@ -132,6 +131,7 @@ impl Parts {
         assert_eq!(protocol.faults(&common), []);
         let scale = &ScaleConfig { n_pool: n, ..common.scales["smoke"].clone() };
         let work = Work {
+            real: None,
             experiment: common.name.clone(),
             artefact: common.artefact.clone(),
             scale: "smoke".to_owned(),
@@ -223,7 +223,7 @@ impl Evidence for Parts {
         Err(ProtocolError::Absent { what: "reference" })
     }
 
-    fn reference_features(&mut self) -> Result<Matrix, ProtocolError> {
+    fn reference_features(&mut self) -> Result<Array2<f32>, ProtocolError> {
         Err(ProtocolError::Absent { what: "reference features" })
     }
 }

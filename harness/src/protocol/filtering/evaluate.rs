@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use ndarray::Array2;
+
 use super::study::FilterStudyInput;
-use super::{Filtering, rows};
+use super::{Filtering, kid, rows};
 use crate::plan::ArmPlan;
 use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
-use crate::store::records::ScoreTable;
+use crate::store::records::{MetricRow, ScoreTable};
 use crate::uncertainty::CleanEstimate;
 
 /// The rows, curves and scores of a filter.
@@ -40,10 +42,34 @@ pub(super) fn evaluate(
     };
     let published = evidence.published();
     let paper = |metric: &str, kind: &str| published.and_then(|row| row.value(metric, kind));
-    let rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper))
+    let mut rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper))
         .map_err(ProtocolError::metric("the intervals of a filter"))?;
+    rows.extend(kid_rows(filter, evidence, (&features, &columns))?);
     let scores = ScoreTable { samples: scores.samples, columns };
     Ok(Numbers { rows, curves: outcome.curves, scores })
+}
+
+/// Rows of KID, where the work draws real images.
+fn kid_rows(
+    filter: &Filtering,
+    evidence: &mut dyn Evidence,
+    (features, scores): (&Array2<f32>, &[(String, Vec<f64>)]),
+) -> Result<Vec<MetricRow>, ProtocolError> {
+    let Some(n_real) = evidence.work().real.as_ref().map(|real| real.n) else {
+        return Ok(Vec::new());
+    };
+    let real = evidence.reference_features()?;
+    let input = kid::KidInput {
+        features: features.view(),
+        real: real.view(),
+        scores,
+        n_keep: usize::try_from(filter.n_keep).unwrap_or(usize::MAX),
+        n_random: filter.n_random as usize,
+        seed: evidence.work().seed,
+    };
+    let facts = RunFacts { n_reference: Some(n_real), ..RunFacts::of(evidence, 0) };
+    let what = format!("KID of {} images against {n_real} real ones", features.nrows());
+    input.rows(&facts).map_err(ProtocolError::metric(what))
 }
 
 /// Time inside the network that moved the trajectories: all of it less that of the estimators.

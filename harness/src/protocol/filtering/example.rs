@@ -77,6 +77,7 @@ fn judged(method: &str, side: &str, gain: f64, nfe: u64) -> Vec<MetricRow> {
     let mut delta = row(method, metric::DELTA, Some(side), Some(-gain)).of("random");
     delta.se = Some(sd);
     rows.push(delta);
+    rows.extend(kid_rows(method, side, gain));
     rows.push(row(method, metric::DELTA_SE_POOLS, Some(side), Some(0.123)).of("random"));
     rows.push(row(method, metric::DELTA_INF, Some(side), Some(0.1 - gain)).of("random"));
     let last = rows.len() - 1;
@@ -91,9 +92,28 @@ fn judged(method: &str, side: &str, gain: f64, nfe: u64) -> Vec<MetricRow> {
     rows
 }
 
+/// KID falls as FID does, by a hundredth.
+fn kid_rows(method: &str, side: &str, gain: f64) -> [MetricRow; 4] {
+    let own = |name: &str, value: f64| MetricRow {
+        n_reference: Some(2048),
+        ..row(method, name, Some(side), Some(value))
+    };
+    let p = if gain.abs() > 0.2 { 1.0 / 201.0 } else { 0.2 };
+    let [mut kid, mut delta] =
+        [own(metric::KID, 0.012 - 0.01 * gain), own(metric::DELTA_KID, -0.01 * gain)];
+    (kid.se, delta.se) = (Some(0.00061), Some(0.00023));
+    let [mut test, mut adjusted] =
+        [own(metric::P_KID, p), own(metric::P_KID_HOLM, (10.0 * p).min(1.0))];
+    (test.ci_low, adjusted.ci_low) = (Some(p - 1.0 / 201.0), Some(p - 1.0 / 201.0));
+    adjusted.ci_low = test.ci_low.filter(|low| *low == 0.0);
+    [kid, delta.of("random"), test.of("random"), adjusted.of("random")]
+}
+
 /// Rows of Table 1 with rank correlations, BayesDiff missing.
 pub(crate) fn rows() -> Vec<MetricRow> {
     let mut rows = fid_rows("random", None, FID_RANDOM).to_vec();
+    let mut kid = row("random", metric::KID, None, Some(0.012));
+    (kid.se, kid.n_reference) = (Some(0.00058), Some(2048));
     rows[0].paper_value = Some(13.494);
     rows[0].reason =
         Some("mean of 200 random subsets; their standard deviation is 0.081".to_owned());
@@ -102,6 +122,7 @@ pub(crate) fn rows() -> Vec<MetricRow> {
         row.n = Some(N_POOL);
     }
     rows.push(row("full", metric::FID_BIAS, None, Some(9.8)));
+    rows.push(kid);
     for (method, gain, nfe) in METHODS {
         let start = rows.len();
         rows.extend(judged(method, "lowest", gain, nfe));

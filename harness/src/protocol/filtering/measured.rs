@@ -9,7 +9,7 @@ use crate::report::{Labels, Setting, cells, label, metric, number};
 use crate::store::records::MetricRow;
 
 /// Metrics that have a column.
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 11] = [
     metric::FID,
     metric::FID_INF,
     metric::DELTA,
@@ -17,6 +17,10 @@ const COLUMNS: [&str; 7] = [
     metric::DELTA_INF,
     metric::P_VALUE,
     metric::P_HOLM,
+    metric::KID,
+    metric::DELTA_KID,
+    metric::P_KID,
+    metric::P_KID_HOLM,
 ];
 
 const NOTE_STARS: &str = "Δ is FID minus the mean FID of random subsets of the same size and pool, ± the standard deviation \
@@ -29,6 +33,11 @@ const NOTE_POOLS: &str = "SE, new pools: the standard error of Δ over new pools
      the FID of what is kept and on that of the pool, the threshold held fixed. It, and not p, says whether another pool \
      would show the same. The ± of the FID of random subsets is the standard error of one of them over new pools, not the \
      spread of the subsets.";
+const NOTE_KID: &str = "KID is the unbiased squared MMD with the kernel (x·y / d + 1)³ of all images of a set at once, to real \
+     images; it has no bias of few images, which most of FID is where there are fewer images than features. ± is its standard \
+     error over new images, the real ones held fixed; a value below zero is noise. Δ KID and p KID are against the random \
+     subsets that Δ is against, ± their standard deviation; p KID (Holm) is adjusted over the same rows as p (Holm), a family \
+     of its own. Verdicts go by FID.";
 const NOTE_NFE: &str = "NFE: network evaluations per image, those of the trajectory + those that the estimator would \
      ask for if it ran alone. Seconds: network time of the method over all images.";
 const NOTE_FID_INF: &str = "FID∞ is FID with the estimated bias of a finite number of images removed, by halves of the set itself; in \
@@ -38,7 +47,7 @@ const NOTE_FID_INF: &str = "FID∞ is FID with the estimated bias of a finite nu
 
 /// Whether this table tells the number: in a column, or as the difference or error bar of one.
 pub(super) fn tells(name: &str) -> bool {
-    COLUMNS.contains(&name) || name == metric::FID_BIAS || name == metric::FID_SD
+    COLUMNS.contains(&name) || [metric::FID_BIAS, metric::FID_SD, metric::KID_SD].contains(&name)
 }
 
 /// A row of the table: a method and the part that it keeps.
@@ -92,6 +101,10 @@ impl<'a> FilterTable<'a> {
             ("p", Align::Right),
             ("p (Holm)", Align::Right),
             ("Verdict", Align::Left),
+            ("KID × 10³ ± SE", Align::Right),
+            ("Δ KID × 10³ ± sd", Align::Right),
+            ("p KID", Align::Right),
+            ("p KID (Holm)", Align::Right),
             ("n", Align::Right),
             ("NFE", Align::Right),
             ("Seconds", Align::Right),
@@ -163,6 +176,13 @@ impl<'a> FilterTable<'a> {
             cells::p_value(p, grid),
             cells::p_value(adjusted, grid),
             self.verdict(line, fid, adjusted.or(p)),
+            cells::estimate(cells::in_thousandths(self.find(line, metric::KID)).as_ref(), grid),
+            cells::difference(
+                cells::in_thousandths(self.find(line, metric::DELTA_KID)).as_ref(),
+                grid,
+            ),
+            cells::p_value(self.find(line, metric::P_KID), grid),
+            cells::p_value(self.find(line, metric::P_KID_HOLM), grid),
             cells::count(any),
             cells::nfe(any),
             cells::seconds(any),
@@ -239,11 +259,15 @@ impl<'a> FilterTable<'a> {
         if self.rows.iter().any(|row| row.metric == metric::FID_INF) {
             out.push(NOTE_FID_INF.to_owned());
         }
+        let kid = |row: &&&MetricRow| row.metric == metric::KID && row.value.is_some();
+        if self.rows.iter().any(|row| kid(&row)) {
+            out.push(NOTE_KID.to_owned());
+        }
         if self.rows.iter().any(|row| row.nfe_trajectory.is_some()) {
             out.push(NOTE_NFE.to_owned());
         }
-        let references: BTreeSet<u64> =
-            self.rows.iter().filter_map(|row| row.n_reference).collect();
+        let of_fid = self.rows.iter().filter(|row| row.metric == metric::FID);
+        let references: BTreeSet<u64> = of_fid.filter_map(|row| row.n_reference).collect();
         if !references.is_empty() {
             let counts: Vec<String> = references.iter().map(|n| number::count(*n)).collect();
             out.push(format!(

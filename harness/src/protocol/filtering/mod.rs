@@ -6,6 +6,7 @@ mod evaluate;
 pub(crate) mod example;
 mod faults;
 mod judged;
+mod kid;
 mod measured;
 mod report;
 mod rows;

@@ -2,6 +2,7 @@
 
 use super::curve_plot::FilterCurve;
 use super::{Filtering, table};
+use crate::protocol::rows::real_remark;
 use crate::protocol::{Evidence, Numbers, ProtocolError, Shown};
 use crate::report::plot::correlation::CorrelationMap;
 use crate::report::plot::files;
@@ -10,6 +11,9 @@ use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet, ends};
 use crate::report::{Artefact, Head, Labels, page};
 use crate::store::records::ScoreTable;
 use crate::units::SampleId;
+
+/// What a reader of few images misses.
+const NO_KID: &str = "KID, which has no such bias, is not measured: it needs real images (n_real at the scale, reference.images).";
 
 /// An image that a ranking chose.
 struct Choice {
@@ -85,6 +89,10 @@ pub(super) fn remarks(filter: &Filtering, evidence: &dyn Evidence) -> Vec<String
         extractor.preprocess,
     )];
     remarks.extend(small_pool(arm.n, extractor.dim as u64));
+    remarks.extend(real_remark(work));
+    if work.real.is_none() && filter.n_keep <= extractor.dim as u64 {
+        remarks.push(NO_KID.to_owned());
+    }
     if let Some(row) = evidence.published() {
         let obstacle = row.obstacle.as_ref().map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(

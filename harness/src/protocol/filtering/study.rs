@@ -113,21 +113,18 @@ impl FilterStudyInput<'_> {
         scores: &[f64],
         yardstick: &Yardstick<'_>,
     ) -> Result<MethodOutcome, MetricError> {
-        let order = ascending(scores);
-        if order.len() != self.features.nrows() {
+        if scores.len() != self.features.nrows() {
             return Err(MetricError::LengthMismatch {
                 what: "the scores of a method",
-                got: order.len(),
+                got: scores.len(),
                 expected: self.features.nrows(),
             });
         }
-        // Equal scores are taken in the order of sample ids, in both directions, as everywhere.
-        let mut falling = order.clone();
-        falling.sort_by(|i, j| scores[*j].total_cmp(&scores[*i]).then(i.cmp(j)));
+        let [lowest, highest] = ends(scores, self.n_keep);
         Ok(MethodOutcome {
             method: method.to_owned(),
-            lowest: yardstick.judge(&order[..self.n_keep])?,
-            highest: yardstick.judge(&falling[..self.n_keep])?,
+            lowest: yardstick.judge(&lowest)?,
+            highest: yardstick.judge(&highest)?,
         })
     }
 
@@ -215,9 +212,17 @@ fn rounded(value: f64) -> usize {
     value.round() as usize
 }
 
-/// Indices by ascending score, equal scores by ascending index.
-fn ascending(scores: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|i, j| scores[*i].total_cmp(&scores[*j]).then(i.cmp(j)));
-    order
+/// The `n_keep` images of lowest score and those of highest score. Equal scores are taken in the order of sample ids, in both
+/// directions, as everywhere.
+pub(in crate::protocol) fn ends(scores: &[f64], n_keep: usize) -> [Vec<usize>; 2] {
+    let first = |order: &dyn Fn(&usize, &usize) -> std::cmp::Ordering| {
+        let mut rows: Vec<usize> = (0..scores.len()).collect();
+        rows.sort_by(|i, j| order(i, j).then(i.cmp(j)));
+        rows.truncate(n_keep);
+        rows
+    };
+    [
+        first(&|i, j| scores[*i].total_cmp(&scores[*j])),
+        first(&|i, j| scores[*j].total_cmp(&scores[*i])),
+    ]
 }

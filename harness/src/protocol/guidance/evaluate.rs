@@ -2,7 +2,7 @@
 
 use super::rows::rows;
 use super::samples::ArmSamples;
-use super::{Guidance, UNGUIDED};
+use super::{Guidance, UNGUIDED, kid};
 use crate::guidance::DISPLACEMENT;
 use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
 use crate::store::records::ScoreTable;
@@ -19,6 +19,8 @@ pub(super) fn evaluate(
         places.clone().map(|arm| evidence.features(arm)).collect::<Result<Vec<_>, _>>()?;
     let moved: Vec<Vec<f64>> = scores.iter().map(displacement).collect();
     let reference = evidence.reference()?;
+    let draws_real = evidence.work().real.is_some();
+    let real = draws_real.then(|| evidence.reference_features()).transpose()?;
     let work = evidence.work();
     let samples: Vec<ArmSamples<'_>> = places
         .map(|at| {
@@ -40,7 +42,12 @@ pub(super) fn evaluate(
         })
         .collect();
     let what = format!("{} arms against {}", samples.len(), work.dataset());
-    let rows = rows(&reference, &samples).map_err(ProtocolError::metric(what))?;
+    let mut rows = rows(&reference, &samples).map_err(ProtocolError::metric(what))?;
+    if let Some(real) = &real {
+        let what = format!("KID of {} arms against {} real images", samples.len(), real.nrows());
+        let seed = work.seed;
+        rows.extend(kid::rows(&samples, (real, seed)).map_err(ProtocolError::metric(what))?);
+    }
     let longest = moved.iter().map(Vec::len).max().unwrap_or(0);
     let whole = work.arms.iter().zip(&scores).zip(moved).filter(|(_, m)| m.len() == longest);
     let mut table = ScoreTable::default();

@@ -21,6 +21,8 @@ pub(super) struct Cell {
     pub(super) delta_inf: f64,
     /// Its standard error, where there are images enough.
     pub(super) delta_inf_se: Option<f64>,
+    /// Difference of KID, its standard error, its p-value adjusted over the cells; where real images are drawn.
+    pub(super) kid: Option<[f64; 3]>,
     /// Two-sided p-value of `delta`, adjusted over the cells.
     pub(super) p: f64,
     /// The `M` of the sweep.

@@ -5,6 +5,7 @@ mod effect_plot;
 mod evaluate;
 mod faults;
 mod input;
+mod kid;
 mod paired;
 mod report;
 mod rows;

@@ -7,6 +7,7 @@ use super::sweep_plot::SweepMap;
 use super::{Guidance, UNGUIDED, table};
 use crate::guidance::{MaskConfig, RuleConfig};
 use crate::plan::ArmPlan;
+use crate::protocol::rows::real_remark;
 use crate::protocol::{Evidence, Numbers, ProtocolError};
 use crate::report::plot::files;
 use crate::report::{Artefact, Head, label, metric, page};
@@ -67,7 +68,12 @@ fn cell(guidance: &Guidance, (at, arm): (usize, &ArmPlan), rows: &[MetricRow]) -
     let place = guidance.cell(at)?;
     let find = |metric| rows.iter().find(|row| is_of(row, arm) && row.metric == metric);
     let delta = find(metric::DELTA)?;
+    let kid = || {
+        let delta = find(metric::DELTA_KID)?;
+        Some([delta.value?, delta.se?, find(metric::P_KID_HOLM)?.value?])
+    };
     Some(Cell {
+        kid: kid(),
         lambda: place.lambda,
         percentile: place.percentile,
         sampler: arm.sampler.label(),
@@ -120,6 +126,7 @@ pub(super) fn remarks(guidance: &Guidance, evidence: &dyn Evidence) -> Vec<Strin
             Some(format!("{}, `{}`: {}.", label_of(arm), arm.sampler.label(), words(rule)))
         })
         .collect();
+    remarks.extend(real_remark(work));
     if let Some(row) = evidence.published() {
         let obstacle = row.obstacle.as_ref().map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(

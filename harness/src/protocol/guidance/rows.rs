@@ -25,11 +25,7 @@ pub(super) fn rows(
     let mut families: Vec<Family> = Vec::new();
     for (at, arm) in arms.iter().enumerate() {
         own.push(fid_rows(arm, paired.whole(at)?));
-        let n = arm.features.nrows();
-        let base = arms.iter().position(|base| {
-            base.is_unguided && base.facts.arm[1] == arm.facts.arm[1] && base.features.nrows() >= n
-        });
-        let Some(base) = base.filter(|_| !arm.is_unguided) else { continue };
+        let Some(base) = arm.base_among(arms) else { continue };
         let tested = (at, paired.difference((at, base), super::UNGUIDED)?);
         let key = (arm.facts.arm[1].clone(), arm.cell.is_some());
         match families.iter_mut().find(|(known, _)| *known == key) {

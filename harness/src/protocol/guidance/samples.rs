@@ -39,6 +39,16 @@ impl ArmSamples<'_> {
         self.facts.row(self.kind, metric, Some(value)).over(self.features.nrows())
     }
 
+    /// Place of the unguided arm of its sampler that has all its starts; `None` for an unguided one.
+    pub(super) fn base_among(&self, arms: &[Self]) -> Option<usize> {
+        let serves = |base: &Self| {
+            base.is_unguided
+                && base.facts.arm[1] == self.facts.arm[1]
+                && base.features.nrows() >= self.features.nrows()
+        };
+        arms.iter().position(serves).filter(|_| !self.is_unguided)
+    }
+
     /// Whether this arm is held against another one: two rules under one sampler, both listed, or cells of opposite lambda.
     pub(super) fn answers(&self, other: &Self) -> bool {
         let two_rules = !self.is_unguided && !other.is_unguided;

@@ -134,6 +134,7 @@ mod tests {
     #[test]
     fn cells_stand_by_strength_and_percentile() {
         let cell = |lambda, percentile| Cell {
+            kid: None,
             lambda,
             percentile,
             sampler: "ddim-5".into(),

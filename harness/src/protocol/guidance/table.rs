@@ -16,6 +16,9 @@ const NOTE_SMALL: &str = "FID over fewer images than features is biased upwards,
      the difference of FID∞, where each set is rid of its own bias by its own halves, ± the jackknife over ten groups of \
      starts left out in turn, which errs upwards. It is a rough guide; where Δ and Δ∞ differ by more than the ±, part of Δ \
      is bias. Compare FID within one n only.";
+const NOTE_KID: &str = "KID is the unbiased squared MMD with the kernel (x·y / d + 1)³ of all images of an arm at once, to real images; it has no \
+     bias of few images. Δ KID is paired over the same starts, ± its standard error over new pairs; p KID is by exchanging the \
+     images of pairs at random, p KID (Holm) is adjusted as p (Holm). ≤ marks the floor of p: no exchange gave as much.";
 const NOTE_RULES: &str = "First minus second, over the starts that both have, ± the standard error by the influence of each pair; p \
      (Holm) is adjusted over the rows of this table. Two differences to no guidance are no test of two rules.";
 
@@ -33,10 +36,12 @@ pub(super) fn document(
     let settings = Setting::all(rows, Setting::of);
     let mut sections: Vec<Section> = settings.iter().map(|setting| rules(setting, rows)).collect();
     if let Some(first) = sections.first_mut() {
-        first.remarks.extend([NOTE_DELTA, NOTE_NFE, NOTE_SMALL].map(str::to_owned));
+        let kid = rows.iter().any(|row| row.metric == metric::KID);
+        let notes = [NOTE_DELTA, NOTE_NFE, NOTE_SMALL].into_iter().chain(kid.then_some(NOTE_KID));
+        first.remarks.extend(notes.map(str::to_owned));
     }
     sections.extend(settings.iter().filter_map(|setting| between(setting, pairs)));
-    sections.extend(Quantity::BOTH.iter().filter_map(|quantity| sweep(cells, *quantity)));
+    sections.extend(Quantity::ALL.iter().filter_map(|quantity| sweep(cells, *quantity)));
     page::document(head, rows, (sections, remarks), published)
 }
 
@@ -50,6 +55,10 @@ fn rules(setting: &Setting, rows: &[MetricRow]) -> Section {
         ("p", Align::Right),
         ("p (Holm)", Align::Right),
         ("Verdict", Align::Left),
+        ("KID × 10³ ± SE", Align::Right),
+        ("Δ KID × 10³ ± SE", Align::Right),
+        ("p KID", Align::Right),
+        ("p KID (Holm)", Align::Right),
         ("Moved ± SE", Align::Right),
         ("n", Align::Right),
         ("NFE", Align::Right),
@@ -60,7 +69,8 @@ fn rules(setting: &Setting, rows: &[MetricRow]) -> Section {
         let at =
             |name: &str| here.iter().copied().find(|row| row.arm == fid.arm && row.metric == name);
         let names = [metric::DELTA, metric::DELTA_INF, metric::P_VALUE, metric::P_HOLM];
-        let cells = line(fid, (names.map(at), at(DISPLACEMENT)), &mut grid);
+        let kid = [metric::KID, metric::DELTA_KID, metric::P_KID, metric::P_KID_HOLM].map(at);
+        let cells = line(fid, (names.map(at), kid, at(DISPLACEMENT)), &mut grid);
         grid.push(cells, false);
     }
     Section {
@@ -73,12 +83,12 @@ fn rules(setting: &Setting, rows: &[MetricRow]) -> Section {
     }
 }
 
-/// `Δ`, `Δ∞`, p and adjusted p of a difference; then how far the predictions moved.
-type Others<'a> = ([Option<&'a MetricRow>; 4], Option<&'a MetricRow>);
+/// `Δ`, `Δ∞`, p and adjusted p of a difference; KID and the same of it; then how far the predictions moved.
+type Others<'a> = ([Option<&'a MetricRow>; 4], [Option<&'a MetricRow>; 4], Option<&'a MetricRow>);
 
 fn line(
     fid: &MetricRow,
-    ([delta, delta_inf, p, adjusted], moved): Others<'_>,
+    ([delta, delta_inf, p, adjusted], [kid, delta_kid, p_kid, p_kid_holm], moved): Others<'_>,
     grid: &mut Grid,
 ) -> Vec<Cell> {
     let moved = moved.filter(|row| row.value != Some(0.0));
@@ -91,6 +101,10 @@ fn line(
         Cell::new(p.and_then(|row| number::p_value(row.value?)).unwrap_or_default()),
         Cell::new(adjusted.and_then(|row| number::p_value(row.value?)).unwrap_or_default()),
         cells::verdict(word, adjusted.and_then(|row| row.value)),
+        cells::estimate(cells::in_thousandths(kid).as_ref(), grid),
+        cells::difference(cells::in_thousandths(delta_kid).as_ref(), grid),
+        cells::p_value(p_kid, grid),
+        cells::p_value(p_kid_holm, grid),
         cells::estimate(moved, grid),
         cells::count(Some(fid)),
         cells::nfe(Some(fid)),
@@ -110,6 +124,9 @@ fn between(setting: &Setting, pairs: &[MetricRow]) -> Option<Section> {
         ("p", Align::Right),
         ("p (Holm)", Align::Right),
         ("Verdict", Align::Left),
+        ("Δ KID × 10³ ± SE", Align::Right),
+        ("p KID", Align::Right),
+        ("p KID (Holm)", Align::Right),
         ("n", Align::Right),
     ]);
     for delta in here.iter().copied().filter(|row| row.metric == metric::DELTA) {
@@ -126,6 +143,9 @@ fn between(setting: &Setting, pairs: &[MetricRow]) -> Option<Section> {
             Cell::new(p(metric::P_VALUE).and_then(number::p_value).unwrap_or_default()),
             Cell::new(p(metric::P_HOLM).and_then(number::p_value).unwrap_or_default()),
             cells::verdict(delta.verdict.as_deref(), p(metric::P_HOLM)),
+            cells::difference(cells::in_thousandths(at(metric::DELTA_KID)).as_ref(), &mut grid),
+            cells::p_value(at(metric::P_KID), &mut grid),
+            cells::p_value(at(metric::P_KID_HOLM), &mut grid),
             cells::count(Some(delta)),
         ];
         grid.push(cells, false);
@@ -135,7 +155,7 @@ fn between(setting: &Setting, pairs: &[MetricRow]) -> Option<Section> {
             "Between rules: paired over the same starts, sampler `{}`",
             setting.sampler
         ),
-        grid,
+        grid: grid.without_empty_columns(),
         remarks: vec![NOTE_RULES.to_owned()],
     })
 }
@@ -145,15 +165,17 @@ fn between(setting: &Setting, pairs: &[MetricRow]) -> Option<Section> {
 enum Quantity {
     Delta,
     DeltaInf,
+    DeltaKid,
 }
 
 impl Quantity {
-    const BOTH: [Self; 2] = [Self::Delta, Self::DeltaInf];
+    const ALL: [Self; 3] = [Self::Delta, Self::DeltaInf, Self::DeltaKid];
 
     fn heading(self) -> &'static str {
         match self {
             Self::Delta => "Δ unguided ± SE",
             Self::DeltaInf => "Δ∞ unguided ± SE",
+            Self::DeltaKid => "Δ KID × 10³ unguided ± SE",
         }
     }
 
@@ -165,6 +187,11 @@ impl Quantity {
                 Some(format!("{text} {}", number::stars(cell.p)).trim_end().to_owned())
             }
             Self::DeltaInf => number::signed_with_error(cell.delta_inf, cell.delta_inf_se),
+            Self::DeltaKid => {
+                let [delta, se, p] = cell.kid?;
+                let text = number::signed_with_error(1e3 * delta, Some(1e3 * se))?;
+                Some(format!("{text} {}", number::stars(p)).trim_end().to_owned())
+            }
         }
     }
 }
@@ -172,6 +199,7 @@ impl Quantity {
 /// The sweep as a table: a row a strength, a column a percentile.
 fn sweep(sweep: &[SweepCell], quantity: Quantity) -> Option<Section> {
     let first = sweep.first()?;
+    quantity.text(first)?;
     let mut percentiles: Vec<f64> = Vec::new();
     let mut lambdas: Vec<f64> = Vec::new();
     for cell in sweep {
@@ -203,6 +231,9 @@ fn sweep(sweep: &[SweepCell], quantity: Quantity) -> Option<Section> {
             number::count(first.n)
         )],
         Quantity::DeltaInf => Vec::new(),
+        Quantity::DeltaKid => {
+            vec!["Stars as above, by p of exchanges of pairs.".to_owned()]
+        }
     };
     Some(Section {
         heading: format!(

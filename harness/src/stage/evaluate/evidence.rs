@@ -15,8 +15,7 @@ use crate::protocol::{
 };
 use crate::stage::open::inputs;
 use crate::stage::statistics::StatisticsError;
-use crate::stage::{Run, StageError};
-use crate::store::arrays::Matrix;
+use crate::stage::{Run, StageError, real};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
 use crate::store::part::{self, Parts};
@@ -87,15 +86,31 @@ impl<'a> RunEvidence<'a> {
 
     fn read_features(&self, arm: usize) -> Result<Array2<f32>, StageError> {
         let placed = self.placed(arm)?;
+        let blocks = placed.blocks().map(|block| (block.id, block.sample_ids()));
+        self.read_feature_parts(StageName::Features, placed.arm.n, blocks)
+    }
+
+    fn read_real(&self) -> Result<Array2<f32>, StageError> {
+        let plan = self.run.plan;
+        let samples = plan.real_samples();
+        let blocks = plan.real_blocks().map(|block| (block.id, real::samples_of(&samples, &block)));
+        self.read_feature_parts(StageName::Real, samples.len() as u64, blocks)
+    }
+
+    /// Features of `n` images, block by block.
+    fn read_feature_parts(
+        &self,
+        stage: StageName,
+        n: u64,
+        blocks: impl Iterator<Item = (BlockId, Vec<SampleId>)>,
+    ) -> Result<Array2<f32>, StageError> {
         let extractor = self.run.plan.extractor.as_ref();
         let dim = extractor.ok_or(StageError::Absent { what: "feature network" })?.dim;
-        let n = usize::try_from(placed.arm.n).unwrap_or(usize::MAX);
-        let mut all = Array2::zeros((n, dim));
+        let mut all = Array2::zeros((usize::try_from(n).unwrap_or(usize::MAX), dim));
         let mut first = 0;
-        for block in placed.blocks() {
-            let path = self.run.layout.part(StageName::Features, block.id);
-            let part = features::read(&path, self.run.layout.stage_id(StageName::Features))?;
-            let samples = block.sample_ids();
+        for (block, samples) in blocks {
+            let path = self.run.layout.part(stage, block);
+            let part = features::read(&path, self.run.layout.stage_id(stage))?;
             if part.samples != samples {
                 return Err(wrong_samples(&path, &samples).into());
             }
@@ -290,7 +305,10 @@ impl Evidence for RunEvidence<'_> {
         reference::reference(self.work(), self.experiment).map_err(ProtocolError::evidence)
     }
 
-    fn reference_features(&mut self) -> Result<Matrix, ProtocolError> {
-        reference::reference_features(self.work(), self.experiment).map_err(ProtocolError::evidence)
+    fn reference_features(&mut self) -> Result<Array2<f32>, ProtocolError> {
+        if self.work().real.is_none() {
+            return Err(ProtocolError::Absent { what: "features of real images" });
+        }
+        self.read_real().map_err(ProtocolError::evidence)
     }
 }

@@ -17,7 +17,7 @@ use crate::store::manifest::Manifest;
 use crate::store::records::MetricRow;
 use crate::store::{features, metrics, part};
 
-use super::{Run, StageError, features as features_stage, generate};
+use super::{Run, StageError, features as features_stage, generate, real};
 use evaluation::{Evaluation, Timings, find, write};
 
 /// Computes the numbers of a plan whose parts are all there, or finds them computed.
@@ -93,17 +93,25 @@ pub(super) fn complete(run: &Run<'_>) -> Result<Whole, StageError> {
         }
         claimed.push(claims);
     }
-    for stage in [StageName::Generate, StageName::Features] {
+    let real = real::claims(run, &mut missing)?;
+    for stage in [StageName::Generate, StageName::Features, StageName::Real] {
         if let Some(blocks) = missing.remove(stage.as_str()) {
             return Err(StageError::Missing {
                 stage: stage.as_str(),
-                n_blocks: run.plan.n_blocks(),
+                n_blocks: match stage {
+                    StageName::Real => run.plan.real_blocks().count() as u64,
+                    _ => run.plan.n_blocks(),
+                },
                 n_missing: blocks.len() as u64,
                 missing: blocks,
             });
         }
     }
-    Ok(Whole { parts: fingerprint(&claimed), timings })
+    timings.features_seconds += real.iter().map(|claims| claims.seconds).sum::<f64>();
+    let real: Vec<String> = real.into_iter().map(|claims| claims.content_sha256).collect();
+    let parts =
+        if real.is_empty() { fingerprint(&claimed) } else { fingerprint(&(&claimed, &real)) };
+    Ok(Whole { parts, timings })
 }
 
 /// The numbers of the protocol.

@@ -7,7 +7,6 @@ use crate::plan::Work;
 use crate::protocol::ProtocolError;
 use crate::stage::StageError;
 use crate::stage::open::inputs;
-use crate::store::arrays::{self, Matrix};
 use crate::store::statistics::Statistics;
 
 /// The reference statistics of the work.
@@ -20,15 +19,6 @@ pub(super) fn reference(work: &Work, common: &Common) -> Result<Reference, Stage
         Reference::new(Gaussian::new(statistics.mu, statistics.sigma, n)?)
     };
     Ok(build().map_err(ProtocolError::metric(path.display().to_string()))?)
-}
-
-/// The reference's features `[n, d]`.
-pub(super) fn reference_features(work: &Work, common: &Common) -> Result<Matrix, StageError> {
-    let sizes = inputs::scale_of(common, &work.scale)?;
-    let config = inputs::reference_config(common, sizes)?;
-    let what = "features of the reference (reference.features)";
-    let path = config.features.as_ref().ok_or(StageError::Absent { what })?;
-    Ok(arrays::read_matrix(&common.resolve(path))?)
 }
 
 /// The published table of an experiment, and its row: the only source of published numbers.

@@ -9,13 +9,16 @@ use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceCon
 use crate::experiment::plan::ModelFacts;
 use crate::experiment::{Experiment, Plan, PlanInputs};
 use crate::model::{ExtractorId, FeatureExtractor};
-use crate::plan::{ImagesIdentity, ModelIdentity, PlanError, ReferenceIdentity};
+use crate::plan::{
+    ImagesIdentity, ModelIdentity, PlanError, RealIdentity, ReferenceIdentity, real_images,
+};
 use crate::store::digest::{ContentHasher, sha256_of_file};
 use crate::store::statistics::Statistics;
 
 use super::pixels::PixelFeatures;
 use super::{ANALYTIC_NAME, identities};
 use crate::stage::StageError;
+use crate::stage::statistics::source::chosen;
 use crate::stage::statistics::{BLOCK_IMAGES, ImageSource, StatisticsError, open};
 
 /// The plan of an experiment at a scale, with the hashes of everything that it reads.
@@ -35,7 +38,9 @@ pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
         needs.images.map(|images| images_identity(experiment, images, sizes)).transpose()?;
     let config = experiment.model_of(sizes);
     let (model, facts) = model_identity(experiment, config)?;
-    let inputs = PlanInputs { model, facts, extractor, reference, images };
+    let drawn = |n| real_identity(experiment, sizes, (n, reference.as_ref()));
+    let real = sizes.n_real.map(drawn).transpose()?;
+    let inputs = PlanInputs { model, facts, extractor, reference, images, real };
     Ok(Plan::resolve(experiment, scale, inputs)?)
 }
 
@@ -106,6 +111,49 @@ fn images_identity(
     }
     let (dataset, sha256, n) = (name.to_owned(), hasher.finish(), source.len() as u64);
     Ok(ImagesIdentity { dataset, sha256, n, dim })
+}
+
+/// Identity of the real images that the scale draws of its reference: how many of how many, and a hash of their pixels.
+fn real_identity(
+    common: &Common,
+    sizes: &ScaleConfig,
+    (n, reference): (u64, Option<&ReferenceIdentity>),
+) -> Result<RealIdentity, StageError> {
+    let name = real_name(common, sizes)?;
+    let mut source = images(common, name)?;
+    let of = source.len() as u64;
+    let refuse = |message: String| StatisticsError::input(Path::new(name), message);
+    if of < n {
+        return Err(refuse(format!("has {of} images, scale n_real asks for {n}")).into());
+    }
+    if let Some(reference) = reference.and_then(|reference| reference.n).filter(|n| *n != of) {
+        return Err(refuse(format!(
+            "has {of} images, the reference statistics are of {reference}: name the images that they were made of"
+        ))
+        .into());
+    }
+    let mut hasher = ContentHasher::default();
+    for samples in real_images::draw(common.seed, n, of).chunks(BLOCK_IMAGES) {
+        let images = chosen(source.as_mut(), samples)?;
+        let sides = images.shape().iter().flat_map(|side| (*side as u64).to_le_bytes());
+        hasher.piece("shape", &sides.collect::<Vec<u8>>());
+        hasher.piece("images", &images.iter().copied().collect::<Vec<u8>>());
+    }
+    Ok(RealIdentity { dataset: name.to_owned(), n, of, sha256: hasher.finish() })
+}
+
+/// What the reference of a scale calls its images.
+fn real_name<'a>(common: &'a Common, sizes: &'a ScaleConfig) -> Result<&'a str, StageError> {
+    let images = reference_config(common, sizes)?.images.as_deref();
+    images.ok_or(StageError::Absent { what: "images of the reference (reference.images)" })
+}
+
+/// The data set that the real images of a scale are drawn of.
+///
+/// # Errors
+/// [`StageError::Images`] when there is no such data set, [`StageError::Absent`] where the reference names none.
+pub fn real_source(common: &Common, scale: &str) -> Result<Box<dyn ImageSource>, StageError> {
+    images(common, real_name(common, scale_of(common, scale)?)?)
 }
 
 fn model_identity(

@@ -59,18 +59,23 @@ fn open_network(
     }
 }
 
-/// Opens the feature network of an experiment.
+/// Opens the feature network of an experiment, and the real images that go through it at a scale.
 ///
 /// # Errors
-/// [`StageError::Model`] for a network that is missing, damaged, or no such network.
+/// [`StageError::Model`] for a network that is missing, damaged, or no such network, [`StageError::Images`] for a data set
+/// that is none.
 pub fn open_extractor(
     experiment: &Experiment,
+    plan: &Plan,
     options: &RuntimeOptions,
 ) -> Result<OpenExtractor, StageError> {
+    let source = plan.real.as_ref().map(|_| inputs::real_source(experiment, &plan.scale));
+    let real = source.transpose()?;
     match inputs::features_config(experiment)? {
         FeaturesConfig::Pixels { grid } => Ok(OpenExtractor {
             extractor: Box::new(PixelFeatures::new(*grid)),
             provenance: Provenance::new("none", "cpu"),
+            real,
         }),
         FeaturesConfig::Extractor { path, preprocess } => {
             let extractor = OnnxExtractor::open(&experiment.resolve(path), *preprocess, options)?;
@@ -79,7 +84,7 @@ pub fn open_extractor(
                 format!("onnxruntime {}", runtime.version),
                 options.device.to_string(),
             );
-            Ok(OpenExtractor { extractor: Box::new(extractor), provenance })
+            Ok(OpenExtractor { extractor: Box::new(extractor), provenance, real })
         }
     }
 }

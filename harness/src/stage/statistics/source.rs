@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array4, s};
 
 use super::StatisticsError;
+use crate::units::SampleId;
 
 /// Images in a fixed order.
 pub trait ImageSource: Send {
@@ -41,6 +42,32 @@ pub trait ImageSource: Send {
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// Some images, u8 `[n, 3, h, w]`, in the order asked for.
+///
+/// # Errors
+/// Those of the source, and [`StatisticsError::Input`] where their sizes differ.
+pub fn chosen(
+    source: &mut dyn ImageSource,
+    samples: &[SampleId],
+) -> Result<Array4<u8>, StatisticsError> {
+    let mut images: Option<Array4<u8>> = None;
+    for (at, sample) in samples.iter().enumerate() {
+        let place = usize::try_from(sample.0).unwrap_or(usize::MAX);
+        let image = source.read(place..place.saturating_add(1))?;
+        let (_, c, h, w) = image.dim();
+        let all = images.get_or_insert_with(|| Array4::zeros((samples.len(), c, h, w)));
+        if all.shape()[1..] != image.shape()[1..] {
+            let (first, this) = (&all.shape()[1..], &image.shape()[1..]);
+            let message = format!(
+                "image {sample} is {this:?}, the first one of the set {first:?}: give images of one size"
+            );
+            return Err(StatisticsError::input(Path::new(source.name()), message));
+        }
+        all.slice_mut(s![at..=at, .., .., ..]).assign(&image);
+    }
+    Ok(images.unwrap_or_else(|| Array4::zeros((0, 3, 0, 0))))
 }
 
 /// Images of one CIFAR-10 file.

@@ -76,7 +76,7 @@ impl Bench {
     }
 
     pub(in crate::stage) fn extractor(&self) -> Result<OpenExtractor, StageError> {
-        models::open_extractor(&self.experiment, &RuntimeOptions::default())
+        models::open_extractor(&self.experiment, &self.plan, &RuntimeOptions::default())
     }
 
     pub(super) fn features_by(&self, run: &Run<'_>, n: usize) -> Result<StageSummary, StageError> {

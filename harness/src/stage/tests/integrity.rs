@@ -159,7 +159,7 @@ fn verification_recomputes_blocks_and_numbers_and_finds_what_was_exchanged() {
     let run = bench.run("work", Shard::whole(), &stop);
     let verify = |n| {
         let mut extractor =
-            || models::open_extractor(&bench.experiment, &RuntimeOptions::default());
+            || models::open_extractor(&bench.experiment, &bench.plan, &RuntimeOptions::default());
         let networks = Networks { model: &mut || bench.open(), extractor: &mut extractor };
         verify(&run, &bench.experiment, (n, one_network(7)), networks)
     };

@@ -54,7 +54,7 @@ impl Bench {
     }
 
     fn extractor(&self) -> Result<OpenExtractor, StageError> {
-        models::open_extractor(&self.experiment, &RuntimeOptions::default())
+        models::open_extractor(&self.experiment, &self.plan, &RuntimeOptions::default())
     }
 
     fn run<'a>(&'a self, name: &str, shard: &str, stop: &'a Stop) -> Run<'a> {

@@ -142,7 +142,11 @@ impl<'a> Lab<'a> {
         let run = self.run(&stop);
         let sizes = (NonZeroUsize::MIN, NonZeroUsize::MIN);
         features(&run, sizes, &mut || {
-            models::open_extractor(&self.bench.experiment, &RuntimeOptions::default())
+            models::open_extractor(
+                &self.bench.experiment,
+                &self.bench.plan,
+                &RuntimeOptions::default(),
+            )
         })
         .unwrap();
         let id = run.layout.stage_id(StageName::Features);

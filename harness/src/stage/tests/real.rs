@@ -1,0 +1,201 @@
+//! Features of real images, drawn of the reference: made once, shared, checked as all parts are.
+
+use ndarray::{Array2, Array4, Axis, s};
+use ndarray_npy::WriteNpyExt;
+
+use super::{Bench, one_network};
+use crate::exit::{Exit, Exits};
+use crate::experiment::Experiment;
+use crate::model::FeatureExtractor;
+use crate::model::onnx::RuntimeOptions;
+use crate::plan::{Shard, real_images};
+use crate::protocol::Evidence;
+use crate::stage::evaluate::RunEvidence;
+use crate::stage::open::inputs;
+use crate::stage::open::models;
+use crate::stage::open::pixels::PixelFeatures;
+use crate::stage::verify::{Networks, verify};
+use crate::stage::{Stop, evaluate};
+use crate::store::layout::StageName;
+use crate::store::publish;
+use crate::store::sidecar::sidecar_path;
+
+/// Images of the reference: as many as its statistics are of.
+fn real_images() -> Array4<u8> {
+    Array4::from_shape_fn((1000, 3, 8, 8), |(i, c, y, x)| {
+        u8::try_from((i * 31 + c * 17 + y * 7 + x * 3) % 251).unwrap()
+    })
+}
+
+/// The shared experiment with `n_real` images drawn of `images`.
+fn bench_of(images: &Array4<u8>, edit: impl FnOnce(String) -> String) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = Vec::new();
+    images.view().permuted_axes([0, 2, 3, 1]).as_standard_layout().write_npy(&mut bytes).unwrap();
+    publish(&folder.path().join("real.npy"), &bytes).unwrap();
+    Bench::in_folder(folder, |text| {
+        let text = text.replace("path: reference.npz}", "path: reference.npz, images: real.npy}");
+        edit(text.replace("block_size: 16,", "block_size: 16, n_real: 300,"))
+    })
+}
+
+fn bench() -> Bench {
+    bench_of(&real_images(), |text| text)
+}
+
+#[test]
+fn they_are_the_features_of_the_images_that_the_seed_draws() {
+    let bench = bench();
+    bench.all("work", 16).unwrap();
+    let stop = Stop::default();
+    let run = bench.run("work", Shard::whole(), &stop);
+    let mut evidence = RunEvidence::open(&run, &bench.experiment).unwrap();
+    let found = evidence.reference_features().unwrap();
+    let rows: Vec<usize> = real_images::draw(7, 300, 1000)
+        .into_iter()
+        .map(|sample| usize::try_from(sample.0).unwrap())
+        .collect();
+    let drawn = real_images().select(Axis(0), &rows);
+    let expected: Array2<f32> = PixelFeatures::new(2).extract(drawn.view()).unwrap();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn kid_stands_beside_fid_and_says_how_many_images_are_behind_it() {
+    let evaluation = bench().all("work", 16).unwrap();
+    let rows = &evaluation.numbers.rows;
+    let kid: Vec<_> = rows.iter().filter(|row| row.metric == "kid").collect();
+    // The pool, random subsets, both ends of four scores.
+    assert_eq!(kid.len(), 10);
+    assert!(kid.iter().all(|row| row.n_reference == Some(300) && row.se.is_some()));
+    assert_eq!(rows.iter().filter(|row| row.metric == "p_kid_holm").count(), 8);
+    let without = Bench::new().all("work", 16).unwrap();
+    let same = |row: &&crate::store::records::MetricRow| !row.metric.contains("kid");
+    let [ours, theirs] = [rows, &without.numbers.rows]
+        .map(|rows| rows.iter().filter(same).map(|row| row.value).collect::<Vec<_>>());
+    assert_eq!(ours, theirs, "real images move a number that is not of them");
+}
+
+#[test]
+fn parts_are_shared_by_plans_and_made_by_shards() {
+    let bench = bench();
+    let whole = bench.all("whole", 16).unwrap();
+    let stop = Stop::default();
+    for index in 0..3 {
+        let run = bench.run("shards", Shard::new(index, 3).unwrap(), &stop);
+        bench.generate(&run, 16).unwrap();
+        bench.features(&run).unwrap();
+    }
+    let run = bench.run("shards", Shard::whole(), &stop);
+    assert_eq!(evaluate::evaluate(&run, &bench.experiment).unwrap().digest, whole.digest);
+    // Another question of the same reference finds them.
+    let mut other = bench.experiment.clone();
+    other.common.name = "other".to_owned();
+    let plan = inputs::plan(&other, "smoke").unwrap();
+    assert_ne!(plan.id(), bench.plan.id());
+    assert_eq!(plan.real_id(), bench.plan.real_id());
+}
+
+#[test]
+fn a_part_that_is_missing_or_damaged_is_no_number() {
+    let bench = bench();
+    bench.all("work", 16).unwrap();
+    let stop = Stop::default();
+    let run = bench.run("work", Shard::whole(), &stop);
+    let path = bench.part("work", StageName::Real, 1);
+    let bytes = std::fs::read(&path).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 4;
+    publish(&path, &flipped).unwrap();
+    let error = evaluate::evaluate(&run, &bench.experiment).unwrap_err();
+    assert_eq!(error.exit(), Exit::Integrity, "{error}");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(sidecar_path(&path)).unwrap();
+    let error = evaluate::evaluate(&run, &bench.experiment).unwrap_err();
+    assert_eq!(error.exit(), Exit::Incomplete, "{error}");
+    assert!(error.to_string().contains("1 of 3 blocks of real-features"), "{error}");
+    bench.features(&run).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap().len(), bytes.len());
+    evaluate::evaluate(&run, &bench.experiment).unwrap();
+}
+
+#[test]
+fn a_part_of_another_network_is_refused() {
+    let bench = bench();
+    bench.all("work", 16).unwrap();
+    let mut plan = bench.plan.clone();
+    plan.work.extractor.as_mut().unwrap().preprocess.push('x');
+    assert_ne!(plan.real_id(), bench.plan.real_id());
+    // Exchanged by hand: the file says what it is of.
+    let path = bench.part("work", StageName::Real, 0);
+    let error = crate::store::features::read(&path, &plan.real_id()).unwrap_err();
+    assert_eq!(error.exit(), Exit::Input, "{error}");
+}
+
+#[test]
+fn verification_makes_them_again() {
+    let bench = bench();
+    bench.all("work", 16).unwrap();
+    let stop = Stop::default();
+    let run = bench.run("work", Shard::whole(), &stop);
+    let mut extractor =
+        || models::open_extractor(&bench.experiment, &bench.plan, &RuntimeOptions::default());
+    let networks = Networks { model: &mut || bench.open(), extractor: &mut extractor };
+    let done = verify(&run, &bench.experiment, (99, one_network(7)), networks).unwrap();
+    // Three blocks of images, three of their features, three of real images.
+    assert_eq!(done.n_parts, 9);
+    // Real images that are others now: another identity, so another plan.
+    let mut images = real_images();
+    let first = usize::try_from(bench.plan.real_samples()[0].0).unwrap();
+    images.slice_mut(s![first, 0, 0, 0]).fill(255);
+    assert_ne!(bench_of(&images, |text| text).plan.id(), bench.plan.id());
+}
+
+#[test]
+fn what_cannot_be_drawn_is_refused_before_any_work() {
+    let bench = bench();
+    let refused = |edit: &dyn Fn(&mut Experiment)| {
+        let mut experiment = bench.experiment.clone();
+        edit(&mut experiment);
+        let error = inputs::plan(&experiment, "smoke").unwrap_err();
+        assert_eq!(error.exit(), Exit::Input, "{error}");
+        error.to_string()
+    };
+    let scale = |experiment: &mut Experiment| {
+        experiment.common.scales.get_mut("smoke").unwrap().n_real = Some(1001);
+    };
+    assert!(refused(&scale).contains("has 1000 images, scale n_real asks for 1001"));
+    let images = |experiment: &mut Experiment| {
+        experiment.common.reference.as_mut().unwrap().images = Some("none.npy".to_owned());
+    };
+    assert!(refused(&images).contains("none.npy"));
+    let fewer = real_images().slice(s![..400, .., .., ..]).to_owned();
+    let folder = bench.folder.path().join("fewer.npy");
+    let mut bytes = Vec::new();
+    fewer.permuted_axes([0, 2, 3, 1]).as_standard_layout().write_npy(&mut bytes).unwrap();
+    publish(&folder, &bytes).unwrap();
+    let others = |experiment: &mut Experiment| {
+        experiment.common.reference.as_mut().unwrap().images = Some("fewer.npy".to_owned());
+    };
+    assert!(refused(&others).contains("the reference statistics are of 1000"));
+}
+
+#[test]
+fn a_file_that_says_half_of_it_is_refused_with_the_key() {
+    let refused = |edit: &dyn Fn(&str) -> String| {
+        let text = edit(include_str!("../../experiment/tiny.yaml"));
+        let error = Experiment::parse(std::path::Path::new("tiny.yaml"), &text).unwrap_err();
+        assert_eq!(error.exit(), Exit::Usage, "{error}");
+        error.to_string()
+    };
+    let real = |n: &str| format!("block_size: 16, n_real: {n},");
+    let none = refused(&|text| text.replace("block_size: 16,", &real("300")));
+    assert!(none.contains("scales.smoke.n_real: real images are drawn of the reference"), "{none}");
+    let named = |text: &str| text.replace("reference.npz}", "reference.npz, images: x.npy}");
+    let one = refused(&|text| named(text).replace("block_size: 16,", &real("1")));
+    assert!(one.contains("1 real images are no set"), "{one}");
+    let reconstruction = include_str!("../../experiment/tiny_reconstruction.yaml");
+    let text = reconstruction.replace("n_pool:", "n_real: 10, n_pool:");
+    let error = Experiment::parse(std::path::Path::new("r.yaml"), &text).unwrap_err().to_string();
+    assert!(error.contains("looks at no features of real images"), "{error}");
+}
