@@ -81,7 +81,7 @@ doctor: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers promises numbers msrv audit lint test test-slurm doc smoke test-precision
+ci: fmt-check layers promises numbers msrv audit versions lint test test-metrics-python test-slurm doc smoke test-precision
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -99,6 +99,17 @@ test-doc:
 test-python: setup build
     {{ python }} -m unittest discover -s scripts/setup/tests -t scripts
     DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/importer/tests/run.sh
+
+# The Python package of the metrics: wheel and tests; prints SKIPPED with the reason where Python or its packages are missing
+[group('check')]
+test-metrics-python:
+    scripts/release/metrics.sh
+
+# The version stands in one place, and everything that repeats it says the same
+[group('check')]
+versions:
+    scripts/release/versions.py --self-test
+    scripts/release/versions.py
 
 # Arrays on a real Slurm cluster of two nodes on this machine; prints SKIPPED with the reason where that cannot be
 [group('check')]
@@ -187,6 +198,11 @@ verify-assets:
 [positional-arguments]
 import ARCHITECTURE CHECKPOINT *OPTIONS:
     @"{{ justfile_directory() }}/scripts/setup/python.sh" -m importer "$@"
+
+# Both wheels, their contents, a bill of materials and licences into target/wheels, tried in empty environments
+[group('data')]
+release-build *options:
+    scripts/release/build {{ options }}
 
 # The binary
 [group('data')]

@@ -5,6 +5,7 @@
 //! `arrow` and `parquet` in [`store`], `polars` and `plotters` in [`report`], `clap` and `indicatif`
 //! in [`cli`] (`prost` in the package [`graph`]).
 
+pub mod assets;
 pub mod canonical;
 #[cfg(not(fuzzing))]
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod guidance;
+pub mod installed;
 mod kinds;
 pub mod model;
 pub mod noise;

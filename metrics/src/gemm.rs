@@ -67,7 +67,7 @@ float!(f64);
 /// Vectors of one length, `W` of them side by side in a panel: entry `k` of a panel holds their values at depth `k`.
 ///
 /// Panels of the same [`DEPTH`] lie one after the other, so that what is multiplied together is read in one stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Panels<T, const W: usize> {
     values: Vec<[T; W]>,
     vectors: usize,

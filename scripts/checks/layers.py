@@ -8,15 +8,15 @@ that fit a module, the longest holds. Code under `#[cfg(test)]` may use anything
 from __future__ import annotations
 
 # Vocabulary of every layer: newtypes, exit codes, faults of a file, canonical JSON, the macro behind every list of
-# kinds, and which features are which.
-BASE = ("units", "exit", "fault", "canonical", "kinds", "extractor_id")
+# kinds, and which features are which, and where the program is installed.
+BASE = ("units", "exit", "fault", "canonical", "kinds", "extractor_id", "installed")
 
 # What has a `kind` in an experiment: the algorithms, with their settings beside them.
 _ALGORITHMS = ("schedule", "noise", "sampler", "uncertainty", "control", "guidance")
 
 # Everything that `cli` and the fuzzer's entry points drive.
 _ALL = (
-    *("config", "plan", "protocol", "experiment", "stage", "report", "store", "model"),
+    *("config", "plan", "protocol", "experiment", "stage", "report", "store", "model", "assets"),
     *_ALGORITHMS,
     *("dubench_graph", "dubench_metrics"),
 )
@@ -29,6 +29,8 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "canonical": (),
     "kinds": (),
     "extractor_id": (),
+    "installed": (),
+    "assets": ("config", "store"),
     "noise": (),
     "schedule": ("noise",),
     "model": ("schedule", "noise", "dubench_graph"),

@@ -34,6 +34,12 @@ impl Context {
     }
 }
 
+/// One line on stderr, of what takes long.
+pub(crate) fn tell(line: &str) {
+    // With stderr closed there is nobody left to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// One line on stderr; a JSON object where JSON was asked for.
 pub(crate) fn complain(error: &CliError, format: Format) {
     let mut message = error.to_string();

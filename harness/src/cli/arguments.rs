@@ -91,6 +91,8 @@ pub(crate) enum Command {
     /// Look at a model bundle
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Fetch and build the feature network, where it is not there yet
+    Setup(SetupOptions),
     /// Check this machine: runtime, device, cache, extractor
     Doctor(DoctorOptions),
 }
@@ -138,7 +140,7 @@ pub(crate) struct StatsOptions {
 /// Which features stand for an image.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FeatureOptions {
-    /// Feature extractor under `experiments/extractors/`, or a path to its YAML file
+    /// Feature extractor under `experiments/extractors/`, here or as installed, or a path to its YAML file
     #[arg(long, default_value = "fid-inception")]
     pub(crate) extractor: String,
     /// Resize and scaling convention
@@ -217,6 +219,13 @@ pub(crate) struct InspectOptions {
     pub(crate) gradients: bool,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SetupOptions {
+    /// Feature extractor, by name or by the path of its YAML file
+    #[arg(default_value = "fid-inception")]
+    pub(crate) extractor: String,
 }
 
 #[derive(Args, Clone, Debug)]

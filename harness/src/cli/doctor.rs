@@ -1,20 +1,20 @@
 //! `dubench doctor`: what this machine has, and what is missing.
 
-use std::path::PathBuf;
-
 use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::answer::Context;
 use super::arguments::DoctorOptions;
 use super::error::CliError;
+use super::extractor::description;
 use super::memory;
 use super::session::runtime as runtime_options;
 use crate::config::ExtractorYaml;
 use crate::exit::Exit;
+use crate::installed;
 use crate::model::onnx::{OnnxExtractor, environment};
 
-const EXTRACTOR: &str = "experiments/extractors/fid-inception.yaml";
+const EXTRACTOR: &str = "fid-inception";
 
 #[derive(Serialize)]
 struct Finding {
@@ -25,6 +25,7 @@ struct Finding {
 
 pub(super) fn run(options: &DoctorOptions, context: Context) -> Result<Exit, CliError> {
     let findings = vec![
+        installation(),
         cache(),
         library(),
         extractor(options)?,
@@ -51,6 +52,15 @@ pub(super) fn run(options: &DoctorOptions, context: Context) -> Result<Exit, Cli
     Ok(if healthy { Exit::Complete } else { Exit::Resources })
 }
 
+fn installation() -> Finding {
+    let detail = match (installed::prefix(), installed::data()) {
+        (Some(_), Some(data)) => format!("data in {}", data.display()),
+        (Some(prefix), None) => format!("in {}, without data", prefix.display()),
+        (None, _) => "built in a checkout".to_owned(),
+    };
+    Finding { what: "installed", ok: true, detail }
+}
+
 fn cache() -> Finding {
     let (ok, detail) = match environment::cache_root() {
         Ok(path) => (path.is_dir(), path.display().to_string()),
@@ -61,7 +71,10 @@ fn cache() -> Finding {
 
 fn library() -> Finding {
     let (ok, detail) = match environment::runtime(None) {
-        Ok(runtime) => (true, format!("{} at {}", runtime.version, runtime.library.display())),
+        Ok(runtime) => {
+            let source = environment::library_source(None);
+            (true, format!("{} at {} ({source})", runtime.version, runtime.library.display()))
+        }
         Err(error) => (false, error.to_string()),
     };
     Finding { what: "ONNX Runtime", ok, detail }
@@ -69,7 +82,7 @@ fn library() -> Finding {
 
 /// Opens the feature network on the device that was asked for: library, device and file in one.
 fn extractor(options: &DoctorOptions) -> Result<Finding, CliError> {
-    let path = PathBuf::from(EXTRACTOR);
+    let path = description(EXTRACTOR);
     let runtime = runtime_options(&options.device, options.device.batch.unwrap_or(1))?;
     let opened = ExtractorYaml::read(&path).map_err(|error| error.to_string()).and_then(|_| {
         OnnxExtractor::open(&path, None, &runtime).map_err(|error| error.to_string())

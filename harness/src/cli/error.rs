@@ -1,5 +1,8 @@
 //! How a command can end other than well.
 
+use std::path::PathBuf;
+
+use crate::assets::AssetError;
 use crate::config::ConfigError;
 use crate::exit::{Exit, Exits};
 use crate::graph::GraphError;
@@ -19,12 +22,17 @@ pub(crate) enum CliError {
     /// A scheduler that is not there, or that refuses a job.
     #[error("{program}: {reason}: {remedy}")]
     Scheduler { program: &'static str, reason: String, remedy: String },
+    /// A name that no file has.
+    #[error("{name}: no such experiment; looked for {}: give its path", list(places))]
+    NotFound { name: String, places: Vec<PathBuf> },
     /// Two inputs that cannot be compared.
     #[error("{0}")]
     Mismatch(String),
     /// A metric refuses its input.
     #[error(transparent)]
     Metric(#[from] dubench_metrics::MetricError),
+    #[error(transparent)]
+    Asset(#[from] AssetError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -59,11 +67,16 @@ impl CliError {
     }
 }
 
+fn list(places: &[PathBuf]) -> String {
+    places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 impl Exits for CliError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Option { .. } => Exit::Usage,
+            Self::Option { .. } | Self::NotFound { .. } => Exit::Usage,
             Self::Mismatch(_) | Self::Metric(_) => Exit::Input,
+            Self::Asset(error) => error.exit(),
             Self::Config(error) => error.exit(),
             Self::Plan(error) => error.exit(),
             Self::Stage(error) => error.exit(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::arguments::FeatureOptions;
 use super::error::CliError;
+use super::found;
 use super::session::runtime;
 use crate::config::Preprocess;
 use crate::model::onnx::OnnxExtractor;
@@ -18,11 +19,12 @@ pub(super) fn open(options: &FeatureOptions) -> Result<OnnxExtractor, CliError> 
     Ok(OnnxExtractor::open(&description(&options.extractor), Some(preprocess), &runtime)?)
 }
 
-fn description(name: &str) -> PathBuf {
+/// The file that describes the extractor `name`; a path is taken as it is.
+pub(super) fn description(name: &str) -> PathBuf {
     if name.contains(['/', '.']) {
         return PathBuf::from(name);
     }
-    PathBuf::from("experiments/extractors").join(format!("{name}.yaml"))
+    found::shipped(&PathBuf::from("extractors").join(format!("{name}.yaml")))
 }
 
 fn preprocess(name: &str) -> Result<Preprocess, CliError> {

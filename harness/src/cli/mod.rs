@@ -7,6 +7,7 @@ mod collect;
 mod doctor;
 mod error;
 mod extractor;
+mod found;
 mod gc;
 mod graph;
 mod memory;
@@ -17,6 +18,7 @@ mod progress;
 mod publish;
 mod sample;
 mod session;
+mod setup;
 mod signal;
 mod stages;
 mod stats;
@@ -71,6 +73,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Compare(options) => check::compare(options, context),
         Command::Graph(command) => graph::run(command, context),
         Command::Model(command) => model::run(command, context),
+        Command::Setup(options) => setup::run(options, context),
         Command::Doctor(options) => doctor::run(options, context),
     }
 }

@@ -9,6 +9,7 @@ use super::arguments::{PlanOptions, RunOptions, VerifyOptions};
 use super::error::CliError;
 use super::publish as results;
 use super::session::Session;
+use super::setup;
 use crate::exit::Exit;
 use crate::experiment::print::plan_text;
 use crate::stage::evaluate;
@@ -34,6 +35,7 @@ struct Done {
 /// All stages; a shard ends after the features, since others hold the rest.
 pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
+    setup::for_experiment(&session.experiment, context)?;
     let run = session.run(&options.folders.work_dir)?;
     let summary = threshold_blocks(&session, &run)?;
     if summary.n_left > 0 {
@@ -86,6 +88,7 @@ pub(super) fn generate(options: &RunOptions, context: Context) -> Result<Exit, C
 
 pub(super) fn features(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
+    setup::for_experiment(&session.experiment, context)?;
     let run = session.run(&options.folders.work_dir)?;
     let summary = feature_blocks(&session, &run)?;
     stage_answer(context, "features", &summary)

@@ -81,7 +81,7 @@ fn jobs(options: &SubmitOptions, plan: &Plan) -> Result<SlurmJobs, CliError> {
         name,
         program: absolute(&program)?,
         folder: absolute(Path::new("."))?,
-        experiment: absolute(&options.target.experiment)?,
+        experiment: absolute(&options.target.file()?)?,
         scale: plan.scale.clone(),
         work_dir,
         results_dir: absolute(&options.folders.results_dir)?,

@@ -13,6 +13,8 @@ pub enum Role {
     Extractor,
     /// Published numbers.
     Published,
+    /// Pins of what is fetched.
+    Assets,
 }
 
 impl Role {
@@ -31,6 +33,9 @@ impl Role {
             }
             Self::Published => {
                 "expected a table of published numbers: check `published.file` of the experiment"
+            }
+            Self::Assets => {
+                "expected the list of pins, experiments/assets.yaml: run this in a checkout, or install dubench again"
             }
         }
     }

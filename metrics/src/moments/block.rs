@@ -11,7 +11,7 @@ use rayon::prelude::*;
 pub(super) const TALL: usize = 8;
 
 /// Up to [`BLOCK_ROWS`] rows in f64: columns by panels, once for each side of the product.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Block {
     dim: usize,
     rows: usize,

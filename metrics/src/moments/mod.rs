@@ -190,7 +190,7 @@ impl Moments {
 /// assert_eq!(builder.finish().gaussian()?, Moments::from_rows(&rows)?.gaussian()?);
 /// # Ok::<(), dubench_metrics::MetricError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MomentsBuilder {
     moments: Moments,
     /// Rows of the block under way.

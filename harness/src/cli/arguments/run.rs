@@ -6,13 +6,14 @@ use clap::{Args, ValueEnum};
 
 use super::DeviceOptions;
 use crate::cli::error::CliError;
+use crate::cli::found;
 use crate::experiment::{Experiment, Plan};
 use crate::stage::open::inputs;
 
 /// An experiment at one of its scales.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Target {
-    /// Experiment file
+    /// Experiment file, or its name: looked for here, in `experiments/`, and among the installed ones
     pub(crate) experiment: PathBuf,
     /// Scale named in the experiment file
     #[arg(long, default_value = "mini")]
@@ -20,12 +21,20 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// The file of the experiment.
+    ///
+    /// # Errors
+    /// [`CliError::NotFound`] for a name that nothing has.
+    pub(crate) fn file(&self) -> Result<PathBuf, CliError> {
+        found::experiment(&self.experiment)
+    }
+
     /// The experiment and its plan.
     ///
     /// # Errors
     /// Those of the file, of the scale and of what the plan reads.
     pub(crate) fn resolve(&self) -> Result<(Experiment, Plan), CliError> {
-        let experiment = Experiment::read(&self.experiment)?;
+        let experiment = Experiment::read(&self.file()?)?;
         let plan = inputs::plan(&experiment, &self.scale)?;
         Ok((experiment, plan))
     }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use ort::logging::LogLevel;
 
 pub use crate::graph::{LIBRARY_FILE, PINNED_VERSION};
+use crate::installed;
 use crate::model::ModelError;
 
 /// Environment variable that names the library.
@@ -16,8 +17,8 @@ pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 /// Environment variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "DUBENCH_CACHE";
 
-const REMEDY: &str =
-    "run `just setup`, or set ORT_DYLIB_PATH to a libonnxruntime of version 1.17 or newer";
+const REMEDY: &str = "run `just setup` in a checkout, `pip install onnxruntime` where dubench is installed by pip, or set \
+                      ORT_DYLIB_PATH to a libonnxruntime of version 1.17 or newer";
 
 /// The runtime library that this process uses.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -41,17 +42,34 @@ pub fn cache_root() -> Result<PathBuf, ModelError> {
     cache_root_from(&|name| env::var_os(name))
 }
 
-/// Absolute path of the ONNX Runtime library: `chosen`, else `$ORT_DYLIB_PATH`, else
-/// `<cache>/ort/<version>/libonnxruntime.so`.
+/// Absolute path of the ONNX Runtime library: `chosen`, else `$ORT_DYLIB_PATH`, else the one that a package has put into
+/// the environment in which this program is installed, else `<cache>/ort/<version>/libonnxruntime.so`.
 ///
 /// Why not leave the search to the loader? It looks beside the executable first, takes an empty
 /// name for a folder, and its error hides the cause.
 ///
 /// # Errors
-/// [`ModelError::Runtime`] when the path is empty or names no file; the text says where it looked
-/// and what to do.
+/// [`ModelError::Runtime`] when the path is empty or names no file, or the environment has several libraries; the text says
+/// where it looked and what to do.
 pub fn library_path(chosen: Option<&Path>) -> Result<PathBuf, ModelError> {
-    library_path_from(chosen, &|name| env::var_os(name))
+    library_path_from(chosen, &|name| env::var_os(name), &in_environment())
+}
+
+/// Which of the places of [`library_path`] counts, in words.
+pub fn library_source(chosen: Option<&Path>) -> &'static str {
+    if chosen.is_some() {
+        "the option"
+    } else if env::var_os(LIBRARY_VARIABLE).is_some() {
+        LIBRARY_VARIABLE
+    } else if in_environment().is_empty() {
+        "the cache folder"
+    } else {
+        "the Python environment"
+    }
+}
+
+fn in_environment() -> Vec<PathBuf> {
+    installed::prefix().map_or_else(Vec::new, |prefix| installed::runtime_libraries(&prefix))
 }
 
 /// The runtime of this process, opened on first use.
@@ -177,11 +195,14 @@ fn cache_root_from(variable: Variables<'_>) -> Result<PathBuf, ModelError> {
 fn library_path_from(
     chosen: Option<&Path>,
     variable: Variables<'_>,
+    in_environment: &[PathBuf],
 ) -> Result<PathBuf, ModelError> {
     let (path, source) = if let Some(path) = chosen {
         (path.to_owned(), "the option")
     } else if let Some(value) = variable(LIBRARY_VARIABLE) {
         (PathBuf::from(value), LIBRARY_VARIABLE)
+    } else if let Some(path) = only_one(in_environment)? {
+        (path.clone(), "the Python environment")
     } else {
         let cache = cache_root_from(variable)?;
         (cache.join("ort").join(PINNED_VERSION).join(LIBRARY_FILE), "the cache folder")
@@ -195,6 +216,20 @@ fn library_path_from(
         return Err(failure(&path, &message));
     }
     path.canonicalize().map_err(|error| failure(&path, &error.to_string()))
+}
+
+/// The library of an environment. Which of several is meant nobody can know: a package for GPUs and one without, or one for
+/// each of two Pythons.
+fn only_one(found: &[PathBuf]) -> Result<Option<&PathBuf>, ModelError> {
+    if found.len() < 2 {
+        return Ok(found.first());
+    }
+    let names: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
+    let message = format!(
+        "the Python environment has several, set ORT_DYLIB_PATH to one of them: {}",
+        names.join(", ")
+    );
+    Err(ModelError::Runtime { context: "ONNX Runtime library".to_owned(), message })
 }
 
 #[cfg(test)]
@@ -228,14 +263,14 @@ mod tests {
     #[test]
     fn empty_library_variable_is_refused() {
         let variable = |name: &str| (name == "ORT_DYLIB_PATH").then(OsString::new);
-        let error = library_path_from(None, &variable).unwrap_err().to_string();
+        let error = library_path_from(None, &variable, &[]).unwrap_err().to_string();
         assert!(error.contains("ORT_DYLIB_PATH is empty"), "{error}");
     }
 
     #[test]
     fn missing_library_names_the_path_and_the_remedy() {
         let missing = Path::new("/nowhere/libonnxruntime.so");
-        let error = library_path_from(Some(missing), &|_| None).unwrap_err().to_string();
+        let error = library_path_from(Some(missing), &|_| None, &[]).unwrap_err().to_string();
         assert!(error.contains("/nowhere/libonnxruntime.so: no such file"), "{error}");
         assert!(error.contains("just setup"), "{error}");
     }
@@ -243,7 +278,37 @@ mod tests {
     #[test]
     fn folder_is_no_library() {
         let folder = std::env::temp_dir();
-        let error = library_path_from(Some(&folder), &|_| None).unwrap_err().to_string();
+        let error = library_path_from(Some(&folder), &|_| None, &[]).unwrap_err().to_string();
         assert!(error.contains("no such file"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_comes_after_the_variable_and_before_the_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = folder.path().canonicalize().unwrap().join(name);
+            crate::store::publish(&path, b"library").unwrap();
+            path
+        };
+        let (named, installed) = (file("named.so"), file("installed.so"));
+        let variable =
+            |name: &str| (name == "ORT_DYLIB_PATH").then(|| named.clone().into_os_string());
+        let environment = [installed.clone()];
+        assert_eq!(library_path_from(None, &variable, &environment).unwrap(), named);
+        let cache = |name: &str| (name == "DUBENCH_CACHE").then(|| OsString::from("/nowhere"));
+        assert_eq!(library_path_from(None, &cache, &environment).unwrap(), installed);
+        let error = library_path_from(None, &cache, &[]).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/ort/"), "{error}");
+    }
+
+    #[test]
+    fn several_libraries_in_the_environment_are_refused_by_name() {
+        let found = [
+            PathBuf::from("/env/libonnxruntime.so.1.31.1"),
+            PathBuf::from("/env/libonnxruntime.so.1.32.0"),
+        ];
+        let error = library_path_from(None, &|_| None, &found).unwrap_err().to_string();
+        assert!(error.contains("so.1.31.1, /env/libonnxruntime.so.1.32.0"), "{error}");
+        assert!(error.contains("set ORT_DYLIB_PATH"), "{error}");
     }
 }

@@ -147,12 +147,13 @@ fn check_network(network: &Path, yaml: &ExtractorYaml) -> Result<(), ModelError>
     let fault =
         |message: String| ModelError::Bundle { path: network.display().to_string(), message };
     let bytes = std::fs::metadata(network)
-        .map_err(|error| fault(format!("cannot be read: {error}: run `just setup`")))?
+        .map_err(|error| fault(format!("cannot be read: {error}: run `dubench setup`")))?
         .len();
     if bytes != yaml.file.bytes {
         let promised = yaml.file.bytes;
-        let message =
-            format!("has {bytes} bytes, {promised} were promised: move it aside, run `just setup`");
+        let message = format!(
+            "has {bytes} bytes, {promised} were promised: move it aside, run `dubench setup`"
+        );
         return Err(fault(message));
     }
     let got = files::sha256_file(network).map_err(|error| fault(error.to_string()))?;
