@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Holds a wheel against what it must be: tag, files, sizes, and nothing that should not travel.
+
+usage: scripts/release/contents.py WHEEL..      0: as it must be; 1: each fault on a line
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MIB = 1 << 20
+DATA = "data/share/dubench"
+
+
+class Promise:
+    """What the wheel of one project holds."""
+
+    def __init__(self, tag: str, limit: int, needed: list[str], allowed: str):
+        self.tag, self.limit, self.needed, self.allowed = tag, limit, needed, re.compile(allowed)
+
+
+def shipped() -> list[str]:
+    answer = subprocess.run(["git", "ls-files", "experiments"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return answer.stdout.splitlines()
+
+
+def promises() -> dict[str, Promise]:
+    package = ["__init__.py", "__init__.pyi", "py.typed", "_core.abi3.so"]
+    data = [*shipped(), "LICENCES.txt", "LICENSE-MIT", "LICENSE-APACHE"]
+    return {
+        "dubench_metrics": Promise(
+            r"cp310-abi3-(manylinux|macosx)\w+", 8 * MIB, [f"dubench_metrics/{name}" for name in package],
+            r"(dubench_metrics|dubench_metrics-[^/]+\.dist-info)/",
+        ),
+        # Without the networks 40 MiB are promised; they and the statistics add 30.
+        "dubench": Promise(
+            r"py3-none-(manylinux|macosx)\w+", 70 * MIB,
+            ["scripts/dubench", *(f"{DATA}/{name}" for name in data)],
+            r"dubench-[^/]+\.(data|dist-info)/",
+        ),
+    }  # fmt: skip
+
+
+def faults(wheel: Path) -> list[str]:
+    project, _, rest = wheel.stem.partition("-")
+    promise = promises().get(project)
+    if promise is None:
+        return [f"is of {project}, which nobody promised"]
+    found = []
+    tag = rest.split("-", 1)[-1]
+    if not re.fullmatch(promise.tag, tag):
+        found.append(f"has the tag {tag}, expected {promise.tag}")
+    size = wheel.stat().st_size
+    if size > promise.limit:
+        found.append(f"has {size / MIB:.1f} MiB, expected {promise.limit / MIB:.0f} at most")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    below = {re.sub(r"^dubench-[^/]+\.data/", "", name) for name in names}
+    found += [f"lacks {name}" for name in promise.needed if name not in below]
+    found += [f"holds {name}, which belongs to nothing" for name in names if not promise.allowed.match(name)]
+    data = {f"{DATA}/{name}" for name in shipped()} if project == "dubench" else set()
+    experiments = {name for name in below if name.startswith(f"{DATA}/experiments/")}
+    found += [f"holds {name}, which is not in the repository" for name in sorted(experiments - data)]
+    if not any(name.endswith("METADATA") for name in names):
+        found.append("has no METADATA")
+    return found
+
+
+def main() -> int:
+    status = 0
+    for name in sys.argv[1:]:
+        wheel = Path(name)
+        found = faults(wheel)
+        for fault in found:
+            print(f"{wheel.name} {fault}", file=sys.stderr)
+        status |= bool(found)
+        if not found:
+            print(f"contents: {wheel.name}, {wheel.stat().st_size / MIB:.1f} MiB, holds what it must and nothing else")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
