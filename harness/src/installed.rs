@@ -46,7 +46,8 @@ fn is_runtime(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     // Not `libonnxruntime_providers_shared.so`, which is a part of it.
     let linux = name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.");
-    let mac = name.starts_with("libonnxruntime.") && name.ends_with(".dylib");
+    let mac =
+        name.starts_with("libonnxruntime.") && path.extension().is_some_and(|end| end == "dylib");
     (linux || mac || name == "onnxruntime.dll") && path.is_file()
 }
 

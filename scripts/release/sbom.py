@@ -98,6 +98,19 @@ def bill(found: dict, root: str) -> dict:
     }
 
 
+def allowed() -> set[str]:
+    return set(tomllib.loads((Path(__file__).resolve().parents[2] / "deny.toml").read_text())["licenses"]["allow"])
+
+
+def fits(expression: str, allow: set[str]) -> bool:
+    """Of an OR one side is allowed, of an AND both; parentheses stand around an OR alone in what is used here."""
+    if "(" in expression:
+        inner = expression[expression.index("(") + 1 : expression.index(")")]
+        stand_in = next(iter(allow)) if fits(inner, allow) else "NONE"
+        return fits(expression.replace(f"({inner})", stand_in), allow)
+    return any(all(term.strip() in allow for term in side.split(" AND ")) for side in expression.split(" OR "))
+
+
 def licences(sbom: dict) -> str:
     """One line a package that is linked into the program."""
     lines = ["Licences of the packages that this program is linked from.", ""]
@@ -113,14 +126,20 @@ def main() -> int:
     found = metadata(manifest)
     sbom = bill(found, root_of(found, manifest))
     text = licences(sbom)
-    without = [line for line in text.splitlines() if line.endswith(": NONE")]
+    without = [entry["name"] for entry in sbom["components"] if "licenses" not in entry]
     if without:
         print(f"sbom: no licence is stated by {without}", file=sys.stderr)
         return 1
     Path(bill_path).write_text(json.dumps(sbom, indent=1) + "\n")
     Path(licence_path).write_text(text)
+    allow = allowed()
+    stated = {entry["name"]: entry["licenses"][0]["expression"] for entry in sbom["components"]}
+    refused = [f"{name}: {expression}" for name, expression in stated.items() if not fits(expression, allow)]
+    if refused:
+        print(f"sbom: deny.toml does not allow {refused}", file=sys.stderr)
+        return 1
     linked = sum(entry["scope"] == "required" for entry in sbom["components"])
-    print(f"sbom: {len(sbom['components'])} packages, {linked} of them linked, each with a licence: {bill_path}")
+    print(f"sbom: {len(sbom['components'])} packages, {linked} of them linked, licences allowed by deny.toml: {bill_path}")
     return 0
 
 

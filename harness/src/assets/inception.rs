@@ -1,4 +1,4 @@
-//! The FID Inception network as ONNX, from the tensors of its TorchScript archive.
+//! The FID Inception network as ONNX, from the tensors of its `TorchScript` archive.
 //!
 //! The network of 2015-12-05 whose 2,048 `pool3` features the Fréchet inception distance is defined on. It differs from the
 //! usual Inception-v3 in two places: 3x3 mean pools leave the padding out of the mean, and the last block pools by the
@@ -90,7 +90,7 @@ const WIDE: Walk = Walk(1, (0, 3));
 const TALL: Walk = Walk(1, (3, 0));
 
 impl Graph<'_> {
-    /// Convolution, batch normalisation and ReLU: `y = max(0, (w * x - mean) / sqrt(var + eps) + beta)`.
+    /// Convolution, batch normalisation and `ReLU`: `y = max(0, (w * x - mean) / sqrt(var + eps) + beta)`.
     fn conv(&mut self, x: &str, name: &str, walk: Walk) -> Built {
         let part = |part: &str| {
             let path = format!("{PREFIX}{name}.{part}");

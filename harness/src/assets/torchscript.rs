@@ -1,4 +1,4 @@
-//! The tensors of a TorchScript archive: a zip of `ROOT/data.pkl`, the tree of modules, and `ROOT/data/KEY`, their numbers.
+//! The tensors of a `TorchScript` archive: a zip of `ROOT/data.pkl`, the tree of modules, and `ROOT/data/KEY`, their numbers.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
@@ -88,7 +88,7 @@ fn walk(tree: &Module) -> Result<Vec<(String, Rc<TensorView>)>, String> {
         for (name, value) in module.borrow().iter() {
             match value {
                 Value::Module(inner) => {
-                    pending.push((format!("{prefix}{name}."), Rc::clone(inner)))
+                    pending.push((format!("{prefix}{name}."), Rc::clone(inner)));
                 }
                 Value::Tensor(view) => found.push((format!("{prefix}{name}"), Rc::clone(view))),
                 _ => {}

@@ -1,5 +1,7 @@
 //! A program that is installed in an environment: `PREFIX/bin`, its data in `PREFIX/share`, its library among the packages.
 
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use std::process::Command;
 
 use crate::support::{Ended, Folder};
