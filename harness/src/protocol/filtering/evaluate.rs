@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::study::FilterStudyInput;
 use super::{Filtering, rows};
+use crate::config::PublishedSetting;
 use crate::plan::ArmPlan;
 use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
-use crate::store::records::ScoreTable;
-use crate::uncertainty::CleanEstimate;
+use crate::store::records::{MetricRow, ScoreTable};
+use crate::uncertainty::{CleanEstimate, EstimatorPlan};
 
 /// The rows, curves and scores of a filter.
 pub(super) fn evaluate(
@@ -40,10 +41,29 @@ pub(super) fn evaluate(
     };
     let published = evidence.published();
     let paper = |metric: &str, kind: &str| published.and_then(|row| row.value(metric, kind));
-    let rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper))
+    let mut rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper))
         .map_err(ProtocolError::metric("the intervals of a filter"))?;
+    papers_by_draws(&mut rows, &arm.watch, published);
     let scores = ScoreTable { samples: scores.samples, columns };
     Ok(Numbers { rows, curves: outcome.curves, scores })
+}
+
+/// Published numbers of one kind by its draws stand under `KIND_mM`; they are of the window of the first estimator.
+fn papers_by_draws(
+    rows: &mut [MetricRow],
+    watch: &[EstimatorPlan],
+    published: Option<&PublishedSetting>,
+) {
+    let (Some(first), Some(published)) = (watch.first(), published) else { return };
+    for plan in watch.iter().filter(|plan| plan.window == first.window) {
+        let key = format!("{}_m{}", plan.rule.kind(), plan.n_draws);
+        let own = |row: &&mut MetricRow| {
+            row.method == plan.name && row.metric == "fid" && row.side.as_deref() == Some("lowest")
+        };
+        if let Some(row) = rows.iter_mut().find(own) {
+            row.paper_value = row.paper_value.or_else(|| published.value("fid", &key));
+        }
+    }
 }
 
 /// Time inside the network that moved the trajectories: all of it less that of the estimators.
