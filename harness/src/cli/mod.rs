@@ -9,6 +9,7 @@ mod error;
 mod extractor;
 mod gc;
 mod graph;
+mod load;
 mod memory;
 mod metric;
 mod model;
