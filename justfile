@@ -46,18 +46,29 @@ reproduce-thresholds scale=scale: (reproduce "thresholds-cifar10" scale)
 [group('run')]
 reproduce-strength scale=scale: (reproduce "strength-cifar10" scale)
 
+# Tables 5 and 6: what do 5 and 20 draws cost in seconds? On a quiet machine; --beside-others takes times on a busy one too
+[group('run')]
+reproduce-table5 scale=scale *options: (reproduce "table5-cifar10" scale options)
+
+[group('run')]
+reproduce-table6 scale=scale *options: (reproduce "table6-cifar10" scale options)
+
+# Figures 3, 4, 5, 8, 9 (the uncertainty along the walk), 11 (number of draws) and the sweep of the window (CIFAR-10)
+[group('run')]
+reproduce-figures scale=scale: (reproduce "figures-cifar10" scale) (reproduce "fig11-cifar10" scale)
+
 # Every table and figure that exists so far
 [group('run')]
-reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-thresholds scale) (reproduce-strength scale)
+reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-table5 scale) (reproduce-table6 scale) (reproduce-figures scale) (reproduce-thresholds scale) (reproduce-strength scale)
 
 # Any experiment of experiments/, by name
 [group('run')]
-reproduce experiment scale=scale: (setup device) build
-    {{ dubench }} run experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} --device {{ device }}
+reproduce experiment scale=scale *options: (setup device) build
+    {{ dubench }} run experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} --device {{ device }} {{ options }}
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") recompute
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-table5 "smoke" "--beside-others") (reproduce-table6 "smoke" "--beside-others") (reproduce-figures "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") recompute
 
 # Tables and plots again, from finished parts
 [group('run')]

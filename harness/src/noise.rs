@@ -49,6 +49,10 @@ pub enum Purpose {
     Subset = 6,
     /// Random choices of a guidance rule.
     Guidance = 7,
+    /// In which order things are timed.
+    Order = 9,
+    /// Signs that probe a Jacobian.
+    Probe = 10,
 }
 
 /// Full name of a draw.

@@ -10,6 +10,7 @@ mod extractor;
 mod found;
 mod gc;
 mod graph;
+mod load;
 mod memory;
 mod metric;
 mod model;

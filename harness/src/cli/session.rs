@@ -6,6 +6,7 @@ use std::path::Path;
 use super::answer::Context;
 use super::arguments::{DeviceOptions, RunOptions};
 use super::error::CliError;
+use super::load::Neighbours;
 use super::memory;
 use super::progress::TerminalProgress;
 use super::signal;
@@ -15,7 +16,7 @@ use crate::model::onnx::{Device, Fallback, RuntimeOptions};
 use crate::plan::Shard;
 use crate::stage::open::{inputs, models};
 use crate::stage::settings::GenerateOptions;
-use crate::stage::{Run, Stop};
+use crate::stage::{Company, Load, Run, Stop};
 
 /// An experiment at a scale, resolved, and how to run it.
 pub(super) struct Session {
@@ -27,6 +28,9 @@ pub(super) struct Session {
     limit: Option<usize>,
     stop: Stop,
     progress: TerminalProgress,
+    /// Only where wall times are evidence.
+    neighbours: Option<Neighbours>,
+    company: Company,
 }
 
 impl Session {
@@ -39,7 +43,11 @@ impl Session {
         let batch = options.device.batch.unwrap_or(sizes.batch_size as usize);
         let mut runtime = runtime(&options.device, batch)?;
         let weights = models::weight_bytes(&experiment, &options.target.scale)?;
-        let networks = networks(&options.device, &runtime, weights)?;
+        let wall_times = plan.protocol.needs().times_are_evidence();
+        let networks = match options.device.networks {
+            None if wall_times => NonZeroUsize::MIN,
+            _ => networks(&options.device, &runtime, weights)?,
+        };
         runtime.threads = (runtime.threads / networks).max(1);
         runtime.memory = runtime.memory.map(|bytes| bytes / networks.get() as u64);
         let generate =
@@ -53,6 +61,8 @@ impl Session {
             limit: options.limit,
             stop,
             progress: TerminalProgress::new(context.quiet),
+            neighbours: wall_times.then(Neighbours::new),
+            company: if options.beside_others { Company::Tell } else { Company::Refuse },
         })
     }
 
@@ -60,6 +70,8 @@ impl Session {
     pub(super) fn run(&self, work: &Path) -> Result<Run<'_>, CliError> {
         let mut run = Run::open(&self.plan, work, self.shard, (&self.stop, &self.progress))?;
         run.limit = self.limit;
+        run.load = self.neighbours.as_ref().map(|neighbours| neighbours as &dyn Load);
+        run.company = self.company;
         Ok(run)
     }
 

@@ -149,7 +149,7 @@ fn counted_steps(arm: &ArmPlan) -> impl Iterator<Item = (&'static str, String)> 
         MapsPlan::Channels { late } => {
             Some(format!("the late window {}..={}", late.last, late.first))
         }
-        MapsPlan::Summed {} => None,
+        MapsPlan::Summed {} | MapsPlan::Steps {} | MapsPlan::StepMaps {} => None,
     };
     noise.map(|what| ("start.noise", what)).into_iter().chain(late.map(|what| ("late", what)))
 }

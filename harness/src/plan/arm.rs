@@ -69,6 +69,10 @@ pub enum MapsPlan {
         /// Training times of the late steps.
         late: LateWindow,
     },
+    /// As `Summed`, and the score of every single step.
+    Steps {},
+    /// As `Steps`, and `[c, h, w]` of every single step: fifty times the size.
+    StepMaps {},
 }
 
 /// How noisy real images are made when denoising starts at loop index `N / 2`.

@@ -86,6 +86,11 @@ impl Work {
         }
     }
 
+    /// Whether anybody who looks on asks for products with the network's Jacobian.
+    pub fn watches_gradients(&self) -> bool {
+        self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.needs_gradient())
+    }
+
     /// Draws of the gradient rules, each number once, ascending.
     pub fn gradient_draws(&self) -> Vec<u32> {
         let rules = self.arms.iter().filter_map(|arm| arm.guide.as_ref());

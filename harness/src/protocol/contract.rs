@@ -54,6 +54,25 @@ pub struct Needs<'a> {
     pub reference_features: bool,
     /// Real images, as `dubench stats` takes them: arms start from them, or are held against them.
     pub images: Option<&'a str>,
+    /// What the wall times of its blocks are.
+    pub wall_times: WallTimes,
+}
+
+impl Needs<'_> {
+    /// Whether blocks are to be made so that their wall times are evidence.
+    pub fn times_are_evidence(&self) -> bool {
+        self.wall_times == WallTimes::Evidence
+    }
+}
+
+/// What the wall times of blocks are to a protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WallTimes {
+    /// Noted beside the work.
+    #[default]
+    Noted,
+    /// Its evidence: blocks are made by one network at a time, in a random order, beside known company.
+    Evidence,
 }
 
 /// An experiment at a scale.

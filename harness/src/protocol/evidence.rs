@@ -37,6 +37,18 @@ pub trait Evidence {
     /// [`ProtocolError::Evidence`] for parts that are missing or damaged.
     fn scores(&mut self, arm: usize) -> Result<ArmScores, ProtocolError>;
 
+    /// Scores of an arm at every single step.
+    ///
+    /// # Errors
+    /// As [`Evidence::scores`].
+    fn step_scores(&mut self, arm: usize) -> Result<Vec<StepScores>, ProtocolError>;
+
+    /// Wall times of an arm.
+    ///
+    /// # Errors
+    /// As [`Evidence::scores`]; [`ProtocolError::Evidence`] for parts that were made without a clock.
+    fn times(&mut self, arm: usize) -> Result<ArmTimes, ProtocolError>;
+
     /// Features `[n, d]` of the images of an arm.
     ///
     /// # Errors
@@ -106,6 +118,47 @@ pub struct MethodColumn {
     pub nfe: Nfe,
     /// Time inside the network over all images, as if it ran alone.
     pub seconds: f64,
+}
+
+/// Scores of one method at one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepScores {
+    /// Method.
+    pub name: String,
+    /// Loop index.
+    pub step: u32,
+    /// One score a sample: the sum of the map over channels and pixels.
+    pub scores: Vec<f64>,
+}
+
+/// Wall times of an arm.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ArmTimes {
+    /// Its blocks, in order.
+    pub blocks: Vec<BlockTime>,
+    /// What they were made with, as the manifest has it: `device`, `threads`, `batch_size`, `processor`.
+    pub conditions: BTreeMap<String, String>,
+}
+
+/// Wall time of one block, and what was done in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockTime {
+    /// Images.
+    pub n: usize,
+    /// Wall time from the first draw to the last image, without publishing.
+    pub seconds: f64,
+    /// Of which turning states into images.
+    pub decode_seconds: f64,
+    /// Of which inside the denoiser.
+    pub network_seconds: f64,
+    /// Cores that other processes kept busy meanwhile.
+    pub other_cores: Option<f64>,
+    /// Evaluations per image that moved the trajectory.
+    pub nfe_trajectory: u64,
+    /// Evaluations per image of all that looked on.
+    pub nfe_estimator: u64,
+    /// Digest of the images.
+    pub images_sha256: String,
 }
 
 /// Images and maps of an arm.

@@ -1,6 +1,6 @@
 //! The protocols that an experiment can name.
 
-use super::{Protocol, filtering, guidance, reconstruction};
+use super::{Protocol, filtering, guidance, reconstruction, stepwise, timing};
 use crate::kinds::kinds;
 
 kinds! {
@@ -12,5 +12,9 @@ kinds! {
         "reconstruction", "Reconstruction" => Reconstruction(reconstruction::Reconstruction),
         /// Table 3: sample the same starts with and without guidance, and ask whether FID moves.
         "guidance", "Guidance" => Guidance(guidance::Guidance),
+        /// Tables 5 and 6: what looking on costs, in seconds, beside what it costs in evaluations.
+        "timing", "Timing" => Timing(timing::Timing),
+        /// Figures 3 to 5, 8 and 9: the uncertainty along the walk, step by step.
+        "stepwise", "Stepwise" => Stepwise(stepwise::Stepwise),
     }
 }

@@ -12,9 +12,14 @@ pub mod guidance;
 mod kinds;
 pub mod reconstruction;
 pub mod rows;
+pub mod stepwise;
+pub mod timing;
 
-pub use contract::{Needs, Protocol, Scope};
+pub use contract::{Needs, Protocol, Scope, WallTimes};
 pub use error::ProtocolError;
-pub use evidence::{ArmMaps, ArmScores, Evidence, MethodColumn, MethodMaps, Numbers, Shown};
+pub use evidence::{
+    ArmMaps, ArmScores, ArmTimes, BlockTime, Evidence, MethodColumn, MethodMaps, Numbers, Shown,
+    StepScores,
+};
 pub use kinds::ProtocolConfig;
 pub use rows::RunFacts;

@@ -170,6 +170,9 @@ fn breach(baseline: &MetricRow, now: &MetricRow, band: &Band) -> Option<Breach> 
             });
         }
     }
+    if baseline.is_time() {
+        return None;
+    }
     let finite = |row: &MetricRow| row.value.filter(|value| value.is_finite());
     match (finite(baseline), finite(now)) {
         (None, None) => None,

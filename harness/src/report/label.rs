@@ -9,10 +9,11 @@ use crate::store::records::MetricRow;
 use crate::uncertainty::EstimatorConfig;
 
 /// Kinds that no experiment names: what protocols put beside methods.
-const FIXED: [(&str, &str); 8] = [
+const FIXED: [(&str, &str); 9] = [
     ("random", "Random subsets"),
     ("full", "Full pool"),
     ("unguided", "Unguided"),
+    ("without_uncertainty", "Without uncertainty"),
     ("reconstruction", "Reconstruction"),
     ("local_variance", "Local variance"),
     ("chance", "Chance"),

@@ -104,6 +104,24 @@ pub enum StageError {
         /// Blocks that this call had to do.
         total: usize,
     },
+    /// Others were at work while wall times were taken.
+    #[error(
+        "{cores:.2} cores were busy with other processes {when}, and wall times are evidence here: run the same command again on a quiet machine (blocks that are done stay), or say --beside-others, and the table tells the load"
+    )]
+    Busy {
+        /// Cores that they kept busy.
+        cores: f64,
+        /// When.
+        when: String,
+    },
+    /// What would make wall times worthless.
+    #[error("wall times are evidence here, and {what}: {remedy}")]
+    Untimeable {
+        /// What it is.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A published table has no row of the experiment's key.
     #[error("{path}: no row {key}; there are {}", known.join(", "))]
     Published {
@@ -132,7 +150,8 @@ impl Exits for StageError {
             Self::Missing { .. } | Self::NoThresholds { .. } => Exit::Incomplete,
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::Absent { .. } | Self::Published { .. } => Exit::Usage,
+            Self::Busy { .. } => Exit::Resources,
+            Self::Absent { .. } | Self::Published { .. } | Self::Untimeable { .. } => Exit::Usage,
         }
     }
 }

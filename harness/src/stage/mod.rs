@@ -29,5 +29,5 @@ pub mod verify;
 
 pub use error::StageError;
 pub use progress::{Progress, Silent};
-pub use run::{Run, Sharing, StageSummary};
+pub use run::{Company, Load, Run, Sharing, StageSummary};
 pub use stop::Stop;

@@ -23,6 +23,24 @@ pub enum Sharing {
     Allow,
 }
 
+/// How busy other processes are.
+pub trait Load: Sync {
+    /// Cores that other processes kept busy, on average, since the last call; `None` where nobody can tell.
+    fn others(&self) -> Option<f64>;
+
+    /// Name of the processor, where it is known.
+    fn processor(&self) -> Option<String>;
+}
+
+/// Whether wall times may be taken beside other processes that are busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// They are refused: such times say nothing of the work.
+    Refuse,
+    /// They are taken, and the table tells the load.
+    Tell,
+}
+
 /// One plan in one work folder, and how to work on it.
 pub struct Run<'a> {
     /// The plan.
@@ -35,6 +53,10 @@ pub struct Run<'a> {
     pub sharing: Sharing,
     /// New blocks after which a stage ends by itself; none by default.
     pub limit: Option<usize>,
+    /// Who tells of other processes; nobody by default. Asked only where wall times are evidence.
+    pub load: Option<&'a dyn Load>,
+    /// Whether these may be busy then.
+    pub company: Company,
     /// Request to stop.
     pub stop: &'a Stop,
     /// Who listens.
@@ -73,7 +95,8 @@ impl<'a> Run<'a> {
         publish(&path, text.as_bytes())
             .map_err(|source| StoreError::Write { path: path.clone(), source })?;
         let sharing = if shard.is_whole() { Sharing::Refuse } else { Sharing::Allow };
-        Ok(Self { plan, layout, shard, sharing, limit: None, stop, progress })
+        let company = Company::Refuse;
+        Ok(Self { plan, layout, shard, sharing, limit: None, load: None, company, stop, progress })
     }
 
     /// Takes the lock of a stage, unless sharing is allowed.

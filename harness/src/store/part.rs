@@ -2,8 +2,8 @@
 //!
 //! Columns: `sample_id` u64 (the true one, in every arm), `label` u32 where the model has classes, `image` (bytes of
 //! `[3, H, W]` u8), and for every method `score:NAME` f64 and, where maps are kept, `map:NAME` (little-endian f32 of
-//! `[1, H, W]` or `[c, h, w]`); sums over the late steps are `score:NAME:late` and `map:NAME:late`. The arm, shapes,
-//! evaluation counts and times stand in the envelope.
+//! `[1, H, W]` or `[c, h, w]`); sums over the late steps are `score:NAME:late` and `map:NAME:late`, those of single
+//! steps `score:NAME:step:I` and `map:NAME:step:I`. The arm, shapes, evaluation counts and times stand in the envelope.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::columns::{Columns, Rows};
 use super::digest::{ContentHasher, f32_bytes, f32_values};
 use super::envelope::{Envelope, FORMAT, Kind, Provenance};
-use super::records::{Array3Map, ImagePart, MethodScores, Span};
+use super::records::{Array3Map, ImagePart, MethodScores, Span, Timed};
 use super::{StoreError, table};
 use crate::canonical::canonical_of;
 use crate::units::{BlockId, ClassLabel, Nfe, SampleId};
@@ -33,6 +33,9 @@ struct Detail {
     nfe_trajectory: u64,
     seconds: f64,
     network_seconds: f64,
+    /// Only where wall times are evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timed: Option<Timed>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,6 +148,7 @@ pub fn to_bytes(
         nfe_trajectory: part.nfe_trajectory,
         seconds: part.seconds,
         network_seconds: part.network_seconds,
+        timed: part.timed,
     };
     let envelope = Envelope {
         format: FORMAT,
@@ -201,6 +205,7 @@ pub fn read(path: &Path, stage_id: &str, parts: Parts) -> Result<ImagePart, Stor
         nfe_trajectory: detail.nfe_trajectory,
         seconds: detail.seconds,
         network_seconds: detail.network_seconds,
+        timed: detail.timed,
     })
 }
 
@@ -290,6 +295,7 @@ pub(crate) mod tests {
             nfe_trajectory: 50,
             seconds: 1.5,
             network_seconds: 1.25,
+            timed: None,
         }
     }
 

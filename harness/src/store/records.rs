@@ -25,6 +25,18 @@ pub struct ImagePart {
     pub seconds: f64,
     /// Wall time inside the network.
     pub network_seconds: f64,
+    /// What else is known of the time, where wall times are evidence.
+    pub timed: Option<Timed>,
+}
+
+/// A block whose wall time is evidence: made by one network at a time, beside known company.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timed {
+    /// Wall time of turning states into images, a part of that of the block.
+    pub decode_seconds: f64,
+    /// Cores that other processes kept busy meanwhile, on average; `None` where nobody could tell.
+    pub other_cores: Option<f64>,
 }
 
 /// What one method said of the images of a part.
@@ -64,14 +76,17 @@ pub enum Span {
     Window,
     /// Its late steps.
     Late,
+    /// One step, by its loop index.
+    Step(u32),
 }
 
 impl Span {
     /// What columns of the span are called behind the name of their method.
-    pub(super) fn suffix(self) -> &'static str {
+    pub(super) fn suffix(self) -> String {
         match self {
-            Self::Window => "",
-            Self::Late => ":late",
+            Self::Window => String::new(),
+            Self::Late => ":late".to_owned(),
+            Self::Step(index) => format!(":step:{index}"),
         }
     }
 }
@@ -128,7 +143,7 @@ pub struct MetricRow {
     pub nfe_estimator: Option<u64>,
     /// Reverse passes per image.
     pub nfe_gradient: Option<u64>,
-    /// Wall time of the method, seconds. The only column that may differ between two runs of a plan.
+    /// Wall time of the method, seconds. With the numbers of [`TIMES`] all that may differ between two runs of a plan.
     pub seconds: Option<f64>,
     /// `better`, `worse`, `n.s.`, or empty.
     pub verdict: Option<String>,
@@ -138,6 +153,45 @@ pub struct MetricRow {
     pub plan_id: String,
     /// Version of the metric's definition.
     pub metric_version: u32,
+}
+
+/// Metrics that are wall times, or made of some: what may differ between two runs of a plan.
+pub const TIMES: [&str; 9] = [
+    "seconds",
+    "repeat_seconds",
+    "median_seconds",
+    "mad_seconds",
+    "decode_seconds",
+    "network_seconds",
+    "time_ratio",
+    "time_over_predicted",
+    "other_cores",
+];
+
+impl MetricRow {
+    /// Whether the number is a wall time, or made of some.
+    pub fn is_time(&self) -> bool {
+        TIMES.contains(&self.metric.as_str())
+    }
+
+    /// The row without what may differ between two runs of a plan: the column `seconds`, and all that is measured of a row
+    /// that [`MetricRow::is_time`].
+    #[must_use]
+    pub fn without_times(&self) -> Self {
+        let row = Self { seconds: None, ..self.clone() };
+        if !self.is_time() {
+            return row;
+        }
+        Self {
+            value: None,
+            se: None,
+            ci_low: None,
+            ci_high: None,
+            verdict: None,
+            reason: None,
+            ..row
+        }
+    }
 }
 
 /// One point of a curve: a metric where a fraction of images or of elements is gone.
@@ -151,7 +205,7 @@ pub struct CurveRow {
     pub side: String,
     /// What `value` is: `fid` of the images that are kept, `rmse` of the elements that are kept.
     pub metric: String,
-    /// Fraction that is gone, in [0, 1].
+    /// Fraction that is gone, of images, elements or, for the metrics of single steps, of the walk: in [0, 1].
     pub x: f64,
     /// The metric of what is left.
     pub value: f64,

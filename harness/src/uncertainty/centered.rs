@@ -48,6 +48,10 @@ impl EstimatorSettings for CenteredSettings {
         Vec::new()
     }
 
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

@@ -44,6 +44,10 @@ impl EstimatorSettings for Dpm2Settings {
         Vec::new()
     }
 
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Defaults, Estimator, EstimatorError, EstimatorSettings, Look, Window, centered,
+    Defaults, Estimator, EstimatorError, EstimatorSettings, Look, Window, centered, divergence,
     dpm2_centered_code, mc_dropout, sample_var,
 };
 use crate::kinds::kinds;
@@ -19,6 +19,8 @@ kinds! {
         "dpm2_centered_code", "Released second-order variance" => Dpm2CenteredCode(dpm2_centered_code::Dpm2Settings),
         /// Variance of `epsilon_hat` over `n_draws` dropout masks.
         "mc_dropout", "MC-Dropout" => McDropout(mc_dropout::McDropoutSettings),
+        /// Variance of the clean image given the state, in closed form, by random probes of the Jacobian.
+        "divergence", "Divergence" => Divergence(divergence::DivergenceSettings),
     }
 }
 

@@ -54,6 +54,10 @@ impl EstimatorSettings for McDropoutSettings {
         outside.map(fault).into_iter().collect()
     }
 
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, model: &DenoiserSpec) -> Option<String> {
         model.dropout_mask_len.is_none().then(|| {
             format!(

@@ -5,6 +5,7 @@
 //! example, run as a test: `harness/tests/worked/estimator.rs`.
 
 mod centered;
+mod divergence;
 mod dpm2_centered_code;
 mod error;
 mod group;
@@ -18,6 +19,7 @@ mod variance;
 
 pub use centered::CenteredVariance;
 pub(crate) use centered::mean_square_about;
+pub use divergence::Divergence;
 pub use dpm2_centered_code::Dpm2CenteredCode;
 pub use error::EstimatorError;
 pub(crate) use group::per_image;

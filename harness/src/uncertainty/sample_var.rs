@@ -46,6 +46,10 @@ impl EstimatorSettings for SampleVarSettings {
         Vec::new()
     }
 
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

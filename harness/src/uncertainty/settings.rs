@@ -19,6 +19,9 @@ pub trait EstimatorSettings {
     /// Own values that make no estimator, keys relative to the estimator's.
     fn faults(&self) -> Vec<Fault>;
 
+    /// Whether it asks the network for products with its Jacobian.
+    fn needs_gradient(&self) -> bool;
+
     /// Why it cannot run on a model; `None` where it can.
     fn not_applicable(&self, model: &DenoiserSpec) -> Option<String>;
 

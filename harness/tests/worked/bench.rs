@@ -12,7 +12,8 @@ use dubench::model::analytic::GaussianDenoiser;
 use dubench::model::{Denoiser, Network};
 use dubench::plan::{ArmPlan, ModelIdentity, Work};
 use dubench::protocol::{
-    ArmMaps, ArmScores, Evidence, MethodColumn, Protocol, ProtocolError, Scope, Shown,
+    ArmMaps, ArmScores, ArmTimes, Evidence, MethodColumn, Protocol, ProtocolError, Scope, Shown,
+    StepScores,
 };
 use dubench::sampler::{ClipX0, Sampler, SamplerConfig, SamplerSettings, StepPoint, Walk};
 use dubench::schedule::NoiseSchedule;
@@ -201,6 +202,14 @@ impl Evidence for Parts {
             nfe_trajectory: u64::from(arm.sampler.n_steps()),
             network_seconds: 0.0,
         })
+    }
+
+    fn step_scores(&mut self, _arm: usize) -> Result<Vec<StepScores>, ProtocolError> {
+        Err(ProtocolError::Absent { what: "scores of steps" })
+    }
+
+    fn times(&mut self, _arm: usize) -> Result<ArmTimes, ProtocolError> {
+        Err(ProtocolError::Absent { what: "times" })
     }
 
     fn features(&mut self, _arm: usize) -> Result<Array2<f32>, ProtocolError> {

@@ -39,6 +39,10 @@ impl EstimatorSettings for SquaredRangeSettings {
         Vec::new()
     }
 
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

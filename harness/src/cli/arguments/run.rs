@@ -66,6 +66,9 @@ pub(crate) struct RunOptions {
     /// Recompute the report even where nothing changed
     #[arg(long)]
     pub(crate) force: bool,
+    /// Take wall times beside other busy processes too, where a protocol asks for them: the table tells the load
+    #[arg(long)]
+    pub(crate) beside_others: bool,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
 }

@@ -1,6 +1,8 @@
 //! Networks in closed form: the whole tool runs on them without a model file, and every estimator,
 //! sampler and guidance rule has an exact answer to be held against.
 
+#[cfg(test)]
+mod curvature_tests;
 mod gaussian;
 mod identity_decoder;
 mod mixture;

@@ -6,10 +6,11 @@ use ndarray::Array2;
 
 use super::study::FilterStudyInput;
 use super::{Filtering, kid, rows};
+use crate::config::PublishedSetting;
 use crate::plan::ArmPlan;
 use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
 use crate::store::records::{MetricRow, ScoreTable};
-use crate::uncertainty::CleanEstimate;
+use crate::uncertainty::{CleanEstimate, EstimatorPlan};
 
 /// The rows, curves and scores of a filter.
 pub(super) fn evaluate(
@@ -45,6 +46,7 @@ pub(super) fn evaluate(
     let mut rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper))
         .map_err(ProtocolError::metric("the intervals of a filter"))?;
     rows.extend(kid_rows(filter, evidence, (&features, &columns))?);
+    papers_by_draws(&mut rows, &arm.watch, published);
     let scores = ScoreTable { samples: scores.samples, columns };
     Ok(Numbers { rows, curves: outcome.curves, scores })
 }
@@ -70,6 +72,24 @@ fn kid_rows(
     let facts = RunFacts { n_reference: Some(n_real), ..RunFacts::of(evidence, 0) };
     let what = format!("KID of {} images against {n_real} real ones", features.nrows());
     input.rows(&facts).map_err(ProtocolError::metric(what))
+}
+
+/// Published numbers of one kind by its draws stand under `KIND_mM`; they are of the window of the first estimator.
+fn papers_by_draws(
+    rows: &mut [MetricRow],
+    watch: &[EstimatorPlan],
+    published: Option<&PublishedSetting>,
+) {
+    let (Some(first), Some(published)) = (watch.first(), published) else { return };
+    for plan in watch.iter().filter(|plan| plan.window == first.window) {
+        let key = format!("{}_m{}", plan.rule.kind(), plan.n_draws);
+        let own = |row: &&mut MetricRow| {
+            row.method == plan.name && row.metric == "fid" && row.side.as_deref() == Some("lowest")
+        };
+        if let Some(row) = rows.iter_mut().find(own) {
+            row.paper_value = row.paper_value.or_else(|| published.value("fid", &key));
+        }
+    }
 }
 
 /// Time inside the network that moved the trajectories: all of it less that of the estimators.

@@ -11,6 +11,7 @@ mod measured;
 mod report;
 mod rows;
 pub mod study;
+mod sweep_plot;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What a filter shows.
 
 use super::curve_plot::FilterCurve;
+use super::sweep_plot::DrawSweep;
 use super::{Filtering, table};
 use crate::protocol::rows::real_remark;
 use crate::protocol::{Evidence, Numbers, ProtocolError, Shown};
@@ -40,6 +41,16 @@ pub(super) fn report(
     let published = evidence.published_table();
     let mut out = page::files(&table::document(head, &numbers.rows, &remarks, published)?);
     out.extend(plots(numbers, &exhibits)?);
+    if let Some(arm) = work.arms.first() {
+        let (model, sampler) = (&work.model.name, arm.sampler.label());
+        let caption = format!(
+            "{model}, {sampler}, {} of {} images, seed {}",
+            filter.n_keep, arm.n, work.seed
+        );
+        if let Some(figure) = DrawSweep::new(&numbers.rows, &arm.watch, &caption)? {
+            out.extend(files(&figure)?);
+        }
+    }
     Ok(out)
 }
 

@@ -2,7 +2,7 @@
 
 use super::effect_plot::GuidanceEffect;
 use super::input::{Cell, Strip};
-use super::sheet_plot::GuidanceSheet;
+use super::sheet_plot::{GuidanceSheet, Shows};
 use super::sweep_plot::SweepMap;
 use super::{Guidance, UNGUIDED, table};
 use crate::guidance::{MaskConfig, RuleConfig};
@@ -22,7 +22,8 @@ pub(super) fn report(
     evidence: &mut dyn Evidence,
     numbers: &Numbers,
 ) -> Result<Vec<Artefact>, ProtocolError> {
-    let strips = strips(guidance, evidence)?;
+    let [arms, sweep] = [Shows::Arms, Shows::Sweep].map(|shows| strips(guidance, evidence, shows));
+    let sheets = [(arms?, Shows::Arms), (sweep?, Shows::Sweep)];
     let work = evidence.work();
     let of_cell = |row: &MetricRow| {
         let mut cells = work.arms.iter().enumerate().filter(|(at, _)| guidance.cell(*at).is_some());
@@ -54,8 +55,10 @@ pub(super) fn report(
     if let Some(figure) = SweepMap::new(&cells)? {
         out.extend(files(&figure)?);
     }
-    if let Some(figure) = GuidanceSheet::new(&strips)? {
-        out.extend(files(&figure)?);
+    for (strips, shows) in sheets {
+        if let Some(figure) = GuidanceSheet::new(&strips, shows)? {
+            out.extend(files(&figure)?);
+        }
     }
     Ok(out)
 }
@@ -91,22 +94,42 @@ fn label_of(arm: &ArmPlan) -> String {
     label::named(arm.guide.as_ref().map_or(UNGUIDED, |rule| rule.kind()), &arm.name)
 }
 
-/// The first images of every arm that is no cell of the sweep, sampler by sampler.
-fn strips(guidance: &Guidance, evidence: &mut dyn Evidence) -> Result<Vec<Strip>, ProtocolError> {
-    let listed: Vec<(usize, ArmPlan)> = evidence
-        .work()
-        .arms
-        .iter()
-        .cloned()
-        .enumerate()
-        .filter(|(at, _)| guidance.cell(*at).is_none())
+/// Label of a line of images: what is swept, or the name of the arm.
+fn line_of(guidance: &Guidance, (at, arm): (usize, &ArmPlan)) -> String {
+    match guidance.cell(at) {
+        Some(place) => {
+            let lambda = place.lambda.to_string().replace('-', "−");
+            format!("λ = {lambda}, {} %", 100.0 * place.percentile)
+        }
+        None => label_of(arm),
+    }
+}
+
+/// The first images of every arm that is shown, sampler by sampler: of those that are no cell of the sweep, or of the cells
+/// and what they are held against.
+fn strips(
+    guidance: &Guidance,
+    evidence: &mut dyn Evidence,
+    shows: Shows,
+) -> Result<Vec<Strip>, ProtocolError> {
+    let arms = &evidence.work().arms;
+    let of_cells: Vec<String> = (arms.iter().enumerate())
+        .filter(|(at, _)| guidance.cell(*at).is_some())
+        .map(|(_, arm)| arm.sampler.label())
         .collect();
+    let is_shown = |(at, arm): &(usize, ArmPlan)| match (shows, guidance.cell(*at)) {
+        (Shows::Arms, cell) => cell.is_none(),
+        (Shows::Sweep, Some(_)) => true,
+        (Shows::Sweep, None) => arm.guide.is_none() && of_cells.contains(&arm.sampler.label()),
+    };
+    let listed: Vec<(usize, ArmPlan)> = arms.iter().cloned().enumerate().filter(is_shown).collect();
     let least = listed.iter().map(|(_, arm)| arm.n).min().unwrap_or(0);
     let samples: Vec<SampleId> = (0..N_SHOWN.min(least)).map(SampleId).collect();
     let mut strips: Vec<Strip> = Vec::new();
     for (at, arm) in listed {
         let shown = evidence.shown(at, &samples)?;
-        let line = (label_of(&arm), shown.into_iter().map(|shown| shown.image).collect());
+        let label = line_of(guidance, (at, &arm));
+        let line = (label, shown.into_iter().map(|shown| shown.image).collect());
         let sampler = arm.sampler.label();
         match strips.iter_mut().find(|strip| strip.sampler == sampler) {
             Some(strip) => strip.arms.push(line),

@@ -10,7 +10,6 @@ use crate::report::{ReportError, number};
 
 const TILE: f64 = 66.0;
 const GAP: f64 = 6.0;
-const NAME: &str = "guided-and-unguided";
 const TOP: f64 = 44.0;
 const HEAD: f64 = 44.0;
 const MARGIN: f64 = 24.0;
@@ -18,9 +17,28 @@ const MARGIN: f64 = 24.0;
 /// One arm: its name, and one tile a start.
 type Line = (String, Vec<RgbImage>);
 
+/// Whose images are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// Those of the listed arms.
+    Arms,
+    /// Those of the cells of the sweep, below the unguided ones: Figure 10 of the paper on small images.
+    Sweep,
+}
+
+impl Shows {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Arms => "guided-and-unguided",
+            Self::Sweep => "swept-images",
+        }
+    }
+}
+
 /// The figure: one block of lines a sampler.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct GuidanceSheet {
+    shows: Shows,
     strips: Vec<(String, Vec<String>, Vec<Line>)>,
     /// Where the tiles begin.
     left: f64,
@@ -31,16 +49,16 @@ impl GuidanceSheet {
     ///
     /// # Errors
     /// [`ReportError::Value`] for images that are not `[3, H, W]` or not one a start.
-    pub(super) fn new(strips: &[Strip]) -> Result<Option<Self>, ReportError> {
+    pub(super) fn new(strips: &[Strip], shows: Shows) -> Result<Option<Self>, ReportError> {
         let strips: Vec<_> = strips.iter().map(strip).collect::<Result<_, _>>()?;
         if strips.is_empty() {
             return Ok(None);
         }
         let names = strips.iter().flat_map(|strip| &strip.2).map(|line| line.0.as_str());
         let column = name_column(names)
-            .map_err(|cause| ReportError::Plot { name: NAME.to_owned(), cause })?;
+            .map_err(|cause| ReportError::Plot { name: shows.name().to_owned(), cause })?;
         let left = MARGIN + column + 10.0;
-        Ok(Some(Self { strips, left }))
+        Ok(Some(Self { shows, strips, left }))
     }
 
     fn n_columns(&self) -> f64 {
@@ -69,11 +87,14 @@ fn strip(strip: &Strip) -> Result<(String, Vec<String>, Vec<Line>), ReportError>
 
 impl Figure for GuidanceSheet {
     fn name(&self) -> &'static str {
-        NAME
+        self.shows.name()
     }
 
     fn title(&self) -> String {
-        "The same starts with and without guidance".to_owned()
+        match self.shows {
+            Shows::Arms => "The same starts with and without guidance".to_owned(),
+            Shows::Sweep => "The same starts under other strengths and percentiles".to_owned(),
+        }
     }
 
     fn size(&self) -> (u32, u32) {
@@ -125,10 +146,10 @@ mod tests {
             samples: vec![SampleId(0), SampleId(1)],
             arms: vec![("unguided".into(), vec![Array3::zeros((3, 8, 8)); 2])],
         };
-        let sheet = GuidanceSheet::new(std::slice::from_ref(&strip)).unwrap().unwrap();
+        let sheet = GuidanceSheet::new(std::slice::from_ref(&strip), Shows::Arms).unwrap().unwrap();
         assert_eq!(crate::report::plot::files(&sheet).unwrap().len(), 2);
         strip.arms[0].1.pop();
-        assert!(GuidanceSheet::new(&[strip]).is_err());
-        assert_eq!(GuidanceSheet::new(&[]).unwrap(), None);
+        assert!(GuidanceSheet::new(&[strip], Shows::Sweep).is_err());
+        assert_eq!(GuidanceSheet::new(&[], Shows::Sweep).unwrap(), None);
     }
 }

@@ -120,7 +120,7 @@ impl Judge<'_, '_> {
                 Span::Window if polarity == Polarity::AsIs => {
                     row.paper_value = (self.paper)(metric, &row.kind);
                 }
-                Span::Window => {}
+                Span::Window | Span::Step(_) => {}
                 Span::Late => row = row.of("late"),
             }
             self.numbers.rows.push(row);

@@ -258,13 +258,41 @@ pub fn photograph(image: &Array3<u8>) -> RgbImage {
 pub fn coloured(map: &Array2<f32>) -> RgbImage {
     let low = map.iter().copied().fold(f32::INFINITY, f32::min);
     let high = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    tinted(map, (low, high), style::sequential)
+}
+
+/// Lowest and highest value of a map.
+///
+/// # Errors
+/// [`ReportError::Value`], with `place`, for a map without pixels or with a value that is not finite.
+pub fn ends_of(map: &Array2<f32>, place: impl Fn() -> String) -> Result<(f32, f32), ReportError> {
+    let bad = map.iter().find(|value| !value.is_finite()).map(ToString::to_string);
+    if let Some(got) = bad.or_else(|| map.is_empty().then(|| format!("a map {:?}", map.dim()))) {
+        return Err(ReportError::Value {
+            place: place(),
+            got,
+            expected: "pixels with finite values".to_owned(),
+            remedy: "run `dubench verify` on the work folder".to_owned(),
+        });
+    }
+    let low = map.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    Ok((low, high))
+}
+
+/// The map on a scale of colours that goes from `low` to `high`.
+pub fn tinted(
+    map: &Array2<f32>,
+    (low, high): (f32, f32),
+    colour: impl Fn(f64) -> RGBColor,
+) -> RgbImage {
     let (h, w) = map.dim();
     let step = h.max(w).div_ceil(LARGEST_SIDE);
     let side = |length: usize| u32::try_from(length / step).unwrap_or(1);
     RgbImage::from_fn(side(w), side(h), |x, y| {
         let value = map[[y as usize * step, x as usize * step]];
         let at = if high > low { f64::from(value - low) / f64::from(high - low) } else { 0.0 };
-        let RGBColor(r, g, b) = style::sequential(at);
+        let RGBColor(r, g, b) = colour(at);
         Rgb([r, g, b])
     })
 }

@@ -11,7 +11,8 @@ use crate::config::{PublishedSetting, PublishedTable};
 use crate::experiment::Experiment;
 use crate::plan::{PlacedArm, Work};
 use crate::protocol::{
-    ArmMaps, ArmScores, Evidence, MethodColumn, MethodMaps, ProtocolError, Shown,
+    ArmMaps, ArmScores, ArmTimes, BlockTime, Evidence, MethodColumn, MethodMaps, ProtocolError,
+    Shown, StepScores,
 };
 use crate::stage::open::inputs;
 use crate::stage::statistics::StatisticsError;
@@ -29,6 +30,7 @@ pub struct RunEvidence<'a> {
     experiment: &'a Experiment,
     plan_id: String,
     not_applicable: BTreeMap<String, String>,
+    conditions: BTreeMap<String, String>,
     published: Option<(PublishedTable, PublishedSetting)>,
 }
 
@@ -47,7 +49,8 @@ impl<'a> RunEvidence<'a> {
         let manifest = Manifest::read(&run.layout.manifest(StageName::Generate))?;
         let published = reference::published(experiment)?;
         let (plan_id, not_applicable) = (run.plan.id(), manifest.not_applicable);
-        Ok(Self { run, experiment, plan_id, not_applicable, published })
+        let conditions = manifest.noted.into_iter().chain(manifest.fixed).collect();
+        Ok(Self { run, experiment, plan_id, not_applicable, conditions, published })
     }
 
     fn placed(&self, arm: usize) -> Result<PlacedArm<'a>, StageError> {
@@ -82,6 +85,41 @@ impl<'a> RunEvidence<'a> {
             self.run.progress.advance(block.len());
         }
         Ok(all)
+    }
+
+    fn read_step_scores(&self, arm: usize) -> Result<Vec<StepScores>, StageError> {
+        let mut all: BTreeMap<(String, u32), Vec<f64>> = BTreeMap::new();
+        for block in self.placed(arm)?.blocks() {
+            let (_, part) = self.part((block.id, &block.sample_ids()), Parts::Scores)?;
+            for method in part.scores {
+                let Span::Step(step) = method.span else { continue };
+                all.entry((method.method, step)).or_default().extend(method.score);
+            }
+        }
+        let one = |((name, step), scores)| StepScores { name, step, scores };
+        Ok(all.into_iter().map(one).collect())
+    }
+
+    fn read_times(&self, arm: usize) -> Result<ArmTimes, StageError> {
+        let mut blocks = Vec::new();
+        for block in self.placed(arm)?.blocks() {
+            let (path, part) = self.part((block.id, &block.sample_ids()), Parts::Scores)?;
+            let timed = part.timed.ok_or_else(|| {
+                StoreError::malformed(&path, "it was made without a clock".to_owned())
+            })?;
+            let claims = part::claims(&path, self.run.layout.stage_id(StageName::Generate))?;
+            blocks.push(BlockTime {
+                n: part.samples.len(),
+                seconds: part.seconds,
+                decode_seconds: timed.decode_seconds,
+                network_seconds: part.network_seconds,
+                other_cores: timed.other_cores,
+                nfe_trajectory: part.nfe_trajectory,
+                nfe_estimator: part.scores.iter().map(|method| method.nfe.estimator).sum(),
+                images_sha256: claims.images_sha256,
+            });
+        }
+        Ok(ArmTimes { blocks, conditions: self.conditions.clone() })
     }
 
     fn read_features(&self, arm: usize) -> Result<Array2<f32>, StageError> {
@@ -283,6 +321,14 @@ impl Evidence for RunEvidence<'_> {
 
     fn scores(&mut self, arm: usize) -> Result<ArmScores, ProtocolError> {
         self.read_scores(arm).map_err(ProtocolError::evidence)
+    }
+
+    fn step_scores(&mut self, arm: usize) -> Result<Vec<StepScores>, ProtocolError> {
+        self.read_step_scores(arm).map_err(ProtocolError::evidence)
+    }
+
+    fn times(&mut self, arm: usize) -> Result<ArmTimes, ProtocolError> {
+        self.read_times(arm).map_err(ProtocolError::evidence)
     }
 
     fn features(&mut self, arm: usize) -> Result<Array2<f32>, ProtocolError> {

@@ -7,13 +7,14 @@ use crate::guidance::{Guidance, Path, StepThresholds};
 use crate::model::Network;
 use crate::plan::{ArmPlan, Block, MapsPlan, PlacedArm};
 use crate::sampler::{ClipX0, Walk};
-use crate::store::records::{ImagePart, MethodScores};
+use crate::store::records::{ImagePart, MethodScores, Timed};
 use crate::uncertainty::{Estimator, EstimatorPlan, GroupEstimate, StepContext};
 use crate::units::SampleId;
 
 use super::displacement::Measured;
 use super::gathered::{ArmBatch, Gathered};
 use super::keep::{ChannelMaps, Ends, Keep, SummedMaps};
+use super::keep_steps::{Maps, StepMaps};
 use super::starts::Starts;
 use super::trajectory::run_batch;
 use crate::stage::open::OpenModel;
@@ -37,8 +38,11 @@ pub(in crate::stage) fn generate_block(
         gathered.add(run_arm(run, options, model, (arm, chunk, limits.as_ref()))?);
         run.progress.advance(chunk.len() as u64);
     }
+    let decode_seconds = gathered.decode().as_secs_f64();
     let mut part = gathered.into_part(arm, (block.id, samples))?;
     part.seconds = start.elapsed().as_secs_f64();
+    let timed = run.plan.protocol.needs().times_are_evidence();
+    part.timed = timed.then_some(Timed { decode_seconds, other_cores: None });
     Ok(part)
 }
 
@@ -86,6 +90,8 @@ fn run_arm(
     let mut keep: Box<dyn Keep> = match arm.maps {
         MapsPlan::Summed {} => Box::new(SummedMaps::new(&estimators, starts.states())),
         MapsPlan::Channels { late } => Box::new(ChannelMaps::new(names, late)),
+        MapsPlan::Steps {} => Box::new(StepMaps::new(&estimators, starts.states(), Maps::Dropped)),
+        MapsPlan::StepMaps {} => Box::new(StepMaps::new(&estimators, starts.states(), Maps::Kept)),
     };
     let stop = run.before_step();
     let request = starts.request(options.batch_size, &stop);
@@ -97,7 +103,9 @@ fn run_arm(
     };
     let watching = (estimators.as_mut_slice(), &mut watch as super::trajectory::Watch<'_>);
     let outcome = run_batch(&request, sampler.as_mut(), watching, guidance, &mut network)?;
+    let decoding = Instant::now();
     let images = model.decoder.decode(outcome.x0.view())?;
+    let decode = decoding.elapsed();
     let mut methods = keep.close();
     methods.extend(ends.close(outcome.x0.view()));
     methods.extend(
@@ -110,5 +118,6 @@ fn run_arm(
         methods,
         nfe_trajectory: outcome.nfe.trajectory,
         network: outcome.network_time,
+        decode,
     })
 }

@@ -23,6 +23,8 @@ pub(super) struct ArmBatch {
     pub(super) nfe_trajectory: u64,
     /// Time inside the network.
     pub(super) network: Duration,
+    /// Time of turning states into images.
+    pub(super) decode: Duration,
 }
 
 /// Batches of a block, put together. Every batch has the same methods.
@@ -33,9 +35,15 @@ pub(super) struct Gathered {
     methods: Vec<MethodScores>,
     nfe_trajectory: u64,
     network: Duration,
+    decode: Duration,
 }
 
 impl Gathered {
+    /// Time of turning states into images, so far.
+    pub(super) fn decode(&self) -> Duration {
+        self.decode
+    }
+
     /// Adds the rows of one more batch.
     pub(super) fn add(&mut self, batch: ArmBatch) {
         self.images.push(batch.images);
@@ -44,6 +52,7 @@ impl Gathered {
         }
         self.nfe_trajectory = batch.nfe_trajectory;
         self.network += batch.network;
+        self.decode += batch.decode;
         for (index, method) in batch.methods.into_iter().enumerate() {
             let Some(known) = self.methods.get_mut(index) else {
                 self.methods.push(method);
@@ -79,6 +88,7 @@ impl Gathered {
             nfe_trajectory: self.nfe_trajectory,
             seconds: 0.0,
             network_seconds: self.network.as_secs_f64(),
+            timed: None,
         })
     }
 }

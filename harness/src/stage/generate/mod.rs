@@ -4,9 +4,11 @@ mod block;
 mod displacement;
 mod gathered;
 pub mod keep;
+mod keep_steps;
 pub mod starts;
 #[cfg(test)]
 mod tests;
+mod timed;
 pub mod trajectory;
 
 pub(super) use block::generate_block;
@@ -30,6 +32,7 @@ use super::settings::{GenerateOptions, manifest};
 use super::shelf::{self, Checks};
 use super::side_by_side::each_block;
 use super::{Run, StageError, StageSummary, thresholds};
+use timed::Clock;
 
 const STAGE: StageName = StageName::Generate;
 
@@ -55,6 +58,8 @@ pub fn generate(
         found_images += if done { block.len() } else { 0 };
         Ok::<_, StageError>(done)
     })?;
+    let clock = Clock::of(run, options)?;
+    blocks = clock.ordered(blocks);
     let n_left = blocks.len().saturating_sub(run.limit.unwrap_or(usize::MAX));
     blocks.truncate(blocks.len() - n_left);
     let n_images: u64 = blocks.iter().map(Block::len).sum();
@@ -70,13 +75,19 @@ pub fn generate(
     }
     thresholds::require(run, &blocks)?;
     let mut models = vec![open()?];
-    manifest(run, STAGE, &models[0], options).establish(&run.layout.manifest(STAGE))?;
+    let mut made_with = manifest(run, STAGE, &models[0], options);
+    made_with.noted.extend(clock.processor());
+    made_with.establish(&run.layout.manifest(STAGE))?;
     for _ in 1..options.networks.get().min(blocks.len()) {
         models.push(open()?);
     }
-    run.progress.begin(STAGE.as_str(), found_images + n_images, found_images);
+    let warm_up = clock.warm_up(&blocks, options);
+    let n_warm: u64 = warm_up.iter().map(Block::len).sum();
+    run.progress.begin(STAGE.as_str(), found_images + n_images + n_warm, found_images);
     let back_off = BackOff::new(options.batch_size);
-    let ended = work(run, (options, &back_off), &mut models, &blocks);
+    let ended = clock
+        .begin(&warm_up, (options, &mut models[0]))
+        .and_then(|()| work((run, &clock), (options, &back_off), &mut models, &blocks));
     run.progress.end();
     let Tally { network, publish, .. } = ended?;
     Ok(StageSummary {
@@ -120,7 +131,7 @@ struct Tally {
 
 /// Works through the blocks.
 fn work(
-    run: &Run<'_>,
+    (run, clock): (&Run<'_>, &Clock<'_>),
     (options, back_off): (GenerateOptions, &BackOff),
     models: &mut [OpenModel],
     blocks: &[Block],
@@ -130,10 +141,11 @@ fn work(
     each_block(models, blocks, &|model, block| {
         let check_stop = || run.check_stop(STAGE, (tallied().n_done, blocks.len()));
         check_stop()?;
+        clock.start();
         let made = back_off.run(model, |batch_size, model| {
             generate_block(run, GenerateOptions { batch_size, ..options }, model, block)
         });
-        match made {
+        match made.and_then(|part| clock.stop(part)) {
             Ok(part) => {
                 let start = Instant::now();
                 put(run, &model.provenance, &part)?;

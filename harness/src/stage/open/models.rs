@@ -25,8 +25,11 @@ pub fn open_model(
 ) -> Result<OpenModel, StageError> {
     let config = experiment.model_of(inputs::scale_of(experiment, &plan.scale)?);
     let n_draws = plan.gradient_draws();
-    let gradients =
-        if n_draws.is_empty() { Gradients::None } else { Gradients::Derive { n_draws } };
+    let gradients = if n_draws.is_empty() && !plan.watches_gradients() {
+        Gradients::None
+    } else {
+        Gradients::Derive { n_draws }
+    };
     let mut model = open_network(experiment, config, (options, &gradients))?;
     if let Some(images) = experiment.protocol.needs().images {
         model.images = Some(inputs::images(experiment, images)?);
@@ -51,7 +54,7 @@ fn open_network(
             {
                 // Half of the arms are no experiment: refused before any work.
                 let model = opened.provenance.name;
-                let method = "guidance by a gradient";
+                let method = "a gradient";
                 return Err(ModelError::NotApplicable { method, model, reason }.into());
             }
             Ok(opened.into())
