@@ -13,6 +13,8 @@ pub enum Role {
     Extractor,
     /// Published numbers.
     Published,
+    /// What a paper claims.
+    Claims,
 }
 
 impl Role {
@@ -32,6 +34,7 @@ impl Role {
             Self::Published => {
                 "expected a table of published numbers: check `published.file` of the experiment"
             }
+            Self::Claims => "expected the claims of a paper: check --claims",
         }
     }
 }

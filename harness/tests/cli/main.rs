@@ -15,5 +15,6 @@ mod shapes;
 mod sizes;
 #[cfg(unix)]
 mod submit;
+mod summary;
 mod support;
 mod tables;
