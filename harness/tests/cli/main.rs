@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod messages;
 mod metrics;
+mod networks;
 mod runs;
 mod sample;
 mod shapes;
