@@ -57,9 +57,14 @@ reproduce-table6 scale=scale *options: (reproduce "table6-cifar10" scale options
 [group('run')]
 reproduce-figures scale=scale: (reproduce "figures-cifar10" scale) (reproduce "fig11-cifar10" scale)
 
-# Every table and figure that exists so far
+# Every table and figure that exists so far, then the page of verdicts
 [group('run')]
-reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-table5 scale) (reproduce-table6 scale) (reproduce-figures scale) (reproduce-thresholds scale) (reproduce-strength scale)
+reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-table5 scale) (reproduce-table6 scale) (reproduce-figures scale) (reproduce-thresholds scale) (reproduce-strength scale) (summary scale)
+
+# One page: every claim of the paper, its number, ours, and whether it holds (results/summary.md and .html)
+[group('run')]
+summary scale=scale: build
+    {{ dubench }} summary results --scale {{ trim_start_match(scale, "scale=") }}
 
 # Any experiment of experiments/, by name
 [group('run')]
@@ -80,10 +85,14 @@ report experiment="table1-cifar10" scale=scale: build
 compare A B: build
     {{ dubench }} compare {{ quote(A) }} {{ quote(B) }}
 
-# Regression gate: is every number of RESULT inside its band around BASELINE?
+# Regression gate: is every number of RESULT inside its two-sided band around BASELINE? Options as `dubench check` has them
 [group('run')]
-gate BASELINE RESULT: build
-    {{ dubench }} check {{ quote(BASELINE) }} {{ quote(RESULT) }}
+gate BASELINE RESULT *OPTIONS: build
+    {{ dubench }} check {{ quote(BASELINE) }} {{ quote(RESULT) }} {{ OPTIONS }}
+
+# Table 1 at scale smoke against the committed numbers: another processor may move the last digits and the rank of a p, no more
+[group('check')]
+gate-smoke: (reproduce-table1 "smoke") (gate "scripts/ci/baseline/table1-cifar10/smoke" "results/table1-cifar10/smoke" "--relative 0.01 --band p_value=0.1 --band p_holm=0.4")
 
 # What this machine has: library, devices, cache, disk
 [group('run')]
@@ -92,7 +101,7 @@ doctor: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers promises numbers msrv audit versions lint test test-metrics-python test-slurm doc smoke test-precision
+ci: fmt-check layers promises numbers msrv audit versions lint test test-metrics-python test-slurm test-workflow doc smoke gate-smoke page test-precision
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -169,6 +178,17 @@ promises:
 numbers:
     scripts/fill-numbers --self-test
     scripts/fill-numbers --check
+
+# The page of verdicts is what the committed results say; a browser shows it, sorts it and loads its plots
+[group('check')]
+page: build
+    {{ dubench }} summary results --check
+    {{ python }} -m checks.page "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench"
+
+# The GitHub Actions workflow of scripts/ci, step by step on this machine, on a network of a few hundred bytes
+[group('check')]
+test-workflow: setup build
+    scripts/ci/test_workflow.sh "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench"
 
 # Eight samples of Table 1 at scale smoke, computed again from docs/reimplement.md by a script without code of ours
 [group('check')]

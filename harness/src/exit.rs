@@ -16,7 +16,7 @@ pub enum Exit {
     Incomplete = 4,
     /// A file is damaged, or two runs of the same work disagree.
     Integrity = 5,
-    /// A quality gate failed: values that are not finite, a metric outside its band.
+    /// A quality gate failed: values that are not finite, a metric outside its band, a page that its results do not say.
     Gate = 6,
     /// Disk, memory or a device ran out or is missing.
     Resources = 7,

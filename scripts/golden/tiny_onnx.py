@@ -381,8 +381,8 @@ def latent_denoiser() -> onnx.ModelProto:
     return graph(inputs, ("eps", latent), nodes, constants | {"half": scalar(0.5), "zero": scalar(0.0)})
 
 
-def decoder() -> onnx.ModelProto:
-    """Latent [4, 2, 2] to image [3, 4, 4]: channel k is latent k + latent 3, each pixel doubled."""
+def decoder(side: int = 2) -> onnx.ModelProto:
+    """Latent [4, 2, 2] to image [3, 4, 4]: channel k is latent k + latent 3, each pixel doubled. Or of another side."""
     weight = np.zeros((3, 4, 1, 1), dtype=np.float32)
     for channel in range(3):
         weight[channel, channel] = weight[channel, 3] = 1.0
@@ -398,7 +398,8 @@ def decoder() -> onnx.ModelProto:
         ),
     ]
     constants = {"weight": weight, "scales": np.array([1, 1, 2, 2], dtype=np.float32)}
-    return graph({"latent": (F32, ["batch", 4, 2, 2])}, ("image", IMAGE), nodes, constants)
+    latent, image = ["batch", 4, side, side], ["batch", 3, 2 * side, 2 * side]
+    return graph({"latent": (F32, latent)}, ("image", image), nodes, constants)
 
 
 def extractor() -> onnx.ModelProto:
@@ -444,6 +445,7 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "train_dropout": train_dropout,
     "latent_denoiser": latent_denoiser,
     "decoder": decoder,
+    "decoder_8": lambda: decoder(8),
     "extractor": extractor,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::shapes::tests::NeverAsked;
 use super::testing::{relative_error, run, values};
-use super::{ConvGradient, ElementType, Feeds, Model, Names, Tensor, TensorData, fused, vjp};
+use super::{ConvGradient, ElementType, Feeds, Model, Names, Tensor, TensorData, fused, tap, vjp};
 
 /// float32 graphs against autograd, relative to the largest value.
 const CLOSE: f32 = 1e-5;
@@ -143,4 +143,37 @@ fn fused_gradients_are_those_of_vector_jacobian_products() {
         println!("{}: {error:.1e}", public.name);
         assert!(error <= CLOSE, "{}: {error}", public.name);
     }
+}
+
+/// Graphs behind whose last layer a step is not linear for the pass, or in which two layers meet at the end.
+const WITHOUT_LAST_LAYER: [&str; 5] =
+    ["dit_dynamo_22", "dit_traced_17", "sd3_dynamo_23", "sd3_traced_17", "uvit_cfg_traced_17"];
+
+#[test]
+fn taps_of_public_networks_keep_the_prediction_and_others_are_refused_by_node() {
+    let mut refused = Vec::new();
+    for public in Public::all() {
+        let tapped = match tap::tap(&public.model, Some("out")) {
+            Ok(tapped) => tapped,
+            Err(error) => {
+                assert!(error.to_string().contains("node "), "{}: {error}", public.name);
+                refused.push(public.name);
+                continue;
+            }
+        };
+        let got = run(&tapped, public.feeds(), &["out", "features"]);
+        let error = relative_error(values(&got[0]), values(&public.array("out", ElementType::F32)));
+        assert!(error <= CLOSE, "{}: {error:.1e}", public.name);
+        let (features, shape) = (values(&got[1]), got[1].shape());
+        assert!(shape[0] == BATCH && shape.len() >= 2, "{}: {shape:?}", public.name);
+        assert!(features.iter().all(|v| v.is_finite()), "{}", public.name);
+        // Two rows that differ have features that differ.
+        assert_ne!(
+            features[..features.len() / 2],
+            features[features.len() / 2..],
+            "{}",
+            public.name
+        );
+    }
+    assert_eq!(refused, WITHOUT_LAST_LAYER);
 }

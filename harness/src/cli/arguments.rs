@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Compare(CompareOptions),
     /// Numbers of many results in one table
     Collect(CollectOptions),
+    /// One page: every claim of the paper, its number, ours, and whether it holds
+    Summary(SummaryOptions),
     /// Graphs made from graphs: gradients, dropout masks, features, last-layer variance
     #[command(subcommand, after_help = GRAPH_HELP)]
     Graph(GraphCommand),
@@ -162,6 +164,12 @@ pub(crate) struct CheckOptions {
     /// Half width of the band as a fraction of the baseline, where that is wider
     #[arg(long, default_value_t = 0.001)]
     pub(crate) relative: f64,
+    /// Half width of the band of one metric, in its own units, in the place of the two above (`--band p_value=0.05`)
+    #[arg(long = "band", value_name = "METRIC=WIDTH", value_parser = band)]
+    pub(crate) bands: Vec<(String, f64)>,
+    /// Hold this metric alone; give it again for more (`--metric fid --metric ause`). Default: all of the baseline
+    #[arg(long = "metric", value_name = "METRIC")]
+    pub(crate) metrics: Vec<String>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -180,6 +188,32 @@ pub(crate) struct CollectOptions {
     /// Rows whose COLUMN is TEXT, or empty without TEXT (`--where metric=fid --where side=lowest`); all must hold
     #[arg(long = "where", value_name = "COLUMN=TEXT", value_parser = condition)]
     pub(crate) conditions: Vec<(String, String)>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SummaryOptions {
+    /// Folder of results: every EXPERIMENT/SCALE/metrics.parquet in it is read
+    #[arg(default_value = "results")]
+    pub(crate) results: PathBuf,
+    /// Scale whose results are read
+    #[arg(long, default_value = "mini")]
+    pub(crate) scale: String,
+    /// What the paper claims, and which number answers it
+    #[arg(long, default_value = "experiments/published/claims.yaml")]
+    pub(crate) claims: PathBuf,
+    /// Folder that `summary.md` and `summary.html` go to (`summary-SCALE` for another scale than mini); default: that of
+    /// the results
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+    /// Write nothing, and fail where the files there are not what the results say
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+fn band(text: &str) -> Result<(String, f64), String> {
+    let expected = "expected METRIC=WIDTH, as p_value=0.05";
+    let (metric, width) = text.split_once('=').ok_or(expected)?;
+    Ok((metric.to_owned(), width.parse().map_err(|_| expected)?))
 }
 
 fn condition(text: &str) -> Result<(String, String), String> {

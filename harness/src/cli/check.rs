@@ -13,11 +13,15 @@ use crate::store::metrics;
 use crate::store::records::MetricRow;
 
 pub(super) fn check(options: &CheckOptions, context: Context) -> Result<Exit, CliError> {
-    let baseline = rows(&options.baseline)?;
+    let mut baseline = rows(&options.baseline)?;
     let result = rows(&options.result)?;
+    chosen(&mut baseline, &options.metrics)?;
     let otherwise =
         Band { standard_errors: options.sigmas, relative: options.relative, ..Band::default() };
-    let failed = held(&baseline, &result, &Bands { by_metric: Vec::new(), otherwise })?;
+    let own = |width: f64| Band { absolute: width, relative: 0.0, standard_errors: 0.0 };
+    let by_metric =
+        options.bands.iter().map(|(metric, width)| (metric.clone(), own(*width))).collect();
+    let failed = held(&baseline, &result, &Bands { by_metric, otherwise })?;
     let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
     let text = if lines.is_empty() {
         format!("all {} numbers are inside their bands", baseline.len())
@@ -27,6 +31,24 @@ pub(super) fn check(options: &CheckOptions, context: Context) -> Result<Exit, Cl
     let answer = serde_json::json!({ "n": baseline.len(), "failed": lines });
     context.answer(&answer, &text)?;
     Ok(if lines.is_empty() { Exit::Complete } else { Exit::Gate })
+}
+
+/// Keeps the rows of these metrics; of all, where none is named.
+fn chosen(baseline: &mut Vec<MetricRow>, metrics: &[String]) -> Result<(), CliError> {
+    let of = |rows: &[MetricRow]| {
+        let names: std::collections::BTreeSet<String> =
+            rows.iter().map(|row| row.metric.clone()).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let known = of(baseline);
+    if !metrics.is_empty() {
+        baseline.retain(|row| metrics.contains(&row.metric));
+    }
+    if baseline.is_empty() {
+        let expected = format!("one that the baseline has: {known}");
+        return Err(CliError::option("--metric", &metrics.join(", "), &expected));
+    }
+    Ok(())
 }
 
 pub(super) fn compare(options: &CompareOptions, context: Context) -> Result<Exit, CliError> {

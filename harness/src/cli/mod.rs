@@ -24,6 +24,7 @@ mod signal;
 mod stages;
 mod stats;
 mod submit;
+mod summary;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Verify(options) => stages::verify(options, context),
         Command::Gc(options) => gc::gc(options, context),
         Command::Collect(options) => collect::collect(options, context),
+        Command::Summary(options) => summary::summary(options, context),
         Command::Submit(options) => submit::submit(options, context),
         Command::Sample(options) => sample::run(options, context),
         Command::Metric(command) => metric::run(command, context),

@@ -15,6 +15,8 @@ pub enum Role {
     Published,
     /// Pins of what is fetched.
     Assets,
+    /// What a paper claims.
+    Claims,
 }
 
 impl Role {
@@ -37,6 +39,7 @@ impl Role {
             Self::Assets => {
                 "expected the list of pins, experiments/assets.yaml: run this in a checkout, or install dubench again"
             }
+            Self::Claims => "expected the claims of a paper: check --claims",
         }
     }
 }

@@ -3,44 +3,17 @@
 //! Each `metrics.parquet` is a lazy scan: a file is opened, its hash and version checked, when the query runs, and rows
 //! that a condition excludes are dropped file by file.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
 
-use polars::prelude::{
-    AnonymousScan, AnonymousScanArgs, AnyValue, Column as Values, DataFrame, DataType, Field,
-    IntoLazy, LazyFrame, NamedFrom, PolarsError, PolarsResult, ScanArgsAnonymous, SchemaRef,
-    Series, SortMultipleOptions, UnionArgs, col, concat, lit,
-};
+use polars::prelude::{DataFrame, PolarsResult, SortMultipleOptions};
 
 use super::document::{Align, Cell, Document, Grid, Section};
+use super::scan::{self, NUMBERS, Refused};
+pub use super::scan::{Condition, WORDS};
 use super::{ReportError, number};
-use crate::store::records::MetricRow;
-use crate::store::{StoreError, metrics};
 
-/// Columns of words, the folder of the result first: what rows are chosen and sorted by.
-pub const WORDS: [&str; 14] = [
-    "result",
-    "experiment",
-    "artefact",
-    "scale",
-    "model",
-    "dataset",
-    "arm",
-    "sampler",
-    "method",
-    "kind",
-    "metric",
-    "argument",
-    "side",
-    "verdict",
-];
-/// Columns of numbers.
-const NUMBERS: [&str; 5] = ["value", "se", "ci_low", "ci_high", "paper_value"];
 /// Columns by which equal questions of different results come to stand below each other.
 const ORDER: [&str; 6] = ["metric", "argument", "side", "kind", "method", "result"];
-
-/// Which rows are wanted: each column must hold its text; the empty text stands for none.
-pub type Condition = (String, String);
 
 /// The chosen rows of all files, in one table.
 #[derive(Clone, Debug)]
@@ -59,27 +32,8 @@ pub fn collect(files: &[PathBuf], conditions: &[Condition]) -> Result<Collection
         return Err(ReportError::Column { column: column.clone(), known: WORDS.join(", ") });
     }
     let refused = Refused::default();
-    match (query(files, conditions, &refused), refused.take()) {
-        (_, Some(error)) => Err(ReportError::Store(error)),
-        (Ok(frame), None) => Ok(Collection { frame, n_results: files.len() }),
-        (Err(error), None) => Err(ReportError::Query { cause: error.to_string() }),
-    }
-}
-
-/// The first file that could not be read: polars would keep its words alone.
-#[derive(Clone, Default)]
-struct Refused(Arc<Mutex<Option<StoreError>>>);
-
-impl Refused {
-    fn take(&self) -> Option<StoreError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn keep(&self, error: StoreError) -> PolarsError {
-        let words = PolarsError::ComputeError(error.to_string().into());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        words
-    }
+    let frame = refused.or(query(files, conditions, &refused))?;
+    Ok(Collection { frame, n_results: files.len() })
 }
 
 fn query(
@@ -87,94 +41,8 @@ fn query(
     conditions: &[Condition],
     refused: &Refused,
 ) -> PolarsResult<DataFrame> {
-    let scans = files.iter().map(|file| scan(file, refused)).collect::<PolarsResult<Vec<_>>>()?;
-    let mut all = match scans.as_slice() {
-        [] => DataFrame::empty_with_schema(&schema()).lazy(),
-        scans => concat(scans, UnionArgs::default())?,
-    };
-    for (column, text) in conditions {
-        let is = match text.as_str() {
-            "" => col(column.as_str()).is_null(),
-            text => col(column.as_str()).eq(lit(text)),
-        };
-        all = all.filter(is);
-    }
     let order = SortMultipleOptions::default().with_maintain_order(true);
-    all.sort(ORDER, order).collect()
-}
-
-fn scan(file: &Path, refused: &Refused) -> PolarsResult<LazyFrame> {
-    let args = ScanArgsAnonymous { schema: Some(schema()), name: "metrics", ..Default::default() };
-    LazyFrame::anonymous_scan(
-        Arc::new(Metrics { file: file.to_owned(), refused: refused.clone() }),
-        args,
-    )
-}
-
-fn schema() -> SchemaRef {
-    let words = WORDS.map(|name| Field::new(name.into(), DataType::String));
-    let numbers = NUMBERS.map(|name| Field::new(name.into(), DataType::Float64));
-    let n = Field::new("n".into(), DataType::UInt64);
-    Arc::new(words.into_iter().chain(numbers).chain([n]).collect())
-}
-
-/// One `metrics.parquet`, read when the query runs.
-struct Metrics {
-    file: PathBuf,
-    refused: Refused,
-}
-
-impl AnonymousScan for Metrics {
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
-
-    fn scan(&self, _: AnonymousScanArgs) -> PolarsResult<DataFrame> {
-        let rows = metrics::read(&self.file).map_err(|error| self.refused.keep(error))?;
-        let result = self.file.parent().unwrap_or(&self.file).display().to_string();
-        let words = WORDS.map(|name| {
-            let of = |row: &MetricRow| word(row, name, &result).map(str::to_owned);
-            Values::from(Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()))
-        });
-        let numbers = NUMBERS.map(|name| {
-            let of = |row: &MetricRow| value(row, name);
-            Values::from(Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()))
-        });
-        let n = Series::new("n".into(), rows.iter().map(|row| row.n).collect::<Vec<_>>());
-        DataFrame::new(
-            rows.len(),
-            words.into_iter().chain(numbers).chain([Values::from(n)]).collect(),
-        )
-    }
-}
-
-fn word<'a>(row: &'a MetricRow, column: &str, result: &'a str) -> Option<&'a str> {
-    match column {
-        "result" => Some(result),
-        "experiment" => Some(&row.experiment),
-        "artefact" => Some(&row.artefact),
-        "scale" => Some(&row.scale),
-        "model" => Some(&row.model),
-        "dataset" => Some(&row.dataset),
-        "arm" => Some(&row.arm),
-        "sampler" => Some(&row.sampler),
-        "method" => Some(&row.method),
-        "kind" => Some(&row.kind),
-        "metric" => Some(&row.metric),
-        "argument" => row.argument.as_deref(),
-        "side" => row.side.as_deref(),
-        _ => row.verdict.as_deref(),
-    }
-}
-
-fn value(row: &MetricRow, column: &str) -> Option<f64> {
-    match column {
-        "value" => row.value,
-        "se" => row.se,
-        "ci_low" => row.ci_low,
-        "ci_high" => row.ci_high,
-        _ => row.paper_value,
-    }
+    scan::filtered(scan::all(files, refused)?, conditions).sort(ORDER, order).collect()
 }
 
 impl Collection {
@@ -189,19 +57,15 @@ impl Collection {
     }
 
     fn text(&self, column: &str, row: usize) -> Option<String> {
-        match self.frame.column(column).ok()?.get(row).ok()? {
-            AnyValue::String(text) => Some(text.to_owned()),
-            AnyValue::StringOwned(text) => Some(text.to_string()),
-            _ => None,
-        }
+        scan::text(&self.frame, column, row)
     }
 
     fn number(&self, column: &str, row: usize) -> Option<f64> {
-        self.frame.column(column).ok()?.get(row).ok()?.extract()
+        scan::number(&self.frame, column, row)
     }
 
     fn count(&self, row: usize) -> Option<u64> {
-        self.frame.column("n").ok()?.get(row).ok()?.extract()
+        scan::count(&self.frame, "n", row)
     }
 
     /// One JSON object a row, with every column.

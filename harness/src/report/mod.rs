@@ -20,7 +20,11 @@ pub mod page;
 pub mod plot;
 pub mod published;
 pub mod run_json;
+#[cfg(not(fuzzing))]
+mod scan;
 pub mod setting;
+#[cfg(not(fuzzing))]
+pub mod summary;
 
 pub use error::ReportError;
 pub use label::Labels;

@@ -11,11 +11,13 @@ mod files;
 mod installed;
 mod messages;
 mod metrics;
+mod networks;
 mod runs;
 mod sample;
 mod shapes;
 mod sizes;
 #[cfg(unix)]
 mod submit;
+mod summary;
 mod support;
 mod tables;

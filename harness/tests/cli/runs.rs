@@ -164,6 +164,16 @@ fn the_gate_passes_a_result_against_itself_and_fails_another() {
     ]);
     assert_eq!(moved.code, 6, "{}", moved.stdout);
     assert!(moved.stdout.contains("moved"), "{}", moved.stdout);
+    // One metric alone, and a band of its own in its own units.
+    let call = ["check", "a/tiny/smoke", "b/tiny/smoke", "--sigmas", "0", "--metric", "fid"];
+    let moved = folder.dubench(&call);
+    assert_eq!(moved.code, 6, "{}", moved.stdout);
+    assert!(!moved.stdout.contains("/ delta"), "{}", moved.stdout);
+    let wide = folder.dubench(&[&call[..], &["--band", "fid=100"]].concat());
+    assert_eq!(wide.code, 0, "{}", wide.stdout);
+    let same = ["check", "a/tiny/smoke", "a/tiny/smoke", "--metric", "fide"];
+    folder.dubench(&same).fails(2, &["--metric", "fide", "one that the baseline has", "fid_inf"]);
+    assert_eq!(folder.dubench(&[&call[..], &["--band", "fid"]].concat()).code, 2);
     let compared = folder.dubench(&["compare", "a/tiny/smoke", "b/tiny/smoke"]);
     assert_eq!(compared.code, 0, "{}", compared.stderr);
 }

@@ -1,9 +1,13 @@
 //! Two results in one table.
 
+use std::path::Path;
+
 use super::*;
 use crate::exit::{Exit, Exits};
 use crate::protocol::filtering::example;
 use crate::store::envelope::Provenance;
+use crate::store::metrics;
+use crate::store::records::MetricRow;
 
 fn results(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
