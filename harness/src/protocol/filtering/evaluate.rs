@@ -45,8 +45,8 @@ pub(super) fn evaluate(
     let paper = |metric: &str, kind: &str| published.and_then(|row| row.value(metric, kind));
     let mut rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper))
         .map_err(ProtocolError::metric("the intervals of a filter"))?;
-    rows.extend(kid_rows(filter, evidence, (&features, &columns))?);
     papers_by_draws(&mut rows, &arm.watch, published);
+    rows.extend(kid_rows(filter, evidence, (&features, &columns))?);
     let scores = ScoreTable { samples: scores.samples, columns };
     Ok(Numbers { rows, curves: outcome.curves, scores })
 }
