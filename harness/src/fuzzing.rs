@@ -119,6 +119,7 @@ fn plan_inputs(experiment: &Experiment) -> PlanInputs {
             n: u64::MAX,
             dim: 192,
         }),
+        posterior: None,
     }
 }
 

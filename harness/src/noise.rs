@@ -49,6 +49,12 @@ pub enum Purpose {
     Subset = 6,
     /// Random choices of a guidance rule.
     Guidance = 7,
+    /// Training times and noise of the images that a last-layer posterior is fitted on.
+    Fit = 8,
+    /// Weights of a last layer, the same for all samples.
+    Weights = 9,
+    /// Predictions and states that `BayesDiff` draws.
+    Propagate = 10,
 }
 
 /// Full name of a draw.

@@ -30,7 +30,9 @@ pub struct LastLayer {
 /// The last layer and the steps behind it, last step first.
 pub(crate) struct Tail {
     pub(crate) layer: LastLayer,
-    node: NodeProto,
+    /// Name of the prediction.
+    pub(crate) output: String,
+    pub(crate) node: NodeProto,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -66,6 +68,7 @@ impl Tail {
                 )));
             }
         };
+        let output = value.clone();
         let lineage = Lineage::of(model);
         let mut steps = Vec::new();
         loop {
@@ -75,7 +78,7 @@ impl Tail {
                 )));
             };
             if let Some(layer) = layer(model, node, &steps)? {
-                return Ok(Self { layer, node: node.clone(), steps });
+                return Ok(Self { layer, output, node: node.clone(), steps });
             }
             let (step, next) = lineage.step(model, node)?;
             steps.push(step);

@@ -10,8 +10,8 @@ use crate::extractor_id::ExtractorId;
 use crate::fault::Fault;
 use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION};
 use crate::plan::{
-    ArmPlan, ImagesIdentity, MapsPlan, ModelIdentity, NoiseLevel, PlanError, ReferenceIdentity,
-    Start, Work,
+    ArmPlan, ImagesIdentity, MapsPlan, ModelIdentity, NoiseLevel, PlanError, PosteriorIdentity,
+    ReferenceIdentity, Start, Work,
 };
 use crate::protocol::{ProtocolConfig, Scope};
 use crate::schedule::TimeAxis;
@@ -49,6 +49,8 @@ pub struct PlanInputs {
     pub reference: Option<ReferenceIdentity>,
     /// Real images, where the protocol starts from some.
     pub images: Option<ImagesIdentity>,
+    /// Posterior of the model's last layer, where the protocol looks at uncertain weights of a bundle.
+    pub posterior: Option<PosteriorIdentity>,
 }
 
 /// What decides, before any network is opened, whether an arm can run.
@@ -105,6 +107,7 @@ impl Plan {
             extractor: inputs.extractor,
             reference: inputs.reference,
             images: inputs.images,
+            posterior: inputs.posterior,
         };
         Ok(Self { format: 2, work, protocol })
     }

@@ -41,6 +41,7 @@ pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
             n: 20,
             dim: 192,
         }),
+        posterior: None,
     }
 }
 

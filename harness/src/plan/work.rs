@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::extractor_id::ExtractorId;
 
 use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
-use super::{ArmPlan, ImagesIdentity, ModelIdentity, ReferenceIdentity, Start};
+use super::{
+    ArmPlan, ImagesIdentity, ModelIdentity, PosteriorIdentity, ReferenceIdentity, Start,
+};
 use crate::canonical::fingerprint;
 
 /// Every resolved value of a run but what its protocol computes. Equal work gives equal digits, on every machine.
@@ -32,6 +34,9 @@ pub struct Work {
     pub reference: Option<ReferenceIdentity>,
     /// Real images, where arms start from some.
     pub images: Option<ImagesIdentity>,
+    /// Posterior of the model's last layer, where arms look at uncertain weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<PosteriorIdentity>,
 }
 
 /// The part of the work that fixes images, scores and maps.
@@ -45,6 +50,8 @@ struct GenerateIdentity<'a> {
     images: Option<&'a ImagesIdentity>,
     /// Version of the thresholds that arms read, where some do.
     thresholds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    posterior: Option<&'a PosteriorIdentity>,
 }
 
 impl Work {
@@ -60,6 +67,7 @@ impl Work {
             block_size: self.block_size,
             images: self.images.as_ref().filter(|_| starts),
             thresholds: thresholds.then_some(THRESHOLDS_VERSION),
+            posterior: self.posterior.as_ref(),
         })
     }
 

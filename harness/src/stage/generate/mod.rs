@@ -4,6 +4,7 @@ mod block;
 mod displacement;
 mod gathered;
 pub mod keep;
+mod propagated;
 pub mod starts;
 #[cfg(test)]
 mod tests;
