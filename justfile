@@ -44,9 +44,13 @@ reproduce-thresholds scale=scale: (reproduce "thresholds-cifar10" scale)
 [group('run')]
 reproduce-strength scale=scale: (reproduce "strength-cifar10" scale)
 
+# Does BayesDiff, or score variance at its price, choose better images than chance? (CIFAR-10)
+[group('run')]
+reproduce-bayesdiff scale=scale: (reproduce "bayesdiff-cifar10" scale)
+
 # Every table and figure that exists so far
 [group('run')]
-reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-thresholds scale) (reproduce-strength scale)
+reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-thresholds scale) (reproduce-strength scale) (reproduce-bayesdiff scale)
 
 # Any experiment of experiments/, by name
 [group('run')]
@@ -55,7 +59,7 @@ reproduce experiment scale=scale: (setup device) build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") recompute
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") (reproduce-bayesdiff "smoke") recompute
 
 # Tables and plots again, from finished parts
 [group('run')]

@@ -7,6 +7,7 @@ mod engines;
 #[cfg(unix)]
 mod faults;
 mod files;
+mod laplace;
 mod messages;
 mod metrics;
 mod runs;

@@ -26,6 +26,7 @@ mod rows;
 pub mod runner;
 pub mod self_test;
 pub mod session;
+mod uncertain;
 mod values;
 
 pub use conditions::{ConditionTensor, NullClass};

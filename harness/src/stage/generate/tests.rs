@@ -1,4 +1,5 @@
 //! Arms of every kind on the model with a closed form.
 
+mod bayesdiff;
 mod guided;
 mod images;
