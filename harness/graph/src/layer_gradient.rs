@@ -84,11 +84,8 @@ pub fn layer_gradient(
     }
     let residual = reverse.editor.node("Sub", &[y, TARGET], Vec::new());
     let cotangent = reverse.editor.node("Mul", &[&residual, RESIDUAL_WEIGHT], Vec::new());
-    let gradient = if y == z {
-        cotangent
-    } else {
-        pull_back::pull_back(&mut reverse, y, &cotangent, &z)?
-    };
+    let gradient =
+        if y == z { cotangent } else { pull_back::pull_back(&mut reverse, y, &cotangent, &z)? };
     let features = reverse.single(&tail.layer.input);
     output(&mut reverse.editor, &features, FEATURES);
     output(&mut reverse.editor, &gradient, LAYER_GRADIENT);
@@ -128,7 +125,9 @@ fn convolution(model: &Model, node: &NodeProto) -> Result<Geometry, GraphError> 
     let refuse = |what: &str| {
         Err(model.node_error(
             node,
-            format!("{what}: a posterior is fitted for convolutions over two axes with written pads"),
+            format!(
+                "{what}: a posterior is fitted for convolutions over two axes with written pads"
+            ),
         ))
     };
     if node.text_or("auto_pad", "NOTSET") != "NOTSET" {
@@ -202,7 +201,10 @@ mod tests {
             };
             // The loss is quadratic in a weight, so a central difference is exact.
             let expected = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
-            assert!((f64::from(got) - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{got} {expected}");
+            assert!(
+                (f64::from(got) - expected).abs() < 1e-3 * (1.0 + expected.abs()),
+                "{got} {expected}"
+            );
         }
     }
 
@@ -245,8 +247,10 @@ mod tests {
         let error = layer_gradient(&model, Names::default(), &runner()).unwrap_err().to_string();
         assert!(error.contains("Conv_0") && error.contains("pads are automatic"), "{error}");
         let g = GraphUnderTest::new(&[2, 4]).random("w", &[3, 2, 3]);
-        let model = g.node("Conv", &["x", "w"], &["y"], vec![ints("pads", &[1, 1]), ints("strides", &[1])]);
-        let error = layer_gradient(&model.model(), Names::default(), &runner()).unwrap_err().to_string();
+        let model =
+            g.node("Conv", &["x", "w"], &["y"], vec![ints("pads", &[1, 1]), ints("strides", &[1])]);
+        let error =
+            layer_gradient(&model.model(), Names::default(), &runner()).unwrap_err().to_string();
         assert!(error.contains("two axes"), "{error}");
     }
 }

@@ -3,7 +3,8 @@
 use ndarray::{Array2, Array4, ArrayView4, Axis, Zip, concatenate, s};
 
 use super::{
-    Condition, Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive, WeightLook,
+    Condition, Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive,
+    WeightLook,
 };
 use crate::noise::nearest_f32;
 use crate::schedule::NoisePoint;

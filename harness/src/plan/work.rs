@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::extractor_id::ExtractorId;
 
 use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
-use super::{
-    ArmPlan, ImagesIdentity, ModelIdentity, PosteriorIdentity, ReferenceIdentity, Start,
-};
+use super::{ArmPlan, ImagesIdentity, ModelIdentity, PosteriorIdentity, ReferenceIdentity, Start};
 use crate::canonical::fingerprint;
 
 /// Every resolved value of a run but what its protocol computes. Equal work gives equal digits, on every machine.

@@ -123,7 +123,8 @@ impl PropagationConfig {
             faults.push(Fault::new("n_states", message));
         }
         if self.skip == 0 {
-            let message = "it looks at every `skip`-th step: set 1 for all of them, the released code has 5";
+            let message =
+                "it looks at every `skip`-th step: set 1 for all of them, the released code has 5";
             faults.push(Fault::new("skip", message));
         }
         if let WeightsConfig::Draws { n } = self.weights
@@ -159,7 +160,8 @@ pub fn sampler_faults(sampler: &SamplerConfig) -> Vec<Fault> {
     match clip {
         Clip::Off => Vec::new(),
         Clip::FollowModel => {
-            let message = "bayesdiff carries moments along a walk that does not clip: set clip_x0: off";
+            let message =
+                "bayesdiff carries moments along a walk that does not clip: set clip_x0: off";
             vec![Fault::new("clip_x0", message)]
         }
     }

@@ -29,9 +29,7 @@ fn sampler(text: &str, samples: &[SampleId]) -> Box<dyn Sampler> {
     let config: SamplerConfig = serde_json::from_str(text).unwrap();
     assert_eq!(sampler_faults(&config), []);
     let schedule = schedule();
-    config
-        .build(&Walk { schedule: &schedule, clips: ClipX0::Unit, seed: 5, samples })
-        .unwrap()
+    config.build(&Walk { schedule: &schedule, clips: ClipX0::Unit, seed: 5, samples }).unwrap()
 }
 
 const DDIM: &str = r#"{"kind": "ddim", "n_steps": 10, "clip_x0": "off"}"#;
@@ -45,7 +43,12 @@ struct Walked {
     nfe: Nfe,
 }
 
-fn walk(text: &str, config: PropagationConfig, (elements, n): (usize, u64), batch: usize) -> Walked {
+fn walk(
+    text: &str,
+    config: PropagationConfig,
+    (elements, n): (usize, u64),
+    batch: usize,
+) -> Walked {
     walk_of(text, config, (elements, (0..n).map(SampleId).collect()), batch)
 }
 
@@ -77,6 +80,8 @@ fn closed_form(text: &str, total: bool) -> (f64, f64) {
     for index in (0..sampler.n_steps()).map(StepIndex) {
         let (point, step) = (sampler.point(index), sampler.linear(index).unwrap());
         let (j, is_last) = (slope(point.a(), point.s()), index.0 + 1 == sampler.n_steps());
+        // Without the variance over states the carried one can fall below 0, and states are drawn from none.
+        variance = if is_last { variance } else { f64::max(variance, 0.0) };
         let (e, jacobian, from_first) = match step.midpoint {
             None => (j * (mean - point.a() * MEAN), j, 0.0),
             Some(middle) => {
@@ -84,7 +89,11 @@ fn closed_form(text: &str, total: bool) -> (f64, f64) {
                 let there = middle.of_x * mean + middle.of_epsilon * j * (mean - point.a() * MEAN);
                 let j_m = slope(a, s);
                 let by_state = j_m * (middle.of_x + middle.of_epsilon * j);
-                (j_m * (there - a * MEAN), by_state, (j_m * middle.of_epsilon).powi(2) * BIAS_VARIANCE)
+                (
+                    j_m * (there - a * MEAN),
+                    by_state,
+                    (j_m * middle.of_epsilon).powi(2) * BIAS_VARIANCE,
+                )
             }
         };
         // Between looks, and at the last step, the variance is that of a prediction that is certain and unrelated.
@@ -123,7 +132,9 @@ fn mean_and_se(values: ndarray::ArrayView4<'_, f64>) -> (f64, f64) {
 /// many states; over 800 elements, each with 400 states of its own, means lie within five of their standard errors.
 #[test]
 fn moments_of_a_linear_gaussian_walk_are_those_of_the_closed_form() {
-    for (text, released) in [(DDIM, true), (DDPM, true), (DPM, true), (DDIM, false), (DDPM, false), (DPM, false)] {
+    for (text, released) in
+        [(DDIM, true), (DDPM, true), (DPM, true), (DDIM, false), (DDPM, false), (DPM, false)]
+    {
         let variance = if released { "weights" } else { "total" };
         let config = config(&format!(
             r#"{{"n_states": 400, "skip": 1, "weights": {{"kind": "exact"}}, "epsilon_variance": "{variance}"}}"#
@@ -131,12 +142,14 @@ fn moments_of_a_linear_gaussian_walk_are_those_of_the_closed_form() {
         let walked = walk(text, config, (200, 4), 3);
         let (mean, variance) = closed_form(text, !released);
         let carried = &walked.propagation;
-        for (values, expected, scale) in [
-            (carried.expectation(), mean, 0.3),
-            (carried.variance(), variance, variance),
-        ] {
+        for (values, expected, scale) in
+            [(carried.expectation(), mean, 0.3), (carried.variance(), variance, variance)]
+        {
             let (got, se) = mean_and_se(values);
-            assert!((got - expected).abs() < 5.0 * se, "{text} {released}: {got} ± {se}, expected {expected}");
+            assert!(
+                (got - expected).abs() < 5.0 * se,
+                "{text} {released}: {got} ± {se}, expected {expected}"
+            );
             // A test that tells the terms apart: each of them is more than a tenth of the whole.
             assert!(se < 0.02 * scale, "{text}: {got} ± {se}");
         }
@@ -157,14 +170,18 @@ fn carried_variance_is_the_spread_of_the_walks_when_total() {
         let total = of("total");
         let n = total.x.len() as f64;
         let mean = total.x.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
-        let spread = total.x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let spread =
+            total.x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / (n - 1.0);
         // The last step is taken as certain and unrelated, which adds to the carried variance; undo it.
         let (_, variance) = closed_form(text, true);
         let carried = total.propagation.variance().mean().unwrap();
         assert!((carried / variance - 1.0).abs() < 0.03, "{text}: {carried} and {variance}");
         let before = before_the_last_step(text, carried);
         let se = spread * f64::sqrt(2.0 / n);
-        assert!((before - spread).abs() < 5.0 * se + 0.03 * spread, "{text}: {before} and {spread}");
+        assert!(
+            (before - spread).abs() < 5.0 * se + 0.03 * spread,
+            "{text}: {before} and {spread}"
+        );
         let released = of("weights").propagation.variance().mean().unwrap();
         assert!(released < 0.97 * carried, "{text}: {released} and {carried}");
     }
@@ -231,12 +248,16 @@ fn certain_weights_carry_no_variance_and_few_states_make_some_of_it_negative() {
         x = propagation.step(&at, (index, &x), sampler.as_mut(), &mut network).unwrap();
     }
     assert!(propagation.variance().iter().all(|variance| variance.abs() < 1e-6));
-    let difference = Zip::from(&x).and(propagation.expectation()).fold(0.0_f64, |most, x, e| {
-        most.max((f64::from(*x) - e).abs())
-    });
+    let difference = Zip::from(&x)
+        .and(propagation.expectation())
+        .fold(0.0_f64, |most, x, e| most.max((f64::from(*x) - e).abs()));
     assert!(difference < 1e-5, "{difference}");
     let two = walk(DDIM, PropagationConfig { n_states: 2, skip: 1, ..config("{}") }, (50, 2), 9);
-    assert!(two.propagation.n_negative().iter().all(|n| *n > 0), "{:?}", two.propagation.n_negative());
+    assert!(
+        two.propagation.n_negative().iter().all(|n| *n > 0),
+        "{:?}",
+        two.propagation.n_negative()
+    );
 }
 
 #[test]

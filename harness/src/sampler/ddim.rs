@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::factors;
 use super::{
-    Ask, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon,
+    Ask, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
+    x0_from_epsilon,
 };
 use crate::fault::Fault;
 use crate::model::ModelError;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ddim::add_noise;
 use super::{
-    AncestralNoise, Ask, Clip, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
-    step_points, x0_from_epsilon,
+    AncestralNoise, Ask, Clip, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings,
+    StepPoint, Walk, step_points, x0_from_epsilon,
 };
 use crate::fault::Fault;
 use crate::model::ModelError;

@@ -81,7 +81,7 @@ pub fn fit(
             return Err(StageError::Interrupted { stage: "fit-laplace", done, total });
         }
         let batch = Noised::of(chunk, images, (&spec, &schedule, n_times), request.seed)?;
-        hasher.piece("images", &batch.pixels);
+        batch.pixels.iter().for_each(|pixels| hasher.piece("image", pixels));
         let input = NetworkInput { x: batch.x.view(), t: &batch.t, y: None };
         for part in denoiser.layer_gradients(input, batch.noise.view())? {
             let arrays = (part.features.view(), part.gradient.view());
@@ -103,7 +103,10 @@ pub fn fit(
         ("images_sha256", hasher.finish()),
         ("seed", request.seed.to_string()),
         ("times", format!("one an image, uniform over 0..{n_times}")),
-        ("fisher", "1/2 sum g g, g the gradient of the sum of squared errors of an image".to_owned()),
+        (
+            "fisher",
+            "1/2 sum g g, g the gradient of the sum of squared errors of an image".to_owned(),
+        ),
     ];
     let facts: BTreeMap<String, String> =
         facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -111,7 +114,10 @@ pub fn fit(
     let provenance = Provenance::new(runtime, opened.provenance.device);
     let Fisher { weight, bias, n_images } = fisher;
     let (model, model_files) = (identity.name, identity.files);
-    Ok(Fitted { file: LaplaceFile { model, model_files, facts, n_images, weight, bias }, provenance })
+    Ok(Fitted {
+        file: LaplaceFile { model, model_files, facts, n_images, weight, bias },
+        provenance,
+    })
 }
 
 /// Number of training times.
@@ -121,7 +127,9 @@ fn n_times(schedule: &NoiseSchedule, spec: &DenoiserSpec) -> Result<u32, ModelEr
         ModelError::NotApplicable { method: "fit-laplace", model, reason }
     };
     if spec.n_classes.is_some() || spec.has_conditions {
-        return Err(refuse("it asks for classes or conditions, which real images do not tell here"));
+        return Err(refuse(
+            "it asks for classes or conditions, which real images do not tell here",
+        ));
     }
     schedule.n_train_steps().ok_or_else(|| {
         refuse("its times are not counted, and times of a fit are uniform over training steps")
@@ -144,7 +152,8 @@ struct Noised {
     x: Array4<f32>,
     noise: Array4<f32>,
     t: Vec<NoisePoint>,
-    pixels: Vec<u8>,
+    /// One entry an image.
+    pixels: Vec<Vec<u8>>,
 }
 
 impl Noised {
@@ -167,7 +176,9 @@ impl Noised {
             if image.shape() != [1, c, h, w] {
                 let message = format!(
                     "images are {:?}, {} takes {:?}: give images of its size (latent models have no encoder here)",
-                    &image.shape()[1..], spec.name, spec.shape
+                    &image.shape()[1..],
+                    spec.name,
+                    spec.shape
                 );
                 return Err(StatisticsError::input(images.name().as_ref(), message).into());
             }
@@ -184,7 +195,7 @@ impl Noised {
                 *noise = *e;
             }
             t.push(at);
-            pixels.extend(image.iter().copied());
+            pixels.push(image.iter().copied().collect());
         }
         Ok(Self { x, noise, t, pixels })
     }
@@ -220,7 +231,8 @@ mod tests {
 
         fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
             let wave = |(n, c, y, x): (usize, usize, usize, usize)| {
-                let phase = (range.start + n) as f64 + 0.3 * (c + 1) as f64 * x as f64 + 0.2 * y as f64;
+                let phase =
+                    (range.start + n) as f64 + 0.3 * (c + 1) as f64 * x as f64 + 0.2 * y as f64;
                 nearest_u8(127.5 + 100.0 * phase.sin())
             };
             Ok(Array4::from_shape_fn((range.len(), 3, 32, 32), wave))
@@ -246,7 +258,10 @@ mod tests {
         assert_eq!(fitted(3, 3), three);
         assert_eq!((three.n_images, three.facts["images_of"].as_str()), (3, "9"));
         // A 3 x 3 convolution from 64 to 12 channels, behind which pixels are laid out.
-        assert_eq!((three.weight.len(), three.bias.as_ref().map(Vec::len)), (12 * 64 * 9, Some(12)));
+        assert_eq!(
+            (three.weight.len(), three.bias.as_ref().map(Vec::len)),
+            (12 * 64 * 9, Some(12))
+        );
         assert!(three.weight.iter().all(|h| *h > 0.0 && h.is_finite()));
         // Images 0, 3 and 6 of nine: the first of them alone is less.
         let one = fitted(1, 1);
@@ -268,7 +283,8 @@ mod tests {
         let t = [opened.schedule.at(Timestep(100)), opened.schedule.at(Timestep(700))];
         let input = NetworkInput { x: x.view(), t: &t, y: None };
         let mut network = Network::new(&mut denoiser);
-        let exact = network.epsilon_predictive(NfeKind::Trajectory, input, WeightLook::Exact).unwrap();
+        let exact =
+            network.epsilon_predictive(NfeKind::Trajectory, input, WeightLook::Exact).unwrap();
         let n = 200;
         let draws = WeightDraws { seed: 1, step: 0, first: 0, n };
         let look = WeightLook::Draws(draws);
@@ -276,7 +292,8 @@ mod tests {
         // One evaluation a row, however many weights are looked at.
         assert_eq!((network.nfe().trajectory, network.nfe().estimator), (2, 2));
         let map = denoiser.epsilon(input).unwrap();
-        let all = exact.mean.iter().zip(&exact.variance).zip(drawn.mean.iter().zip(&drawn.variance));
+        let all =
+            exact.mean.iter().zip(&exact.variance).zip(drawn.mean.iter().zip(&drawn.variance));
         for (((mean, variance), (drawn, spread)), map) in all.zip(&map) {
             let sigma = f64::from(*variance).sqrt();
             assert!(sigma > 0.0);

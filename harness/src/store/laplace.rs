@@ -101,7 +101,10 @@ pub fn read(path: &Path) -> Result<LaplaceFile, StoreError> {
         serde_json::from_value(envelope.detail).map_err(StoreError::decode(path))?;
     let mut weight = Rows { path, batch: &batch }.f64("fisher")?;
     if weight.iter().any(|value| !(value.is_finite() && *value >= 0.0)) {
-        return Err(StoreError::malformed(path, "a Fisher information is not a number of 0 or more"));
+        return Err(StoreError::malformed(
+            path,
+            "a Fisher information is not a number of 0 or more",
+        ));
     }
     let bias = match n_bias {
         None => None,
@@ -197,6 +200,9 @@ mod tests {
         let error = file.check_model(path, ("b", &files)).unwrap_err();
         assert_eq!(error.exit(), Exit::Input);
         let text = error.to_string();
-        assert!(text.contains("denoiser.onnx has sha256 11") && text.contains("fit-laplace"), "{text}");
+        assert!(
+            text.contains("denoiser.onnx has sha256 11") && text.contains("fit-laplace"),
+            "{text}"
+        );
     }
 }

@@ -68,7 +68,11 @@ fn a_posterior_is_fitted_once_and_belongs_to_its_model() {
     // Nobody has fitted it.
     folder.dubench(&["plan", &file, "--scale", "smoke"]).fails(
         3,
-        &["bayesdiff is not applicable to ddpm-cifar10-small", "laplace.parquet is not there", "dubench fit-laplace mine"],
+        &[
+            "bayesdiff is not applicable to ddpm-cifar10-small",
+            "laplace.parquet is not there",
+            "dubench fit-laplace mine",
+        ],
     );
     let fit = |more: &[&str]| {
         let call = ["fit-laplace", "mine", "--images", "images.npy", "-o", "mine/laplace.parquet"];
@@ -77,10 +81,7 @@ fn a_posterior_is_fitted_once_and_belongs_to_its_model() {
     let first = fit(&["-n", "3"]).json();
     assert_eq!((&first["n_images"], &first["facts"]["images_of"]), (&3.into(), &"5".into()));
     assert_eq!(fit(&["-n", "3", "--batch", "2"]).json()["content_sha256"], first["content_sha256"]);
-    assert_ne!(
-        fit(&["-n", "3", "--seed", "1"]).json()["content_sha256"],
-        first["content_sha256"]
-    );
+    assert_ne!(fit(&["-n", "3", "--seed", "1"]).json()["content_sha256"], first["content_sha256"]);
     let planned = folder.dubench(&["plan", &file, "--scale", "smoke", "--format", "json"]);
     assert_eq!(planned.code, 0, "{}", planned.stderr);
     // Another model: one byte of its description.
@@ -89,11 +90,16 @@ fn a_posterior_is_fitted_once_and_belongs_to_its_model() {
     folder.text("other/model.yaml", &text.replace("name: ddpm-cifar10-small", "name: another"));
     for end in ["", ".sha256"] {
         let name = format!("laplace.parquet{end}");
-        std::fs::copy(folder.path(&format!("mine/{name}")), folder.path(&format!("other/{name}"))).unwrap();
+        std::fs::copy(folder.path(&format!("mine/{name}")), folder.path(&format!("other/{name}")))
+            .unwrap();
     }
     folder.dubench(&["plan", &experiment(&folder, "other"), "--scale", "smoke"]).fails(
         3,
-        &["other/laplace.parquet: it was fitted on model ddpm-cifar10-small", "model.yaml has sha256", "that of another"],
+        &[
+            "other/laplace.parquet: it was fitted on model ddpm-cifar10-small",
+            "model.yaml has sha256",
+            "that of another",
+        ],
     );
     // A byte of it changes.
     let mut bytes = std::fs::read(folder.path("mine/laplace.parquet")).unwrap();
@@ -112,9 +118,12 @@ fn what_has_no_last_layer_and_images_that_do_not_fit_are_refused() {
     let fit = |bundle: &str, more: &[&str]| {
         folder.dubench(&[&["fit-laplace", bundle, "-o", "out.parquet"], more].concat())
     };
-    fit("quarter", &["--images", "images.npy"])
-        .fails(3, &["bayesdiff is not applicable to quarter", "no layer with weights lies behind eps"]);
-    fit(BUNDLE, &["--images", "images.npy"]).fails(3, &["images are [3, 4, 4]", "takes [3, 32, 32]"]);
+    fit("quarter", &["--images", "images.npy"]).fails(
+        3,
+        &["bayesdiff is not applicable to quarter", "no layer with weights lies behind eps"],
+    );
+    fit(BUNDLE, &["--images", "images.npy"])
+        .fails(3, &["images are [3, 4, 4]", "takes [3, 32, 32]"]);
     fit(BUNDLE, &["--images", "large.npy", "-n", "0"]).fails(2, &["-n", "at least 1"]);
     fit(BUNDLE, &["--images", "nowhere"]).fails(3, &["nowhere", "no data set"]);
     fit("nowhere", &["--images", "large.npy"]).fails(2, &["nowhere/model.yaml"]);
@@ -125,20 +134,38 @@ fn what_has_no_last_layer_and_images_that_do_not_fit_are_refused() {
 fn settings_that_carry_no_moments_are_refused_with_their_keys() {
     let folder = Folder::new();
     for (from, to, words) in [
-        ("n_states: 2", "n_states: 0", "protocol.bayesdiff.arms[1].rule.n_states: there is no expectation over 0 states"),
+        (
+            "n_states: 2",
+            "n_states: 0",
+            "protocol.bayesdiff.arms[1].rule.n_states: there is no expectation over 0 states",
+        ),
         ("skip: 10", "skip: 0", "protocol.bayesdiff.arms[1].rule.skip"),
-        ("{kind: exact}", "{kind: draws, n: 0}", "arms[1].rule.weights.n: a variance needs 2 draws"),
-        (", clip_x0: off", "", "sampler.clip_x0: bayesdiff carries moments along a walk that does not clip"),
+        (
+            "{kind: exact}",
+            "{kind: draws, n: 0}",
+            "arms[1].rule.weights.n: a variance needs 2 draws",
+        ),
+        (
+            ", clip_x0: off",
+            "",
+            "sampler.clip_x0: bayesdiff carries moments along a walk that does not clip",
+        ),
         ("kind: ddim", "kind: pndm", "sampler.kind: pndm is none of"),
         ("name: bayesdiff_exact", "name: bayesdiff", "\"bayesdiff\" is taken"),
         ("name: bayesdiff_exact", "name: sample_var", "\"sample_var\" is taken"),
-        ("    arms:", "    posterior: {prior_precision: 0.0}\n    arms:", "posterior.prior_precision: 0 is no positive number"),
+        (
+            "    arms:",
+            "    posterior: {prior_precision: 0.0}\n    arms:",
+            "posterior.prior_precision: 0 is no positive number",
+        ),
     ] {
         let text = TINY.replacen(from, to, 1);
         assert_ne!(text, TINY, "{from}");
         let text = if to.contains("pndm") { text.replacen(", clip_x0: off", "", 1) } else { text };
         folder.text("edited.yaml", &text);
-        folder.dubench(&["plan", "edited.yaml", "--scale", "smoke"]).fails(2, &["edited.yaml: ", words]);
+        folder
+            .dubench(&["plan", "edited.yaml", "--scale", "smoke"])
+            .fails(2, &["edited.yaml: ", words]);
     }
     let certain = TINY.replacen("  bias_variance: 0.02\n", "", 1);
     folder.text("edited.yaml", &certain);

@@ -158,7 +158,8 @@ impl Denoiser for GaussianDenoiser {
             return Err(ModelError::NotApplicable {
                 method: "bayesdiff",
                 model: self.spec.name.clone(),
-                reason: "it was built without uncertain weights: set model.bias_variance".to_owned(),
+                reason: "it was built without uncertain weights: set model.bias_variance"
+                    .to_owned(),
             });
         };
         let mut mean = self.epsilon(input)?;

@@ -5,7 +5,9 @@ use ndarray::ArrayViewD;
 
 /// Features or gradients that do not fit the layer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("features {features:?} and gradients {gradient:?} of {n} images do not fit the layer {layer}")]
+#[error(
+    "features {features:?} and gradients {gradient:?} of {n} images do not fit the layer {layer}"
+)]
 pub struct FisherError {
     layer: String,
     features: Vec<usize>,
@@ -56,9 +58,11 @@ impl Fisher {
             gradient: gradient.shape().to_vec(),
             n: n_fed,
         };
-        let shape = Shape::of(fitted, (features.shape(), gradient.shape()), n_fed).ok_or_else(wrong)?;
+        let shape =
+            Shape::of(fitted, (features.shape(), gradient.shape()), n_fed).ok_or_else(wrong)?;
         let (features, gradient) = (features.as_standard_layout(), gradient.as_standard_layout());
-        let (f, g) = (features.as_slice().ok_or_else(wrong)?, gradient.as_slice().ok_or_else(wrong)?);
+        let (f, g) =
+            (features.as_slice().ok_or_else(wrong)?, gradient.as_slice().ok_or_else(wrong)?);
         let (of_f, of_g) = (f.len() / n_fed.max(1), g.len() / n_fed.max(1));
         let mut scratch = vec![0.0; self.weight.len()];
         let mut bias = vec![0.0; self.bias.as_ref().map_or(0, Vec::len)];
@@ -276,7 +280,12 @@ mod tests {
                         at += 1;
                     }
                 }
-                let sum: f64 = g.iter().skip(o * to[0] * to[1]).take(to[0] * to[1]).map(|g| f64::from(*g)).sum();
+                let sum: f64 = g
+                    .iter()
+                    .skip(o * to[0] * to[1])
+                    .take(to[0] * to[1])
+                    .map(|g| f64::from(*g))
+                    .sum();
                 assert!((fisher.bias.as_ref().unwrap()[o] - 0.5 * sum * sum).abs() < 1e-9);
             }
         }
@@ -301,7 +310,8 @@ mod tests {
         let expected = 0.5 * (of(0).powi(2) + of(1).powi(2));
         assert!((together.bias.as_ref().unwrap()[1] - expected).abs() < 1e-12);
         let short = values(&[2, 4, 5], 1);
-        let error = together.add(&fitted, (short.view(), g.view()), (2, 2)).unwrap_err().to_string();
+        let error =
+            together.add(&fitted, (short.view(), g.view()), (2, 2)).unwrap_err().to_string();
         assert!(error.contains("[2, 4, 5]") && error.contains("layer last"), "{error}");
     }
 }

@@ -81,7 +81,8 @@ mod tests {
     fn draws_have_the_stated_moments_and_no_two_are_alike() {
         let fisher = Fisher { weight: vec![3.0, 24.0], bias: Some(vec![0.0]), n_images: 1 };
         let posterior =
-            LastLayerPosterior::new((vec![1.0, -2.0], Some(vec![0.5])), &fisher, (1.0, 1.0)).unwrap();
+            LastLayerPosterior::new((vec![1.0, -2.0], Some(vec![0.5])), &fisher, (1.0, 1.0))
+                .unwrap();
         let n = 4000;
         let all: Vec<[f32; 3]> = (0..n)
             .map(|draw| {
@@ -89,7 +90,8 @@ mod tests {
                 [weight[0], weight[1], bias.unwrap()[0]]
             })
             .collect();
-        for (k, (mean, variance)) in [(1.0, 0.25), (-2.0, 0.04), (0.5, 1.0)].into_iter().enumerate() {
+        for (k, (mean, variance)) in [(1.0, 0.25), (-2.0, 0.04), (0.5, 1.0)].into_iter().enumerate()
+        {
             let column = || all.iter().map(|row| f64::from(row[k]));
             let got = column().sum::<f64>() / f64::from(n);
             let spread = column().map(|v| (v - got).powi(2)).sum::<f64>() / f64::from(n - 1);
@@ -105,7 +107,8 @@ mod tests {
     #[test]
     fn a_fisher_of_another_layer_is_no_posterior() {
         let fisher = Fisher { weight: vec![1.0], bias: None, n_images: 1 };
-        let of = |weight: Vec<f32>, bias| LastLayerPosterior::new((weight, bias), &fisher, (1.0, 1.0));
+        let of =
+            |weight: Vec<f32>, bias| LastLayerPosterior::new((weight, bias), &fisher, (1.0, 1.0));
         assert_eq!(of(vec![1.0, 2.0], None), None);
         assert_eq!(of(vec![1.0], Some(vec![1.0])), None);
     }

@@ -134,9 +134,7 @@ pub fn posterior_graphs(
     let pass = format!("tap {output}");
     let tapped = derived(forward, &pass, options, |model, _| tap::tap(model, Some(output)))?;
     let pass = format!("head {output}");
-    let head = derived(forward, &pass, options, |model, _| {
-        Ok(head::head(model, Some(output))?.0)
-    })?;
+    let head = derived(forward, &pass, options, |model, _| Ok(head::head(model, Some(output))?.0))?;
     let shape = |tensor: &Tensor| tensor.shape().to_vec();
     let shapes = (shape(&weights.weight), weights.bias.as_ref().map(shape));
     Ok((PosteriorGraphs { exact, tapped, head, shapes }, posterior))

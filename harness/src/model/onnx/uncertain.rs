@@ -55,7 +55,8 @@ impl OnnxDenoiser {
         let (session, ()) = lazy.get()?;
         let mut all = Vec::new();
         let size = at_most(self.micro_batch, self.fits.forward);
-        for range in calls((input.t.len(), self.types.size(size)), self.types.t, |row| input.t[row]) {
+        for range in calls((input.t.len(), self.types.size(size)), self.types.t, |row| input.t[row])
+        {
             let rows = rows(&self.parts, &self.types, &input, range.clone())?;
             let e = rows.padded(&noise.slice(s![range.clone(), .., .., ..]));
             let (target, weight) = residual_target(&e.view(), &rows.x.view(), &rows.lines);
@@ -150,7 +151,10 @@ impl OnnxDenoiser {
             moments.get_or_insert_with(|| Running::of(epsilon.dim())).add(&epsilon);
         }
         let Some(moments) = moments.filter(|moments| moments.n >= 2.0) else {
-            return Err(missing(&self.parts.spec.name, "a variance needs two weight draws or more"));
+            return Err(missing(
+                &self.parts.spec.name,
+                "a variance needs two weight draws or more",
+            ));
         };
         let (mean, variance) = moments.close();
         Ok((rows.asked(&mean).to_owned(), rows.asked(&variance).to_owned()))
@@ -172,11 +176,13 @@ impl Running {
     fn add(&mut self, values: &Array4<f32>) {
         self.n += 1.0;
         let n = self.n;
-        Zip::from(&mut self.mean).and(&mut self.squares).and(values).for_each(|mean, squares, v| {
-            let away = f64::from(*v) - *mean;
-            *mean += away / n;
-            *squares += away * (f64::from(*v) - *mean);
-        });
+        Zip::from(&mut self.mean).and(&mut self.squares).and(values).for_each(
+            |mean, squares, v| {
+                let away = f64::from(*v) - *mean;
+                *mean += away / n;
+                *squares += away * (f64::from(*v) - *mean);
+            },
+        );
     }
 
     fn close(self) -> (Array4<f32>, Array4<f32>) {

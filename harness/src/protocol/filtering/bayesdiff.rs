@@ -82,10 +82,7 @@ impl BayesDiff {
 }
 
 /// Which share of the carried variances came out negative, mean over images: what few states do to an estimated covariance.
-pub(super) fn negative_rows(
-    facts: &RunFacts,
-    scores: &ArmScores,
-) -> Option<MetricRow> {
+pub(super) fn negative_rows(facts: &RunFacts, scores: &ArmScores) -> Option<MetricRow> {
     let negative = scores.method(NEGATIVE)?;
     let (mean, se) = mean_and_se(&negative.scores);
     let row = facts.row(&facts.arm[0], NEGATIVE, Some(mean)).over(negative.scores.len());

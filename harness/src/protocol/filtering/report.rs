@@ -49,7 +49,8 @@ pub(super) fn plots(
     let order: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let mut out = Vec::new();
     // Curves of several pools do not begin at one point: the figure is of the pool that methods share.
-    let shared: Vec<CurveRow> = numbers.curves.iter().filter(|row| row.arm == POOL).cloned().collect();
+    let shared: Vec<CurveRow> =
+        numbers.curves.iter().filter(|row| row.arm == POOL).cloned().collect();
     if let Some(figure) = FilterCurve::new(&shared, (&order, &labels))? {
         out.extend(files(&figure)?);
     }
@@ -122,9 +123,8 @@ fn exhibits(
     samples.dedup();
     // A method whose name is that of an arm ranks that arm's images, every other one those of the pool.
     let arms: Vec<String> = evidence.work().arms.iter().map(|arm| arm.name.clone()).collect();
-    let shown = (0..arms.len())
-        .map(|arm| evidence.shown(arm, &samples))
-        .collect::<Result<Vec<_>, _>>()?;
+    let shown =
+        (0..arms.len()).map(|arm| evidence.shown(arm, &samples)).collect::<Result<Vec<_>, _>>()?;
     let exhibit = |choice: &Choice| {
         let (name, column) = &scores.columns[choice.method];
         let arm = arms.iter().position(|arm| arm == name).unwrap_or(0);

@@ -68,7 +68,9 @@ pub fn posterior<'a>(
     if !path.try_exists().unwrap_or(true) {
         let reason = format!(
             "{} is not there: run `dubench fit-laplace {} -o {}`, or name another file by protocol.bayesdiff.posterior.file",
-            path.display(), folder.display(), path.display()
+            path.display(),
+            folder.display(),
+            path.display()
         );
         let (method, model) = (METHOD, identity.name);
         return Err(ModelError::NotApplicable { method, model, reason }.into());

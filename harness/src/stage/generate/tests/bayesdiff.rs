@@ -2,7 +2,6 @@
 
 use crate::plan::Shard;
 use crate::propagation::NEGATIVE;
-use crate::protocol::Protocol;
 use crate::stage::Stop;
 use crate::stage::evaluate::RunEvidence;
 use crate::stage::evaluate::evaluate;
@@ -75,7 +74,9 @@ fn the_page_has_a_table_an_arm_and_no_figure_mixes_pools() {
     let mut evidence = RunEvidence::open(&run, &bench.experiment).unwrap();
     let files = bench.plan.protocol.report(&mut evidence, &numbers).unwrap();
     let table = String::from_utf8(files[0].bytes.clone()).unwrap();
-    for part in ["arm `pool`", "arm `bayesdiff`", "arm `bayesdiff_exact`", "`negative_variance`", "50 + 90"] {
+    for part in
+        ["arm `pool`", "arm `bayesdiff`", "arm `bayesdiff_exact`", "`negative_variance`", "50 + 90"]
+    {
         assert!(table.contains(part), "{part} is not in\n{table}");
     }
     assert!(table.contains("a pool of its own"), "{table}");
