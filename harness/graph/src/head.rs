@@ -40,8 +40,8 @@ pub fn head(model: &Model, output: Option<&str>) -> Result<(Model, LayerWeights)
     let mut nodes = model.graph().node.clone();
     for node in &mut nodes {
         if node.output == tail.node.output {
-            node.input[0] = FEATURES.to_owned();
-            node.input[1] = WEIGHT.to_owned();
+            FEATURES.clone_into(&mut node.input[0]);
+            WEIGHT.clone_into(&mut node.input[1]);
         }
         // The bias of a MatMul is added by the node behind it.
         let of_layer = node.output == tail.node.output || node.input.contains(&tail.node.output[0]);

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use ndarray::{Array4, Axis};
 
+use crate::graph::layer_gradient::FittedLayer;
 use crate::model::bundle::{SelfTest, open_bundle, with_layer_gradient};
-use crate::model::onnx::RuntimeOptions;
-use crate::model::{DenoiserSpec, Fisher, ModelError, NetworkInput};
+use crate::model::onnx::{OnnxDenoiser, RuntimeOptions};
+use crate::model::{Denoiser, DenoiserSpec, Fisher, ModelError, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal, uniform_below};
 use crate::schedule::{NoisePoint, NoiseSchedule};
 use crate::store::Provenance;
@@ -81,35 +82,16 @@ pub fn fit(
             return Err(StageError::Interrupted { stage: "fit-laplace", done, total });
         }
         let batch = Noised::of(chunk, images, (&spec, &schedule, n_times), request.seed)?;
-        batch.pixels.iter().for_each(|pixels| hasher.piece("image", pixels));
-        let input = NetworkInput { x: batch.x.view(), t: &batch.t, y: None };
-        for part in denoiser.layer_gradients(input, batch.noise.view())? {
-            let arrays = (part.features.view(), part.gradient.view());
-            fisher.add(&layer, arrays, part.n).map_err(|error| ModelError::Runtime {
-                context: spec.name.clone(),
-                message: error.to_string(),
-            })?;
+        for pixels in &batch.pixels {
+            hasher.piece("image", pixels);
         }
+        add(&mut fisher, &layer, &mut denoiser, &batch)?;
         progress.advance(chunk.len() as u64);
     }
     progress.end();
     finite(&fisher, &spec)?;
-    let facts = [
-        ("layer", layer.layer.node.clone()),
-        ("operator", layer.layer.op.clone()),
-        ("weights", format!("{:?}", layer.layer.weight_shape)),
-        ("images", images.name().to_owned()),
-        ("images_of", n_set.to_string()),
-        ("images_sha256", hasher.finish()),
-        ("seed", request.seed.to_string()),
-        ("times", format!("one an image, uniform over 0..{n_times}")),
-        (
-            "fisher",
-            "1/2 sum g g, g the gradient of the sum of squared errors of an image".to_owned(),
-        ),
-    ];
-    let facts: BTreeMap<String, String> =
-        facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let images = (images.name(), n_set, hasher.finish());
+    let facts = facts(&layer, request.seed, images, n_times);
     let runtime = format!("onnxruntime {}", opened.provenance.runtime_version);
     let provenance = Provenance::new(runtime, opened.provenance.device);
     let Fisher { weight, bias, n_images } = fisher;
@@ -118,6 +100,49 @@ pub fn fit(
         file: LaplaceFile { model, model_files, facts, n_images, weight, bias },
         provenance,
     })
+}
+
+/// Adds the images of a batch.
+fn add(
+    fisher: &mut Fisher,
+    layer: &FittedLayer,
+    denoiser: &mut OnnxDenoiser,
+    batch: &Noised,
+) -> Result<(), ModelError> {
+    let input = NetworkInput { x: batch.x.view(), t: &batch.t, y: None };
+    for part in denoiser.layer_gradients(input, batch.noise.view())? {
+        let arrays = (part.features.view(), part.gradient.view());
+        fisher.add(layer, arrays, part.n).map_err(|error| ModelError::Runtime {
+            context: denoiser.spec().name.clone(),
+            message: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+/// What a fit is of, beside the model.
+fn facts(
+    fitted: &FittedLayer,
+    seed: u64,
+    (images, n_set, sha256): (&str, u64, String),
+    n_times: u32,
+) -> BTreeMap<String, String> {
+    let layer = &fitted.layer;
+    let facts = [
+        ("layer", layer.node.clone()),
+        ("operator", layer.op.clone()),
+        ("weights", format!("{:?}", layer.weight_shape)),
+        ("images", images.to_owned()),
+        ("images_of", n_set.to_string()),
+        ("images_sha256", sha256),
+        ("seed", seed.to_string()),
+        ("times", format!("one an image, uniform over 0..{n_times}")),
+        (
+            "fisher",
+            "1/2 sum g g, g the gradient of the sum of squared errors of an image".to_owned(),
+        ),
+    ];
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Number of training times.
@@ -209,7 +234,7 @@ mod tests {
     use super::*;
     use crate::exit::{Exit, Exits};
     use crate::model::bundle::with_posterior;
-    use crate::model::{Denoiser, Network, WeightDraws, WeightLook};
+    use crate::model::{Network, WeightDraws, WeightLook};
     use crate::stage::Silent;
     use crate::units::NfeKind;
 
@@ -221,7 +246,7 @@ mod tests {
     struct Waves(usize);
 
     impl ImageSource for Waves {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "waves"
         }
 

@@ -1,5 +1,7 @@
 //! `dubench fit-laplace`, and what reads its files.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failed test")]
+
 use ndarray::Array4;
 use ndarray_npy::WriteNpyExt;
 use sha2::{Digest, Sha256};

@@ -117,7 +117,8 @@ impl Shape {
                 let (rows, f) = features.split_last().map(|(last, rows)| (rows, *last))?;
                 let (same, g) = gradient.split_last().map(|(last, rows)| (rows, *last))?;
                 let n_rows: usize = rows.iter().product();
-                let fits = f == inputs && g == outputs && rows == same && bias % outputs == 0;
+                let fits =
+                    f == inputs && g == outputs && rows == same && bias.is_multiple_of(outputs);
                 (fits && n > 0 && n_rows.is_multiple_of(n)).then_some(Self::Linear {
                     inputs,
                     outputs,
@@ -131,7 +132,7 @@ impl Shape {
                 let [fed, channels, y, x] = *features else { return None };
                 let [out, g, to_y, to_x] = *gradient else { return None };
                 let fits = fed == n && out == n && g == outputs && channels == of_group * groups;
-                (fits && outputs.is_multiple_of(groups) && bias % outputs == 0).then_some(
+                (fits && outputs.is_multiple_of(groups) && bias.is_multiple_of(outputs)).then_some(
                     Self::Convolution(Convolution {
                         outputs,
                         of_group,
