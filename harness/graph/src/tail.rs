@@ -201,6 +201,7 @@ impl Lineage {
         match node.input.as_slice() {
             [a, b] if self.layered.contains(a) && !self.layered.contains(b) => Ok((a.clone(), b.clone())),
             [a, b] if self.layered.contains(b) && !self.layered.contains(a) => Ok((b.clone(), a.clone())),
+            [a, b] if !self.layered.contains(a) && !self.layered.contains(b) => Err(model.node_error(node, "no layer with weights lies behind it: BayesDiff needs a last layer, name another output")),
             _ => Err(model.node_error(node, "two layers meet in it, so no single layer is the last: BayesDiff's last-layer variance is not defined for this network")),
         }
     }

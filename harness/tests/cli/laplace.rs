@@ -122,7 +122,7 @@ fn what_has_no_last_layer_and_images_that_do_not_fit_are_refused() {
     };
     fit("quarter", &["--images", "images.npy"]).fails(
         3,
-        &["bayesdiff is not applicable to quarter", "no layer with weights lies behind eps"],
+        &["bayesdiff is not applicable to quarter", "no layer with weights lies behind it"],
     );
     fit(BUNDLE, &["--images", "images.npy"])
         .fails(3, &["images are [3, 4, 4]", "takes [3, 32, 32]"]);
