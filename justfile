@@ -57,9 +57,13 @@ reproduce-table6 scale=scale *options: (reproduce "table6-cifar10" scale options
 [group('run')]
 reproduce-figures scale=scale: (reproduce "figures-cifar10" scale) (reproduce "fig11-cifar10" scale)
 
+# Does BayesDiff, or score variance at its price, choose better images than chance? (CIFAR-10)
+[group('run')]
+reproduce-bayesdiff scale=scale: (reproduce "bayesdiff-cifar10" scale)
+
 # Every table and figure that exists so far, then the page of verdicts
 [group('run')]
-reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-table5 scale) (reproduce-table6 scale) (reproduce-figures scale) (reproduce-thresholds scale) (reproduce-strength scale) (summary scale)
+reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-table5 scale) (reproduce-table6 scale) (reproduce-figures scale) (reproduce-thresholds scale) (reproduce-strength scale) (reproduce-bayesdiff scale) (summary scale)
 
 # One page: every claim of the paper, its number, ours, and whether it holds (results/summary.md and .html)
 [group('run')]
@@ -73,7 +77,7 @@ reproduce experiment scale=scale *options: (setup device) build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-table5 "smoke" "--beside-others") (reproduce-table6 "smoke" "--beside-others") (reproduce-figures "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") recompute
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-table5 "smoke" "--beside-others") (reproduce-table6 "smoke" "--beside-others") (reproduce-figures "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") (reproduce-bayesdiff "smoke") recompute
 
 # Tables and plots again, from finished parts
 [group('run')]

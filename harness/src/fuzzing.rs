@@ -120,6 +120,7 @@ fn plan_inputs(experiment: &Experiment) -> PlanInputs {
             dim: 192,
         }),
         real: None,
+        posterior: None,
     }
 }
 

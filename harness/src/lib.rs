@@ -24,6 +24,7 @@ mod kinds;
 pub mod model;
 pub mod noise;
 pub mod plan;
+pub mod propagation;
 pub mod protocol;
 pub mod report;
 pub mod sampler;

@@ -53,6 +53,12 @@ pub enum Purpose {
     Order = 9,
     /// Signs that probe a Jacobian.
     Probe = 10,
+    /// Training times and noise of the images that a last-layer posterior is fitted on.
+    Fit = 8,
+    /// Weights of a last layer, the same for all samples.
+    Weights = 11,
+    /// Predictions and states that `BayesDiff` draws.
+    Propagate = 12,
 }
 
 /// Full name of a draw.

@@ -12,7 +12,7 @@ from __future__ import annotations
 BASE = ("units", "exit", "fault", "canonical", "kinds", "extractor_id", "installed")
 
 # What has a `kind` in an experiment: the algorithms, with their settings beside them.
-_ALGORITHMS = ("schedule", "noise", "sampler", "uncertainty", "control", "guidance")
+_ALGORITHMS = ("schedule", "noise", "sampler", "uncertainty", "control", "guidance", "propagation")
 
 # Everything that `cli` and the fuzzer's entry points drive.
 _ALL = (
@@ -38,6 +38,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "uncertainty": ("schedule", "noise", "model", "sampler"),
     "control": ("noise", "model", "uncertainty"),
     "guidance": ("schedule", "noise", "model", "sampler", "uncertainty"),
+    "propagation": ("schedule", "noise", "model", "sampler", "uncertainty"),
     "config": _ALGORITHMS,
     "plan": ("config", *_ALGORITHMS),
     "store": (),

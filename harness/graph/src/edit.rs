@@ -143,6 +143,24 @@ impl Editor {
         self.model.graph_mut().input.push(info);
     }
 
+    /// Adds an f32 input of unknown shape.
+    pub(crate) fn declare_input(&mut self, name: &str) {
+        let mut info = value_info(name, ElementType::F32, &[]);
+        if let Some(tensor) = info.r#type.as_mut().and_then(|t| t.tensor_type.as_mut()) {
+            tensor.shape = None;
+        }
+        self.model.graph_mut().input.push(info);
+    }
+
+    /// Leaves the inputs that are in `read` and the output `output`.
+    pub(crate) fn cut_ports(&mut self, read: &std::collections::HashSet<String>, output: &str) {
+        let graph = self.model.graph_mut();
+        graph.input.retain(|port| read.contains(&port.name));
+        graph.output.retain(|port| port.name == output);
+        // Shapes that were declared for what is no longer there.
+        graph.value_info.clear();
+    }
+
     /// Adds a graph output.
     pub(crate) fn add_output(&mut self, name: &str, element: ElementType, dims: &[Dim]) {
         let info = value_info(name, element, dims);

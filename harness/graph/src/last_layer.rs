@@ -227,6 +227,9 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(text.contains("node Add_2 (Add): two layers meet"), "{text}");
+        let none = g().floats("k", &[], &[0.5]).node("Mul", &["x", "k"], &["y"], vec![]);
+        let text = last_layer(&none.model(), None).unwrap_err().to_string();
+        assert!(text.contains("node Mul_0 (Mul): no layer with weights lies behind it"), "{text}");
         let one = g().node("MatMul", &["x", "w"], &["y"], vec![]).model();
         let wrong = WeightVariance { weight: &[1.0], bias: None };
         let text = with_variance(&one, None, wrong).unwrap_err().to_string();

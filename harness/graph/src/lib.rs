@@ -8,6 +8,8 @@
 //! | [`vjp::vjp`] | input `cotangent`, output `jtv` | gradients through the network |
 //! | [`fused::variance_gradient`] | outputs `variance`, `gradient` | guidance, `M` draws a sample in one run |
 //! | [`dropout::to_mask_input`] | input `masks` in place of `Dropout` | MC-Dropout |
+//! | [`layer_gradient::layer_gradient`] | outputs `features`, `layer_gradient` | fitting a last-layer posterior |
+//! | [`head::head`] | inputs `features`, `layer_weight`, `layer_bias` | weight draws of BayesDiff |
 //! | [`tap::tap`] | output `features`: input of the last layer | fitting a last-layer posterior |
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
 //! | [`half::half`] | nothing: weights and heavy operators in float16 | memory and speed of a GPU |
@@ -37,7 +39,9 @@ pub mod fused;
 #[cfg(test)]
 mod golden;
 pub mod half;
+pub mod head;
 pub mod last_layer;
+pub mod layer_gradient;
 pub mod memory;
 mod model;
 mod order;

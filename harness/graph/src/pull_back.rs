@@ -25,7 +25,19 @@ pub(crate) fn prepare(
     conv: ConvGradient,
     runner: &dyn Runner,
 ) -> Result<Reverse, GraphError> {
-    let active = active_values(&model, &interface.x);
+    let x = interface.x.clone();
+    prepare_at(model, interface, &x, conv, runner)
+}
+
+/// As [`prepare`], for gradients with respect to `root`, any value of the graph.
+pub(crate) fn prepare_at(
+    model: Model,
+    interface: &Interface,
+    root: &str,
+    conv: ConvGradient,
+    runner: &dyn Runner,
+) -> Result<Reverse, GraphError> {
+    let active = active_values(&model, root);
     check_rules(&model, &active, &interface.output)?;
     let shapes = Shapes::of_batch(&model, &interface.x, runner)?;
     Ok(Reverse::new(model, active, shapes, conv))
@@ -42,6 +54,10 @@ pub(crate) fn pull_back(
     let mut pending: HashMap<String, Vec<String>> = HashMap::new();
     pending.insert(y.to_owned(), vec![cotangent.to_owned()]);
     for node in nodes.iter().rev() {
+        if node.output.iter().any(|output| output == x) {
+            // What makes `x` is none of its business; a graph input is made by nothing.
+            break;
+        }
         let grads: Vec<Option<String>> = node
             .output
             .iter()

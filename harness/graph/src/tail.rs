@@ -30,7 +30,9 @@ pub struct LastLayer {
 /// The last layer and the steps behind it, last step first.
 pub(crate) struct Tail {
     pub(crate) layer: LastLayer,
-    node: NodeProto,
+    /// Name of the prediction.
+    pub(crate) output: String,
+    pub(crate) node: NodeProto,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -66,6 +68,7 @@ impl Tail {
                 )));
             }
         };
+        let output = value.clone();
         let lineage = Lineage::of(model);
         let mut steps = Vec::new();
         loop {
@@ -75,7 +78,7 @@ impl Tail {
                 )));
             };
             if let Some(layer) = layer(model, node, &steps)? {
-                return Ok(Self { layer, node: node.clone(), steps });
+                return Ok(Self { layer, output, node: node.clone(), steps });
             }
             let (step, next) = lineage.step(model, node)?;
             steps.push(step);
@@ -198,6 +201,7 @@ impl Lineage {
         match node.input.as_slice() {
             [a, b] if self.layered.contains(a) && !self.layered.contains(b) => Ok((a.clone(), b.clone())),
             [a, b] if self.layered.contains(b) && !self.layered.contains(a) => Ok((b.clone(), a.clone())),
+            [a, b] if !self.layered.contains(a) && !self.layered.contains(b) => Err(model.node_error(node, "no layer with weights lies behind it: BayesDiff needs a last layer, name another output")),
             _ => Err(model.node_error(node, "two layers meet in it, so no single layer is the last: BayesDiff's last-layer variance is not defined for this network")),
         }
     }

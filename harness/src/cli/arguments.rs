@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Metric(MetricCommand),
     /// Reference statistics of a data set
     Stats(StatsOptions),
+    /// Fit the posterior of a network's last layer on real images, for `BayesDiff`
+    FitLaplace(FitLaplaceOptions),
     /// Regression gate: is every number inside its two-sided band around the baseline?
     Check(CheckOptions),
     /// Two results side by side
@@ -137,6 +139,26 @@ pub(crate) struct StatsOptions {
     /// Where feature blocks are kept, so that a killed run goes on
     #[arg(long, default_value = "work/stats")]
     pub(crate) work_dir: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FitLaplaceOptions {
+    /// Bundle folder
+    pub(crate) bundle: PathBuf,
+    /// Images it was trained on: a data set as `dubench stats` takes it
+    #[arg(long, default_value = "cifar10-train")]
+    pub(crate) images: String,
+    /// Images, spread over the whole set; all of them where there are fewer
+    #[arg(short, default_value_t = 6405)]
+    pub(crate) n: u64,
+    /// Seed of the times and the noise of the images
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Output file; experiments look for `laplace.parquet` in the bundle's folder
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
 }
 
 /// Which features stand for an image.

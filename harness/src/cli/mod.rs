@@ -7,6 +7,7 @@ mod collect;
 mod doctor;
 mod error;
 mod extractor;
+mod fit_laplace;
 mod found;
 mod gc;
 mod graph;
@@ -71,6 +72,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Submit(options) => submit::submit(options, context),
         Command::Sample(options) => sample::run(options, context),
         Command::Metric(command) => metric::run(command, context),
+        Command::FitLaplace(options) => fit_laplace::run(options, context),
         Command::Stats(options) => stats::run(options, context),
         Command::Check(options) => check::check(options, context),
         Command::Compare(options) => check::compare(options, context),

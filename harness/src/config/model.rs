@@ -45,4 +45,7 @@ pub struct AnalyticConfig {
     pub dropout: bool,
     /// Number of classes, whose means lie 0.1 apart; left out for none.
     pub classes: Option<u32>,
+    /// Variance of the one bias of its last layer, for `BayesDiff`; left out for certain weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias_variance: Option<f64>,
 }

@@ -10,8 +10,8 @@ use crate::extractor_id::ExtractorId;
 use crate::fault::Fault;
 use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION};
 use crate::plan::{
-    ArmPlan, ImagesIdentity, MapsPlan, ModelIdentity, NoiseLevel, PlanError, RealIdentity,
-    ReferenceIdentity, Start, Work,
+    ArmPlan, ImagesIdentity, MapsPlan, ModelIdentity, NoiseLevel, PlanError, PosteriorIdentity,
+    RealIdentity, ReferenceIdentity, Start, Work,
 };
 use crate::protocol::{ProtocolConfig, Scope};
 use crate::schedule::TimeAxis;
@@ -51,6 +51,8 @@ pub struct PlanInputs {
     pub images: Option<ImagesIdentity>,
     /// Real images of the reference, where the scale draws some.
     pub real: Option<RealIdentity>,
+    /// Posterior of the model's last layer, where the protocol looks at uncertain weights of a bundle.
+    pub posterior: Option<PosteriorIdentity>,
 }
 
 /// What decides, before any network is opened, whether an arm can run.
@@ -108,6 +110,7 @@ impl Plan {
             reference: inputs.reference,
             images: inputs.images,
             real: inputs.real,
+            posterior: inputs.posterior,
         };
         Ok(Self { format: 2, work, protocol })
     }

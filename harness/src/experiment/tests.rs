@@ -42,6 +42,7 @@ pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
             dim: 192,
         }),
         real: None,
+        posterior: None,
     }
 }
 

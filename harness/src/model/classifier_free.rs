@@ -2,7 +2,10 @@
 
 use ndarray::{Array2, Array4, ArrayView4, Axis, Zip, concatenate, s};
 
-use super::{Condition, Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput};
+use super::{
+    Condition, Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive,
+    WeightLook,
+};
 use crate::noise::nearest_f32;
 use crate::schedule::NoisePoint;
 
@@ -124,6 +127,19 @@ impl Denoiser for ClassifierFree {
         let doubled = self.doubled(&input)?;
         let halves = self.inner.epsilon(doubled.input())?;
         Ok(self.combined(&halves))
+    }
+
+    fn epsilon_predictive(
+        &mut self,
+        input: NetworkInput<'_>,
+        look: WeightLook,
+    ) -> Result<Predictive, ModelError> {
+        if !self.guides() {
+            return self.inner.epsilon_predictive(input, look);
+        }
+        let model = self.inner.spec().name.clone();
+        let reason = "classifier-free guidance mixes two predictions of the same weights, whose variances do not add up";
+        Err(ModelError::NotApplicable { method: "bayesdiff", model, reason: reason.to_owned() })
     }
 
     fn epsilon_dropout(

@@ -8,6 +8,7 @@ pub mod bundle;
 mod classifier_free;
 mod condition;
 mod error;
+mod last_layer;
 pub mod network;
 pub mod onnx;
 mod pixel_decoder;
@@ -16,6 +17,9 @@ pub use crate::extractor_id::ExtractorId;
 pub use classifier_free::ClassifierFree;
 pub use condition::Condition;
 pub use error::ModelError;
+pub use last_layer::{
+    Fisher, FisherError, LastLayerPosterior, Marginals, Predictive, WeightDraws, WeightLook,
+};
 pub use network::Network;
 pub use pixel_decoder::PixelDecoder;
 
@@ -115,6 +119,20 @@ pub trait Denoiser: Send {
     ) -> Result<Array4<f32>, ModelError> {
         let (method, model) = ("mc_dropout", self.spec().name.clone());
         Err(ModelError::NotApplicable { method, model, reason: "it has no dropout".to_owned() })
+    }
+
+    /// Mean and variance of the prediction over the weights of the last layer, where the network has a posterior of them.
+    ///
+    /// # Errors
+    /// [`ModelError::NotApplicable`] where it has none: always, unless an implementation says otherwise.
+    fn epsilon_predictive(
+        &mut self,
+        _input: NetworkInput<'_>,
+        _look: WeightLook,
+    ) -> Result<Predictive, ModelError> {
+        let model = self.spec().name.clone();
+        let reason = "it has no posterior over its last layer: `dubench fit-laplace` makes one";
+        Err(ModelError::NotApplicable { method: "bayesdiff", model, reason: reason.to_owned() })
     }
 
     /// Vector-Jacobian product with respect to `x`: returns `(epsilon_hat, J^T v)`, both `[b, c, h, w]`.

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, Array4, ArrayView4};
 
-use super::{Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput};
+use super::{
+    Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive, WeightLook,
+};
 use crate::schedule::NoisePoint;
 use crate::units::{Nfe, NfeKind};
 
@@ -78,6 +80,23 @@ impl<'a> Network<'a> {
     ) -> Result<Array4<f32>, ModelError> {
         let out = self.timed(|d| d.epsilon_dropout(input, masks, p))?;
         self.account(NfeKind::Estimator, &out, input.t)?;
+        Ok(out)
+    }
+
+    /// Mean and variance of `epsilon_hat` over the weights of the last layer: one evaluation a row, since only the last layer
+    /// is asked for each weight.
+    ///
+    /// # Errors
+    /// As [`Denoiser::epsilon_predictive`], and [`ModelError::NotFinite`].
+    pub fn epsilon_predictive(
+        &mut self,
+        kind: NfeKind,
+        input: NetworkInput<'_>,
+        look: WeightLook,
+    ) -> Result<Predictive, ModelError> {
+        let out = self.timed(|d| d.epsilon_predictive(input, look))?;
+        self.account(kind, &out.mean, input.t)?;
+        self.finite(&out.variance, input.t)?;
         Ok(out)
     }
 

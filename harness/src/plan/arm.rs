@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::ControlPlan;
 use crate::guidance::RuleConfig;
+use crate::propagation::{self, PropagationConfig};
 use crate::sampler::SamplerConfig;
 use crate::uncertainty::EstimatorPlan;
 
@@ -27,13 +28,18 @@ pub struct ArmPlan {
     pub maps: MapsPlan,
     /// Rule that rewrites the predictions; none for an unguided arm.
     pub guide: Option<RuleConfig>,
+    /// Moments that are carried along, which moves the trajectory; none for every other arm. Such an arm has no rule and
+    /// nobody that looks on, and its score is called as the arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propagate: Option<PropagationConfig>,
 }
 
 impl ArmPlan {
     /// Names of all that look on, estimators first.
     pub fn methods(&self) -> impl Iterator<Item = &str> {
         let estimators = self.watch.iter().map(|estimator| estimator.name.as_str());
-        estimators.chain(self.controls.iter().map(|control| control.name.as_str()))
+        let controls = self.controls.iter().map(|control| control.name.as_str());
+        estimators.chain(controls).chain(self.propagate.map(|_| self.name.as_str()))
     }
 
     /// Kind of a method by its name: what labels and published numbers hang on.
@@ -41,7 +47,9 @@ impl ArmPlan {
         let estimator = self.watch.iter().find(|estimator| estimator.name == method);
         let control = || self.controls.iter().find(|control| control.name == method);
         let kind = estimator.map(|estimator| estimator.rule.kind());
+        let carried = || self.propagate.filter(|_| self.name == method);
         kind.or_else(|| control().map(|control| control.rule.kind()))
+            .or_else(|| carried().map(|_| propagation::METHOD))
     }
 }
 

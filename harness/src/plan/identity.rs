@@ -85,3 +85,17 @@ pub struct ImagesIdentity {
     /// Elements of an image.
     pub dim: usize,
 }
+
+/// Which posterior of the model's last layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PosteriorIdentity {
+    /// SHA-256 of its content.
+    pub sha256: String,
+    /// Images that it was fitted on.
+    pub n_images: u64,
+    /// Standard deviation of the noise of the likelihood.
+    pub noise: f64,
+    /// Precision of the prior.
+    pub prior_precision: f64,
+}

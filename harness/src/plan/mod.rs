@@ -17,7 +17,9 @@ pub mod work;
 pub use arm::{ArmPlan, LateWindow, MapsPlan, NoiseLevel, Start};
 pub use block::{Block, PlacedArm, outstanding};
 pub use error::PlanError;
-pub use identity::{ImagesIdentity, ModelIdentity, RealIdentity, ReferenceIdentity};
+pub use identity::{
+    ImagesIdentity, ModelIdentity, PosteriorIdentity, RealIdentity, ReferenceIdentity,
+};
 pub use shard::Shard;
 pub use slurm::SlurmJobs;
 pub use threshold_set::{SetBlock, ThresholdKind, ThresholdPlan, ThresholdSet};

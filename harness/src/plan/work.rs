@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::extractor_id::ExtractorId;
 
 use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
-use super::{ArmPlan, ImagesIdentity, ModelIdentity, RealIdentity, ReferenceIdentity, Start};
+use super::{
+    ArmPlan, ImagesIdentity, ModelIdentity, PosteriorIdentity, RealIdentity, ReferenceIdentity,
+    Start,
+};
 use crate::canonical::fingerprint;
 
 /// Every resolved value of a run but what its protocol computes. Equal work gives equal digits, on every machine.
@@ -35,6 +38,9 @@ pub struct Work {
     /// Real images of the reference, where their features are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub real: Option<RealIdentity>,
+    /// Posterior of the model's last layer, where arms look at uncertain weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<PosteriorIdentity>,
 }
 
 /// The part of the work that fixes images, scores and maps.
@@ -48,6 +54,8 @@ struct GenerateIdentity<'a> {
     images: Option<&'a ImagesIdentity>,
     /// Version of the thresholds that arms read, where some do.
     thresholds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    posterior: Option<&'a PosteriorIdentity>,
 }
 
 impl Work {
@@ -63,6 +71,7 @@ impl Work {
             block_size: self.block_size,
             images: self.images.as_ref().filter(|_| starts),
             thresholds: thresholds.then_some(THRESHOLDS_VERSION),
+            posterior: self.posterior.as_ref(),
         })
     }
 

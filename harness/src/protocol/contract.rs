@@ -4,6 +4,7 @@ use super::{Evidence, Numbers, ProtocolError};
 use crate::config::{Common, ScaleConfig};
 use crate::fault::Fault;
 use crate::plan::{ArmPlan, Work};
+use crate::propagation::PosteriorSettings;
 use crate::report::Artefact;
 
 /// A published protocol, as its settings. The enum of the kinds hands every question on.
@@ -44,7 +45,7 @@ pub trait Protocol {
 }
 
 /// What a protocol reads beyond the parts of its arms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Needs<'a> {
     /// Features of the generated images.
     pub features: bool,
@@ -54,6 +55,8 @@ pub struct Needs<'a> {
     pub reference_features: bool,
     /// Real images, as `dubench stats` takes them: arms start from them, or are held against them.
     pub images: Option<&'a str>,
+    /// A posterior of the model's last layer.
+    pub posterior: Option<&'a PosteriorSettings>,
     /// What the wall times of its blocks are.
     pub wall_times: WallTimes,
 }

@@ -4,8 +4,10 @@ use ndarray::{Array4, ArrayView4, Axis, Zip};
 
 use serde::{Deserialize, Serialize};
 
+use super::linear::factors;
 use super::{
-    Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon,
+    Ask, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
+    x0_from_epsilon,
 };
 use crate::fault::Fault;
 use crate::model::ModelError;
@@ -184,6 +186,11 @@ impl Ddim {
         Ok(self)
     }
 
+    /// Variance of the noise of a step.
+    fn noise_variance(&self, now: &NoiseLevel, next: &NoiseLevel) -> f64 {
+        self.eta.powi(2) * next.s2() / now.s2() * now.variance_from(next)
+    }
+
     /// Level of the state that step `index` ends at.
     pub fn next_level(&self, index: StepIndex) -> NoiseLevel {
         self.points.get(index.0 as usize + 1).map_or(self.end, |point| point.level)
@@ -239,6 +246,15 @@ impl Sampler for Ddim {
         x0_from_epsilon(&self.point(index), &x, &epsilon, self.clip)
     }
 
+    fn linear(&self, index: StepIndex) -> Option<LinearStep> {
+        let (now, next) = (self.point(index).level, self.next_level(index));
+        let noise_variance = self.noise_variance(&now, &next);
+        let toward = (next.s2() - noise_variance).max(0.0).sqrt();
+        let (of_x, of_epsilon) = factors(&now, &next, toward);
+        let step = LinearStep { of_x, of_epsilon, noise_variance, midpoint: None };
+        (self.clip == ClipX0::Never).then_some(step)
+    }
+
     /// # Panics
     /// With `eta > 0`, when the batch does not have one row a sample id.
     fn step(
@@ -249,7 +265,7 @@ impl Sampler for Ddim {
         _ask: Ask<'_>,
     ) -> Result<Array4<f32>, ModelError> {
         let (now, next) = (self.point(index).level, self.next_level(index));
-        let variance = self.eta.powi(2) * next.s2() / now.s2() * now.variance_from(&next);
+        let variance = self.noise_variance(&now, &next);
         let (a, toward) = (next.a(), (next.s2() - variance).max(0.0).sqrt());
         let x0_hat = self.x0_hat(index, x, epsilon);
         let mut moved = Zip::from(&x0_hat)

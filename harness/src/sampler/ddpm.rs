@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ddim::add_noise;
 use super::{
-    AncestralNoise, Ask, Clip, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
-    step_points, x0_from_epsilon,
+    AncestralNoise, Ask, Clip, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings,
+    StepPoint, Walk, step_points, x0_from_epsilon,
 };
 use crate::fault::Fault;
 use crate::model::ModelError;
@@ -87,6 +87,17 @@ pub struct Ddpm {
     noise: AncestralNoise,
 }
 
+impl Ddpm {
+    /// Variance of the noise of a step that is not the last.
+    fn noise_variance(&self, now: &NoiseLevel, to: &NoiseLevel) -> f64 {
+        let fresh = now.variance_from(to);
+        match self.variance {
+            StepVariance::Small => fresh * to.s2() / now.s2(),
+            StepVariance::Large => fresh,
+        }
+    }
+}
+
 impl Sampler for Ddpm {
     fn n_steps(&self) -> u32 {
         u32::try_from(self.points.len()).unwrap_or(u32::MAX)
@@ -103,6 +114,18 @@ impl Sampler for Ddpm {
         epsilon: ArrayView4<'_, f32>,
     ) -> Array4<f32> {
         x0_from_epsilon(&self.point(index), &x, &epsilon, self.clip)
+    }
+
+    fn linear(&self, index: StepIndex) -> Option<LinearStep> {
+        let now = self.point(index).level;
+        let next = self.points.get(index.0 as usize + 1).map(|point| point.level);
+        let to = next.unwrap_or(NoiseLevel::CLEAN);
+        // With x0_hat = (x - s epsilon) / a both terms in x add up to a' / a.
+        let of_x = to.a() / now.a();
+        let of_epsilon = -of_x * now.variance_from(&to) / now.s();
+        let noise_variance = next.map_or(0.0, |to| self.noise_variance(&now, &to));
+        let step = LinearStep { of_x, of_epsilon, noise_variance, midpoint: None };
+        (self.clip == ClipX0::Never).then_some(step)
     }
 
     /// # Panics
@@ -125,10 +148,7 @@ impl Sampler for Ddpm {
             .and(x)
             .map_collect(|x0, x| nearest_f32(of_x0 * f64::from(*x0) + of_x * f64::from(*x)));
         if next.is_some() {
-            let variance = match self.variance {
-                StepVariance::Small => fresh * to.s2() / now.s2(),
-                StepVariance::Large => fresh,
-            };
+            let variance = self.noise_variance(&now, &to);
             add_noise(&mut moved, &self.noise, index, variance.sqrt());
         }
         Ok(moved)

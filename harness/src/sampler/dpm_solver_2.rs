@@ -3,10 +3,14 @@
 use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, step_points};
+use super::linear::factors;
+use super::{
+    Ask, ClipX0, LinearStep, Midpoint, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
+    step_points,
+};
 use crate::fault::Fault;
 use crate::model::ModelError;
-use crate::schedule::{GridConfig, NoiseLevel, NoiseSchedule, TimeAxis, transfer};
+use crate::schedule::{GridConfig, NoiseLevel, NoisePoint, NoiseSchedule, TimeAxis, transfer};
 use crate::units::StepIndex;
 
 /// Single-step DPM-Solver-2 as an experiment writes it.
@@ -61,6 +65,13 @@ pub struct DpmSolver2 {
     schedule: NoiseSchedule,
 }
 
+impl DpmSolver2 {
+    /// Half of the way in `lambda`.
+    fn middle(&self, now: &NoiseLevel, next: &NoiseLevel) -> NoisePoint {
+        self.schedule.at_sigma((now.sigma() * next.sigma()).sqrt())
+    }
+}
+
 impl Sampler for DpmSolver2 {
     fn n_steps(&self) -> u32 {
         u32::try_from(self.points.len()).unwrap_or(u32::MAX)
@@ -68,6 +79,19 @@ impl Sampler for DpmSolver2 {
 
     fn point(&self, index: StepIndex) -> StepPoint {
         self.points[index.0 as usize]
+    }
+
+    fn linear(&self, index: StepIndex) -> Option<LinearStep> {
+        let now = self.point(index).level;
+        let next = self.points.get(index.0 as usize + 1).map(|point| point.level);
+        let to = next.unwrap_or(NoiseLevel::CLEAN);
+        let (of_x, of_epsilon) = factors(&now, &to, to.s());
+        let midpoint = next.map(|next| {
+            let place = self.middle(&now, &next);
+            let (of_x, of_epsilon) = factors(&now, &place.level, place.level.s());
+            Midpoint { of_x, of_epsilon, place }
+        });
+        Some(LinearStep { of_x, of_epsilon, noise_variance: 0.0, midpoint })
     }
 
     fn step(
@@ -81,7 +105,7 @@ impl Sampler for DpmSolver2 {
         let Some(next) = self.points.get(index.0 as usize + 1).map(|point| point.level) else {
             return Ok(transfer(&x, &epsilon, &now, &NoiseLevel::CLEAN));
         };
-        let middle = self.schedule.at_sigma((now.sigma() * next.sigma()).sqrt());
+        let middle = self.middle(&now, &next);
         let ahead = transfer(&x, &epsilon, &now, &middle.level);
         let there = ask(ahead.view(), middle)?;
         // From x, in the direction found half of the way.

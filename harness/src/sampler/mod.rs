@@ -16,6 +16,7 @@ mod flow_euler;
 #[cfg(test)]
 mod golden_tests;
 mod kinds;
+mod linear;
 mod pndm;
 mod settings;
 
@@ -29,6 +30,7 @@ pub use edm_heun::{EdmHeun, EdmHeunSettings};
 pub use error::SamplerError;
 pub use flow_euler::{FlowEuler, FlowEulerSettings};
 pub use kinds::SamplerConfig;
+pub use linear::{LinearStep, Midpoint};
 pub use pndm::{Pndm, PndmSettings};
 pub use settings::{SamplerSettings, Walk};
 
@@ -100,6 +102,12 @@ pub trait Sampler: Send {
         epsilon: ArrayView4<'_, f32>,
     ) -> Array4<f32> {
         x0_from_epsilon(&self.point(index), &x, &epsilon, ClipX0::Never)
+    }
+
+    /// The step from `index` as a linear map of state and prediction, by which moments are carried; `None` for rules that are
+    /// none: those that clip, or remember earlier predictions.
+    fn linear(&self, _index: StepIndex) -> Option<LinearStep> {
+        None
     }
 
     /// Moves `x` from loop index `index` to the next one. After the last index the result is the

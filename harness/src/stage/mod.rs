@@ -12,6 +12,7 @@ pub(crate) mod fault_tests;
 pub mod features;
 pub mod gc;
 pub mod generate;
+pub mod laplace;
 pub mod open;
 pub mod progress;
 mod real;

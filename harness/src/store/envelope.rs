@@ -33,6 +33,8 @@ pub enum Kind {
     Maps,
     /// Thresholds that were taken of such a set.
     Thresholds,
+    /// Fisher information of a last layer.
+    Laplace,
 }
 
 /// Who made a file, with what. Recorded, never compared: it may differ between equal contents.

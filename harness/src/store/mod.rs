@@ -15,6 +15,7 @@ pub mod error;
 pub(crate) mod fault;
 pub mod features;
 mod guard;
+pub mod laplace;
 pub mod layout;
 pub mod lock;
 pub mod manifest;

@@ -9,6 +9,7 @@ mod faults;
 mod files;
 #[cfg(unix)]
 mod installed;
+mod laplace;
 mod messages;
 mod metrics;
 mod networks;

@@ -143,6 +143,7 @@ impl Parts {
             extractor: None,
             reference: None,
             images: None,
+            posterior: None,
         };
         Self { work, not_applicable: BTreeMap::new() }
     }

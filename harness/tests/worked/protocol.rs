@@ -49,6 +49,7 @@ impl Protocol for ScoreMeans {
             controls: Vec::new(),
             maps: MapsPlan::Summed {},
             guide: None,
+            propagate: None,
         }]
     }
 

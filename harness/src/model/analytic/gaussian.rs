@@ -3,9 +3,12 @@
 use ndarray::{Array2, Array3, Array4, ArrayView4, Axis};
 
 use super::{checked_levels, expect_shape, refused};
-use crate::model::{Condition, Denoiser, DenoiserSpec, ModelError, NetworkInput};
-use crate::noise::nearest_f32;
+use crate::model::{
+    Condition, Denoiser, DenoiserSpec, ModelError, NetworkInput, Predictive, WeightLook,
+};
+use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
 use crate::schedule::NoiseLevel;
+use crate::units::SampleId;
 
 /// The exact noise prediction for `x_0 ~ N(mu, tau^2 I)`:
 ///
@@ -25,6 +28,7 @@ pub struct GaussianDenoiser {
     mean: Array3<f32>,
     tau: f64,
     class_shift: f32,
+    bias_variance: Option<f64>,
 }
 
 impl GaussianDenoiser {
@@ -65,7 +69,7 @@ impl GaussianDenoiser {
         if !(tau > 0.0 && tau.is_finite()) {
             return Err(refused(&spec, format!("tau is {tau}, expected a positive number")));
         }
-        Ok(Self { spec, mean, tau, class_shift: 0.0 })
+        Ok(Self { spec, mean, tau, class_shift: 0.0, bias_variance: None })
     }
 
     /// The same with `n_classes` classes whose means lie `class_shift` apart.
@@ -80,6 +84,13 @@ impl GaussianDenoiser {
     #[must_use]
     pub fn with_dropout(mut self) -> Self {
         self.spec.dropout_mask_len = Some(self.mean.len());
+        self
+    }
+
+    /// The same with a posterior over its last layer: one bias for all elements, of this variance.
+    #[must_use]
+    pub fn with_bias_variance(mut self, variance: f64) -> Self {
+        self.bias_variance = Some(variance);
         self
     }
 
@@ -104,6 +115,22 @@ impl GaussianDenoiser {
     }
 }
 
+/// Mean and variance of a bias around 0.
+fn bias_moments(variance: f64, look: WeightLook) -> (f64, f64) {
+    let WeightLook::Draws(draws) = look else { return (0.0, variance) };
+    let biases: Vec<f64> = (draws.first..draws.first.saturating_add(draws.n))
+        .map(|draw| {
+            let (seed, purpose, step) = (draws.seed, Purpose::Weights, draws.step);
+            let mut z = [0.0];
+            standard_normal(NoiseKey { seed, purpose, sample: SampleId(0), step, draw }, &mut z);
+            variance.sqrt() * f64::from(z[0])
+        })
+        .collect();
+    let n = biases.len() as f64;
+    let mean = biases.iter().sum::<f64>() / n;
+    (mean, biases.iter().map(|bias| (bias - mean).powi(2)).sum::<f64>() / (n - 1.0))
+}
+
 impl Denoiser for GaussianDenoiser {
     fn spec(&self) -> &DenoiserSpec {
         &self.spec
@@ -120,6 +147,26 @@ impl Denoiser for GaussianDenoiser {
             });
         }
         Ok(out)
+    }
+
+    fn epsilon_predictive(
+        &mut self,
+        input: NetworkInput<'_>,
+        look: WeightLook,
+    ) -> Result<Predictive, ModelError> {
+        let Some(variance) = self.bias_variance else {
+            return Err(ModelError::NotApplicable {
+                method: "bayesdiff",
+                model: self.spec.name.clone(),
+                reason: "it was built without uncertain weights: set model.bias_variance"
+                    .to_owned(),
+            });
+        };
+        let mut mean = self.epsilon(input)?;
+        let (moved, variance) = bias_moments(variance, look);
+        mean.mapv_inplace(|value| nearest_f32(f64::from(value) + moved));
+        let variance = Array4::from_elem(mean.dim(), nearest_f32(variance));
+        Ok(Predictive { mean, variance })
     }
 
     fn epsilon_dropout(

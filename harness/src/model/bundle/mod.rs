@@ -6,6 +6,7 @@ mod conditions;
 pub mod files;
 pub mod init;
 mod inspect;
+mod last_layer;
 mod noise_check;
 mod open;
 mod precision;
@@ -13,6 +14,7 @@ mod precision;
 mod tests;
 
 pub use inspect::{MemoryPerImage, PortSummary, SiteSummary, Summary, inspect};
+pub use last_layer::{with_layer_gradient, with_posterior};
 pub use noise_check::NoiseCheck;
 pub use open::{
     Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,

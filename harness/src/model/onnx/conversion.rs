@@ -85,6 +85,31 @@ pub(super) fn add_direct(jtv: &mut Array4<f32>, cotangent: &ArrayView4<'_, f32>,
     }
 }
 
+/// What outputs are held against, and the weights of their residuals, so that `weight (output - target)` is the gradient of
+/// `sum (epsilon_hat - e)^2` with respect to the output: `(e - b x) / a` and `2 a^2`.
+pub(super) fn residual_target(
+    e: &ArrayView4<'_, f32>,
+    x: &ArrayView4<'_, f32>,
+    lines: &[Line],
+) -> (Array4<f32>, Array4<f32>) {
+    let (mut target, mut weight) = (e.to_owned(), e.to_owned());
+    for (index, line) in lines.iter().enumerate() {
+        let mut row = target.index_axis_mut(Axis(0), index);
+        row.zip_mut_with(&x.index_axis(Axis(0), index), |value, x| {
+            *value = nearest_f32((f64::from(*value) - line.b * f64::from(*x)) / line.a);
+        });
+        weight.index_axis_mut(Axis(0), index).fill(nearest_f32(2.0 * line.a * line.a));
+    }
+    (target, weight)
+}
+
+/// Turns variances of outputs into those of `epsilon_hat`: times `a^2`.
+pub(super) fn scale_variance(variance: &mut Array4<f32>, lines: &[Line]) {
+    for (mut row, line) in variance.axis_iter_mut(Axis(0)).zip(lines) {
+        row.mapv_inplace(|value| nearest_f32(line.a * line.a * f64::from(value)));
+    }
+}
+
 impl Line {
     /// In f64, rounded once: x0 prediction at small `t` subtracts nearly equal numbers.
     fn apply(self, output: f32, x: f32) -> f32 {

@@ -8,13 +8,14 @@ use super::footprint::{PerGraph, at_most};
 use super::lazy::{LazySession, Method};
 use super::parts::{DenoiserParts, SmallInputs, TimeForm, check};
 use super::ports;
+use super::posterior::OpenPosterior;
 use super::rows::{
     calls, check_call, check_draws, check_masks, fit_channels, in_layout, prediction, rows,
 };
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
 use crate::graph::fused::{GRADIENT, VARIANCE};
-use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
+use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput, Predictive, WeightLook};
 
 /// A denoiser in ONNX Runtime.
 ///
@@ -23,11 +24,13 @@ use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 #[derive(Debug)]
 pub struct OnnxDenoiser {
     pub(super) parts: DenoiserParts,
-    types: SmallInputs,
+    pub(super) types: SmallInputs,
     session: OnnxSession,
     pub(super) dropout: LazySession<DropoutGraph>,
     pub(super) vjp: LazySession<VjpGraph>,
     pub(super) fused: Vec<LazySession<VarianceGradientGraph>>,
+    pub(super) posterior: Option<OpenPosterior>,
+    pub(super) layer_gradient: Option<LazySession<()>>,
     pub(super) micro_batch: usize,
     /// Images a call that memory holds.
     pub(super) fits: PerGraph,
@@ -61,6 +64,8 @@ impl OnnxDenoiser {
             dropout: LazySession::missing(dropout, options),
             vjp: LazySession::missing(vjp, options),
             fused: Vec::new(),
+            posterior: None,
+            layer_gradient: None,
             micro_batch: options.micro_batch.max(1),
             fits: PerGraph::default(),
             parts,
@@ -153,6 +158,14 @@ impl Denoiser for OnnxDenoiser {
             epsilon.slice_mut(s![range, .., .., ..]).assign(&rows.asked(&part));
         }
         Ok(epsilon)
+    }
+
+    fn epsilon_predictive(
+        &mut self,
+        input: NetworkInput<'_>,
+        look: WeightLook,
+    ) -> Result<Predictive, ModelError> {
+        self.predictive(input, look)
     }
 
     fn epsilon_dropout(

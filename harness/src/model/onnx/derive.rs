@@ -5,12 +5,18 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::environment;
+use super::posterior::PosteriorGraphs;
 use super::runner;
 use super::session::RuntimeOptions;
 use crate::graph::cache::content_key;
 use crate::graph::dropout::{self, KeepScale, MaskLayout};
-use crate::graph::{ConvGradient, GraphError, Model, Names, Runner, Weights, fused, vjp};
-use crate::model::ModelError;
+use crate::graph::head::{self, LayerWeights};
+use crate::graph::last_layer::{self, WeightVariance};
+use crate::graph::layer_gradient::{self, FittedLayer};
+use crate::graph::{
+    ConvGradient, GraphError, Model, Names, Runner, Tensor, Weights, fused, tap, vjp,
+};
+use crate::model::{LastLayerPosterior, ModelError};
 use crate::store::publish;
 
 /// A graph whose dropout masks are an input, in a file.
@@ -100,6 +106,55 @@ pub fn variance_gradient_graph(
     let how = fused::Options { names, conv, n_draws: n_draws as usize };
     let make = |model: &Model, runner: &dyn Runner| fused::variance_gradient(model, how, runner);
     Ok(VarianceGradientGraph { path: derived(forward, &pass, options, make)?, n_draws })
+}
+
+/// The graphs that look at uncertain weights of the last layer behind `output`, whose variances these are, with the weights of
+/// the network: from the cache, else made and put there.
+///
+/// # Errors
+/// As [`vjp_graph`].
+pub fn posterior_graphs(
+    forward: &Path,
+    output: &str,
+    variance: &dyn Fn(&LayerWeights) -> Result<LastLayerPosterior, ModelError>,
+    options: &RuntimeOptions,
+) -> Result<(PosteriorGraphs, LastLayerPosterior), DeriveError> {
+    let (_, weights) = head::head(&Model::read(forward)?, Some(output))?;
+    let posterior = variance(&weights)?;
+    let bias = posterior.bias.as_ref().map(|bias| bias.variance.as_slice());
+    let of_weights = WeightVariance { weight: &posterior.weight.variance, bias };
+    let mut hasher = Sha256::new();
+    let all = of_weights.weight.iter().chain(of_weights.bias.unwrap_or_default());
+    all.for_each(|value| hasher.update(value.to_le_bytes()));
+    let sha256 = super::super::bundle::files::hex(&hasher.finalize());
+    let pass = format!("last-layer variance {output} {sha256}");
+    let exact = derived(forward, &pass, options, |model, _| {
+        last_layer::with_variance(model, Some(output), of_weights)
+    })?;
+    let pass = format!("tap {output}");
+    let tapped = derived(forward, &pass, options, |model, _| tap::tap(model, Some(output)))?;
+    let pass = format!("head {output}");
+    let head = derived(forward, &pass, options, |model, _| Ok(head::head(model, Some(output))?.0))?;
+    let shape = |tensor: &Tensor| tensor.shape().to_vec();
+    let shapes = (shape(&weights.weight), weights.bias.as_ref().map(shape));
+    Ok((PosteriorGraphs { exact, tapped, head, shapes }, posterior))
+}
+
+/// The graph that a last-layer posterior is fitted with, and the layer: from the cache, else made and put there.
+///
+/// # Errors
+/// As [`vjp_graph`].
+pub fn layer_gradient_graph(
+    forward: &Path,
+    names: Names<'_>,
+    options: &RuntimeOptions,
+) -> Result<(PathBuf, FittedLayer), DeriveError> {
+    let fitted = layer_gradient::fitted_layer(&Model::read(forward)?, names.output)?;
+    let pass = format!("layer gradient {:?} {:?}", names.x, names.output);
+    let path = derived(forward, &pass, options, |model, runner| {
+        Ok(layer_gradient::layer_gradient(model, names, runner)?.0)
+    })?;
+    Ok((path, fitted))
 }
 
 /// File of the graph that `make` makes of `forward`: found by content, else made and sealed.

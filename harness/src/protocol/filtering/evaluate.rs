@@ -4,25 +4,50 @@ use std::collections::BTreeMap;
 
 use ndarray::Array2;
 
+use super::bayesdiff::negative_rows;
 use super::study::FilterStudyInput;
 use super::{Filtering, kid, rows};
 use crate::config::PublishedSetting;
 use crate::plan::ArmPlan;
+use crate::propagation::{METHOD, NEGATIVE};
 use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
 use crate::store::records::{MetricRow, ScoreTable};
 use crate::uncertainty::{CleanEstimate, EstimatorPlan};
 
-/// The rows, curves and scores of a filter.
+/// The rows, curves and scores of a filter, arm by arm.
 pub(super) fn evaluate(
     filter: &Filtering,
     evidence: &mut dyn Evidence,
 ) -> Result<Numbers, ProtocolError> {
-    let (scores, features) = (evidence.scores(0)?, evidence.features(0)?);
+    let mut numbers = of_arm(filter, evidence, 0)?;
+    for arm in 1..evidence.work().arms.len() {
+        let Numbers { rows, curves, scores } = of_arm(filter, evidence, arm)?;
+        numbers.rows.extend(rows);
+        numbers.curves.extend(curves);
+        // Arms have the same samples.
+        numbers.scores.columns.extend(scores.columns);
+    }
+    Ok(numbers)
+}
+
+/// The same of one arm, which is a pool of its own.
+fn of_arm(
+    filter: &Filtering,
+    evidence: &mut dyn Evidence,
+    index: usize,
+) -> Result<Numbers, ProtocolError> {
+    let (scores, features) = (evidence.scores(index)?, evidence.features(index)?);
     let reference = evidence.reference()?;
-    let columns: Vec<(String, Vec<f64>)> =
-        scores.methods.iter().map(|method| (method.name.clone(), method.scores.clone())).collect();
+    let columns: Vec<(String, Vec<f64>)> = scores
+        .methods
+        .iter()
+        .filter(|method| method.name != NEGATIVE)
+        .map(|method| (method.name.clone(), method.scores.clone()))
+        .collect();
     let seed = evidence.work().seed;
+    let arm = evidence.work().arms.get(index).ok_or(ProtocolError::Absent { what: "arm" })?.clone();
     let input = FilterStudyInput {
+        arm: &arm.name,
         features: features.view(),
         reference: &reference,
         scores: &columns,
@@ -34,19 +59,27 @@ pub(super) fn evaluate(
     };
     let what = format!("filtering {} images by {} scores", features.nrows(), columns.len());
     let outcome = input.run().map_err(ProtocolError::metric(what))?;
-    let arm = evidence.work().arms.first().ok_or(ProtocolError::Absent { what: "arm" })?;
-    let facts = RunFacts::of(evidence, 0);
+    let facts = RunFacts::of(evidence, index);
     let costs = rows::Costs {
         nfe_trajectory: scores.nfe_trajectory,
-        trajectory_seconds: trajectory_seconds(arm, &scores)?,
+        trajectory_seconds: trajectory_seconds(&arm, &scores)?,
         methods: scores.methods.iter().map(|m| (m.name.clone(), (m.nfe, m.seconds))).collect(),
     };
     let published = evidence.published();
-    let paper = |metric: &str, kind: &str| published.and_then(|row| row.value(metric, kind));
-    let mut rows = rows::rows(&facts, &outcome, &costs, (evidence.not_applicable(), &paper))
+    // The published table has one pool; of another one it says what that method got.
+    let other_pool = arm.propagate.is_some();
+    let paper = |metric: &str, kind: &str| {
+        published.filter(|_| !other_pool || kind == METHOD).and_then(|row| row.value(metric, kind))
+    };
+    let none = BTreeMap::new();
+    let absent = if index == 0 { evidence.not_applicable() } else { &none };
+    let mut rows = rows::rows(&facts, &outcome, &costs, (absent, &paper))
         .map_err(ProtocolError::metric("the intervals of a filter"))?;
-    papers_by_draws(&mut rows, &arm.watch, published);
-    rows.extend(kid_rows(filter, evidence, (&features, &columns))?);
+    rows.extend(negative_rows(&facts, &scores));
+    if !other_pool {
+        papers_by_draws(&mut rows, &arm.watch, published);
+    }
+    rows.extend(kid_rows(filter, evidence, index, (&features, &columns))?);
     let scores = ScoreTable { samples: scores.samples, columns };
     Ok(Numbers { rows, curves: outcome.curves, scores })
 }
@@ -55,6 +88,7 @@ pub(super) fn evaluate(
 fn kid_rows(
     filter: &Filtering,
     evidence: &mut dyn Evidence,
+    arm: usize,
     (features, scores): (&Array2<f32>, &[(String, Vec<f64>)]),
 ) -> Result<Vec<MetricRow>, ProtocolError> {
     let Some(n_real) = evidence.work().real.as_ref().map(|real| real.n) else {
@@ -69,7 +103,7 @@ fn kid_rows(
         n_random: filter.n_random as usize,
         seed: evidence.work().seed,
     };
-    let facts = RunFacts { n_reference: Some(n_real), ..RunFacts::of(evidence, 0) };
+    let facts = RunFacts { n_reference: Some(n_real), ..RunFacts::of(evidence, arm) };
     let what = format!("KID of {} images against {n_real} real ones", features.nrows());
     input.rows(&facts).map_err(ProtocolError::metric(what))
 }
@@ -97,7 +131,9 @@ fn papers_by_draws(
 /// Estimators over one clean estimate share their calls, and each tells what it would have taken alone; over one window
 /// the longest of them is what was spent. Over several windows the shares cannot be told apart: `None`.
 fn trajectory_seconds(arm: &ArmPlan, scores: &ArmScores) -> Result<Option<f64>, ProtocolError> {
-    let mut alone = 0.0;
+    // States that moments are taken over are none of the trajectory.
+    let carried = arm.propagate.and_then(|_| scores.method(&arm.name));
+    let mut alone = carried.map_or(0.0, |method| method.seconds);
     let mut shared: BTreeMap<CleanEstimate, (f64, Vec<_>)> = BTreeMap::new();
     for plan in &arm.watch {
         let Some(method) = scores.method(&plan.name) else { continue };

@@ -9,6 +9,7 @@ use crate::config::values::{estimator_list, random_subsets, required, window};
 use crate::config::{Common, ScaleConfig};
 use crate::control::ControlConfig;
 use crate::fault::Fault;
+use crate::uncertainty::EstimatorConfig;
 
 /// Names of rows that are no method.
 const TAKEN: [&str; 2] = ["random", "full"];
@@ -31,6 +32,14 @@ pub(super) fn faults(filter: &Filtering, common: &Common) -> Vec<Fault> {
             filter.curve.n_parts.saturating_sub(1)
         );
         faults.push(Fault::new("protocol.curve.n_points", message));
+    }
+    if let Some(bayesdiff) = &filter.bayesdiff {
+        let estimators = || common.estimators.iter().map(EstimatorConfig::name);
+        let controls = || common.controls.iter().map(|control| control.kind().to_owned());
+        let taken = |name: &str| {
+            TAKEN.contains(&name) || estimators().chain(controls()).any(|other| other == name)
+        };
+        faults.extend(bayesdiff.faults(common, &taken));
     }
     for (name, scale) in &common.scales {
         kept(&format!("scales.{name}"), scale, &mut faults);

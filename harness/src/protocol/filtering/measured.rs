@@ -73,8 +73,11 @@ pub(super) fn section(
     let table = FilterTable { rows: here, labels, setting, published };
     Some(Section {
         heading: format!(
-            "Measured: `{}` on {}, sampler `{}`",
-            setting.model, setting.dataset, setting.sampler
+            "Measured: `{}` on {}, sampler `{}`{}",
+            setting.model,
+            setting.dataset,
+            setting.sampler,
+            setting.arm.as_ref().map_or(String::new(), |arm| format!(", arm `{arm}`"))
         ),
         grid: table.grid(),
         remarks: table.remarks(),

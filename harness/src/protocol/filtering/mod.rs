@@ -1,5 +1,6 @@
 //! Table 1: discard the images that a score calls uncertain, and ask whether FID improves.
 
+mod bayesdiff;
 mod curve_plot;
 mod evaluate;
 #[cfg(test)]
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
 use crate::config::{Common, ScaleConfig};
+pub use bayesdiff::{BayesDiff, BayesDiffArm};
+
 use crate::control::ControlPlan;
 use crate::fault::Fault;
 use crate::plan::{ArmPlan, MapsPlan, Start, Work};
@@ -42,6 +45,9 @@ pub struct Filtering {
     /// Images kept; a scale says it, a file does not.
     #[serde(default)]
     pub n_keep: u64,
+    /// `BayesDiff`, in arms of its own; left out for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bayesdiff: Option<BayesDiff>,
 }
 
 /// 200 subsets resolve p-values to 0.005 and the null's standard deviation to 5 %.
@@ -70,7 +76,8 @@ impl Default for CurveConfig {
 
 impl Protocol for Filtering {
     fn needs(&self) -> Needs<'_> {
-        Needs { features: true, statistics: true, ..Needs::default() }
+        let posterior = self.bayesdiff.as_ref().map(|bayesdiff| &bayesdiff.posterior);
+        Needs { features: true, statistics: true, posterior, ..Needs::default() }
     }
 
     fn faults(&self, common: &Common) -> Vec<Fault> {
@@ -82,13 +89,14 @@ impl Protocol for Filtering {
         self.n_keep = scale.n_keep.unwrap_or(self.n_keep);
     }
 
-    /// One arm: all methods rank the same images.
-    fn arms(&self, Scope { common, scale }: Scope<'_>) -> Vec<ArmPlan> {
+    /// One arm: all methods rank the same images. `BayesDiff`, which moves trajectories, has arms of its own behind it.
+    fn arms(&self, scope: Scope<'_>) -> Vec<ArmPlan> {
+        let Scope { common, scale } = scope;
         let n_steps = common.sampler.n_steps();
         let defaults = common.defaults(n_steps);
         let watch = common.estimators.iter();
         let controls = common.controls.iter();
-        vec![ArmPlan {
+        let mut arms = vec![ArmPlan {
             name: POOL.to_owned(),
             n: scale.n_pool,
             start: Start::Noise {},
@@ -101,7 +109,10 @@ impl Protocol for Filtering {
             controls: controls.map(|config| ControlPlan::resolve(config, &defaults)).collect(),
             maps: MapsPlan::Summed {},
             guide: None,
-        }]
+            propagate: None,
+        }];
+        arms.extend(self.bayesdiff.iter().flat_map(|bayesdiff| bayesdiff.arms(scope)));
+        arms
     }
 
     fn evaluate(&self, evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolError> {

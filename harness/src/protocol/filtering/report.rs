@@ -2,7 +2,7 @@
 
 use super::curve_plot::FilterCurve;
 use super::sweep_plot::DrawSweep;
-use super::{Filtering, table};
+use super::{Filtering, POOL, bayesdiff, table};
 use crate::protocol::rows::real_remark;
 use crate::protocol::{Evidence, Numbers, ProtocolError, Shown};
 use crate::report::plot::correlation::CorrelationMap;
@@ -10,7 +10,7 @@ use crate::report::plot::files;
 use crate::report::plot::histogram::Histograms;
 use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet, ends};
 use crate::report::{Artefact, Head, Labels, page};
-use crate::store::records::ScoreTable;
+use crate::store::records::{CurveRow, ScoreTable};
 use crate::units::SampleId;
 
 /// What a reader of few images misses.
@@ -63,7 +63,10 @@ pub(super) fn plots(
     let columns = &numbers.scores.columns;
     let order: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let mut out = Vec::new();
-    if let Some(figure) = FilterCurve::new(&numbers.curves, (&order, &labels))? {
+    // Curves of several pools do not begin at one point: the figure is of the pool that methods share.
+    let shared: Vec<CurveRow> =
+        numbers.curves.iter().filter(|row| row.arm == POOL).cloned().collect();
+    if let Some(figure) = FilterCurve::new(&shared, (&order, &labels))? {
         out.extend(files(&figure)?);
     }
     let shown = columns.iter().map(|(name, scores)| (labels.method(name), scores.clone()));
@@ -99,6 +102,7 @@ pub(super) fn remarks(filter: &Filtering, evidence: &dyn Evidence) -> Vec<String
         extractor.name,
         extractor.preprocess,
     )];
+    remarks.extend(bayesdiff::remark(filter));
     remarks.extend(small_pool(arm.n, extractor.dim as u64));
     remarks.extend(real_remark(work));
     if work.real.is_none() && filter.n_keep <= extractor.dim as u64 {
@@ -136,11 +140,16 @@ fn exhibits(
     let mut samples: Vec<SampleId> = choices.iter().map(|c| scores.samples[c.row]).collect();
     samples.sort_unstable();
     samples.dedup();
-    let shown = evidence.shown(0, &samples)?;
-    let find = |sample: SampleId| shown.iter().find(|shown| shown.sample == sample);
+    // A method whose name is that of an arm ranks that arm's images, every other one those of the pool.
+    let arms: Vec<String> = evidence.work().arms.iter().map(|arm| arm.name.clone()).collect();
+    let shown =
+        (0..arms.len()).map(|arm| evidence.shown(arm, &samples)).collect::<Result<Vec<_>, _>>()?;
     let exhibit = |choice: &Choice| {
         let (name, column) = &scores.columns[choice.method];
-        let Shown { sample, image, maps } = find(scores.samples[choice.row])?;
+        let arm = arms.iter().position(|arm| arm == name).unwrap_or(0);
+        let wanted = scores.samples[choice.row];
+        let found = shown[arm].iter().find(|shown| shown.sample == wanted)?;
+        let Shown { sample, image, maps } = found;
         Some(Exhibit {
             method: labels.method(name),
             end: choice.end,

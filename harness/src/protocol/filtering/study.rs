@@ -24,6 +24,8 @@ use crate::store::records::CurveRow;
 /// What is computed.
 #[derive(Clone, Copy, Debug)]
 pub struct FilterStudyInput<'a> {
+    /// Arm of the pool.
+    pub arm: &'a str,
     /// Features of the pool `[n, d]`.
     pub features: ArrayView2<'a, f32>,
     /// The reference.
@@ -155,7 +157,7 @@ impl FilterStudyInput<'_> {
         let keeps: Vec<usize> = points.iter().map(|(_, keep)| *keep).collect();
         let mut rows = Vec::new();
         let row = |method: &str, side: &str, fraction: f64, keep: usize, fid: f64| CurveRow {
-            arm: super::POOL.to_owned(),
+            arm: self.arm.to_owned(),
             method: method.to_owned(),
             side: side.to_owned(),
             metric: "fid".to_owned(),

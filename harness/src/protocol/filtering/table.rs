@@ -20,7 +20,10 @@ pub(super) fn document(
     published: Option<&PublishedTable>,
 ) -> Result<Document, ReportError> {
     let labels = Labels::of(rows);
-    let mut sections: Vec<Section> = Setting::all(rows, Setting::of)
+    // Pools of one sampler are told apart by their arms.
+    let several = rows.iter().any(|row| row.arm != rows[0].arm);
+    let of = if several { Setting::of_arm } else { Setting::of };
+    let mut sections: Vec<Section> = Setting::all(rows, of)
         .iter()
         .filter_map(|setting| measured::section(setting, (rows, &labels), published))
         .collect();

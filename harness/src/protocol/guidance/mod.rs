@@ -61,6 +61,7 @@ impl Protocol for Guidance {
                     controls: Vec::new(),
                     maps: MapsPlan::Summed {},
                     guide: rule.map(|rule| rule.resolved(n_draws, scale.n_threshold_images)),
+                    propagate: None,
                 }
             };
         let mut arms: Vec<ArmPlan> = self

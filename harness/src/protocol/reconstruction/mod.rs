@@ -70,6 +70,7 @@ impl Protocol for Reconstruction {
                 maps: MapsPlan::Channels { late: self.late },
                 sampler,
                 guide: None,
+                propagate: None,
             }
         };
         self.arms.iter().map(arm).collect()

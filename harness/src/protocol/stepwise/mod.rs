@@ -107,6 +107,7 @@ impl Protocol for Stepwise {
             controls: Vec::new(),
             maps,
             guide: None,
+            propagate: None,
         };
         let mapped = self.map_estimators.as_ref().unwrap_or(&common.estimators);
         let n_maps = scale.n_subset.unwrap_or(scale.n_pool);

@@ -59,6 +59,7 @@ impl Protocol for Timing {
             controls: Vec::new(),
             maps: MapsPlan::Summed {},
             guide: None,
+            propagate: None,
         };
         let watched = common.estimators.iter().map(|config| {
             let window = common.window_of(config, n_steps);

@@ -15,6 +15,7 @@ use super::displacement::Measured;
 use super::gathered::{ArmBatch, Gathered};
 use super::keep::{ChannelMaps, Ends, Keep, SummedMaps};
 use super::keep_steps::{Maps, StepMaps};
+use super::propagated::run_propagated;
 use super::starts::Starts;
 use super::trajectory::run_batch;
 use crate::stage::open::OpenModel;
@@ -35,7 +36,10 @@ pub(in crate::stage) fn generate_block(
     let samples = block.sample_ids();
     let mut gathered = Gathered::default();
     for chunk in samples.chunks(options.batch_size.get()) {
-        gathered.add(run_arm(run, options, model, (arm, chunk, limits.as_ref()))?);
+        gathered.add(match arm.propagate {
+            Some(config) => run_propagated(run, options, model, (arm, chunk, config))?,
+            None => run_arm(run, options, model, (arm, chunk, limits.as_ref()))?,
+        });
         run.progress.advance(chunk.len() as u64);
     }
     let decode_seconds = gathered.decode().as_secs_f64();

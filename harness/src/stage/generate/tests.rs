@@ -1,5 +1,6 @@
 //! Arms of every kind on the model with a closed form.
 
+mod bayesdiff;
 mod guided;
 mod images;
 mod timed;

@@ -1,6 +1,6 @@
 //! What a plan takes from files: hashes of model, features, reference and real images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::canonical::fingerprint;
 use crate::config::model_yaml::MODEL_FILE;
@@ -8,11 +8,14 @@ use crate::config::precision_yaml::PrecisionYaml;
 use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceConfig, ScaleConfig};
 use crate::experiment::plan::ModelFacts;
 use crate::experiment::{Experiment, Plan, PlanInputs};
-use crate::model::{ExtractorId, FeatureExtractor};
+use crate::model::{ExtractorId, FeatureExtractor, ModelError};
 use crate::plan::{
-    ImagesIdentity, ModelIdentity, PlanError, RealIdentity, ReferenceIdentity, real_images,
+    ImagesIdentity, ModelIdentity, PlanError, PosteriorIdentity, RealIdentity, ReferenceIdentity,
+    real_images,
 };
+use crate::propagation::{METHOD, PosteriorSettings};
 use crate::store::digest::{ContentHasher, sha256_of_file};
+use crate::store::laplace::{self, LaplaceFile};
 use crate::store::statistics::Statistics;
 
 use super::pixels::PixelFeatures;
@@ -40,8 +43,48 @@ pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
     let (model, facts) = model_identity(experiment, config)?;
     let drawn = |n| real_identity(experiment, sizes, (n, reference.as_ref()));
     let real = sizes.n_real.map(drawn).transpose()?;
-    let inputs = PlanInputs { model, facts, extractor, reference, images, real };
+    let posterior = posterior(experiment, config)?;
+    let posterior = posterior.map(|(_, file, settings)| PosteriorIdentity {
+        sha256: laplace::content_digest(&file),
+        n_images: file.n_images,
+        noise: settings.noise,
+        prior_precision: settings.prior_precision,
+    });
+    let inputs = PlanInputs { model, facts, extractor, reference, images, real, posterior };
     Ok(Plan::resolve(experiment, scale, inputs)?)
+}
+
+/// The posterior that an experiment takes for a bundle, where it takes one: path, content, settings. A model with a closed form
+/// brings its own.
+///
+/// # Errors
+/// [`ModelError::NotApplicable`] where nobody has fitted one; [`StageError::Store`] for a file that is damaged or of another
+/// model.
+pub fn posterior<'a>(
+    experiment: &'a Experiment,
+    config: &ModelConfig,
+) -> Result<Option<(PathBuf, LaplaceFile, &'a PosteriorSettings)>, StageError> {
+    let (Some(settings), ModelConfig::Bundle { path, .. }) =
+        (experiment.protocol.needs().posterior, config)
+    else {
+        return Ok(None);
+    };
+    let folder = experiment.resolve(path);
+    let identity = identities::identity(&folder)?;
+    let path = folder.join(&settings.file);
+    if !path.try_exists().unwrap_or(true) {
+        let reason = format!(
+            "{} is not there: run `dubench fit-laplace {} -o {}`, or name another file by protocol.bayesdiff.posterior.file",
+            path.display(),
+            folder.display(),
+            path.display()
+        );
+        let (method, model) = (METHOD, identity.name);
+        return Err(ModelError::NotApplicable { method, model, reason }.into());
+    }
+    let file = laplace::read(&path)?;
+    file.check_model(&path, (&identity.name, &identity.files))?;
+    Ok(Some((path, file, settings)))
 }
 
 /// The sizes of a scale.

@@ -64,13 +64,16 @@ pub const ANALYTIC_NAME: &str = "analytic-gaussian";
 /// # Errors
 /// [`StageError`] when the values make no model.
 pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
-    let AnalyticConfig { shape, mean, std, schedule, dropout, classes } = config;
+    let AnalyticConfig { shape, mean, std, schedule, dropout, classes, bias_variance } = config;
     let schedule = schedule.build()?;
     #[expect(clippy::cast_possible_truncation, reason = "a grey level in [-1, 1]")]
     let mean = Array3::from_elem((shape[0], shape[1], shape[2]), *mean as f32);
     let mut denoiser = GaussianDenoiser::new(mean, *std)?.with_clip_x0();
     if *dropout {
         denoiser = denoiser.with_dropout();
+    }
+    if let Some(variance) = bias_variance {
+        denoiser = denoiser.with_bias_variance(*variance);
     }
     if let Some(classes) = classes {
         denoiser = denoiser.with_classes(*classes, 0.1);

@@ -4,9 +4,10 @@
 use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml};
 use crate::experiment::{Experiment, Plan};
-use crate::model::ModelError;
-use crate::model::bundle::{Gradients, SelfTest, open_bundle_as};
+use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_as, with_posterior};
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
+use crate::model::{Fisher, ModelError};
+use crate::propagation::METHOD;
 use crate::store::Provenance;
 
 use super::pixels::PixelFeatures;
@@ -57,9 +58,34 @@ fn open_network(
                 let method = "a gradient";
                 return Err(ModelError::NotApplicable { method, model, reason }.into());
             }
-            Ok(opened.into())
+            Ok(with_uncertain_weights(experiment, (config, &options), opened)?.into())
         }
     }
+}
+
+/// The bundle with the posterior of its last layer, where the experiment asks for one.
+fn with_uncertain_weights(
+    experiment: &Experiment,
+    (config, options): (&ModelConfig, &RuntimeOptions),
+    mut opened: Opened,
+) -> Result<Opened, StageError> {
+    let (Some((path, file, settings)), ModelConfig::Bundle { path: folder, .. }) =
+        (inputs::posterior(experiment, config)?, config)
+    else {
+        return Ok(opened);
+    };
+    if opened.guidance.is_some() {
+        let model = opened.provenance.name;
+        let reason = "classifier-free guidance mixes two predictions of the same weights, whose variances do not add up: set model.cfg.scale: 1";
+        let (method, reason) = (METHOD, reason.to_owned());
+        return Err(ModelError::NotApplicable { method, model, reason }.into());
+    }
+    tracing::info!(path = %path.display(), n_images = file.n_images, "posterior of the last layer");
+    let fisher = Fisher { weight: file.weight, bias: file.bias, n_images: file.n_images };
+    let scales = (settings.noise, settings.prior_precision);
+    let folder = experiment.resolve(folder);
+    opened.denoiser = with_posterior(opened.denoiser, &folder, (&fisher, scales), options)?;
+    Ok(opened)
 }
 
 /// Opens the feature network of an experiment, and the real images that go through it at a scale.
