@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::conditions::Conditioned;
 use super::files;
-use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
+use crate::config::model_yaml::{ClipX0Yaml, Layout, MODEL_FILE, ModelYaml, TaskYaml};
 use crate::config::{CfgYaml, Prediction};
-use crate::graph::{GraphError, Model, Names, checks};
-use crate::model::onnx::derive::{DeriveError, dropout_graph, variance_gradient_graph, vjp_graph};
+use crate::graph::{GraphError, Model, checks};
+use crate::model::onnx::derive::{
+    DeriveError, Forward, dropout_graph, variance_gradient_graph, vjp_graph,
+};
 use crate::model::onnx::{
     DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
     environment, self_test,
@@ -240,7 +242,7 @@ pub(super) fn denoiser(
         Some(train) => {
             // A graph that cannot be rewritten is "not applicable"; a cache or runtime that fails is an error,
             // or a full disk would drop a method from a run in silence.
-            match dropout_graph(&folder.join(&train.file), options) {
+            match dropout_graph(to_derive(&folder.join(&train.file), model), options) {
                 Ok(derived) => denoiser.with_dropout(Ok(derived)),
                 Err(DeriveError::Graph(error)) => denoiser.with_dropout(Err(error.to_string())),
                 Err(DeriveError::Model(error)) => return Err(error),
@@ -263,10 +265,9 @@ pub(super) fn with_gradients(
     n_draws: &[u32],
     options: &RuntimeOptions,
 ) -> Result<OnnxDenoiser, ModelError> {
-    let graph = &model.graphs.denoiser;
-    let path = folder.join(&graph.file);
-    let names = Names { x: Some(&graph.inputs.x), output: Some(&graph.outputs.prediction) };
-    let mut denoiser = match vjp_graph(&path, names, options) {
+    let path = folder.join(&model.graphs.denoiser.file);
+    let forward = to_derive(&path, model);
+    let mut denoiser = match vjp_graph(forward, options) {
         Ok(derived) => denoiser.with_vjp(Ok(derived)),
         Err(DeriveError::Graph(error)) => return Ok(denoiser.with_vjp(Err(error.to_string()))),
         Err(DeriveError::Model(error)) => return Err(error),
@@ -275,7 +276,7 @@ pub(super) fn with_gradients(
         return Ok(denoiser);
     }
     for n in n_draws {
-        match variance_gradient_graph(&path, names, *n, options) {
+        match variance_gradient_graph(forward, *n, options) {
             Ok(derived) => denoiser = denoiser.with_variance_gradient(derived, options),
             // Without it the same numbers come from vector-Jacobian products.
             Err(DeriveError::Graph(error)) => tracing::warn!(%error, "no fused variance gradient"),
@@ -283,6 +284,17 @@ pub(super) fn with_gradients(
         }
     }
     Ok(denoiser)
+}
+
+/// A graph of the bundle, at the size that its description says.
+fn to_derive<'a>(path: &'a Path, model: &'a ModelYaml) -> Forward<'a> {
+    let graph = &model.graphs.denoiser;
+    let [c, h, w] = model.task.shape();
+    let axes = match graph.layout {
+        Layout::Nchw => [c, h, w],
+        Layout::Nhwc => [h, w, c],
+    };
+    Forward { path, x: &graph.inputs.x, output: &graph.outputs.prediction, axes }
 }
 
 fn spec(model: &ModelYaml) -> DenoiserSpec {
