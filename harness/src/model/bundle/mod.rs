@@ -15,4 +15,5 @@ pub use inspect::{MemoryPerImage, PortSummary, SiteSummary, Summary, inspect};
 pub use noise_check::NoiseCheck;
 pub use open::{
     Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,
+    open_encoder,
 };

@@ -12,10 +12,12 @@ use crate::model::onnx::derive::{
     DeriveError, Forward, dropout_graph, variance_gradient_graph, vjp_graph,
 };
 use crate::model::onnx::{
-    DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
-    environment, self_test,
+    DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, OnnxEncoder, RuntimeOptions,
+    SelfTestReport, environment, self_test,
 };
-use crate::model::{ClassifierFree, Decoder, Denoiser, DenoiserSpec, ModelError, PixelDecoder};
+use crate::model::{
+    ClassifierFree, Decoder, Denoiser, DenoiserSpec, Encoder, ModelError, PixelDecoder,
+};
 use crate::schedule::NoiseSchedule;
 
 /// Whether opening measures that rows do not depend on their batch.
@@ -333,6 +335,31 @@ fn decoder(
             Ok(Box::new(OnnxDecoder::open(&name, source, *shape, *scale, options)?))
         }
     }
+}
+
+/// The encoder of the bundle in `folder`, which was opened before; `None` where it names none.
+///
+/// # Errors
+/// [`ModelError::Bundle`] for a graph that is no encoder, [`ModelError::Runtime`] where the runtime refuses it.
+pub fn open_encoder(
+    folder: &Path,
+    options: &RuntimeOptions,
+) -> Result<Option<Box<dyn Encoder>>, ModelError> {
+    encoder(folder, &describe(folder)?, options)
+}
+
+pub(super) fn encoder(
+    folder: &Path,
+    model: &ModelYaml,
+    options: &RuntimeOptions,
+) -> Result<Option<Box<dyn Encoder>>, ModelError> {
+    let TaskYaml::Latent { shape, scale, encoder: Some(encoder), .. } = &model.task else {
+        return Ok(None);
+    };
+    let path = folder.join(encoder);
+    let name = format!("{} ({encoder})", model.name);
+    let source = GraphSource::File(&path);
+    Ok(Some(Box::new(OnnxEncoder::open(&name, source, (*shape, *scale), options)?)))
 }
 
 /// Word of a prediction, as in `model.yaml`.

@@ -98,6 +98,7 @@ fn run_arm(
     let watching = (estimators.as_mut_slice(), &mut watch as super::trajectory::Watch<'_>);
     let outcome = run_batch(&request, sampler.as_mut(), watching, guidance, &mut network)?;
     let images = model.decoder.decode(outcome.x0.view())?;
+    starts.fit(&images, &spec)?;
     let mut methods = keep.close();
     methods.extend(ends.close(outcome.x0.view()));
     methods.extend(

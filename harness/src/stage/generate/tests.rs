@@ -2,3 +2,4 @@
 
 mod guided;
 mod images;
+mod real_images;

@@ -5,7 +5,7 @@ use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml};
 use crate::experiment::{Experiment, Plan};
 use crate::model::ModelError;
-use crate::model::bundle::{Gradients, SelfTest, open_bundle_as};
+use crate::model::bundle::{Gradients, SelfTest, open_bundle_as, open_encoder};
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
 use crate::store::Provenance;
 
@@ -30,6 +30,9 @@ pub fn open_model(
     let mut model = open_network(experiment, config, (options, &gradients))?;
     if let Some(images) = experiment.protocol.needs().images {
         model.images = Some(inputs::images(experiment, images)?);
+        if let ModelConfig::Bundle { path, .. } = config {
+            model.encoder = open_encoder(&experiment.resolve(path), options)?;
+        }
     }
     Ok(model)
 }
