@@ -457,6 +457,15 @@ def extractor() -> onnx.ModelProto:
     return graph(inputs, ("features", ["batch", 4]), nodes, constants)
 
 
+def fixed_extractor() -> onnx.ModelProto:
+    """As extractor, exported for a batch of 2."""
+    model = extractor()
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.checker.check_model(model)
+    return model
+
+
 GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "epsilon_class": epsilon_class,
     "quarter": lambda: scaled(0.25),
@@ -493,6 +502,7 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "nearest_decoder": nearest_decoder,
     "bfloat16": bfloat16,
     "extractor": extractor,
+    "fixed_extractor": fixed_extractor,
 }
 
 

@@ -200,8 +200,45 @@ fn check_size(
 
 #[cfg(test)]
 mod tests {
-    use super::{ExtractorYaml, ModelError, Path, check_network, files};
+    use ndarray::Array4;
+
+    use super::{
+        ExtractorYaml, FeatureExtractor, ModelError, OnnxExtractor, Path, RuntimeOptions,
+        check_network, files,
+    };
     use crate::stage::fault_tests::damaged;
+
+    /// The four features of an image of one colour, as levels in [-1, 1]: its channels, then their sum.
+    #[test]
+    fn a_baked_in_batch_gives_the_features_of_an_open_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = Array4::from_shape_fn((3, 3, 4, 4), |(n, c, ..)| [0, 51, 255][(n + c) % 3]);
+        let features = |name: &str| {
+            let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name);
+            let (bytes, sha256) =
+                (network.metadata().unwrap().len(), files::sha256_file(&network).unwrap());
+            let text = format!(
+                "format: 1\nkind: extractor\nname: means\nfile: {{path: {}, sha256: {sha256}, bytes: {bytes}}}\n\
+                 input: {{name: images, size: 299, channels: 3, layout: NCHW}}\n\
+                 output: {{name: features, dim: 4}}\npreprocess: pytorch-fid\n\
+                 weights: {{sha256: {sha256}, origin: none, licence: none}}\n",
+                network.display()
+            );
+            let path = folder.path().join("means.yaml");
+            crate::store::publish(&path, text.as_bytes()).unwrap();
+            let options = RuntimeOptions { micro_batch: 2, ..RuntimeOptions::default() };
+            OnnxExtractor::open(&path, None, &options).unwrap().extract(images.view()).unwrap()
+        };
+        let (open, fixed) = (features("extractor.onnx"), features("fixed_extractor.onnx"));
+        assert_eq!(open, fixed);
+        let levels = [-1.0, -0.6, 1.0];
+        for ((row, column), got) in fixed.indexed_iter() {
+            let expected: f32 =
+                if column < 3 { levels[(row + column) % 3] } else { levels.iter().sum() };
+            // The runtime adds 299 x 299 numbers in f32: at most 89,401 times 2^-24 of their mean.
+            assert!((got - expected).abs() < 5.4e-3, "{row}, {column}: {got}");
+        }
+    }
 
     #[test]
     fn of_damaged_networks_none_is_opened() {
