@@ -97,6 +97,7 @@ fn plan_inputs(experiment: &Experiment) -> PlanInputs {
             axis: crate::schedule::TimeAxis::Steps(1000),
             shape: [3, 8, 8],
             n_classes: None,
+            encoding: crate::experiment::plan::Encoding::Pixels,
         },
         extractor: needs.features.then(|| ExtractorId {
             name: "none".to_owned(),
@@ -118,6 +119,7 @@ fn plan_inputs(experiment: &Experiment) -> PlanInputs {
             sha256: "0".repeat(64),
             n: u64::MAX,
             dim: 192,
+            latent: None,
         }),
         real: None,
         posterior: None,

@@ -51,6 +51,10 @@ SCHEDULES = {
 }
 
 
+# Of every sigma, and of a range of them as the paper's ImageNet settings have it, with their S_noise.
+CHURNS = ({"s_churn": 8.0}, {"s_churn": 40.0, "s_min": 0.05, "s_max": 50.0, "s_noise": 1.003})
+
+
 def epsilon(x: torch.Tensor, alpha_bar: float) -> torch.Tensor:
     """The stand-in for a network, a^2 = alpha_bar and s^2 = 1 - a^2."""
     s2 = 1.0 - alpha_bar
@@ -198,19 +202,55 @@ class Denoiser:
         return x - s * (s * x / (0.25 + s**2) + 0.1 * torch.sin(3.0 * x / (1.0 + s**2) ** 0.5))
 
 
-def edm(samplers: dict[str, Callable], n_steps: int) -> list[dict]:
-    """Heun and Euler of the public EDM code, without churn."""
+def keyed_noise(step: int) -> torch.Tensor:
+    """The keyed noise of sample 0 at a step."""
+    case = (SEED, "ancestral", 0, step, 0, 0)
+    bits = [noise.normal(case, element) for element in range(len(START))]
+    values = [struct.unpack("<f", struct.pack("<I", b))[0] for b in bits]
+    return torch.tensor(values, dtype=torch.float64).reshape(1, 1, 1, -1)
+
+
+def churned(n_steps: int, churn: dict) -> Callable:
+    """What stands for `torch.randn_like`, asked once a step.
+
+    Our walk is handed its first state as it is when it was raised, `t_hat start`. The public code adds noise to `t start`:
+    at the first step it gets that which leads there.
+    """
+    sigma = 80.0
+    inside = churn.get("s_min", 0.0) <= sigma <= churn.get("s_max", np.inf)
+    gamma = min(churn.get("s_churn", 0.0) / n_steps, np.sqrt(2) - 1) if inside else 0.0
+    hat = sigma * (1.0 + gamma)
+    asked = {"n": 0}
+
+    def given(x: torch.Tensor) -> torch.Tensor:
+        step = asked["n"]
+        asked["n"] += 1
+        if step > 0:
+            return keyed_noise(step)
+        if gamma == 0.0:
+            return torch.zeros_like(x)
+        return (hat - sigma) / (np.sqrt(hat**2 - sigma**2) * churn.get("s_noise", 1.0)) * start()
+
+    return given
+
+
+def edm(samplers: dict[str, Callable], n_steps: int, churn: dict) -> list[dict]:
+    """Heun and Euler of the public EDM code, with this churn."""
     out = []
+    words = {"s_churn": "S_churn", "s_min": "S_min", "s_max": "S_max", "s_noise": "S_noise"}
+    given = {words[key]: value for key, value in churn.items()}
     for name, every in (("edm_heun", 2), ("edm_euler", 1)):
         net = Denoiser()
+        given["randn_like"] = churned(n_steps, churn)
         if name == "edm_heun":
-            end = samplers["edm_sampler"](net, start(), num_steps=n_steps)
+            end = samplers["edm_sampler"](net, start(), num_steps=n_steps, **given)
         else:
-            end = samplers["ablation_sampler"](net, start(), num_steps=n_steps, solver="euler")
+            end = samplers["ablation_sampler"](net, start(), num_steps=n_steps, solver="euler", **given)
         steps = net.asked[::every]
         out.append(
             {
                 "sampler": name,
+                **({"churn": churn} if churn else {}),
                 "timesteps": [sigma for sigma, _ in steps],
                 "told": [sigma for sigma, _ in net.asked],
                 "n_steps": n_steps,
@@ -274,6 +314,49 @@ def discrete(name: str, betas: dict) -> list[dict]:
     return out
 
 
+def zero_snr(n_steps: int, *, held: bool) -> dict:
+    """DDIM over a schedule that was rescaled to no signal at the end, of v = 0.75 a s x / (0.25 a^2 + s^2) + 0.1 sin(3 x).
+
+    The package's DDIM has a = 0 at its first step. Ours holds it at 2^-8; `held` sets the package's so too.
+    """
+    scheduler = DDIMScheduler(
+        rescale_betas_zero_snr=True,
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        **SCHEDULES["scaled_linear"],
+    )
+    from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
+
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    alpha_bars = torch.cumprod(1.0 - rescale_zero_terminal_snr(betas), dim=0)
+    if float((scheduler.alphas_cumprod - alpha_bars).abs().max()) > 1e-6:
+        raise AssertionError("the scheduler's own alpha_bars are others")
+    if held:
+        alpha_bars = alpha_bars.clamp(min=2.0**-16)
+    scheduler.alphas_cumprod = alpha_bars
+    scheduler.final_alpha_cumprod = alpha_bars[0]
+    scheduler.set_timesteps(n_steps)
+    x = start()
+    states = []
+    for t in scheduler.timesteps:
+        a, s = float(alpha_bars[int(t)]) ** 0.5, float(1.0 - alpha_bars[int(t)]) ** 0.5
+        v = 0.75 * a * s * x / (0.25 * a**2 + s**2) + 0.1 * torch.sin(3.0 * x)
+        x = scheduler.step(v, t, x).prev_sample
+        states.append(row(x))
+    return {
+        "sampler": "ddim",
+        "schedule": "zero_snr",
+        "held": held,
+        "clip": False,
+        "grid": "trailing",
+        "timesteps": [int(t) for t in scheduler.timesteps],
+        "n_steps": n_steps,
+        "states": states,
+    }
+
+
 def rescaled() -> dict:
     """sqrt(alpha_bar) of the scaled-linear schedule, rescaled to no signal at the end, at some times."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
@@ -297,7 +380,9 @@ def main() -> int:
     samplers = edm_samplers(options.edm)
     cases = [case for name, betas in SCHEDULES.items() for case in discrete(name, betas)]
     cases += [flow(shift, n_steps) for shift in (1.0, 3.0) for n_steps in STEPS]
-    cases += [case for n_steps in STEPS for case in edm(samplers, n_steps)]
+    cases += [case for n_steps in STEPS for case in edm(samplers, n_steps, {})]
+    cases += [case for churn in CHURNS for n_steps in STEPS for case in edm(samplers, n_steps, churn)]
+    cases += [zero_snr(n_steps, held=held) for held in (True, False) for n_steps in STEPS]
     document = {
         "tool": f"diffusers {diffusers.__version__}, torch {torch.__version__}, numpy {np.__version__}, NVlabs/edm 008a4e5",
         "tolerance": "1e-5 of the larger of 1 and the value",

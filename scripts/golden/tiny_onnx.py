@@ -402,6 +402,50 @@ def decoder(side: int = 2) -> onnx.ModelProto:
     return graph({"latent": (F32, latent)}, ("image", image), nodes, constants)
 
 
+def pool_encoder() -> onnx.ModelProto:
+    """Image [3, 8, 8] to latent [3, 4, 4]: the mean of each 2 x 2 pixels."""
+    pool = node("AveragePool", ["image"], "latent", kernel_shape=[2, 2], strides=[2, 2])
+    return graph({"image": (F32, ["batch", 3, 8, 8])}, ("latent", IMAGE), [pool], {})
+
+
+def fixed_moments() -> onnx.ModelProto:
+    """As pool_encoder, with the squares of the means behind them in the place of log variances, for a batch of 2."""
+    nodes = [
+        node("AveragePool", ["image"], "mean", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Mul", ["mean", "mean"], "log_variance"),
+        node("Concat", ["mean", "log_variance"], "moments", axis=1),
+    ]
+    return graph({"image": (F32, [2, 3, 8, 8])}, ("moments", [2, 6, 4, 4]), nodes, {})
+
+
+def nearest_decoder() -> onnx.ModelProto:
+    """Latent [3, 4, 4] to image [3, 8, 8], each place doubled, for a batch of 2."""
+    resize = node(
+        "Resize",
+        ["latent", "", "scales"],
+        "image",
+        mode="nearest",
+        nearest_mode="floor",
+        coordinate_transformation_mode="asymmetric",
+    )
+    scales = {"scales": np.array([1, 1, 2, 2], dtype=np.float32)}
+    return graph({"latent": (F32, [2, 3, 4, 4])}, ("image", [2, 3, 8, 8]), [resize], scales)
+
+
+def bfloat16() -> onnx.ModelProto:
+    """As scaled(0.5), computed in bfloat16 between f32 ends."""
+    nodes, constants = time_planes()
+    nodes += [
+        node("Cast", ["sample"], "low", to=TensorProto.BFLOAT16),
+        node("Cast", ["half"], "low_half", to=TensorProto.BFLOAT16),
+        node("Mul", ["low", "low_half"], "scaled"),
+        node("Cast", ["scaled"], "high", to=F32),
+        node("Mul", ["t4", "zero"], "nothing"),
+        node("Add", ["high", "nothing"], "eps"),
+    ]
+    return graph(x_and_t(), ("eps", IMAGE), nodes, constants | {"zero": scalar(0.0), "half": scalar(0.5)})
+
+
 def extractor() -> onnx.ModelProto:
     """Features [b, 4] of images [b, 3, 299, 299]: the three channel means, then their sum."""
     nodes = [
@@ -412,6 +456,15 @@ def extractor() -> onnx.ModelProto:
     constants = {"one": np.array([1], dtype=np.int64)}
     inputs = {"images": (F32, ["batch", 3, 299, 299])}
     return graph(inputs, ("features", ["batch", 4]), nodes, constants)
+
+
+def fixed_extractor() -> onnx.ModelProto:
+    """As extractor, exported for a batch of 2."""
+    model = extractor()
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.checker.check_model(model)
+    return model
 
 
 GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
@@ -446,7 +499,12 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "latent_denoiser": latent_denoiser,
     "decoder": decoder,
     "decoder_8": lambda: decoder(8),
+    "pool_encoder": pool_encoder,
+    "fixed_moments": fixed_moments,
+    "nearest_decoder": nearest_decoder,
+    "bfloat16": bfloat16,
     "extractor": extractor,
+    "fixed_extractor": fixed_extractor,
 }
 
 

@@ -65,6 +65,7 @@ class Bundle:
         task: dict[str, Any] = {"kind": "denoiser", "image": shape, "range": [-1, 1], "classes": denoiser.classes}
         if denoiser.latent:
             task = {"kind": "latent", "shape": shape, "scale": self.scale, "decoder": "decoder.onnx"}
+            task["encoder"] = "encoder.onnx"
             task["classes"] = denoiser.classes
         has_train = "denoiser_train.onnx" in self.networks
         entries = (f"  {name}: {{sha256: {digest}, bytes: {size}}}" for name, (digest, size) in self.files.items())

@@ -114,6 +114,27 @@ pub fn open_batch(model: &Model, x: &str) -> Result<(), GraphError> {
 /// # Errors
 /// [`GraphError::Interface`] where there is none, more than one, or where the batch is fixed.
 pub fn interface(model: &Model, names: Names<'_>) -> Result<Interface, GraphError> {
+    match found(model, names)? {
+        (interface, None) => Ok(interface),
+        (Interface { x, .. }, Some(n)) => Err(model.interface_error(format!(
+            "the batch of input {x} is fixed to {n}: export with a dynamic first axis (dynamic_shapes or dynamic_axes)"
+        ))),
+    }
+}
+
+/// As [`interface`], of a graph whose batch may be fixed.
+///
+/// # Errors
+/// [`GraphError::Interface`] where there is none, or more than one.
+pub(crate) fn interface_of_any_batch(
+    model: &Model,
+    names: Names<'_>,
+) -> Result<Interface, GraphError> {
+    found(model, names).map(|(interface, _)| interface)
+}
+
+/// State and prediction, and the rows of a call, where they are fixed.
+fn found(model: &Model, names: Names<'_>) -> Result<(Interface, Option<usize>), GraphError> {
     let inputs = model.inputs();
     let image_like =
         |p: &&Port| p.element.is_float() && p.dims.as_ref().is_some_and(|d| d.len() >= 3);
@@ -123,22 +144,17 @@ pub fn interface(model: &Model, names: Names<'_>) -> Result<Interface, GraphErro
     let output =
         pick(model, names.output, &outputs, ("output", "float output"), |p| p.element.is_float())?;
     float32(model, x)?;
-    match x.dims.as_ref().and_then(|d| d.first()) {
-        Some(DeclaredDim::Named(_)) => {}
-        Some(DeclaredDim::Fixed(n)) => {
-            return Err(model.interface_error(format!(
-                "the batch of input {} is fixed to {n}: export with a dynamic first axis (dynamic_shapes or dynamic_axes)",
-                x.name
-            )));
-        }
+    let fixed = match x.dims.as_ref().and_then(|d| d.first()) {
+        Some(DeclaredDim::Named(_)) => None,
+        Some(DeclaredDim::Fixed(n)) => Some(*n),
         None => {
             return Err(model.interface_error(format!(
                 "input {} declares no batch axis: export with shapes",
                 x.name
             )));
         }
-    }
-    Ok(Interface { x: x.name.clone(), output: output.name.clone() })
+    };
+    Ok((Interface { x: x.name.clone(), output: output.name.clone() }, fixed))
 }
 
 fn pick<'a>(

@@ -59,6 +59,7 @@ mod robustness;
 mod rules;
 mod runner;
 mod shapes;
+mod sized;
 mod tail;
 pub mod tap;
 mod tensor;
@@ -76,6 +77,7 @@ pub use model::{DeclaredDim, Model, Port};
 pub use ort_runner::{LIBRARY_FILE, OrtRunner, PINNED_VERSION};
 pub use reverse::ConvGradient;
 pub use runner::{Feeds, Runner, Source};
+pub use sized::at_size;
 pub use tensor::{ElementType, Tensor, TensorData};
 pub use write::Weights;
 

@@ -174,7 +174,6 @@ fn what_gradients_cannot_take_is_refused_before_any_work() {
     });
     let open_weight = network().input("more", ElementType::F32, &shape(Dim::Batch(1))).model();
     let cases = [
-        (ports(ElementType::F32, Dim::Fixed(4)), "batch of input x is fixed to 4"),
         (ports(ElementType::F16, Dim::Batch(1)), "element type F16, expected float32"),
         (two_outputs, "several outputs may be meant (y, d): name one"),
         (open_weight, "several inputs may be meant (x, more): name one"),
@@ -190,6 +189,12 @@ fn what_gradients_cannot_take_is_refused_before_any_work() {
             assert!(error.to_string().contains(expected), "{error}, expected {expected}");
         }
     }
+    // A product has the rows of its call; draws of an image need a call of their own number.
+    let fixed = ports(ElementType::F32, Dim::Fixed(4));
+    let (names, conv) = (Names::default(), ConvGradient::default());
+    let how = fused::Options { names, conv, n_draws: 2 };
+    let error = fused::variance_gradient(&fixed, how, &NeverAsked).unwrap_err().to_string();
+    assert!(error.contains("batch of input x is fixed to 4"), "{error}");
 }
 
 /// Weights in half precision beside a float32 input: what `keep_io_types=True` leaves.

@@ -200,8 +200,9 @@ impl ModelYaml {
     pub fn graph_files(&self) -> Vec<(&'static str, &str)> {
         let mut files = vec![("graphs.denoiser.file", self.graphs.denoiser.file.as_str())];
         files.extend(self.graphs.train.iter().map(|t| ("graphs.train.file", t.file.as_str())));
-        if let TaskYaml::Latent { decoder, .. } = &self.task {
+        if let TaskYaml::Latent { decoder, encoder, .. } = &self.task {
             files.push(("task.decoder", decoder));
+            files.extend(encoder.iter().map(|file| ("task.encoder", file.as_str())));
         }
         files
     }

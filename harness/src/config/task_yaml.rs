@@ -23,6 +23,10 @@ pub enum TaskYaml {
         scale: f64,
         /// File of the decoder: one f32 input `[b, c, h, w]`, one f32 output `[b, 3, H, W]` in [-1, 1].
         decoder: String,
+        /// File of the encoder, for arms that start at real images: one f32 input `[b, 3, H, W]` in [-1, 1], one f32 output
+        /// `[b, c, h, w]`, or `[b, 2 c, h, w]` with means before log variances. The state is `scale` times the mean.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encoder: Option<String>,
         /// Number of classes; null for an unconditional network.
         classes: Option<u32>,
     },

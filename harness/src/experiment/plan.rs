@@ -64,6 +64,19 @@ pub struct ModelFacts {
     pub shape: [usize; 3],
     /// Number of classes.
     pub n_classes: Option<u32>,
+    /// How real images become its states.
+    pub encoding: Encoding,
+}
+
+/// How real images become states of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// They are states, but for their range.
+    Pixels,
+    /// By the encoder of a latent model.
+    Encoder,
+    /// Not at all: a latent model without one.
+    Missing,
 }
 
 impl Plan {
@@ -128,10 +141,6 @@ fn arm_faults(arm: &ArmPlan, inputs: &PlanInputs) -> Vec<Fault> {
     let sampler = format!("{key}: sampler");
     let mut faults: Vec<Fault> =
         arm.sampler.faults(facts.axis).into_iter().map(|f| f.below(&sampler)).collect();
-    if matches!(arm.start, Start::Images { .. }) && facts.n_classes.is_some() {
-        let message = "the model asks for classes, which real images do not tell here";
-        faults.push(Fault::new(format!("{key}: start"), message));
-    }
     if facts.axis.n_train_steps().is_none() {
         faults.extend(counted_steps(arm).map(|(field, what)| {
             let has = facts.axis.words();
@@ -163,13 +172,18 @@ fn image_faults(arm: &ArmPlan, inputs: &PlanInputs) -> Vec<Fault> {
     let (Start::Images { .. }, Some(images)) = (&arm.start, &inputs.images) else { return faults };
     let key = format!("arm {}", arm.name);
     let shape = inputs.facts.shape;
-    if images.dim != shape.iter().product::<usize>() {
-        let message = format!(
-            "images of {} have {} elements, the model's states {shape:?}: give images of its size (latent models have no encoder here)",
+    let message = match inputs.facts.encoding {
+        Encoding::Pixels if images.dim != shape.iter().product::<usize>() => Some(format!(
+            "images of {} have {} elements, the model's states {shape:?}: give images of its size",
             images.dataset, images.dim
-        );
-        faults.push(Fault::new(format!("{key}: start"), message));
-    }
+        )),
+        Encoding::Missing => Some(
+            "its states are latents, and it has no encoder: name one as task.encoder of model.yaml"
+                .to_owned(),
+        ),
+        Encoding::Pixels | Encoding::Encoder => None,
+    };
+    faults.extend(message.map(|message| Fault::new(format!("{key}: start"), message)));
     if images.n < arm.n {
         let message =
             format!("{} has {} images, {} are asked for", images.dataset, images.n, arm.n);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::plan::ModelFacts;
+use super::plan::{Encoding, ModelFacts};
 use super::*;
 use crate::model::ExtractorId;
 use crate::plan::{ImagesIdentity, ModelIdentity, NoiseLevel, PlanError, ReferenceIdentity, Start};
@@ -19,7 +19,12 @@ pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
     let needs = experiment.protocol.needs();
     PlanInputs {
         model: ModelIdentity::of_config("analytic", &experiment.model),
-        facts: ModelFacts { axis: TimeAxis::Steps(1000), shape: [3, 8, 8], n_classes: None },
+        facts: ModelFacts {
+            axis: TimeAxis::Steps(1000),
+            shape: [3, 8, 8],
+            n_classes: None,
+            encoding: Encoding::Pixels,
+        },
         extractor: needs.features.then(|| ExtractorId {
             name: "pixels".into(),
             sha256: "0".repeat(64),
@@ -40,6 +45,7 @@ pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
             sha256: "2".repeat(64),
             n: 20,
             dim: 192,
+            latent: None,
         }),
         real: None,
         posterior: None,
@@ -221,7 +227,8 @@ fn images_that_do_not_fit_the_model_are_refused_where_they_are_planned() {
         change(&mut inputs);
         Plan::resolve(&experiment, "smoke", inputs).unwrap_err().to_string()
     };
-    assert!(refused(|inputs| inputs.facts.n_classes = Some(10)).contains("asks for classes"));
+    let latent = refused(|inputs| inputs.facts.encoding = Encoding::Missing);
+    assert!(latent.contains("name one as task.encoder of model.yaml"), "{latent}");
     assert!(refused(|inputs| inputs.facts.shape = [3, 4, 4]).contains("have 192 elements"));
     let few = refused(|inputs| inputs.images.as_mut().unwrap().n = 5);
     assert!(few.contains("has 5 images, 8 are asked for"), "{few}");

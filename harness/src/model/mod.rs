@@ -174,6 +174,15 @@ pub trait Decoder: Send {
     fn decode(&mut self, x0: ArrayView4<'_, f32>) -> Result<Array4<u8>, ModelError>;
 }
 
+/// Maps images to the clean states of a latent model.
+pub trait Encoder: Send {
+    /// Images `[b, 3, H, W]`, f32 in [-1, 1], to states `[b, c, h, w]`.
+    ///
+    /// # Errors
+    /// [`ModelError`] for images of another size, and when the runtime fails.
+    fn encode(&mut self, images: ArrayView4<'_, f32>) -> Result<Array4<f32>, ModelError>;
+}
+
 /// A feature network: u8 images in, one feature vector an image out.
 pub trait FeatureExtractor: Send {
     /// Name and preprocessing, for the provenance of every number.

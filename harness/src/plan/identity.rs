@@ -84,6 +84,9 @@ pub struct ImagesIdentity {
     pub n: u64,
     /// Elements of an image.
     pub dim: usize,
+    /// `[c, h, w]` of the latents that they become, for a model that has an encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent: Option<[usize; 3]>,
 }
 
 /// Which posterior of the model's last layer.

@@ -183,6 +183,8 @@ pub struct MethodMaps {
     pub span: Span,
     /// `[n, c h w]`, or `[n, h w]` where the arm keeps sums over channels.
     pub maps: Array2<f32>,
+    /// `[c, h, w]`: that of the images, or of their latents; `c` is 1 of sums over channels.
+    pub shape: [usize; 3],
     /// Evaluations per image.
     pub nfe: Nfe,
     /// Time inside the network over all images.

@@ -92,6 +92,10 @@ impl SamplerSettings for DdimSettings {
         self.clip_x0.of_model(clips)
     }
 
+    fn asks(&self) -> bool {
+        false
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
         let mut faults = self.grid.faults(axis, self.n_steps);
         faults.extend(final_fault(self.final_alpha_bar, axis));

@@ -59,6 +59,10 @@ impl SamplerSettings for DdpmSettings {
         self.clip_x0.of_model(clips)
     }
 
+    fn asks(&self) -> bool {
+        false
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
         self.grid.faults(axis, self.n_steps)
     }

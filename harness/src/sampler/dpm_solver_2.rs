@@ -41,6 +41,10 @@ impl SamplerSettings for DpmSolver2Settings {
         ClipX0::Never
     }
 
+    fn asks(&self) -> bool {
+        true
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
         self.grid.faults(axis, self.n_steps)
     }

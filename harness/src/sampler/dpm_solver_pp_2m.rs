@@ -42,6 +42,10 @@ impl SamplerSettings for DpmSolverPp2mSettings {
         ClipX0::Never
     }
 
+    fn asks(&self) -> bool {
+        false
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
         self.grid.faults(axis, self.n_steps)
     }

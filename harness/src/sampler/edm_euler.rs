@@ -3,7 +3,8 @@
 use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, step_points};
+use super::churn::{Churn, Raised};
+use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk};
 use crate::fault::Fault;
 use crate::model::ModelError;
 use crate::schedule::{GridConfig, NoiseLevel, TimeAxis, transfer};
@@ -18,6 +19,9 @@ pub struct EdmEulerSettings {
     /// Which times the steps visit: EDM's sigmas; any other grid that fits the schedule will do.
     #[serde(default = "karras")]
     pub grid: GridConfig,
+    /// Noise that is added before steps; none where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub churn: Option<Churn>,
 }
 
 fn karras() -> GridConfig {
@@ -37,30 +41,36 @@ impl SamplerSettings for EdmEulerSettings {
         ClipX0::Never
     }
 
+    fn asks(&self) -> bool {
+        false
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
-        self.grid.faults(axis, self.n_steps)
+        let mut faults = self.grid.faults(axis, self.n_steps);
+        faults.extend(self.churn.iter().flat_map(|churn| churn.faults(axis)));
+        faults
     }
 
     fn build(&self, walk: &Walk<'_>) -> Result<Box<dyn Sampler>, SamplerError> {
-        let points = step_points(self.grid.places(walk.schedule, self.n_steps)?);
-        Ok(Box::new(EdmEuler { points }))
+        let places = self.grid.places(walk.schedule, self.n_steps)?;
+        Ok(Box::new(EdmEuler { path: Raised::new(places, self.churn.as_ref(), walk) }))
     }
 }
 
 /// Euler's method on the probability flow `d(x / a) = epsilon_hat d(s / a)` (Algorithm 1 without its second part,
-/// arXiv:2206.00364), down to the clean image. One evaluation a step.
+/// arXiv:2206.00364), down to the clean image; with `churn`, Algorithm 2 so. One evaluation a step.
 #[derive(Clone, Debug)]
 pub struct EdmEuler {
-    points: Vec<StepPoint>,
+    path: Raised,
 }
 
 impl Sampler for EdmEuler {
     fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
+        self.path.n_steps()
     }
 
     fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
+        self.path.point(index)
     }
 
     fn step(
@@ -70,7 +80,7 @@ impl Sampler for EdmEuler {
         epsilon: ArrayView4<'_, f32>,
         _ask: Ask<'_>,
     ) -> Result<Array4<f32>, ModelError> {
-        let next = self.points.get(index.0 as usize + 1).map_or(NoiseLevel::CLEAN, |p| p.level);
-        Ok(transfer(&x, &epsilon, &self.point(index).level, &next))
+        let end = self.path.end(index).map_or(NoiseLevel::CLEAN, |place| place.level);
+        Ok(self.path.raise(index, transfer(&x, &epsilon, &self.point(index).level, &end)))
     }
 }

@@ -1,9 +1,10 @@
-//! Heun steps over the sigmas of EDM: the sampler of the paper, without its noise.
+//! Heun steps over the sigmas of EDM: the sampler of the paper.
 
 use ndarray::{Array4, ArrayRef4, ArrayView4, Zip};
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, step_points};
+use super::churn::{Churn, Raised};
+use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk};
 use crate::fault::Fault;
 use crate::model::ModelError;
 use crate::noise::nearest_f32;
@@ -19,6 +20,9 @@ pub struct EdmHeunSettings {
     /// Which times the steps visit: EDM's sigmas; any other grid that fits the schedule will do.
     #[serde(default = "karras")]
     pub grid: GridConfig,
+    /// Noise that is added before steps; none where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub churn: Option<Churn>,
 }
 
 fn karras() -> GridConfig {
@@ -38,32 +42,36 @@ impl SamplerSettings for EdmHeunSettings {
         ClipX0::Never
     }
 
+    fn asks(&self) -> bool {
+        true
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
-        self.grid.faults(axis, self.n_steps)
+        let mut faults = self.grid.faults(axis, self.n_steps);
+        faults.extend(self.churn.iter().flat_map(|churn| churn.faults(axis)));
+        faults
     }
 
     fn build(&self, walk: &Walk<'_>) -> Result<Box<dyn Sampler>, SamplerError> {
-        let points = step_points(self.grid.places(walk.schedule, self.n_steps)?);
-        Ok(Box::new(EdmHeun { points }))
+        let places = self.grid.places(walk.schedule, self.n_steps)?;
+        Ok(Box::new(EdmHeun { path: Raised::new(places, self.churn.as_ref(), walk) }))
     }
 }
 
 /// Heun's method on the probability flow `d(x / a) = epsilon_hat d(s / a)` (Algorithm 1, arXiv:2206.00364), down to the clean
-/// image. Two evaluations a step, one at the last: there `s = 0`, where no network is asked.
-///
-/// DIFFERENCE: the paper's `S_churn`, which adds noise between steps, is left at 0.
+/// image; with `churn`, Algorithm 2. Two evaluations a step, one at the last: there `s = 0`, where no network is asked.
 #[derive(Clone, Debug)]
 pub struct EdmHeun {
-    points: Vec<StepPoint>,
+    path: Raised,
 }
 
 impl Sampler for EdmHeun {
     fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
+        self.path.n_steps()
     }
 
     fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
+        self.path.point(index)
     }
 
     fn step(
@@ -74,13 +82,13 @@ impl Sampler for EdmHeun {
         ask: Ask<'_>,
     ) -> Result<Array4<f32>, ModelError> {
         let now = self.point(index).level;
-        let Some(next) = self.points.get(index.0 as usize + 1).map(StepPoint::place) else {
+        let Some(next) = self.path.end(index) else {
             return Ok(transfer(&x, &epsilon, &now, &NoiseLevel::CLEAN));
         };
         let ahead = transfer(&x, &epsilon, &now, &next.level);
         let there = ask(ahead.view(), next)?;
         let mean = mean_of(&epsilon, &there);
-        Ok(transfer(&x, &mean, &now, &next.level))
+        Ok(self.path.raise(index, transfer(&x, &mean, &now, &next.level)))
     }
 }
 
@@ -98,8 +106,10 @@ mod tests {
     fn error(n_steps: u32) -> f64 {
         let range = EdmRange { sigma_min: 0.5, sigma_max: 20.0, rho: 7.0, sigma_data: 0.5 };
         let schedule = NoiseSchedule::edm(range).unwrap();
-        let points = step_points(karras().places(&schedule, n_steps).unwrap());
-        let mut heun = EdmHeun { points };
+        let places = karras().places(&schedule, n_steps).unwrap();
+        let (clips, samples) = (ClipX0::Never, &[]);
+        let walk = Walk { schedule: &schedule, clips, seed: 0, samples };
+        let mut heun = EdmHeun { path: Raised::new(places, None, &walk) };
         let gaussian = |x: &ndarray::ArrayView4<'_, f32>, s: f64| {
             x.mapv(|x| nearest_f32(s * f64::from(x) / (0.25 + s * s)))
         };

@@ -33,6 +33,10 @@ impl SamplerSettings for FlowEulerSettings {
         ClipX0::Never
     }
 
+    fn asks(&self) -> bool {
+        false
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
         if matches!(axis, TimeAxis::Flow | TimeAxis::Unread) {
             return GRID.faults(axis, self.n_steps);

@@ -4,6 +4,7 @@
 //! To add one: a file with its update rule ([`Sampler`]) and its settings ([`SamplerSettings`]), `mod` here, a line in the
 //! list of [`SamplerConfig`]. Worked example, run as a test: `harness/tests/worked/sampler.rs`.
 
+mod churn;
 mod clip_x0;
 mod ddim;
 mod ddpm;
@@ -20,6 +21,7 @@ mod linear;
 mod pndm;
 mod settings;
 
+pub use churn::Churn;
 pub use clip_x0::{ClipX0, x0_from_epsilon};
 pub use ddim::{AncestralNoise, Clip, Ddim, DdimSettings, FinalAlphaBar, step_points};
 pub use ddpm::{Ddpm, DdpmSettings, StepVariance};

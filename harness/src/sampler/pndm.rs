@@ -50,6 +50,10 @@ impl SamplerSettings for PndmSettings {
         ClipX0::Never
     }
 
+    fn asks(&self) -> bool {
+        true
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
         let mut faults = self.grid.faults(axis, self.n_steps);
         faults.extend(final_fault(self.final_alpha_bar, axis));

@@ -16,6 +16,9 @@ pub trait SamplerSettings {
     /// Whether `x0_hat` is clipped, for a model that clips so ([`ClipX0::of_model`]).
     fn clip(&self, clips: ClipX0) -> ClipX0;
 
+    /// Whether its rule asks for predictions inside a step: guidance does not rewrite those.
+    fn asks(&self) -> bool;
+
     /// Values that make no sampler over times of this kind, keys relative to the sampler's.
     fn faults(&self, axis: TimeAxis) -> Vec<Fault>;
 

@@ -35,6 +35,10 @@ impl SamplerSettings for TrapezoidSettings {
         ClipX0::Never
     }
 
+    fn asks(&self) -> bool {
+        true
+    }
+
     fn faults(&self, axis: TimeAxis) -> Vec<Fault> {
         GRID.faults(axis, self.n_steps)
     }

@@ -28,6 +28,19 @@ protocol: {{kind: filtering, n_random: 20}}
 scales:
   smoke: {{n_pool: 24, n_keep: 20, block_size: 8, batch_size: 8}}
 """
+RECONSTRUCTION = """\
+name: rebuilt
+question: Is an image rebuilt by an imported latent network with classes?
+artefact: none
+model: {kind: bundle, path: uvit-latent}
+sampler: {kind: dpm_solver_pp_2m, n_steps: 4}
+seed: 3
+estimators:
+  - {kind: sample_var, n_draws: 2}
+protocol: {kind: reconstruction, images: images.npz, arms: [{name: corrected}]}
+scales:
+  smoke: {n_pool: 4, block_size: 4, batch_size: 4}
+"""
 DROPOUT = "  - {kind: mc_dropout, p: 0.5, n_draws: 3, window: {start: 8, len: 2}}\n"
 
 
@@ -56,6 +69,22 @@ class RunTest(support.FolderTest):
     def test_a_latent_network_gives_a_table(self) -> None:
         table = self.table("uvit-latent", "dpm_solver_pp_2m")
         self.assertRegex(table, r"\n\| Score variance \|.*\| \d+\.\d+ ± \d.*\| 10 \+ 6 \|")
+
+    def test_images_are_rebuilt_through_the_encoder_under_their_classes(self) -> None:
+        code, text = self.run_import(*support.write_case("uvit-latent", self.folder))
+        self.assertEqual(code, 0, text)
+        images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+        np.savez(self.folder / "images.npz", arr_0=images, labels=np.array([9, 0, 3, 3]))
+        experiment = self.folder / "rebuilt.yaml"
+        experiment.write_text(RECONSTRUCTION, encoding="utf-8")
+        results = self.folder / "rebuilt-results"
+        support.dubench(
+            "run", experiment, "--scale", "smoke", "--work-dir", self.folder / "work", "--results-dir", results
+        )
+        (table,) = results.rglob("table.md")
+        text = table.read_text(encoding="utf-8")
+        self.assertIn("latents of 4 channels, 8 by 8", text)
+        self.assertRegex(text, r"\n\| Score variance \| as is \| \d+\.\d+ ± \d")
 
     def test_every_imagenet_row_of_table_1_resolves_at_paper_scale(self) -> None:
         shutil.copytree(

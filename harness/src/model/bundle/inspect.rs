@@ -110,6 +110,8 @@ pub fn inspect(
     if let Gradients::Derive { n_draws } = gradients {
         denoiser = open::with_gradients(denoiser, (folder, &model), n_draws, options)?;
     }
+    // Nothing of it is told: that it is an encoder is what opening checks.
+    open::encoder(folder, &model, options)?;
     let asked = *gradients != Gradients::None;
     let fault = |error: ScheduleError| files::fault(&folder.join(MODEL_FILE), error.to_string());
     let self_test = open::self_tested(&mut denoiser, (folder, &model), &schedule)?;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::open::{describe, forward};
+use super::open::{describe, forward, to_derive};
+use crate::graph::Tensor;
 use crate::graph::head::LayerWeights;
 use crate::graph::layer_gradient::FittedLayer;
-use crate::graph::{Names, Tensor};
 use crate::model::onnx::derive::{DeriveError, layer_gradient_graph, posterior_graphs};
 use crate::model::onnx::{OnnxDenoiser, RuntimeOptions};
 use crate::model::{Fisher, LastLayerPosterior, ModelError};
@@ -25,10 +25,8 @@ pub fn with_layer_gradient(
 ) -> Result<(OnnxDenoiser, FittedLayer), ModelError> {
     let model = describe(folder)?;
     let (path, _) = forward(folder, &model);
-    let graph = &model.graphs.denoiser;
-    let names = Names { x: Some(&graph.inputs.x), output: Some(&graph.outputs.prediction) };
-    let (path, fitted) =
-        layer_gradient_graph(&path, names, options).map_err(|error| refused(&model.name, error))?;
+    let (path, fitted) = layer_gradient_graph(to_derive(&path, &model), options)
+        .map_err(|error| refused(&model.name, error))?;
     Ok((denoiser.with_layer_gradient(path, options), fitted))
 }
 
@@ -56,8 +54,7 @@ pub fn with_posterior(
             ))
         })
     };
-    let output = &model.graphs.denoiser.outputs.prediction;
-    let (graphs, posterior) = posterior_graphs(&path, output, &posterior, options)
+    let (graphs, posterior) = posterior_graphs(to_derive(&path, &model), &posterior, options)
         .map_err(|error| refused(&model.name, error))?;
     Ok(denoiser.with_posterior(graphs, posterior, options))
 }

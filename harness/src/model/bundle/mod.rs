@@ -18,4 +18,5 @@ pub use last_layer::{with_layer_gradient, with_posterior};
 pub use noise_check::NoiseCheck;
 pub use open::{
     Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,
+    open_encoder,
 };

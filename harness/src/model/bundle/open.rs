@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 
 use super::conditions::Conditioned;
 use super::{files, precision};
-use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
+use crate::config::model_yaml::{ClipX0Yaml, Layout, MODEL_FILE, ModelYaml, TaskYaml};
 use crate::config::{CfgYaml, Prediction};
-use crate::graph::{GraphError, Model, Names, checks};
-use crate::model::onnx::derive::{DeriveError, dropout_graph, variance_gradient_graph, vjp_graph};
-use crate::model::onnx::{
-    DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
-    environment, self_test,
+use crate::graph::{GraphError, Model, checks};
+use crate::model::onnx::derive::{
+    DeriveError, Forward, dropout_graph, variance_gradient_graph, vjp_graph,
 };
-use crate::model::{ClassifierFree, Decoder, Denoiser, DenoiserSpec, ModelError, PixelDecoder};
+use crate::model::onnx::{
+    DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, OnnxEncoder, RuntimeOptions,
+    SelfTestReport, environment, self_test,
+};
+use crate::model::{
+    ClassifierFree, Decoder, Denoiser, DenoiserSpec, Encoder, ModelError, PixelDecoder,
+};
 use crate::schedule::NoiseSchedule;
 
 /// Whether opening measures that rows do not depend on their batch.
@@ -241,7 +245,7 @@ pub(super) fn denoiser(
         Some(train) => {
             // A graph that cannot be rewritten is "not applicable"; a cache or runtime that fails is an error,
             // or a full disk would drop a method from a run in silence.
-            match dropout_graph(&folder.join(&train.file), options) {
+            match dropout_graph(to_derive(&folder.join(&train.file), model), options) {
                 Ok(derived) => denoiser.with_dropout(Ok(derived)),
                 Err(DeriveError::Graph(error)) => denoiser.with_dropout(Err(error.to_string())),
                 Err(DeriveError::Model(error)) => return Err(error),
@@ -264,10 +268,9 @@ pub(super) fn with_gradients(
     n_draws: &[u32],
     options: &RuntimeOptions,
 ) -> Result<OnnxDenoiser, ModelError> {
-    let graph = &model.graphs.denoiser;
-    let path = folder.join(&graph.file);
-    let names = Names { x: Some(&graph.inputs.x), output: Some(&graph.outputs.prediction) };
-    let mut denoiser = match vjp_graph(&path, names, options) {
+    let path = folder.join(&model.graphs.denoiser.file);
+    let forward = to_derive(&path, model);
+    let mut denoiser = match vjp_graph(forward, options) {
         Ok(derived) => denoiser.with_vjp(Ok(derived)),
         Err(DeriveError::Graph(error)) => return Ok(denoiser.with_vjp(Err(error.to_string()))),
         Err(DeriveError::Model(error)) => return Err(error),
@@ -276,7 +279,7 @@ pub(super) fn with_gradients(
         return Ok(denoiser);
     }
     for n in n_draws {
-        match variance_gradient_graph(&path, names, *n, options) {
+        match variance_gradient_graph(forward, *n, options) {
             Ok(derived) => denoiser = denoiser.with_variance_gradient(derived, options),
             // Without it the same numbers come from vector-Jacobian products.
             Err(DeriveError::Graph(error)) => tracing::warn!(%error, "no fused variance gradient"),
@@ -284,6 +287,17 @@ pub(super) fn with_gradients(
         }
     }
     Ok(denoiser)
+}
+
+/// A graph of the bundle, at the size that its description says.
+pub(super) fn to_derive<'a>(path: &'a Path, model: &'a ModelYaml) -> Forward<'a> {
+    let graph = &model.graphs.denoiser;
+    let [c, h, w] = model.task.shape();
+    let axes = match graph.layout {
+        Layout::Nchw => [c, h, w],
+        Layout::Nhwc => [h, w, c],
+    };
+    Forward { path, x: &graph.inputs.x, output: &graph.outputs.prediction, axes }
 }
 
 fn spec(model: &ModelYaml) -> DenoiserSpec {
@@ -322,6 +336,31 @@ fn decoder(
             Ok(Box::new(OnnxDecoder::open(&name, source, *shape, *scale, options)?))
         }
     }
+}
+
+/// The encoder of the bundle in `folder`, which was opened before; `None` where it names none.
+///
+/// # Errors
+/// [`ModelError::Bundle`] for a graph that is no encoder, [`ModelError::Runtime`] where the runtime refuses it.
+pub fn open_encoder(
+    folder: &Path,
+    options: &RuntimeOptions,
+) -> Result<Option<Box<dyn Encoder>>, ModelError> {
+    encoder(folder, &describe(folder)?, options)
+}
+
+pub(super) fn encoder(
+    folder: &Path,
+    model: &ModelYaml,
+    options: &RuntimeOptions,
+) -> Result<Option<Box<dyn Encoder>>, ModelError> {
+    let TaskYaml::Latent { shape, scale, encoder: Some(encoder), .. } = &model.task else {
+        return Ok(None);
+    };
+    let path = folder.join(encoder);
+    let name = format!("{} ({encoder})", model.name);
+    let source = GraphSource::File(&path);
+    Ok(Some(Box::new(OnnxEncoder::open(&name, source, (*shape, *scale), options)?)))
 }
 
 /// Word of a prediction, as in `model.yaml`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 
 use super::files::sha256_file;
-use super::{Gradients, Opened, SelfTest, inspect, open_bundle};
+use super::{Gradients, Opened, SelfTest, inspect, open_bundle, open_bundle_with, open_encoder};
 use crate::exit::{Exit, Exits};
 use crate::model::onnx::RuntimeOptions;
 use crate::model::{Condition, Denoiser, ModelError, NetworkInput};
@@ -137,6 +137,49 @@ fn times_that_do_not_fit_the_schedule_are_refused() {
     let raw = PLAIN.replace("prediction: epsilon", "prediction: edm_raw");
     let error = refusal(&bundle(&raw, &["quarter.onnx"]));
     assert!(error.contains("prediction: edm_raw is scaled by the sigma_data"), "{error}");
+}
+
+/// Open sides and a declared batch have gradients at the bundle's size; draws of an image need a call of their own.
+#[test]
+fn bundles_of_any_size_and_of_one_batch_have_gradients() {
+    let gradients = Gradients::Derive { n_draws: vec![2] };
+    for (file, is_fused) in [("open_size.onnx", true), ("fixed_batch.onnx", false)] {
+        let folder = bundle(&PLAIN.replace("quarter.onnx", file), &[file]);
+        let options = RuntimeOptions::default();
+        let opened = open_bundle_with(folder.path(), &options, SelfTest::Run, &gradients).unwrap();
+        let mut denoiser = opened.denoiser;
+        assert_eq!(denoiser.gradient_unavailable(), None, "{file}");
+        let x = Array4::from_shape_fn((4, 3, 4, 4), |(n, ..)| n as f32);
+        let t = [at(0); 4];
+        let input = NetworkInput { x: x.view(), t: &t, y: None };
+        let v = x.mapv(|x| x - 1.0);
+        assert_eq!(denoiser.epsilon_vjp(input, v.view()).unwrap().1, &v * 0.5, "{file}");
+        let fused = denoiser.variance_gradient(input, 2).unwrap();
+        assert_eq!(fused.is_some(), is_fused, "{file}");
+        // Predictions 0 and 1/2, then 1 and 3/2: their variance is 1/8, which no shift of both changes.
+        if let Some((variance, gradient)) = fused {
+            assert!(variance.iter().all(|value| *value == 0.125), "{variance}");
+            assert!(gradient.iter().all(|value| *value == 0.0), "{gradient}");
+        }
+    }
+}
+
+#[test]
+fn a_graph_that_is_no_encoder_is_refused() {
+    let files = ["latent_denoiser.onnx", "decoder.onnx"];
+    let named =
+        LATENT.replace("decoder: decoder.onnx", "decoder: decoder.onnx, encoder: decoder.onnx");
+    let folder = bundle(&named, &files);
+    let error = open_encoder(folder.path(), &RuntimeOptions::default()).err().unwrap();
+    let text = error.to_string();
+    assert!(text.contains("`latent` has shape [?, 4, 2, 2], expected [batch, 3, H, W]"), "{text}");
+    let inspected = inspect(folder.path(), &RuntimeOptions::default(), &Gradients::None);
+    assert_eq!(inspected.unwrap_err().to_string(), text);
+    let none = open_encoder(bundle(LATENT, &files).path(), &RuntimeOptions::default());
+    assert!(none.unwrap().is_none());
+    let missing = LATENT.replace("decoder: decoder.onnx", "decoder: decoder.onnx, encoder: e.onnx");
+    let unlisted = refusal(&bundle(&missing, &files));
+    assert!(unlisted.contains("task.encoder: `e.onnx` has no entry under files"), "{unlisted}");
 }
 
 #[test]

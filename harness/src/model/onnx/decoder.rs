@@ -1,8 +1,9 @@
 //! From the final state of a trajectory to u8 images.
 
-use ndarray::{Array4, ArrayView4, Ix4, s};
+use ndarray::{Array4, ArrayView4, Axis, Ix4};
 use ort::value::TensorElementType;
 
+use super::pieces::Pieces;
 use super::ports;
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
 use crate::model::analytic::IdentityDecoder;
@@ -16,7 +17,7 @@ pub struct OnnxDecoder {
     output: String,
     shape: [usize; 3],
     scale: f32,
-    micro_batch: usize,
+    pieces: Pieces,
 }
 
 impl OnnxDecoder {
@@ -42,13 +43,14 @@ impl OnnxDecoder {
             return Err(ports::fault(&session, message));
         };
         let [c, h, w] = shape.map(ports::Axis::Of);
+        let pieces = Pieces::of(input, options.micro_batch);
         ports::element(&session, input, &[TensorElementType::Float32])?;
-        ports::dims(&session, input, &[ports::Axis::Batch, c, h, w])?;
+        ports::dims(&session, input, &[pieces.axis(), c, h, w])?;
         ports::element(&session, output, &[TensorElementType::Float32])?;
         let (input, output) = (input.name.clone(), output.name.clone());
         #[expect(clippy::cast_possible_truncation, reason = "the network computes in f32")]
         let scale = scale as f32;
-        Ok(Self { session, input, output, shape, scale, micro_batch: options.micro_batch.max(1) })
+        Ok(Self { session, input, output, shape, scale, pieces })
     }
 
     fn run(&mut self, latents: &ArrayView4<'_, f32>) -> Result<Array4<f32>, ModelError> {
@@ -100,14 +102,11 @@ impl Decoder for OnnxDecoder {
                 expected: vec![n.max(1), c, h, w],
             });
         }
-        let mut parts = Vec::new();
-        for start in (0..n).step_by(self.micro_batch) {
-            let end = (start + self.micro_batch).min(n);
-            let images = self.run(&x0.slice(s![start..end, .., .., ..]))?;
-            parts.push(self.grey_levels(&images, start)?);
-        }
-        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-        ndarray::concatenate(ndarray::Axis(0), &views)
-            .map_err(|error| ports::fault(&self.session, error.to_string()))
+        self.pieces.run(&x0, |start, latents| {
+            let mut images = self.run(&latents)?;
+            // Rows that fill a call up are nobody's.
+            images.slice_axis_inplace(Axis(0), (0..latents.dim().0.min(n - start)).into());
+            self.grey_levels(&images, start)
+        })
     }
 }

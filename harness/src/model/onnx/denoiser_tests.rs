@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array4, s};
 
-use super::derive::{VjpGraph, dropout_graph};
+use super::derive::{Forward, VjpGraph, dropout_graph};
 use super::{DenoiserParts, GraphSource, OnnxDenoiser, RuntimeOptions, self_test};
 use crate::config::Prediction;
 use crate::config::model_yaml::{Layout, TimeKind, TimeYaml};
@@ -52,6 +52,10 @@ pub(super) fn try_open(name: &str, parts: DenoiserParts) -> Result<OnnxDenoiser,
 
 pub(super) fn open(name: &str, parts: DenoiserParts) -> OnnxDenoiser {
     try_open(name, parts).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(super) fn forward(path: &Path) -> Forward<'_> {
+    Forward { path, x: "sample", output: "eps", axes: [3, 4, 4] }
 }
 
 fn refusal(name: &str) -> String {
@@ -256,7 +260,8 @@ fn nan_of_the_model_stops_the_network_with_its_rows() {
 #[test]
 fn dropout_of_a_train_graph_drops_what_its_masks_say() {
     let options = RuntimeOptions { micro_batch: 2, ..RuntimeOptions::default() };
-    let graph = dropout_graph(&tiny("train_dropout"), &options).unwrap_or_else(|e| panic!("{e}"));
+    let graph =
+        dropout_graph(forward(&tiny("train_dropout")), &options).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((graph.mask_len, graph.p), (48, Some(0.25)));
     let mut denoiser = open("quarter", parts()).with_dropout(Ok(graph));
     assert_eq!(denoiser.spec().dropout_mask_len, Some(48));
@@ -281,14 +286,15 @@ fn dropout_without_a_train_graph_is_not_applicable_and_says_why() {
 
 #[test]
 fn dropout_of_a_graph_that_has_none_is_refused_by_the_pass() {
-    let error = dropout_graph(&tiny("quarter"), &RuntimeOptions::default()).unwrap_err();
+    let error = dropout_graph(forward(&tiny("quarter")), &RuntimeOptions::default()).unwrap_err();
     assert!(error.to_string().contains("no Dropout node"), "{error}");
 }
 
 #[test]
 fn masks_of_another_length_and_p_of_one_are_refused() {
     let options = RuntimeOptions::default();
-    let graph = dropout_graph(&tiny("train_dropout"), &options).unwrap_or_else(|e| panic!("{e}"));
+    let graph =
+        dropout_graph(forward(&tiny("train_dropout")), &options).unwrap_or_else(|e| panic!("{e}"));
     let mut denoiser = open("quarter", parts()).with_dropout(Ok(graph));
     let (x, t) = (states(1), times(&[0]));
     let input = NetworkInput { x: x.view(), t: &t, y: None };

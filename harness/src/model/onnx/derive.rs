@@ -14,7 +14,7 @@ use crate::graph::head::{self, LayerWeights};
 use crate::graph::last_layer::{self, WeightVariance};
 use crate::graph::layer_gradient::{self, FittedLayer};
 use crate::graph::{
-    ConvGradient, GraphError, Model, Names, Runner, Tensor, Weights, fused, tap, vjp,
+    ConvGradient, GraphError, Model, Names, Runner, Tensor, Weights, at_size, fused, tap, vjp,
 };
 use crate::model::{LastLayerPosterior, ModelError};
 use crate::store::publish;
@@ -42,6 +42,25 @@ pub struct VjpGraph {
     pub jtv: String,
 }
 
+/// A forward graph to derive others from.
+#[derive(Clone, Copy, Debug)]
+pub struct Forward<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Input of the state.
+    pub x: &'a str,
+    /// The prediction.
+    pub output: &'a str,
+    /// Axes of a state behind the batch, in the order of the graph: they fix what it leaves open.
+    pub axes: [usize; 3],
+}
+
+impl<'a> Forward<'a> {
+    fn names(&self) -> Names<'a> {
+        Names { x: Some(self.x), output: Some(self.output) }
+    }
+}
+
 /// A graph that is fed the draws of each sample and gives their variance and its gradient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VarianceGradientGraph {
@@ -56,8 +75,11 @@ pub struct VarianceGradientGraph {
 /// # Errors
 /// [`GraphError`] where the graph has no usable dropout or cannot be read;
 /// [`ModelError::Runtime`] where the runtime or the cache folder cannot be had.
-pub fn dropout_graph(train: &Path, options: &RuntimeOptions) -> Result<DropoutGraph, DeriveError> {
-    let model = Model::read(train)?;
+pub fn dropout_graph(
+    train: Forward<'_>,
+    options: &RuntimeOptions,
+) -> Result<DropoutGraph, DeriveError> {
+    let model = at_size(Model::read(train.path)?, train.x, &train.axes)?;
     let key = content_key(&model, "dropout keep_scale=input")?;
     let folder = derived_folder()?;
     let path = folder.join(format!("{key}.onnx"));
@@ -80,11 +102,8 @@ pub fn dropout_graph(train: &Path, options: &RuntimeOptions) -> Result<DropoutGr
 /// # Errors
 /// [`GraphError`] where an operator has no gradient rule, or the graph cannot be read;
 /// [`ModelError::Runtime`] where the runtime or the cache folder cannot be had.
-pub fn vjp_graph(
-    forward: &Path,
-    names: Names<'_>,
-    options: &RuntimeOptions,
-) -> Result<VjpGraph, DeriveError> {
+pub fn vjp_graph(forward: Forward<'_>, options: &RuntimeOptions) -> Result<VjpGraph, DeriveError> {
+    let names = forward.names();
     let pass = format!("vjp flipped {:?} {:?}", names.x, names.output);
     let how = vjp::Options { names, conv: ConvGradient::FlippedConv };
     let path = derived(forward, &pass, options, |model, runner| vjp::vjp(model, how, runner))?;
@@ -96,11 +115,11 @@ pub fn vjp_graph(
 /// # Errors
 /// As [`vjp_graph`].
 pub fn variance_gradient_graph(
-    forward: &Path,
-    names: Names<'_>,
+    forward: Forward<'_>,
     n_draws: u32,
     options: &RuntimeOptions,
 ) -> Result<VarianceGradientGraph, DeriveError> {
+    let names = forward.names();
     let pass = format!("variance gradient {n_draws} flipped {:?} {:?}", names.x, names.output);
     let conv = ConvGradient::FlippedConv;
     let how = fused::Options { names, conv, n_draws: n_draws as usize };
@@ -108,18 +127,18 @@ pub fn variance_gradient_graph(
     Ok(VarianceGradientGraph { path: derived(forward, &pass, options, make)?, n_draws })
 }
 
-/// The graphs that look at uncertain weights of the last layer behind `output`, whose variances these are, with the weights of
+/// The graphs that look at uncertain weights of the last layer behind the prediction, whose variances these are, with the weights of
 /// the network: from the cache, else made and put there.
 ///
 /// # Errors
 /// As [`vjp_graph`].
 pub fn posterior_graphs(
-    forward: &Path,
-    output: &str,
+    forward: Forward<'_>,
     variance: &dyn Fn(&LayerWeights) -> Result<LastLayerPosterior, ModelError>,
     options: &RuntimeOptions,
 ) -> Result<(PosteriorGraphs, LastLayerPosterior), DeriveError> {
-    let (_, weights) = head::head(&Model::read(forward)?, Some(output))?;
+    let output = forward.output;
+    let (_, weights) = head::head(&Model::read(forward.path)?, Some(output))?;
     let posterior = variance(&weights)?;
     let bias = posterior.bias.as_ref().map(|bias| bias.variance.as_slice());
     let of_weights = WeightVariance { weight: &posterior.weight.variance, bias };
@@ -145,11 +164,11 @@ pub fn posterior_graphs(
 /// # Errors
 /// As [`vjp_graph`].
 pub fn layer_gradient_graph(
-    forward: &Path,
-    names: Names<'_>,
+    forward: Forward<'_>,
     options: &RuntimeOptions,
 ) -> Result<(PathBuf, FittedLayer), DeriveError> {
-    let fitted = layer_gradient::fitted_layer(&Model::read(forward)?, names.output)?;
+    let names = forward.names();
+    let fitted = layer_gradient::fitted_layer(&Model::read(forward.path)?, names.output)?;
     let pass = format!("layer gradient {:?} {:?}", names.x, names.output);
     let path = derived(forward, &pass, options, |model, runner| {
         Ok(layer_gradient::layer_gradient(model, names, runner)?.0)
@@ -159,12 +178,12 @@ pub fn layer_gradient_graph(
 
 /// File of the graph that `make` makes of `forward`: found by content, else made and sealed.
 fn derived(
-    forward: &Path,
+    forward: Forward<'_>,
     pass: &str,
     options: &RuntimeOptions,
     make: impl FnOnce(&Model, &dyn Runner) -> Result<Model, GraphError>,
 ) -> Result<PathBuf, DeriveError> {
-    let model = Model::read(forward)?;
+    let model = at_size(Model::read(forward.path)?, forward.x, &forward.axes)?;
     let folder = derived_folder()?;
     let path = folder.join(format!("{}.onnx", content_key(&model, pass)?));
     if !is_sealed(&path) {

@@ -2,22 +2,19 @@
 
 use ndarray::{Array4, ArrayD, Axis, array};
 
-use super::denoiser_tests::{open, parts, states, times, tiny, try_open};
-use super::derive::{VjpGraph, vjp_graph};
+use super::denoiser_tests::{forward, open, parts, states, times, tiny, try_open};
+use super::derive::{VjpGraph, variance_gradient_graph, vjp_graph};
 use super::{ConditionTensor, DenoiserParts, NullClass, OnnxDenoiser, RuntimeOptions, self_test};
 use crate::config::model_yaml::Layout;
 use crate::exit::{Exit, Exits};
-use crate::graph::Names;
 use crate::model::{
     ClassifierFree, Condition, Denoiser, DenoiserSpec, ModelError, Network, NetworkInput,
 };
 use crate::schedule::NoisePoint;
 use crate::units::{ClassLabel, NfeKind, SampleId};
 
-const NAMES: Names<'_> = Names { x: Some("sample"), output: Some("eps") };
-
 fn gradient(name: &str) -> VjpGraph {
-    let graph = vjp_graph(&tiny(name), NAMES, &RuntimeOptions::default());
+    let graph = vjp_graph(forward(&tiny(name)), &RuntimeOptions::default());
     graph.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -166,15 +163,16 @@ fn channels_may_come_last() {
     assert!(error.to_string().contains("`sample` has shape [?, 4, 4, 3]"), "{error}");
 }
 
-/// The description fixes what the graph leaves open; a gradient is made of graphs of one size alone, and says so.
+/// The description fixes what the graph leaves open, for gradients too.
 #[test]
 fn height_and_width_may_be_symbolic() {
     let (x, t) = (states(3), times(&[1, 2, 3]));
     let input = NetworkInput { x: x.view(), t: &t, y: None };
-    assert_eq!(open("open_size", parts()).epsilon(input).unwrap(), &x * 0.5);
-    let refused = vjp_graph(&tiny("open_size"), NAMES, &RuntimeOptions::default());
-    let message = refused.unwrap_err().to_string();
-    assert!(message.contains("export at one image size"), "{message}");
+    let mut denoiser = open("open_size", parts()).with_vjp(Ok(gradient("open_size")));
+    assert_eq!(denoiser.epsilon(input).unwrap(), &x * 0.5);
+    let v = states(3).mapv(|value| value - 0.25);
+    let (epsilon, product) = denoiser.epsilon_vjp(input, v.view()).unwrap();
+    assert_eq!((epsilon, product), (&x * 0.5, &v * 0.5));
 }
 
 #[test]
@@ -183,9 +181,14 @@ fn a_baked_in_batch_is_served_in_pieces_and_the_last_one_filled_up() {
     let (x, t) = (states(5), times(&[0, 1, 2, 3, 999]));
     let input = NetworkInput { x: x.view(), t: &t, y: None };
     assert_eq!(denoiser.epsilon(input).unwrap(), &x * 0.5);
-    // Its gradient is another matter: the pass says what to do.
-    let refused = vjp_graph(&tiny("fixed_batch"), NAMES, &RuntimeOptions::default());
-    let message = refused.unwrap_err().to_string();
+    // Its products too; the draws of an image would have to share a call, so the fused graph is refused.
+    let mut denoiser = denoiser.with_vjp(Ok(gradient("fixed_batch")));
+    let v = states(5).mapv(|value| value - 0.25);
+    let (epsilon, product) = denoiser.epsilon_vjp(input, v.view()).unwrap();
+    assert_eq!((epsilon, product), (&x * 0.5, &v * 0.5));
+    let path = tiny("fixed_batch");
+    let fused = variance_gradient_graph(forward(&path), 3, &RuntimeOptions::default());
+    let message = fused.unwrap_err().to_string();
     assert!(message.contains("export with a dynamic first axis"), "{message}");
     let places = self_test::places(&parts().schedule, false).unwrap();
     assert!(self_test::run(&mut denoiser, &places).unwrap().is_invariant());

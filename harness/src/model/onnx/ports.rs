@@ -12,6 +12,8 @@ pub(super) enum Axis {
     Batch,
     /// Exactly this, or symbolic.
     Of(usize),
+    /// Whatever it is; the name it goes by.
+    Any(&'static str),
 }
 
 /// Finds the input or output `name` among `ports`.
@@ -75,6 +77,7 @@ pub(super) fn dims(session: &OnnxSession, port: &Port, axes: &[Axis]) -> Result<
         .map(|axis| match axis {
             Axis::Batch => "batch".to_owned(),
             Axis::Of(n) => n.to_string(),
+            Axis::Any(name) => (*name).to_owned(),
         })
         .collect();
     Err(fault(

@@ -58,7 +58,7 @@ impl Rows<'_> {
 }
 
 /// Rows of a range, the last one repeated up to `n`.
-fn padding(range: Range<usize>, n: usize) -> Vec<usize> {
+pub(super) fn padding(range: Range<usize>, n: usize) -> Vec<usize> {
     let last = range.end.saturating_sub(1);
     range.chain(std::iter::repeat(last)).take(n).collect()
 }

@@ -136,7 +136,16 @@ impl OnnxSession {
         options: &RuntimeOptions,
     ) -> Result<Self, ModelError> {
         let environment = environment::environment(options.library.as_deref())?;
-        let fail = |what: &str, error: &str| open_failure(graph, options.device, what, error);
+        let fail = |what: &str, error: &str| {
+            let missing = no_kernel(options.device, error).map(|message| {
+                let path = match source {
+                    GraphSource::File(path) => format!("{graph}, {}", path.display()),
+                    GraphSource::Bytes(_) => graph.to_owned(),
+                };
+                ModelError::Bundle { path, message }
+            });
+            missing.unwrap_or_else(|| open_failure(graph, options.device, what, error))
+        };
         let mut builder = configure(Session::builder(environment), options)
             .map_err(|(what, error)| fail(what, error.message()))?;
         let session = match source {
@@ -366,6 +375,17 @@ fn run_failure(graph: &str, error: &str) -> ModelError {
     }
 }
 
+/// What a node said that the device has no kernel for, with the remedy.
+fn no_kernel(device: Device, error: &str) -> Option<String> {
+    let (_, rest) = error.split_once("Could not find an implementation for ")?;
+    let (operator, rest) = rest.split_once(" node with name '")?;
+    let (node, _) = rest.split_once('\'')?;
+    let operator = operator.split_once('(').map_or(operator, |(name, _)| name);
+    Some(format!(
+        "node {node} ({operator}) has no kernel on {device} for its element types, of which bfloat16 has next to none: export the network in float32 or float16"
+    ))
+}
+
 /// What a node that cannot take the shapes it is given said, with the remedy.
 fn shapes_apart(error: &str) -> Option<String> {
     let (_, rest) = error.split_once("while running ")?;
@@ -449,6 +469,19 @@ mod tests {
                 Ok(session) => assert_eq!(session.transfer, Transfer::of(device)),
             }
         }
+    }
+
+    #[test]
+    fn what_the_device_has_no_kernel_for_is_refused_by_node() {
+        let path = tiny("bfloat16.onnx");
+        let opened =
+            OnnxSession::open("half", GraphSource::File(&path), &RuntimeOptions::default());
+        let error = opened.unwrap_err();
+        assert!(matches!(error, ModelError::Bundle { .. }), "{error}");
+        let text = error.to_string();
+        let expected = format!("half, {}: node scaled (Mul) has no kernel on cpu", path.display());
+        assert!(text.starts_with(&expected), "{text}");
+        assert!(text.contains("export the network in float32 or float16"), "{text}");
     }
 
     #[test]

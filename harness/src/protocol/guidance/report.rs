@@ -1,12 +1,14 @@
 //! What a guidance experiment shows.
 
+use std::collections::BTreeSet;
+
 use super::effect_plot::GuidanceEffect;
 use super::input::{Cell, Strip};
 use super::sheet_plot::{GuidanceSheet, Shows};
 use super::sweep_plot::SweepMap;
 use super::{Guidance, UNGUIDED, table};
 use crate::guidance::{MaskConfig, RuleConfig};
-use crate::plan::ArmPlan;
+use crate::plan::{ArmPlan, Work};
 use crate::protocol::rows::real_remark;
 use crate::protocol::{Evidence, Numbers, ProtocolError};
 use crate::report::plot::files;
@@ -150,6 +152,7 @@ pub(super) fn remarks(guidance: &Guidance, evidence: &dyn Evidence) -> Vec<Strin
         })
         .collect();
     remarks.extend(real_remark(work));
+    remarks.extend(unguided(work));
     if let Some(row) = evidence.published() {
         let obstacle = row.obstacle.as_ref().map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(
@@ -158,6 +161,20 @@ pub(super) fn remarks(guidance: &Guidance, evidence: &dyn Evidence) -> Vec<Strin
         ));
     }
     remarks
+}
+
+/// What of a guided walk no rule has rewritten.
+fn unguided(work: &Work) -> Option<String> {
+    let guided = work.arms.iter().filter(|arm| arm.guide.is_some() && arm.sampler.asks());
+    let samplers: BTreeSet<String> =
+        guided.map(|arm| format!("`{}`", arm.sampler.label())).collect();
+    (!samplers.is_empty()).then(|| {
+        let samplers: Vec<String> = samplers.into_iter().collect();
+        format!(
+            "A rule rewrites the prediction at the place of each step. What {} asks for inside a step is the network's own.",
+            samplers.join(", ")
+        )
+    })
 }
 
 /// What the percentile of a mask is taken over, where that is not the map at hand.

@@ -1,6 +1,7 @@
 //! Parts of a reconstruction to numbers.
 
 use super::Reconstruction;
+use super::latent::over_pixels;
 use super::maps::Images;
 use super::rows::{ArmImages, ArmNumbers, audit, numbers};
 use crate::plan::{ArmPlan, NoiseLevel, Start};
@@ -18,13 +19,16 @@ pub(super) fn evaluate(
     let mut all = Numbers::default();
     for (at, arm) in arms.iter().enumerate() {
         let (pool, truth) = (evidence.maps(at)?, evidence.truth(arm.n)?);
+        let methods = pool.methods.into_iter().map(|method| over_pixels(method, pool.shape));
+        let methods = methods.collect::<Result<Vec<_>, _>>();
+        let methods = methods.map_err(ProtocolError::metric(arm.name.as_str()))?;
         let facts = RunFacts::of(evidence, at);
         let images =
             Images { truth: truth.view(), reconstruction: pool.images.view(), shape: pool.shape };
         let judged = ArmImages {
             arm: &arm.name,
             images,
-            methods: &pool.methods,
+            methods: &methods,
             nfe_trajectory: pool.nfe_trajectory,
             seed: evidence.work().seed,
             intervals: protocol.intervals as usize,

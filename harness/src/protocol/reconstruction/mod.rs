@@ -7,6 +7,7 @@ mod curve_plot;
 mod evaluate;
 mod faults;
 mod input;
+mod latent;
 mod map_plot;
 pub mod maps;
 mod report;

@@ -5,6 +5,7 @@ use ndarray::{Array2, Array3, ArrayView1, Axis};
 use super::audit_plot::Audit;
 use super::curve_plot::SparsificationCurves;
 use super::input::MapPanel;
+use super::latent::repeated;
 use super::map_plot::MapSheet;
 use super::table;
 use crate::plan::{ArmPlan, MapsPlan, Start};
@@ -72,8 +73,12 @@ fn panel(
             .and(&b)
             .for_each(|sum, a, b| *sum += f32::from(a.abs_diff(*b)));
     }
-    let map = |name: &str| Some((labels.method(name), maps.get(name)?.sum_axis(Axis(0))));
-    let maps = arm.methods().filter_map(map).collect();
+    let map = |name: &str| {
+        let map = repeated(&maps.get(name)?.sum_axis(Axis(0)).view(), (h, w));
+        Some(map.map(|map| (labels.method(name), map)))
+    };
+    let maps = arm.methods().filter_map(map).collect::<Result<_, _>>();
+    let maps = maps.map_err(ProtocolError::metric(arm.name.as_str()))?;
     Ok(MapPanel { sample, truth, reconstruction: image, error, maps })
 }
 
@@ -82,6 +87,13 @@ pub(super) fn remarks(evidence: &dyn Evidence) -> Vec<String> {
     let work = evidence.work();
     let mut remarks: Vec<String> =
         work.arms.iter().filter_map(|arm| arm_words(arm, work.dataset())).collect();
+    if let Some([c, h, w]) = work.images.as_ref().and_then(|images| images.latent) {
+        remarks.push(format!(
+            "Truth and error are images, and every error has that of encoding and decoding in it. Uncertainty is asked of \
+             latents of {c} channels, {h} by {w}: a map is summed over their channels and repeated over the pixels and channels that a \
+             place covers, so it tells no two pixels of a place apart."
+        ));
+    }
     if let Some(row) = evidence.published() {
         let obstacle = row.obstacle.as_ref().map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(

@@ -81,7 +81,8 @@ pub(super) fn numbers(
     ];
     for (name, maps) in controls {
         let (name, span, nfe) = (name.to_owned(), Span::Window, Nfe::default());
-        judge.method(&MethodMaps { name, span, maps, nfe, seconds: 0.0 })?;
+        let shape = arm.images.shape;
+        judge.method(&MethodMaps { name, span, maps, shape, nfe, seconds: 0.0 })?;
     }
     judge.reconstruction();
     judge.gains();

@@ -234,11 +234,12 @@ fn add_column(columns: &mut Vec<MethodColumn>, method: MethodScores) {
 fn empty_maps(part: &ImagePart, n: usize) -> ArmMaps {
     let (_, c, h, w) = part.images.dim();
     let maps = |method: &MethodScores| {
-        let size = method.map.as_ref()?.first()?.len();
+        let (c, h, w) = method.map.as_ref()?.first()?.dim();
         Some(MethodMaps {
             name: method.method.clone(),
             span: method.span,
-            maps: Array2::zeros((n, size)),
+            maps: Array2::zeros((n, c * h * w)),
+            shape: [c, h, w],
             nfe: method.nfe,
             seconds: 0.0,
         })

@@ -110,6 +110,7 @@ fn run_arm(
     let decoding = Instant::now();
     let images = model.decoder.decode(outcome.x0.view())?;
     let decode = decoding.elapsed();
+    starts.fit(&images, &spec)?;
     let mut methods = keep.close();
     methods.extend(ends.close(outcome.x0.view()));
     methods.extend(

@@ -1,8 +1,10 @@
 //! Where trajectories begin: noise, noised images and classes, each by seed and sample id alone.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::Path;
 
-use ndarray::{Array4, ArrayRef4, ArrayView4, Axis};
+use ndarray::{Array4, ArrayRef4, ArrayView4, Axis, concatenate};
 
 use crate::model::{Condition, DenoiserSpec, ModelError};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal, uniform_below};
@@ -13,7 +15,7 @@ use crate::units::{ClassLabel, SampleId, StepIndex, Timestep};
 
 use super::trajectory::BatchRequest;
 use crate::stage::StageError;
-use crate::stage::open::OpenModel;
+use crate::stage::open::{OpenModel, inputs};
 use crate::stage::statistics::StatisticsError;
 
 /// Start of a batch: its samples, with their states and classes.
@@ -25,6 +27,8 @@ pub struct Starts<'a> {
     conditions: Option<Vec<Condition>>,
     states: Array4<f32>,
     start: StepIndex,
+    /// `[3, H, W]` of the real images that the states were made of.
+    original: Option<[usize; 3]>,
 }
 
 impl<'a> Starts<'a> {
@@ -43,13 +47,15 @@ impl<'a> Starts<'a> {
             let std = model.schedule.start_std(&sampler.point(StepIndex(0)).level);
             return Ok(Self::from_noise((seed, samples), &spec, std));
         };
-        let x0 = originals(model, &spec, samples)?;
+        let (x0, original) = originals(model, &spec, samples)?;
         let n_steps = sampler.n_steps();
         let start = StepIndex(n_steps / 2);
         let point = noised_at(noise, sampler.point(start), &model.schedule, n_steps)?;
-        let conditions = spec.conditions(samples, None);
+        let labels =
+            spec.n_classes.map(|n| classes_of(model, (&spec.name, n), samples)).transpose()?;
+        let conditions = spec.conditions(samples, labels.as_deref());
         let starts = Self::from_images((seed, samples), &x0, (&point, start));
-        Ok(Self { conditions, ..starts })
+        Ok(Self { labels, conditions, original: Some(original), ..starts })
     }
 
     /// Pure noise of standard deviation `std` ([`NoiseSchedule::start_std`]) at the first step, and a class where the network
@@ -64,7 +70,8 @@ impl<'a> Starts<'a> {
         // By 1 nothing moves: every float is itself.
         states.mapv_inplace(|z| nearest_f32(std * f64::from(z)));
         let conditions = spec.conditions(samples, labels.as_deref());
-        Self { seed, samples, labels, conditions, states, start: StepIndex(0) }
+        let start = StepIndex(0);
+        Self { seed, samples, labels, conditions, states, start, original: None }
     }
 
     /// The same samples from these states `[b, c, h, w]` at the first step.
@@ -89,7 +96,7 @@ impl<'a> Starts<'a> {
         (point, start): (&StepPoint, StepIndex),
     ) -> Self {
         let states = noised_references(point, x0, (seed, samples));
-        Self { seed, samples, labels: None, conditions: None, states, start }
+        Self { seed, samples, labels: None, conditions: None, states, start, original: None }
     }
 
     /// States `[b, c, h, w]`.
@@ -100,6 +107,23 @@ impl<'a> Starts<'a> {
     /// Classes, where the network asks for some.
     pub fn labels(&self) -> Option<Vec<ClassLabel>> {
         self.labels.clone()
+    }
+
+    /// Refuses reconstructions `[b, 3, H, W]` of another size than their originals.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`].
+    pub fn fit(&self, images: &Array4<u8>, model: &DenoiserSpec) -> Result<(), ModelError> {
+        let got = images.shape()[1..].to_vec();
+        match self.original {
+            Some(original) if got != original => Err(ModelError::Shape {
+                model: model.name.clone(),
+                input: "images to rebuild",
+                got: original.to_vec(),
+                expected: got,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The request of a walk from here.
@@ -158,33 +182,53 @@ pub fn noised_references(
     states
 }
 
-/// Real images in the model's range, `[b, c, h, w]`.
+/// Real images as clean states `[b, c, h, w]`, by the encoder where there is one; and their `[3, H, W]`.
 fn originals(
     model: &mut OpenModel,
     spec: &DenoiserSpec,
     samples: &[SampleId],
-) -> Result<Array4<f32>, StageError> {
+) -> Result<(Array4<f32>, [usize; 3]), StageError> {
     let source = model.images.as_mut().ok_or(StageError::Absent { what: "set of real images" })?;
-    let [c, h, w] = spec.shape;
+    let images = samples.iter().map(|sample| source.read(place(*sample)));
+    let images = images.collect::<Result<Vec<_>, _>>()?;
+    let views: Vec<_> = images.iter().map(|image| image.view()).collect();
+    let name: &Path = source.name().as_ref();
+    let images = concatenate(Axis(0), &views)
+        .map_err(|_| StatisticsError::input(name, "images of several sizes: give some of one"))?;
     let [low, high] = spec.range.map(f64::from);
-    let mut x0 = Array4::zeros((samples.len(), c, h, w));
-    for (mut row, sample) in x0.axis_iter_mut(Axis(0)).zip(samples) {
-        let index = usize::try_from(sample.0).unwrap_or(usize::MAX);
-        let image = source.read(index..index.saturating_add(1))?;
-        if image.shape() != [1, c, h, w] {
-            let message = format!(
-                "images are {:?}, {} takes {:?}: give images of its size (latent models have no encoder here)",
-                &image.shape()[1..],
-                spec.name,
-                spec.shape
-            );
-            return Err(StatisticsError::input(source.name().as_ref(), message).into());
-        }
-        for (value, byte) in row.iter_mut().zip(&image) {
-            *value = nearest_f32(f64::from(*byte) / (255.0 / (high - low)) + low);
-        }
+    let x0 = images.mapv(|byte| nearest_f32(f64::from(byte) / (255.0 / (high - low)) + low));
+    let (_, c, h, w) = x0.dim();
+    if let Some(encoder) = &mut model.encoder {
+        return Ok((encoder.encode(x0.view())?, [c, h, w]));
     }
-    Ok(x0)
+    if spec.shape != [c, h, w] {
+        let (name, shape) = (&spec.name, spec.shape);
+        let message = format!(
+            "images are [{c}, {h}, {w}], {name} takes {shape:?}: give images of its size, and to a latent model an encoder (task.encoder of model.yaml)"
+        );
+        return Err(StatisticsError::input(source.name().as_ref(), message).into());
+    }
+    Ok((x0, [c, h, w]))
+}
+
+/// Classes of real images, one a sample.
+fn classes_of(
+    model: &mut OpenModel,
+    takes: (&str, u32),
+    samples: &[SampleId],
+) -> Result<Vec<ClassLabel>, StageError> {
+    let source = model.images.as_mut().ok_or(StageError::Absent { what: "set of real images" })?;
+    let mut all = Vec::with_capacity(samples.len());
+    for sample in samples {
+        all.extend(inputs::classes(source.as_mut(), place(*sample), takes)?);
+    }
+    Ok(all)
+}
+
+/// Place of a sample's image in its set.
+fn place(sample: SampleId) -> Range<usize> {
+    let index = usize::try_from(sample.0).unwrap_or(usize::MAX);
+    index..index.saturating_add(1)
 }
 
 /// Where on the noise schedule the images are put; the walk starts at `start` whatever it is.

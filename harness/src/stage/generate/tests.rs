@@ -3,4 +3,5 @@
 mod bayesdiff;
 mod guided;
 mod images;
+mod real_images;
 mod timed;

@@ -1,12 +1,13 @@
 //! What a plan takes from files: hashes of model, features, reference and real images.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::canonical::fingerprint;
-use crate::config::model_yaml::MODEL_FILE;
+use crate::config::model_yaml::{MODEL_FILE, TaskYaml};
 use crate::config::precision_yaml::PrecisionYaml;
 use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceConfig, ScaleConfig};
-use crate::experiment::plan::ModelFacts;
+use crate::experiment::plan::{Encoding, ModelFacts};
 use crate::experiment::{Experiment, Plan, PlanInputs};
 use crate::model::{ExtractorId, FeatureExtractor, ModelError};
 use crate::plan::{
@@ -17,6 +18,7 @@ use crate::propagation::{METHOD, PosteriorSettings};
 use crate::store::digest::{ContentHasher, sha256_of_file};
 use crate::store::laplace::{self, LaplaceFile};
 use crate::store::statistics::Statistics;
+use crate::units::ClassLabel;
 
 use super::pixels::PixelFeatures;
 use super::{ANALYTIC_NAME, identities};
@@ -37,10 +39,11 @@ pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
         .statistics
         .then(|| reference_identity(experiment, reference_config(experiment, sizes)?))
         .transpose()?;
-    let images =
-        needs.images.map(|images| images_identity(experiment, images, sizes)).transpose()?;
     let config = experiment.model_of(sizes);
     let (model, facts) = model_identity(experiment, config)?;
+    let takes = (sizes, model.name.as_str(), facts);
+    let images =
+        needs.images.map(|images| images_identity(experiment, images, takes)).transpose()?;
     let drawn = |n| real_identity(experiment, sizes, (n, reference.as_ref()));
     let real = sizes.n_real.map(drawn).transpose()?;
     let posterior = posterior(experiment, config)?;
@@ -130,11 +133,12 @@ pub fn images(common: &Common, name: &str) -> Result<Box<dyn ImageSource>, Stage
     Ok(open::open(&path.to_string_lossy())?)
 }
 
-/// Identity of the images that the scale takes: their number in the set, and a hash of their pixels.
+/// Identity of the images that the scale takes: their number in the set, and a hash of their pixels; of their classes too
+/// where the model asks for some.
 fn images_identity(
     common: &Common,
     name: &str,
-    sizes: &ScaleConfig,
+    (sizes, model, facts): (&ScaleConfig, &str, ModelFacts),
 ) -> Result<ImagesIdentity, StageError> {
     let mut source = images(common, name)?;
     let n = usize::try_from(sizes.n_pool).unwrap_or(usize::MAX);
@@ -152,8 +156,42 @@ fn images_identity(
         hasher.piece("shape", &sides.collect::<Vec<u8>>());
         hasher.piece("images", &pixels);
     }
+    if let Some(n_classes) = facts.n_classes {
+        let classes = classes(source.as_mut(), 0..n, (model, n_classes))?;
+        let bytes: Vec<u8> = classes.iter().flat_map(|class| class.0.to_le_bytes()).collect();
+        hasher.piece("classes", &bytes);
+    }
     let (dataset, sha256, n) = (name.to_owned(), hasher.finish(), source.len() as u64);
-    Ok(ImagesIdentity { dataset, sha256, n, dim })
+    let latent = (facts.encoding == Encoding::Encoder).then_some(facts.shape);
+    Ok(ImagesIdentity { dataset, sha256, n, dim, latent })
+}
+
+/// Classes of images for a model that takes `n_classes`.
+///
+/// # Errors
+/// [`StageError::Images`] for a set that tells none, and for a class that the model does not have.
+pub fn classes(
+    source: &mut dyn ImageSource,
+    range: Range<usize>,
+    (model, n_classes): (&str, u32),
+) -> Result<Vec<ClassLabel>, StageError> {
+    let (name, start) = (source.name().to_owned(), range.start);
+    let refused = |message: String| StatisticsError::input(Path::new(&name), message);
+    let Some(classes) = source.classes(range)? else {
+        let message = format!(
+            "it tells no classes, and {model} asks for one of {n_classes}: give an .npz with `labels` [n] beside `arr_0`, or a folder with a subfolder a class"
+        );
+        return Err(refused(message).into());
+    };
+    match classes.iter().zip(start..).find(|(class, _)| class.0 >= n_classes) {
+        None => Ok(classes),
+        Some((class, at)) => Err(refused(format!(
+            "image {at} is of class {}, and {model} has classes 0 to {}: number them as the model does",
+            class.0,
+            n_classes.saturating_sub(1)
+        ))
+        .into()),
+    }
 }
 
 /// Identity of the real images that the scale draws of its reference: how many of how many, and a hash of their pixels.
@@ -209,6 +247,7 @@ fn model_identity(
                 axis: gaussian.schedule.axis(),
                 shape: gaussian.shape,
                 n_classes: gaussian.classes,
+                encoding: Encoding::Pixels,
             };
             Ok((ModelIdentity::of_config(ANALYTIC_NAME, config), facts))
         }
@@ -219,6 +258,7 @@ fn model_identity(
                 axis: model.schedule.axis(),
                 shape: model.task.shape(),
                 n_classes: model.task.classes(),
+                encoding: encoding(&model.task),
             };
             let mut identity = identities::identity(&folder)?;
             identity.name = model.label(cfg.as_ref(), *precision);
@@ -231,6 +271,14 @@ fn model_identity(
             }
             Ok((identity, facts))
         }
+    }
+}
+
+fn encoding(task: &TaskYaml) -> Encoding {
+    match task {
+        TaskYaml::Denoiser { .. } => Encoding::Pixels,
+        TaskYaml::Latent { encoder: Some(_), .. } => Encoding::Encoder,
+        TaskYaml::Latent { encoder: None, .. } => Encoding::Missing,
     }
 }
 

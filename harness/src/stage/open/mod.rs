@@ -11,7 +11,7 @@ use crate::config::AnalyticConfig;
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
 use crate::model::bundle::Opened;
 use crate::model::onnx::SelfTestReport;
-use crate::model::{Decoder, Denoiser};
+use crate::model::{Decoder, Denoiser, Encoder};
 use crate::schedule::NoiseSchedule;
 use crate::store::Provenance;
 
@@ -30,6 +30,8 @@ pub struct OpenModel {
     pub provenance: Provenance,
     /// Whether a row's answer depends on its batch, as measured; `None` where it cannot.
     pub self_test: Option<SelfTestReport>,
+    /// From images to states, for a latent model whose arms start at real images.
+    pub encoder: Option<Box<dyn Encoder>>,
     /// Real images, where arms start from some.
     pub images: Option<Box<dyn ImageSource>>,
 }
@@ -45,6 +47,7 @@ impl From<Opened> for OpenModel {
             schedule,
             self_test: provenance.self_test,
             provenance: Provenance::new(runtime, provenance.device),
+            encoder: None,
             images: None,
         }
     }
@@ -84,6 +87,7 @@ pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
         schedule,
         provenance: Provenance::new("closed form", "cpu"),
         self_test: None,
+        encoder: None,
         images: None,
     })
 }

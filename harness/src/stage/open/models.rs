@@ -4,7 +4,9 @@
 use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml};
 use crate::experiment::{Experiment, Plan};
-use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_as, with_posterior};
+use crate::model::bundle::{
+    Gradients, Opened, SelfTest, open_bundle_as, open_encoder, with_posterior,
+};
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
 use crate::model::{Fisher, ModelError};
 use crate::propagation::METHOD;
@@ -34,6 +36,9 @@ pub fn open_model(
     let mut model = open_network(experiment, config, (options, &gradients))?;
     if let Some(images) = experiment.protocol.needs().images {
         model.images = Some(inputs::images(experiment, images)?);
+        if let ModelConfig::Bundle { path, .. } = config {
+            model.encoder = open_encoder(&experiment.resolve(path), options)?;
+        }
     }
     Ok(model)
 }

@@ -10,12 +10,17 @@ use ndarray::Array4;
 
 use super::{ImageSource, StatisticsError};
 use crate::store::arrays::{Content, content};
+use crate::store::elements::Numbers;
 use crate::store::npy::Header;
 use crate::store::npz::Npz;
 use crate::store::trouble::Trouble;
+use crate::units::ClassLabel;
 
 /// Name of the array that holds the images of an `.npz`.
 pub const KEY: &str = "arr_0";
+
+/// Names of the array that holds their classes: a plain one, and that of the sample files of guided-diffusion.
+const CLASS_KEYS: [&str; 2] = ["labels", "arr_1"];
 
 /// The images of an `.npy`, or `arr_0` of an `.npz`, u8 `[n, h, w, 3]` or `[n, 3, h, w]`, read from the file as they are
 /// asked for. From a compressed array they come fastest in order.
@@ -30,6 +35,8 @@ pub struct ArrayImages {
     /// `n, h, w`.
     shape: [usize; 3],
     layout: Layout,
+    /// Classes, once they have been asked for.
+    classes: Option<Vec<ClassLabel>>,
 }
 
 /// How the bytes of the array lie in the file.
@@ -86,7 +93,27 @@ impl ArrayImages {
             StatisticsError::input(path, format!("the array is {}: {why}", header.describe()))
         })?;
         let (name, path) = (path.display().to_string(), path.to_owned());
-        Ok(Self { name, path, start, packing, header: header.length, shape, layout })
+        let (header, classes) = (header.length, None);
+        Ok(Self { name, path, start, packing, header, shape, layout, classes })
+    }
+
+    /// Classes of all images; `None` of an `.npy`, and of an `.npz` that has none.
+    fn all_classes(&self) -> Result<Option<Vec<ClassLabel>>, StatisticsError> {
+        if content(&self.path)? != Content::Npz {
+            return Ok(None);
+        }
+        let mut npz = Npz::open(&self.path)?;
+        let Some(key) = CLASS_KEYS.into_iter().find(|key| npz.has(key)) else { return Ok(None) };
+        let (header, numbers) = npz.read(key)?;
+        let n = self.shape[0];
+        let classes = (header.shape == [n]).then(|| whole(&numbers)).flatten();
+        classes.map(Some).ok_or_else(|| {
+            let message = format!(
+                "{key} is {}: expected the classes of its images, whole numbers [{n}]: save it with .astype('int64')",
+                header.describe()
+            );
+            StatisticsError::input(&self.path, message)
+        })
     }
 
     fn bytes(&mut self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
@@ -146,6 +173,32 @@ impl ImageSource for ArrayImages {
             Layout::ChannelsFirst => images,
         })
     }
+
+    fn classes(&mut self, range: Range<usize>) -> Result<Option<Vec<ClassLabel>>, StatisticsError> {
+        if self.classes.is_none() {
+            self.classes = self.all_classes()?;
+        }
+        Ok(self.classes.as_ref().map(|classes| classes[range].to_vec()))
+    }
+}
+
+/// Numbers as classes, where all of them are whole, at least 0 and below 2^24, which every type here holds exactly.
+fn whole(numbers: &Numbers) -> Option<Vec<ClassLabel>> {
+    let numbers = match numbers {
+        Numbers::U8(array) => array.mapv(f64::from),
+        Numbers::F32(array) => array.mapv(f64::from),
+        Numbers::F64(array) => array.clone(),
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole numbers of 0 to 2^24"
+    )]
+    let class = |number: &f64| {
+        let fits = number.fract() == 0.0 && (0.0..16_777_216.0).contains(number);
+        fits.then_some(ClassLabel(*number as u32))
+    };
+    numbers.iter().map(class).collect()
 }
 
 /// Whether an array is meant as images: levels of 8 bits, with axes.
@@ -260,6 +313,54 @@ mod tests {
                 let block = source.read(range.clone()).unwrap();
                 assert_eq!(block, expected.slice(s![range, .., .., ..]));
             }
+        }
+    }
+
+    fn labelled<T: WritableElement>(key: &str, classes: &ndarray::Array1<T>) -> ArrayImages {
+        let mut bytes = Vec::new();
+        let mut npz = NpzWriter::new(Cursor::new(&mut bytes));
+        npz.add_array("arr_0", &images()).unwrap();
+        npz.add_array(key, classes).unwrap();
+        npz.finish().unwrap();
+        let file = written(&bytes);
+        let mut source = ArrayImages::open(file.path()).unwrap();
+        // Read while the file is there, and then no more.
+        source.classes = source.all_classes().unwrap_or_else(|error| panic!("{error}"));
+        source
+    }
+
+    #[test]
+    fn classes_of_an_npz_are_those_of_its_images() {
+        let classes = ndarray::array![3_i64, 0, 9, 9, 1, 2, 7];
+        let some = |wanted: &[u32]| Some(wanted.iter().copied().map(ClassLabel).collect());
+        for key in CLASS_KEYS {
+            let mut source = labelled(key, &classes);
+            assert_eq!(source.classes(1..4).unwrap(), some(&[0, 9, 9]), "{key}");
+        }
+        let mut bytes = labelled("labels", &classes.mapv(|class| u8::try_from(class).unwrap()));
+        assert_eq!(bytes.classes(5..7).unwrap(), some(&[2, 7]));
+        for file in [file("arr_0", &images()), npy(&images())] {
+            assert_eq!(ArrayImages::open(file.path()).unwrap().classes(0..7).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_no_classes_are_refused() {
+        let refused = |classes: &ndarray::Array1<f64>| {
+            let mut bytes = Vec::new();
+            let mut npz = NpzWriter::new(Cursor::new(&mut bytes));
+            npz.add_array("arr_0", &images()).unwrap();
+            npz.add_array("labels", classes).unwrap();
+            npz.finish().unwrap();
+            let file = written(&bytes);
+            let error = ArrayImages::open(file.path()).unwrap().classes(0..7).unwrap_err();
+            error.to_string()
+        };
+        let short = refused(&ndarray::Array1::zeros(6));
+        assert!(short.contains("labels is <f8 [6]: expected") && short.contains("[7]"), "{short}");
+        for odd in [0.5, -1.0, f64::NAN, 16_777_216.0] {
+            let message = refused(&ndarray::Array1::from_elem(7, odd));
+            assert!(message.contains("whole numbers [7]"), "{odd}: {message}");
         }
     }
 

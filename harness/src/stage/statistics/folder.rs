@@ -1,6 +1,6 @@
 //! A folder of image files, with all its subfolders.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
@@ -10,6 +10,7 @@ use ndarray::Array4;
 
 use super::decode::{FORMATS, Picture, decode};
 use super::{ImageSource, StatisticsError};
+use crate::units::ClassLabel;
 
 /// Endings that promise an image.
 const ENDINGS: [&str; 18] = [
@@ -21,11 +22,14 @@ const ENDINGS: [&str; 18] = [
 const START: u64 = 64;
 
 /// All image files of a folder and its subfolders, in the order of their paths. PNG, JPEG, WebP, TIFF and BMP are known by
-/// their content.
+/// their content. Where all of them lie in two or more subfolders, the place of a subfolder in the order of their names is
+/// the class of its images.
 #[derive(Debug)]
 pub struct ImageFolder {
     name: String,
     files: Vec<PathBuf>,
+    /// Classes of the files, where subfolders tell them.
+    classes: Option<Vec<ClassLabel>>,
     hidden: usize,
     /// Files that are no images.
     others: Vec<PathBuf>,
@@ -55,6 +59,7 @@ impl ImageFolder {
         let mut new = Self {
             name: folder.display().to_string(),
             files: Vec::new(),
+            classes: None,
             hidden: 0,
             others: Vec::new(),
             turned: BTreeSet::new(),
@@ -78,6 +83,7 @@ impl ImageFolder {
             return Err(StatisticsError::input(folder, message));
         }
         new.files.sort();
+        new.classes = classes(folder, &new.files);
         Ok(new)
     }
 
@@ -158,6 +164,10 @@ impl ImageSource for ImageFolder {
             .collect()
     }
 
+    fn classes(&mut self, range: Range<usize>) -> Result<Option<Vec<ClassLabel>>, StatisticsError> {
+        Ok(self.classes.as_ref().map(|classes| classes[range].to_vec()))
+    }
+
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.hidden > 0 {
@@ -186,6 +196,19 @@ impl ImageSource for ImageFolder {
         }
         notes
     }
+}
+
+/// Classes of files by the subfolder that they lie in, at whatever depth; `None` where one lies in none, or all in one.
+fn classes(folder: &Path, files: &[PathBuf]) -> Option<Vec<ClassLabel>> {
+    let class = |file: &PathBuf| {
+        let mut parts = file.strip_prefix(folder).ok()?.components();
+        let first = parts.next()?;
+        parts.next().map(|_| first.as_os_str().to_owned())
+    };
+    let of_files: Vec<_> = files.iter().map(class).collect::<Option<_>>()?;
+    let names: BTreeSet<_> = of_files.iter().collect();
+    let places: BTreeMap<_, u32> = names.into_iter().zip(0..).collect();
+    (places.len() > 1).then(|| of_files.iter().map(|name| ClassLabel(places[name])).collect())
 }
 
 /// Looks at the first bytes of a file.

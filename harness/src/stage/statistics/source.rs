@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array4, s};
 
 use super::StatisticsError;
-use crate::units::SampleId;
+use crate::units::{ClassLabel, SampleId};
 
 /// Images in a fixed order.
 pub trait ImageSource: Send {
@@ -35,6 +35,17 @@ pub trait ImageSource: Send {
     /// As [`ImageSource::read`].
     fn read_runs(&mut self, range: Range<usize>) -> Result<Vec<Array4<u8>>, StatisticsError> {
         Ok(vec![self.read(range)?])
+    }
+
+    /// Classes of the images `range`, where the set tells them.
+    ///
+    /// # Errors
+    /// As [`ImageSource::read`].
+    fn classes(
+        &mut self,
+        _range: Range<usize>,
+    ) -> Result<Option<Vec<ClassLabel>>, StatisticsError> {
+        Ok(None)
     }
 
     /// What a reader of the result should know: files left out, orientations not applied. Complete when all images were
@@ -113,6 +124,25 @@ impl Cifar10 {
         }
         Ok(Self { split, files })
     }
+
+    /// Calls `see` with the place in `range` and the record of each of its images.
+    fn records(
+        &self,
+        range: Range<usize>,
+        mut see: impl FnMut(usize, &[u8]),
+    ) -> Result<(), StatisticsError> {
+        let mut next = range.start;
+        while next < range.end {
+            let (file, first) = (&self.files[next / CIFAR10_IMAGES], next % CIFAR10_IMAGES);
+            let n = (range.end - next).min(CIFAR10_IMAGES - first);
+            let records = read_records(file, first, n).map_err(StatisticsError::io(file))?;
+            for (index, record) in records.chunks_exact(CIFAR10_RECORD).enumerate() {
+                see(next - range.start + index, record);
+            }
+            next += n;
+        }
+        Ok(())
+    }
 }
 
 impl ImageSource for Cifar10 {
@@ -129,18 +159,17 @@ impl ImageSource for Cifar10 {
 
     fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
         let mut images = Array4::zeros((range.len(), 3, 32, 32));
-        let mut next = range.start;
-        while next < range.end {
-            let (file, first) = (&self.files[next / CIFAR10_IMAGES], next % CIFAR10_IMAGES);
-            let n = (range.end - next).min(CIFAR10_IMAGES - first);
-            let records = read_records(file, first, n).map_err(StatisticsError::io(file))?;
-            for (index, record) in records.chunks_exact(CIFAR10_RECORD).enumerate() {
-                let mut image = images.slice_mut(s![next - range.start + index, .., .., ..]);
-                image.iter_mut().zip(&record[1..]).for_each(|(pixel, byte)| *pixel = *byte);
-            }
-            next += n;
-        }
+        self.records(range, |index, record| {
+            let mut image = images.slice_mut(s![index, .., .., ..]);
+            image.iter_mut().zip(&record[1..]).for_each(|(pixel, byte)| *pixel = *byte);
+        })?;
         Ok(images)
+    }
+
+    fn classes(&mut self, range: Range<usize>) -> Result<Option<Vec<ClassLabel>>, StatisticsError> {
+        let mut classes = Vec::with_capacity(range.len());
+        self.records(range, |_, record| classes.push(ClassLabel(u32::from(record[0]))))?;
+        Ok(Some(classes))
     }
 }
 
@@ -150,4 +179,26 @@ fn read_records(file: &Path, first: usize, n: usize) -> std::io::Result<Vec<u8>>
     let mut records = vec![0; n * CIFAR10_RECORD];
     handle.read_exact(&mut records)?;
     Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_byte_in_front_of_a_cifar10_image_is_its_class() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = vec![0; CIFAR10_IMAGES * CIFAR10_RECORD];
+        for (at, class) in [(0, 3), (1, 9), (9_999, 7)] {
+            bytes[at * CIFAR10_RECORD] = class;
+            bytes[at * CIFAR10_RECORD + 1] = 100 + class;
+        }
+        crate::store::publish(&folder.path().join("test_batch.bin"), &bytes).unwrap();
+        let mut source = Cifar10::open(folder.path(), Cifar10Split::Test).unwrap();
+        let classes = |source: &mut Cifar10, range| source.classes(range).unwrap().unwrap();
+        assert_eq!(classes(&mut source, 0..3), [3, 9, 0].map(ClassLabel));
+        assert_eq!(classes(&mut source, 9_998..10_000), [0, 7].map(ClassLabel));
+        let image = source.read(1..2).unwrap();
+        assert_eq!((image[[0, 0, 0, 0]], image[[0, 0, 0, 1]]), (109, 0));
+    }
 }

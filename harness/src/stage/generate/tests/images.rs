@@ -31,23 +31,23 @@ use crate::store::publish;
 use crate::store::records::{MetricRow, Span};
 use crate::units::{BlockId, StepIndex, Timestep};
 
-const TINY: &str = include_str!("../../../experiment/tiny_reconstruction.yaml");
+pub(super) const TINY: &str = include_str!("../../../experiment/tiny_reconstruction.yaml");
 
-struct Bench {
+pub(super) struct Bench {
     folder: tempfile::TempDir,
     experiment: Experiment,
     plan: Plan,
 }
 
 /// `n` images of 8 x 8 with a bright square each, `[n, h, w, 3]`.
-fn images(n: usize, side: usize) -> Array4<u8> {
+pub(super) fn images(n: usize, side: usize) -> Array4<u8> {
     Array4::from_shape_fn((n, side, side, 3), |(i, y, x, c)| {
         let inside = (2..5).contains(&y) && (1 + i % 3..5 + i % 3).contains(&x);
         u8::try_from(60 + 20 * c + 7 * ((x * y + i) % 5) + if inside { 100 } else { 0 }).unwrap()
     })
 }
 
-fn folder_with(images: &Array4<u8>) -> tempfile::TempDir {
+pub(super) fn folder_with(images: &Array4<u8>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = Vec::new();
     let mut npz = NpzWriter::new(std::io::Cursor::new(&mut bytes));
@@ -57,7 +57,10 @@ fn folder_with(images: &Array4<u8>) -> tempfile::TempDir {
     folder
 }
 
-fn planned(folder: &tempfile::TempDir, text: &str) -> Result<(Experiment, Plan), StageError> {
+pub(super) fn planned(
+    folder: &tempfile::TempDir,
+    text: &str,
+) -> Result<(Experiment, Plan), StageError> {
     let experiment = Experiment::parse(&folder.path().join("tiny.yaml"), text)?;
     let plan = inputs::plan(&experiment, "smoke")?;
     Ok((experiment, plan))
@@ -69,9 +72,16 @@ impl Bench {
     }
 
     fn edited(edit: impl FnOnce(String) -> String) -> Self {
-        let folder = folder_with(&images(8, 8));
-        let (experiment, plan) = planned(&folder, &edit(TINY.to_owned())).unwrap();
+        Self::in_folder(folder_with(&images(8, 8)), &edit(TINY.to_owned()))
+    }
+
+    pub(super) fn in_folder(folder: tempfile::TempDir, text: &str) -> Self {
+        let (experiment, plan) = planned(&folder, text).unwrap_or_else(|error| panic!("{error}"));
         Self { folder, experiment, plan }
+    }
+
+    pub(super) fn experiment(&self) -> &Experiment {
+        &self.experiment
     }
 
     fn work(&self, name: &str) -> PathBuf {
@@ -90,11 +100,11 @@ impl Bench {
         .map(drop)
     }
 
-    fn run<'a>(&'a self, name: &str, shard: Shard, stop: &'a Stop) -> Run<'a> {
+    pub(super) fn run<'a>(&'a self, name: &str, shard: Shard, stop: &'a Stop) -> Run<'a> {
         Run::open(&self.plan, &self.work(name), shard, (stop, &Silent)).unwrap()
     }
 
-    fn all(&self, name: &str, batch: usize) -> Result<Evaluation, StageError> {
+    pub(super) fn all(&self, name: &str, batch: usize) -> Result<Evaluation, StageError> {
         let stop = Stop::default();
         let run = self.run(name, Shard::whole(), &stop);
         self.generate(&run, batch)?;
@@ -103,7 +113,12 @@ impl Bench {
 }
 
 /// The row of a method and metric, what it is of behind a `:`.
-fn row<'a>(rows: &'a [MetricRow], arm: &str, key: [&str; 2], side: &str) -> &'a MetricRow {
+pub(super) fn row<'a>(
+    rows: &'a [MetricRow],
+    arm: &str,
+    key: [&str; 2],
+    side: &str,
+) -> &'a MetricRow {
     let [method, metric] = key;
     let (metric, argument) = metric.split_once(':').unwrap_or((metric, ""));
     rows.iter()
@@ -315,5 +330,5 @@ fn images_that_do_not_fit_are_named_before_any_number() {
     assert!(error.to_string().contains("have 243 elements"), "{error}");
     let classes = TINY.replace("  dropout: true\n", "  classes: 3\n");
     let error = planned(&folder_with(&images(8, 8)), &classes).unwrap_err().to_string();
-    assert!(error.contains("asks for classes"), "{error}");
+    assert!(error.contains("tells no classes") && error.contains("one of 3"), "{error}");
 }

@@ -150,6 +150,27 @@ fn a_truncated_image_of_any_format_is_damaged() {
 }
 
 #[test]
+fn subfolders_are_classes_where_every_image_lies_in_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let png = std::fs::read(data("images/rgb.png")).unwrap();
+    let put = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        crate::store::publish(&path, &png).unwrap();
+    };
+    ["b/1.png", "b/deep/0.png"].into_iter().for_each(put);
+    let classes = || ImageFolder::open(folder.path()).unwrap().classes(0..2).unwrap();
+    assert_eq!(classes(), None, "one subfolder tells nothing apart");
+    ["a/9.png", "c/0.png"].into_iter().for_each(put);
+    let mut source = ImageFolder::open(folder.path()).unwrap();
+    let expected = Some([0, 1, 1, 2].map(ClassLabel).to_vec());
+    assert_eq!(source.classes(0..4).unwrap(), expected);
+    assert_eq!(source.classes(3..4).unwrap(), Some(vec![ClassLabel(2)]));
+    put("0.png");
+    assert_eq!(classes(), None, "one image lies in no subfolder");
+}
+
+#[test]
 fn a_folder_without_images_says_what_is_there() {
     let folder = tempfile::tempdir().unwrap();
     crate::store::publish(&folder.path().join("notes.txt"), b"text").unwrap();
