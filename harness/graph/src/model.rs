@@ -155,6 +155,34 @@ impl Model {
         self.graph().node.len()
     }
 
+    /// Fixes the axes of an input behind the first one: passes over images want heights and widths that are known.
+    ///
+    /// # Errors
+    /// [`GraphError::Interface`] where there is no such input, where it has another number of axes, and where it declares
+    /// another length.
+    pub fn fix_axes(&mut self, input: &str, axes: &[usize]) -> Result<(), GraphError> {
+        let found = self.inputs().into_iter().find(|port| port.name == input);
+        let declared = found.and_then(|port| port.dims).unwrap_or_default();
+        let fits = |(declared, axis): (&DeclaredDim, &usize)| match declared {
+            DeclaredDim::Fixed(n) => n == axis,
+            DeclaredDim::Named(_) => true,
+        };
+        let behind = declared.get(1..).unwrap_or_default();
+        if behind.len() != axes.len() || !behind.iter().zip(axes).all(fits) {
+            let message =
+                format!("input {input} has axes {declared:?}, which cannot be [batch, {axes:?}]");
+            return Err(self.interface_error(message));
+        }
+        let info = self.graph_mut().input.iter_mut().find(|info| info.name == input);
+        let tensor = info.and_then(|info| info.r#type.as_mut()?.tensor_type.as_mut());
+        let dims = tensor.and_then(|tensor| tensor.shape.as_mut()).map(|shape| &mut shape.dim);
+        for (dim, n) in dims.into_iter().flatten().skip(1).zip(axes) {
+            dim.dim_value = Some(i64::try_from(*n).unwrap_or(i64::MAX));
+            dim.dim_param = None;
+        }
+        Ok(())
+    }
+
     /// Files that hold weights or constants of this model, as it names them: relative to its folder.
     pub fn external_files(&self) -> BTreeSet<String> {
         let attributes = self.graph().node.iter().flat_map(|node| &node.attribute);

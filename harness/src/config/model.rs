@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::CfgYaml;
+use super::{CfgYaml, PipelineConfig};
 use crate::schedule::ScheduleConfig;
 
 /// Where the noise predictions come from.
@@ -19,6 +19,8 @@ pub enum ModelConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cfg: Option<CfgYaml>,
     },
+    /// A text-to-image pipeline, as Optimum and diffusers write one.
+    Pipeline(PipelineConfig),
     /// A network with a closed form, for tests and teaching.
     Analytic(AnalyticConfig),
 }

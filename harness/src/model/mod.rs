@@ -10,7 +10,9 @@ mod condition;
 mod error;
 pub mod network;
 pub mod onnx;
+pub mod pipeline;
 mod pixel_decoder;
+mod text;
 
 pub use crate::extractor_id::ExtractorId;
 pub use classifier_free::ClassifierFree;

@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod messages;
 mod metrics;
+mod pipeline;
 mod runs;
 mod sample;
 mod shapes;

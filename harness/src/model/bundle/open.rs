@@ -8,7 +8,9 @@ use super::files;
 use crate::config::model_yaml::{ClipX0Yaml, MODEL_FILE, ModelYaml, TaskYaml};
 use crate::config::{CfgYaml, Prediction};
 use crate::graph::{GraphError, Model, Names, checks};
-use crate::model::onnx::derive::{DeriveError, dropout_graph, variance_gradient_graph, vjp_graph};
+use crate::model::onnx::derive::{
+    DeriveError, VjpGraph, dropout_graph, variance_gradient_graph, vjp_graph,
+};
 use crate::model::onnx::{
     DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, RuntimeOptions, SelfTestReport,
     environment, self_test,
@@ -266,12 +268,8 @@ pub(super) fn with_gradients(
     let graph = &model.graphs.denoiser;
     let path = folder.join(&graph.file);
     let names = Names { x: Some(&graph.inputs.x), output: Some(&graph.outputs.prediction) };
-    let mut denoiser = match vjp_graph(&path, names, options) {
-        Ok(derived) => denoiser.with_vjp(Ok(derived)),
-        Err(DeriveError::Graph(error)) => return Ok(denoiser.with_vjp(Err(error.to_string()))),
-        Err(DeriveError::Model(error)) => return Err(error),
-    };
-    if model.prediction != Prediction::Epsilon {
+    let (mut denoiser, derived) = with_products(denoiser, vjp_graph(&path, names, options))?;
+    if model.prediction != Prediction::Epsilon || !derived {
         return Ok(denoiser);
     }
     for n in n_draws {
@@ -283,6 +281,18 @@ pub(super) fn with_gradients(
         }
     }
     Ok(denoiser)
+}
+
+/// Adds vector-Jacobian products, or the reason why there are none; says whether there are.
+pub(in crate::model) fn with_products(
+    denoiser: OnnxDenoiser,
+    graph: Result<VjpGraph, DeriveError>,
+) -> Result<(OnnxDenoiser, bool), ModelError> {
+    match graph {
+        Ok(derived) => Ok((denoiser.with_vjp(Ok(derived)), true)),
+        Err(DeriveError::Graph(error)) => Ok((denoiser.with_vjp(Err(error.to_string())), false)),
+        Err(DeriveError::Model(error)) => Err(error),
+    }
 }
 
 fn spec(model: &ModelYaml) -> DenoiserSpec {

@@ -1,5 +1,6 @@
 //! Graphs made from a bundle's graphs, kept in the cache by content.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -79,9 +80,33 @@ pub fn vjp_graph(
     names: Names<'_>,
     options: &RuntimeOptions,
 ) -> Result<VjpGraph, DeriveError> {
-    let pass = format!("vjp flipped {:?} {:?}", names.x, names.output);
+    vjp_graph_of_sizes(forward, names, &Sizes::new(), options)
+}
+
+/// Axes behind the batch of the inputs whose graph leaves them open.
+pub type Sizes = BTreeMap<String, Vec<usize>>;
+
+/// As [`vjp_graph`], with these axes fixed: gradients want heights and widths that are known.
+///
+/// # Errors
+/// As [`vjp_graph`].
+pub fn vjp_graph_of_sizes(
+    forward: &Path,
+    names: Names<'_>,
+    sizes: &Sizes,
+    options: &RuntimeOptions,
+) -> Result<VjpGraph, DeriveError> {
+    let of = if sizes.is_empty() { String::new() } else { format!(" of {sizes:?}") };
+    let pass = format!("vjp flipped {:?} {:?}{of}", names.x, names.output);
     let how = vjp::Options { names, conv: ConvGradient::FlippedConv };
-    let path = derived(forward, &pass, options, |model, runner| vjp::vjp(model, how, runner))?;
+    let path = derived(forward, &pass, options, |model, runner| {
+        if sizes.is_empty() {
+            return vjp::vjp(model, how, runner);
+        }
+        let mut fixed = model.clone();
+        sizes.iter().try_for_each(|(input, axes)| fixed.fix_axes(input, axes))?;
+        vjp::vjp(&fixed, how, runner)
+    })?;
     Ok(VjpGraph { path, cotangent: vjp::COTANGENT.to_owned(), jtv: vjp::JTV.to_owned() })
 }
 

@@ -25,6 +25,7 @@ mod rows;
 pub mod runner;
 pub mod self_test;
 pub mod session;
+pub mod text_encoder;
 mod values;
 
 pub use conditions::{ConditionTensor, NullClass};
@@ -36,3 +37,4 @@ pub use footprint::PerGraph;
 pub use parts::DenoiserParts;
 pub use self_test::SelfTestReport;
 pub use session::{Fallback, Feed, GraphSource, OnnxSession, RuntimeOptions};
+pub use text_encoder::TextEncoder;

@@ -7,6 +7,7 @@ use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceConfig, ScaleConfig};
 use crate::experiment::plan::ModelFacts;
 use crate::experiment::{Experiment, Plan, PlanInputs};
+use crate::model::pipeline::{self, Pipeline};
 use crate::model::{ExtractorId, FeatureExtractor};
 use crate::plan::{ImagesIdentity, ModelIdentity, PlanError, ReferenceIdentity};
 use crate::store::digest::{ContentHasher, sha256_of_file};
@@ -119,6 +120,13 @@ fn model_identity(
                 n_classes: gaussian.classes,
             };
             Ok((ModelIdentity::of_config(ANALYTIC_NAME, config), facts))
+        }
+        ModelConfig::Pipeline(config) => {
+            let pipeline = Pipeline::read(config, &common.folder)?;
+            let facts =
+                ModelFacts { axis: pipeline.axis(), shape: pipeline.shape, n_classes: None };
+            let (name, files) = (pipeline.folder.name.clone(), pipeline::identity(&pipeline)?);
+            Ok((ModelIdentity { name, files }, facts))
         }
         ModelConfig::Bundle { path, cfg } => {
             let folder = common.resolve(path);

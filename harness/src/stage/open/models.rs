@@ -5,8 +5,9 @@ use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml};
 use crate::experiment::{Experiment, Plan};
 use crate::model::ModelError;
-use crate::model::bundle::{Gradients, SelfTest, open_bundle_as};
+use crate::model::bundle::{Gradients, Opened, SelfTest, open_bundle_as};
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
+use crate::model::pipeline::{self, Pipeline, open_pipeline};
 use crate::store::Provenance;
 
 use super::pixels::PixelFeatures;
@@ -44,17 +45,26 @@ fn open_network(
         ModelConfig::Bundle { path, cfg } => {
             let asked = (gradients, cfg.as_ref());
             let opened = open_bundle_as(&experiment.resolve(path), options, SelfTest::Run, asked)?;
-            if *gradients != Gradients::None
-                && let Some(reason) = opened.denoiser.gradient_unavailable()
-            {
-                // Half of the arms are no experiment: refused before any work.
-                let model = opened.provenance.name;
-                let method = "guidance by a gradient";
-                return Err(ModelError::NotApplicable { method, model, reason }.into());
-            }
-            Ok(opened.into())
+            differentiable(opened, gradients)
+        }
+        ModelConfig::Pipeline(config) => {
+            let pipeline = Pipeline::read(config, &experiment.folder)?;
+            let opened = open_pipeline(&pipeline, options, SelfTest::Run, gradients)?;
+            differentiable(opened, gradients)
         }
     }
+}
+
+/// Refuses a network without the gradients that rules ask for: half of the arms are no experiment, so before any work.
+fn differentiable(opened: Opened, gradients: &Gradients) -> Result<OpenModel, StageError> {
+    if *gradients != Gradients::None
+        && let Some(reason) = opened.denoiser.gradient_unavailable()
+    {
+        let model = opened.provenance.name;
+        let method = "guidance by a gradient";
+        return Err(ModelError::NotApplicable { method, model, reason }.into());
+    }
+    Ok(opened.into())
 }
 
 /// Opens the feature network of an experiment.
@@ -89,6 +99,9 @@ pub fn open_extractor(
 pub fn weight_bytes(experiment: &Experiment, scale: &str) -> Result<u64, StageError> {
     let model = match experiment.model_of(inputs::scale_of(experiment, scale)?) {
         ModelConfig::Analytic(_) => 0,
+        ModelConfig::Pipeline(config) => {
+            pipeline::weight_bytes(&Pipeline::read(config, &experiment.folder)?)?
+        }
         ModelConfig::Bundle { path, .. } => {
             let model = ModelYaml::read(&experiment.resolve(path).join(MODEL_FILE))?;
             model.files.values().map(|file| file.bytes).sum()
