@@ -44,6 +44,14 @@ reproduce-thresholds scale=scale: (reproduce "thresholds-cifar10" scale)
 [group('run')]
 reproduce-strength scale=scale: (reproduce "strength-cifar10" scale)
 
+# Figures 1, 6, 7: the same prompts with and without guidance (smoke: a tiny pipeline of random weights; paper: a GPU)
+[group('run')]
+reproduce-fig1 scale=scale: (reproduce "fig1-sd15" scale)
+
+# Figure 10: one prompt over percentiles and strengths (as above)
+[group('run')]
+reproduce-fig10 scale=scale: (reproduce "fig10-sd15" scale)
+
 # Every table and figure that exists so far
 [group('run')]
 reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-thresholds scale) (reproduce-strength scale)
@@ -55,7 +63,7 @@ reproduce experiment scale=scale: (setup device) build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") recompute
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") (reproduce-fig1 "smoke") recompute
 
 # Tables and plots again, from finished parts
 [group('run')]

@@ -1,6 +1,6 @@
 //! The protocols that an experiment can name.
 
-use super::{Protocol, filtering, guidance, reconstruction};
+use super::{Protocol, filtering, guidance, pairs, reconstruction};
 use crate::kinds::kinds;
 
 kinds! {
@@ -12,5 +12,7 @@ kinds! {
         "reconstruction", "Reconstruction" => Reconstruction(reconstruction::Reconstruction),
         /// Table 3: sample the same starts with and without guidance, and ask whether FID moves.
         "guidance", "Guidance" => Guidance(guidance::Guidance),
+        /// Figures 1, 6, 7, 10, 12, 13: the same prompts and starts with and without guidance, side by side.
+        "pairs", "Pairs" => Pairs(pairs::Pairs),
     }
 }

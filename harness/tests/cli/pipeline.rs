@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::support::{Ended, Folder, copy_folder};
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd15-random");
+const FIG1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/fig1-sd15.yaml");
 
 fn sample(folder: &Folder, output: &str, more: &[&str]) -> Ended {
     let mut arguments = vec!["sample", TINY, "-o", output, "--steps", "2", "--estimator", "none"];
@@ -100,4 +101,15 @@ fn pipelines_and_prompts_that_cannot_be_are_refused_by_name() {
     };
     refused("e", &damaged, 3, &["unet/model.onnx: "]);
     assert!(!folder.path("out").exists());
+}
+
+#[test]
+fn figure_1_at_smoke_is_a_sheet_of_pairs_and_their_differences() {
+    let folder = Folder::new();
+    let arguments = ["run", FIG1, "--scale", "smoke", "--work-dir", "work", "--results-dir", "out"];
+    let ended = folder.dubench(&arguments);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let table = std::fs::read_to_string(folder.path("out/fig1-sd15/smoke/table.md")).unwrap();
+    assert!(table.contains("`gradient`") && table.contains("Δ unguided"), "{table}");
+    assert!(folder.path("out/fig1-sd15/smoke/plots/pairs.svg").is_file());
 }
