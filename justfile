@@ -46,6 +46,14 @@ reproduce-thresholds scale=scale: (reproduce "thresholds-cifar10" scale)
 [group('run')]
 reproduce-strength scale=scale: (reproduce "strength-cifar10" scale)
 
+# Figures 1, 6, 7: the same prompts with and without guidance (smoke: a tiny pipeline of random weights; paper: a GPU)
+[group('run')]
+reproduce-fig1 scale=scale: (reproduce "fig1-sd15" scale)
+
+# Figure 10: one prompt over percentiles and strengths (as above)
+[group('run')]
+reproduce-fig10 scale=scale: (reproduce "fig10-sd15" scale)
+
 # Tables 5 and 6: what do 5 and 20 draws cost in seconds? On a quiet machine; --beside-others takes times on a busy one too
 [group('run')]
 reproduce-table5 scale=scale *options: (reproduce "table5-cifar10" scale options)
@@ -77,7 +85,7 @@ reproduce experiment scale=scale *options: (setup device) build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-table5 "smoke" "--beside-others") (reproduce-table6 "smoke" "--beside-others") (reproduce-figures "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") (reproduce-bayesdiff "smoke") recompute
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-table5 "smoke" "--beside-others") (reproduce-table6 "smoke" "--beside-others") (reproduce-figures "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") (reproduce-bayesdiff "smoke") (reproduce-fig1 "smoke") recompute
 
 # Tables and plots again, from finished parts
 [group('run')]

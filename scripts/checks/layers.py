@@ -55,11 +55,12 @@ ONLY_FOR: dict[str, tuple[str, ...]] = {
     "model::analytic": ("stage",),
     "model::bundle": ("stage", "cli"),
     "model::onnx": ("stage", "cli"),
+    "model::pipeline": ("stage", "cli"),
 }
 
 # (module, what it uses all the same, why). A row that nothing needs any more is an error: the list only gets shorter.
 DEPARTURES: tuple[tuple[str, str, str], ...] = (
-    ("model", "config", "model.yaml and extractor.yaml are read there: the only door to YAML"),
+    ("model", "config", "model.yaml, extractor.yaml and the JSON of pipelines are read there"),
     ("model", "store::publish", "derived graphs are kept in the cache, and `store` alone publishes files"),
     ("model", "store::arrays", "values of a condition are read as every array of people's own is"),
     ("model", "dubench_metrics::resize", "preprocessing of the feature network is a part of the metric"),

@@ -64,13 +64,34 @@ PUBLISHED = {
 # fmt: on
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A text-to-image pipeline, which Optimum fetches and exports by itself."""
+
+    model: str
+    folder: str  # below experiments/models/
+    gigabytes: float  # about, as ONNX
+    licence: str
+
+    def command(self) -> str:
+        """The one command that does both."""
+        return f"optimum-cli export onnx --model {self.model} experiments/models/{self.folder}"
+
+
+_RAIL = "CreativeML Open RAIL-M"
+PIPELINES = {
+    "sd15": Exported("stable-diffusion-v1-5/stable-diffusion-v1-5", "stable-diffusion-v1-5", 4.3, _RAIL),
+    "sd21": Exported("stabilityai/stable-diffusion-2-1", "stable-diffusion-2-1", 5.3, _RAIL.replace("Open", "Open++")),
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/fetch-checkpoints",
         description="Fetches published checkpoints from the addresses of their authors, and prints how to import them.",
         epilog="Exit codes: 0 there, 2 options, 5 other bytes than at first use, 7 network, disk or a tool.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PUBLISHED))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*PUBLISHED, *PIPELINES]))
     parser.add_argument("--list", action="store_true", help="print address, size and licence of each, fetch nothing")
     parser.add_argument(
         "--folder", type=Path, help="where files and lock go (default: checkpoints in the cache folder)"
@@ -82,15 +103,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if unknown := [name for name in options.names if name not in PUBLISHED]:
-        parser.error(f"there is no {unknown[0]}: use {', '.join(PUBLISHED)}")
+    known = [*PUBLISHED, *PIPELINES]
+    if unknown := [name for name in options.names if name not in known]:
+        parser.error(f"there is no {unknown[0]}: use {', '.join(known)}")
     if options.list or not options.names:
         for name, each in PUBLISHED.items():
             print(f"{name}\t{each.file}\tabout {each.megabytes} MB\t{each.licence}\t{each.url}")
+        for name, pipeline in PIPELINES.items():
+            print(f"{name}\t{pipeline.folder}/\tabout {pipeline.gigabytes} GB\t{pipeline.licence}\t{pipeline.model}")
         return 0
     folder = options.folder or cache_root() / "checkpoints"
     try:
         for name in options.names:
+            if name in PIPELINES:
+                # Optimum fetches and converts in one go: nothing is fetched here.
+                print(PIPELINES[name].command())
+                continue
             each = PUBLISHED[name]
             file = obtain(each, folder)
             print(f"scripts/just import {each.command.format(file=file, folder=folder)}")

@@ -19,6 +19,7 @@ mod panic;
 mod progress;
 mod publish;
 mod sample;
+mod sample_source;
 mod session;
 mod setup;
 mod signal;
@@ -93,8 +94,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn start_log(verbose: u8) {
     let level = match verbose {
-        // What the runtime logs of an error it also answers with, and we print that.
-        0 => "error,ort=off",
+        // What the runtime logs of an error it also answers with, and we print that. What a prompt loses nobody else says.
+        0 => "error,ort=off,dubench::model::pipeline=warn",
         1 => "info",
         _ => "debug",
     };

@@ -8,17 +8,15 @@ use super::answer::Context;
 use super::arguments::SampleOptions;
 use super::error::CliError;
 use super::progress::TerminalProgress;
+use super::sample_source::Source;
 use super::{session, signal};
-use crate::config::model_yaml::MODEL_FILE;
-use crate::config::{CfgYaml, ConfigError, ModelYaml, Preset, snippet};
+use crate::config::{ConfigError, Preset, snippet};
 use crate::exit::Exit;
 use crate::fault::Fault;
-use crate::model::bundle::{Gradients, SelfTest, open_bundle_as};
 use crate::report::label;
 use crate::report::plot;
 use crate::report::plot::sheet::{self, Exhibit, Sheet};
 use crate::sampler::SamplerConfig;
-use crate::schedule::TimeAxis;
 use crate::stage::Stop;
 use crate::stage::open::OpenModel;
 use crate::stage::sample::{SampleRequest, Samples, sample};
@@ -28,25 +26,18 @@ use crate::store::{StoreError, arrays};
 use crate::uncertainty::EstimatorPlan;
 use crate::units::{ClassLabel, SampleId};
 
-/// Images where neither `-n` nor `--starts` says.
-const DEFAULT_IMAGES: u64 = 16;
-
 pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, CliError> {
     require_empty(&options.output)?;
     let stop = Stop::default();
     signal::listen(&stop).map_err(CliError::Signals)?;
-    let axis = ModelYaml::read(&options.bundle.join(MODEL_FILE))?.schedule.axis();
-    let text = options.sampler.as_deref().unwrap_or(default_sampler(axis));
-    let sampler = snippet::sampler("--sampler", text, options.steps)?;
-    refuse("--sampler", sampler.faults(axis))?;
+    let source = Source::of(options)?;
+    let sampler = source.sampler(options)?;
+    refuse("--sampler", sampler.faults(source.axis()))?;
     let estimators = estimators(options, &sampler)?;
     let starts = options.starts.as_deref().map(states).transpose()?;
-    let n = count(options, starts.as_ref())?;
+    let n = count(options, starts.as_ref(), source.n_images())?;
     let runtime = session::runtime(&options.device, options.device.batch.unwrap_or(16))?;
-    let cfg = options.cfg.map(|scale| CfgYaml { scale: Some(scale), null: None });
-    let asked = (&Gradients::None, cfg.as_ref());
-    let mut model =
-        OpenModel::from(open_bundle_as(&options.bundle, &runtime, SelfTest::Run, asked)?);
+    let mut model = source.open(options, &runtime)?;
     let request = SampleRequest {
         seed: options.seed,
         samples: (options.first..options.first + n).map(SampleId).collect(),
@@ -58,7 +49,7 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     };
     let progress = TerminalProgress::new(context.quiet);
     let samples = sample(&request, &mut model, (&stop, &progress))?;
-    let about = about(&request, &samples, &model);
+    let about = about(&request, &samples, &model, source.about());
     let mut names = write(options, (&request, &samples))?;
     put(&options.output, "sample.json", about.to_string().as_bytes())?;
     names.push("sample.json".to_owned());
@@ -77,16 +68,6 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     );
     context.answer(&about, &text)?;
     Ok(Exit::Complete)
-}
-
-/// The sampler of a network whose schedule has these times.
-fn default_sampler(axis: TimeAxis) -> &'static str {
-    match axis {
-        TimeAxis::Steps(_) | TimeAxis::Unread => "ddim",
-        TimeAxis::Continuous => "{kind: ddim, grid: {kind: uniform}}",
-        TimeAxis::Sigma => "edm_heun",
-        TimeAxis::Flow => "flow_euler",
-    }
 }
 
 /// What was made stays: a folder with something in it is never written to.
@@ -155,14 +136,18 @@ fn states(path: &Path) -> Result<Array4<f32>, CliError> {
     Ok(states)
 }
 
-fn count(options: &SampleOptions, starts: Option<&Array4<f32>>) -> Result<u64, CliError> {
+fn count(
+    options: &SampleOptions,
+    starts: Option<&Array4<f32>>,
+    default: u64,
+) -> Result<u64, CliError> {
     let given = starts.map(|states| states.shape()[0] as u64);
     let n = match (options.n, given) {
         (Some(n), Some(given)) if n != given => {
             let expected = format!("{given}, as many as --starts has, or no -n");
             return Err(CliError::option("-n", &n.to_string(), &expected));
         }
-        (n, given) => n.or(given).unwrap_or(DEFAULT_IMAGES),
+        (n, given) => n.or(given).unwrap_or(default),
     };
     if n == 0 || options.first.checked_add(n).is_none() {
         return Err(CliError::option("-n", &n.to_string(), "at least 1"));
@@ -189,7 +174,12 @@ fn labels(text: &str, n: u64) -> Result<Vec<ClassLabel>, CliError> {
     values.iter().map(label).collect()
 }
 
-fn about(request: &SampleRequest, samples: &Samples, model: &OpenModel) -> serde_json::Value {
+fn about(
+    request: &SampleRequest,
+    samples: &Samples,
+    model: &OpenModel,
+    pipeline: serde_json::Value,
+) -> serde_json::Value {
     let methods: Vec<_> = samples
         .methods
         .iter()
@@ -204,6 +194,7 @@ fn about(request: &SampleRequest, samples: &Samples, model: &OpenModel) -> serde
         "program": format!("dubench {}", env!("CARGO_PKG_VERSION")),
         "runtime": model.provenance,
         "model": model.denoiser.spec().name,
+        "pipeline": pipeline,
         "seed": request.seed,
         "samples": request.samples.iter().map(|id| id.0).collect::<Vec<_>>(),
         "starts": if request.starts.is_some() { "given" } else { "keyed noise" },

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::CfgYaml;
 use super::precision_yaml::PrecisionYaml;
+use super::{CfgYaml, PipelineConfig};
 use crate::schedule::ScheduleConfig;
 
 /// Where the noise predictions come from.
@@ -23,6 +23,8 @@ pub enum ModelConfig {
         #[serde(default, skip_serializing_if = "PrecisionYaml::is_float32")]
         precision: PrecisionYaml,
     },
+    /// A text-to-image pipeline, as Optimum and diffusers write one.
+    Pipeline(PipelineConfig),
     /// A network with a closed form, for tests and teaching.
     Analytic(AnalyticConfig),
 }

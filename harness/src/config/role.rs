@@ -17,6 +17,8 @@ pub enum Role {
     Assets,
     /// What a paper claims.
     Claims,
+    /// A part of a text-to-image pipeline.
+    Pipeline,
 }
 
 impl Role {
@@ -32,6 +34,9 @@ impl Role {
             }
             Self::Extractor => {
                 "expected the description of a feature network: check `features.path` of the experiment, or --extractor"
+            }
+            Self::Pipeline => {
+                "expected a pipeline as Optimum writes it, with model_index.json, scheduler/, unet/, text_encoder/, tokenizer/ and vae_decoder/: export it again, or check its path"
             }
             Self::Published => {
                 "expected a table of published numbers: check `published.file` of the experiment"

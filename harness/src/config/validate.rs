@@ -43,6 +43,10 @@ fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {
             faults.extend(cfg.iter().flat_map(|cfg| cfg.faults(&format!("{key}.cfg"))));
             return;
         }
+        ModelConfig::Pipeline(pipeline) => {
+            faults.extend(pipeline.faults(key));
+            return;
+        }
     };
     let AnalyticConfig { shape, mean, std, schedule, classes, .. } = gaussian;
     if shape[0] != 3 || !shape[1..].iter().all(|side| (1..=MAX_SIDE).contains(side)) {

@@ -31,10 +31,10 @@ pub fn sampler_steps(
     model: &ModelConfig,
     faults: &mut Vec<Fault>,
 ) {
-    // A bundle's own schedule is checked where its description is read.
+    // The own schedule of a bundle or pipeline is checked where its description is read.
     let axis = match model {
         ModelConfig::Analytic(AnalyticConfig { schedule, .. }) => schedule.axis(),
-        ModelConfig::Bundle { .. } => TimeAxis::Unread,
+        ModelConfig::Bundle { .. } | ModelConfig::Pipeline(_) => TimeAxis::Unread,
     };
     faults.extend(sampler.faults(axis).into_iter().map(|fault| fault.below(key)));
 }

@@ -11,7 +11,9 @@ mod error;
 mod last_layer;
 pub mod network;
 pub mod onnx;
+pub mod pipeline;
 mod pixel_decoder;
+mod text;
 
 pub use crate::extractor_id::ExtractorId;
 pub use classifier_free::ClassifierFree;

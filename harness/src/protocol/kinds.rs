@@ -1,6 +1,6 @@
 //! The protocols that an experiment can name.
 
-use super::{Protocol, filtering, guidance, reconstruction, stepwise, timing};
+use super::{Protocol, filtering, guidance, pairs, reconstruction, stepwise, timing};
 use crate::kinds::kinds;
 
 kinds! {
@@ -16,5 +16,7 @@ kinds! {
         "timing", "Timing" => Timing(timing::Timing),
         /// Figures 3 to 5, 8 and 9: the uncertainty along the walk, step by step.
         "stepwise", "Stepwise" => Stepwise(stepwise::Stepwise),
+        /// Figures 1, 6, 7, 10, 12, 13: the same prompts and starts with and without guidance, side by side.
+        "pairs", "Pairs" => Pairs(pairs::Pairs),
     }
 }

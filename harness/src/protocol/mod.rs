@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod filtering;
 pub mod guidance;
 mod kinds;
+pub mod pairs;
 pub mod reconstruction;
 pub mod rows;
 pub mod stepwise;

@@ -191,4 +191,6 @@ fn joined(batches: Vec<Samples>) -> Result<Samples, StageError> {
 }
 
 #[cfg(test)]
+mod pipeline_tests;
+#[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ mod laplace;
 mod messages;
 mod metrics;
 mod networks;
+mod pipeline;
 mod runs;
 mod sample;
 mod shapes;

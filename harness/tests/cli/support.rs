@@ -138,6 +138,20 @@ pub(crate) fn skip(test: &str, reason: &str) {
     writeln!(stderr, "SKIPPED {test}: {reason}").unwrap();
 }
 
+/// Copies a folder with all below it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            std::fs::copy(path, target).unwrap();
+        }
+    }
+}
+
 /// First file below `folder` whose name ends in `ending`.
 pub(crate) fn find(folder: &Path, ending: &str) -> PathBuf {
     let mut folders = vec![folder.to_owned()];

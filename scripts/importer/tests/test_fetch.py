@@ -55,6 +55,13 @@ class FetchTest(FolderTest):
         self.assertIn(f"put it at {self.folder / 'net.pt'}", err)
         self.assertFalse((self.folder / "net.pt").exists())
 
+    def test_a_pipeline_is_named_with_the_one_command_that_exports_it(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            code = fetch.main(["sd15"])
+        self.assertEqual(code, 0)
+        self.assertEqual(out.getvalue(), f"{fetch.PIPELINES['sd15'].command()}\n")
+        self.assertTrue(out.getvalue().startswith("optimum-cli export onnx --model "))
+
     def test_a_web_page_is_no_checkpoint(self) -> None:
         with FlakyServer(b"<!DOCTYPE html><title>Quota exceeded</title>") as server:
             code, _, err = self.fetch(server.url)

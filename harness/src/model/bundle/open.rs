@@ -9,7 +9,7 @@ use crate::config::model_yaml::{ClipX0Yaml, Layout, MODEL_FILE, ModelYaml, TaskY
 use crate::config::{CfgYaml, Prediction};
 use crate::graph::{GraphError, Model, checks};
 use crate::model::onnx::derive::{
-    DeriveError, Forward, dropout_graph, variance_gradient_graph, vjp_graph,
+    DeriveError, Forward, VjpGraph, dropout_graph, variance_gradient_graph, vjp_graph,
 };
 use crate::model::onnx::{
     DenoiserParts, GraphSource, OnnxDecoder, OnnxDenoiser, OnnxEncoder, RuntimeOptions,
@@ -270,12 +270,8 @@ pub(super) fn with_gradients(
 ) -> Result<OnnxDenoiser, ModelError> {
     let path = folder.join(&model.graphs.denoiser.file);
     let forward = to_derive(&path, model);
-    let mut denoiser = match vjp_graph(forward, options) {
-        Ok(derived) => denoiser.with_vjp(Ok(derived)),
-        Err(DeriveError::Graph(error)) => return Ok(denoiser.with_vjp(Err(error.to_string()))),
-        Err(DeriveError::Model(error)) => return Err(error),
-    };
-    if model.prediction != Prediction::Epsilon {
+    let (mut denoiser, derived) = with_products(denoiser, vjp_graph(forward, options))?;
+    if model.prediction != Prediction::Epsilon || !derived {
         return Ok(denoiser);
     }
     for n in n_draws {
@@ -298,6 +294,18 @@ pub(super) fn to_derive<'a>(path: &'a Path, model: &'a ModelYaml) -> Forward<'a>
         Layout::Nhwc => [h, w, c],
     };
     Forward { path, x: &graph.inputs.x, output: &graph.outputs.prediction, axes }
+}
+
+/// Adds vector-Jacobian products, or the reason why there are none; says whether there are.
+pub(in crate::model) fn with_products(
+    denoiser: OnnxDenoiser,
+    graph: Result<VjpGraph, DeriveError>,
+) -> Result<(OnnxDenoiser, bool), ModelError> {
+    match graph {
+        Ok(derived) => Ok((denoiser.with_vjp(Ok(derived)), true)),
+        Err(DeriveError::Graph(error)) => Ok((denoiser.with_vjp(Err(error.to_string())), false)),
+        Err(DeriveError::Model(error)) => Err(error),
+    }
 }
 
 fn spec(model: &ModelYaml) -> DenoiserSpec {

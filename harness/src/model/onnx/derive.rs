@@ -1,5 +1,6 @@
 //! Graphs made from a bundle's graphs, kept in the cache by content.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -103,10 +104,29 @@ pub fn dropout_graph(
 /// [`GraphError`] where an operator has no gradient rule, or the graph cannot be read;
 /// [`ModelError::Runtime`] where the runtime or the cache folder cannot be had.
 pub fn vjp_graph(forward: Forward<'_>, options: &RuntimeOptions) -> Result<VjpGraph, DeriveError> {
+    vjp_graph_of_sizes(forward, &Sizes::new(), options)
+}
+
+/// Axes behind the batch of further inputs whose graph leaves them open.
+pub type Sizes = BTreeMap<String, Vec<usize>>;
+
+/// As [`vjp_graph`], with axes of inputs beside the state fixed too: gradients want lengths that are known.
+///
+/// # Errors
+/// As [`vjp_graph`].
+pub fn vjp_graph_of_sizes(
+    forward: Forward<'_>,
+    sizes: &Sizes,
+    options: &RuntimeOptions,
+) -> Result<VjpGraph, DeriveError> {
     let names = forward.names();
-    let pass = format!("vjp flipped {:?} {:?}", names.x, names.output);
+    let of = if sizes.is_empty() { String::new() } else { format!(" of {sizes:?}") };
+    let pass = format!("vjp flipped {:?} {:?}{of}", names.x, names.output);
     let how = vjp::Options { names, conv: ConvGradient::FlippedConv };
-    let path = derived(forward, &pass, options, |model, runner| vjp::vjp(model, how, runner))?;
+    let path = derived(forward, &pass, options, |model, runner| {
+        let fix = |model, (input, axes): (&String, &Vec<usize>)| at_size(model, input, axes);
+        vjp::vjp(&sizes.iter().try_fold(model.clone(), fix)?, how, runner)
+    })?;
     Ok(VjpGraph { path, cotangent: vjp::COTANGENT.to_owned(), jtv: vjp::JTV.to_owned() })
 }
 

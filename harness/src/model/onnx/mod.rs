@@ -28,6 +28,7 @@ mod rows;
 pub mod runner;
 pub mod self_test;
 pub mod session;
+pub mod text_encoder;
 mod uncertain;
 mod values;
 
@@ -42,3 +43,4 @@ pub use parts::DenoiserParts;
 pub use posterior::{LayerGradients, PosteriorGraphs};
 pub use self_test::SelfTestReport;
 pub use session::{Fallback, Feed, GraphSource, OnnxSession, RuntimeOptions};
+pub use text_encoder::TextEncoder;

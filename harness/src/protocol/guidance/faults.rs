@@ -98,7 +98,13 @@ fn mask(key: &str, mask: &MaskConfig, faults: &mut Vec<Fault>) {
     n_draws(&format!("{key}.n_draws"), draws, faults);
 }
 
-fn rule(key: &str, rule: &RuleConfig, sampler: &SamplerConfig, faults: &mut Vec<Fault>) {
+/// Values of a rule, at `key`.
+pub(in crate::protocol) fn rule(
+    key: &str,
+    rule: &RuleConfig,
+    sampler: &SamplerConfig,
+    faults: &mut Vec<Fault>,
+) {
     let values = rule.values();
     if values.lambda.is_some_and(|lambda| !lambda.is_finite()) {
         faults.push(Fault::new(format!("{key}.lambda"), "not a finite number: the paper uses 1"));

@@ -15,6 +15,8 @@ mod sweep_plot;
 mod table;
 
 pub use config::{Guidance, GuidanceArm, SweepCell, SweepConfig};
+pub(super) use faults::rule as rule_faults;
+pub(super) use report::words as rule_words;
 
 use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
 use crate::config::{Common, ScaleConfig};

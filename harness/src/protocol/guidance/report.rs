@@ -189,7 +189,7 @@ fn mask_words(mask: &MaskConfig) -> Option<String> {
 }
 
 /// The values of a rule.
-fn words(rule: &RuleConfig) -> String {
+pub(in crate::protocol) fn words(rule: &RuleConfig) -> String {
     let values = rule.values();
     let mut words = Vec::new();
     words.extend(values.lambda.map(|lambda| format!("λ = {lambda}")));

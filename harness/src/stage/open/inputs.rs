@@ -9,6 +9,7 @@ use crate::config::precision_yaml::PrecisionYaml;
 use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceConfig, ScaleConfig};
 use crate::experiment::plan::{Encoding, ModelFacts};
 use crate::experiment::{Experiment, Plan, PlanInputs};
+use crate::model::pipeline::{self, Pipeline};
 use crate::model::{ExtractorId, FeatureExtractor, ModelError};
 use crate::plan::{
     ImagesIdentity, ModelIdentity, PlanError, PosteriorIdentity, RealIdentity, ReferenceIdentity,
@@ -250,6 +251,17 @@ fn model_identity(
                 encoding: Encoding::Pixels,
             };
             Ok((ModelIdentity::of_config(ANALYTIC_NAME, config), facts))
+        }
+        ModelConfig::Pipeline(config) => {
+            let pipeline = Pipeline::read(config, &common.folder)?;
+            let facts = ModelFacts {
+                axis: pipeline.axis(),
+                shape: pipeline.shape,
+                n_classes: None,
+                encoding: Encoding::Missing,
+            };
+            let (name, files) = (pipeline.folder.name.clone(), pipeline::identity(&pipeline)?);
+            Ok((ModelIdentity { name, files }, facts))
         }
         ModelConfig::Bundle { path, cfg, precision } => {
             let folder = common.resolve(path);

@@ -8,6 +8,7 @@ use crate::model::bundle::{
     Gradients, Opened, SelfTest, open_bundle_as, open_encoder, with_posterior,
 };
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
+use crate::model::pipeline::{self, Pipeline, open_pipeline};
 use crate::model::{Fisher, ModelError};
 use crate::propagation::METHOD;
 use crate::store::Provenance;
@@ -55,17 +56,27 @@ fn open_network(
             let options = RuntimeOptions { precision: *precision, ..options.clone() };
             let folder = experiment.resolve(path);
             let opened = open_bundle_as(&folder, &options, SelfTest::Run, asked)?;
-            if *gradients != Gradients::None
-                && let Some(reason) = opened.denoiser.gradient_unavailable()
-            {
-                // Half of the arms are no experiment: refused before any work.
-                let model = opened.provenance.name;
-                let method = "a gradient";
-                return Err(ModelError::NotApplicable { method, model, reason }.into());
-            }
+            let opened = differentiable(opened, gradients)?;
             Ok(with_uncertain_weights(experiment, (config, &options), opened)?.into())
         }
+        ModelConfig::Pipeline(config) => {
+            let pipeline = Pipeline::read(config, &experiment.folder)?;
+            let opened = open_pipeline(&pipeline, options, SelfTest::Run, gradients)?;
+            Ok(differentiable(opened, gradients)?.into())
+        }
     }
+}
+
+/// Refuses a network without the gradients that rules ask for: half of the arms are no experiment, so before any work.
+fn differentiable(opened: Opened, gradients: &Gradients) -> Result<Opened, StageError> {
+    if *gradients != Gradients::None
+        && let Some(reason) = opened.denoiser.gradient_unavailable()
+    {
+        let model = opened.provenance.name;
+        let method = "a gradient";
+        return Err(ModelError::NotApplicable { method, model, reason }.into());
+    }
+    Ok(opened)
 }
 
 /// The bundle with the posterior of its last layer, where the experiment asks for one.
@@ -130,6 +141,9 @@ pub fn open_extractor(
 pub fn weight_bytes(experiment: &Experiment, scale: &str) -> Result<u64, StageError> {
     let model = match experiment.model_of(inputs::scale_of(experiment, scale)?) {
         ModelConfig::Analytic(_) => 0,
+        ModelConfig::Pipeline(config) => {
+            pipeline::weight_bytes(&Pipeline::read(config, &experiment.folder)?)?
+        }
         ModelConfig::Bundle { path, .. } => {
             let model = ModelYaml::read(&experiment.resolve(path).join(MODEL_FILE))?;
             model.files.values().map(|file| file.bytes).sum()

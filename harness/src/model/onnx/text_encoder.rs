@@ -1,0 +1,58 @@
+//! Text encoders: token ids in, hidden states out.
+
+use ndarray::{Array2, ArrayD};
+use ort::value::TensorElementType;
+
+use super::ports;
+use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
+use crate::model::ModelError;
+
+/// Input of every exported text encoder.
+const INPUT: &str = "input_ids";
+
+/// A text encoder in ONNX Runtime.
+#[derive(Debug)]
+pub struct TextEncoder {
+    session: OnnxSession,
+    wide: bool,
+}
+
+impl TextEncoder {
+    /// Opens a graph from token ids `input_ids [b, n]` to hidden states.
+    ///
+    /// # Errors
+    /// [`ModelError::Bundle`] for other inputs, [`ModelError::Runtime`] where the runtime refuses the graph.
+    pub fn open(
+        name: &str,
+        source: GraphSource<'_>,
+        options: &RuntimeOptions,
+    ) -> Result<Self, ModelError> {
+        use TensorElementType::{Int32, Int64};
+        let session = OnnxSession::open(name, source, options)?;
+        let port = ports::find(&session, "input", session.inputs(), INPUT)?;
+        ports::element(&session, port, &[Int64, Int32])?;
+        let wide = port.dtype == Int64;
+        ports::no_others(&session, ("a text encoder", &[INPUT]), |_| String::new())?;
+        Ok(Self { session, wide })
+    }
+
+    /// The output `output` for token ids `[b, n]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Bundle`] where there is no such output, or it is not f32; [`ModelError::NotFinite`];
+    /// [`ModelError::Runtime`] where the runtime fails.
+    pub fn encode(&mut self, ids: &Array2<u32>, output: &str) -> Result<ArrayD<f32>, ModelError> {
+        let port = ports::find(&self.session, "output", self.session.outputs(), output)?;
+        ports::element(&self.session, port, &[TensorElementType::Float32])?;
+        let wide = ids.mapv(i64::from).into_dyn();
+        let narrow = ids.mapv(|id| i32::try_from(id).unwrap_or(i32::MAX)).into_dyn();
+        let feed = if self.wide { Feed::I64(wide.view()) } else { Feed::I32(narrow.view()) };
+        let states = self.session.run_one(&[(INPUT, feed)], output)?;
+        let broken = states.iter().filter(|value| !value.is_finite()).count();
+        if broken == 0 {
+            return Ok(states);
+        }
+        let (model, n, total) = (self.session.graph().to_owned(), broken, states.len());
+        Err(ModelError::NotFinite { model, n, total, t: None, rows: Vec::new() })
+    }
+}

@@ -1,0 +1,64 @@
+//! A pipeline with what it is asked for.
+
+use std::path::Path;
+
+use super::prompts;
+use crate::config::pipeline::PipelineFolder;
+use crate::config::{ConfigError, PipelineConfig};
+use crate::model::ModelError;
+use crate::schedule::TimeAxis;
+
+/// A pipeline with prompts, guidance and size; its graphs are not opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// What its folder says.
+    pub folder: PipelineFolder,
+    /// Prompts: sample `id` is of prompt `id % n`.
+    pub prompts: Vec<String>,
+    /// What stands for no prompt.
+    pub negative: String,
+    /// Scale of classifier-free guidance.
+    pub scale: f64,
+    /// `[c, h, w]` of the latents.
+    pub shape: [usize; 3],
+}
+
+impl Pipeline {
+    /// Reads the descriptions of a pipeline and its prompts; paths of `config` start at `base`.
+    ///
+    /// # Errors
+    /// [`ModelError::Bundle`] for files that are missing, of another library or version, or say what is not understood, and
+    /// for prompts that are no text.
+    pub fn read(config: &PipelineConfig, base: &Path) -> Result<Self, ModelError> {
+        let folder = PipelineFolder::read(&base.join(&config.path)).map_err(described)?;
+        let shape = folder.shape(config.size).map_err(described)?;
+        let prompts = prompts::of(config, base)?;
+        let cfg = config.cfg.clone().unwrap_or_default();
+        let scale = cfg.scale.unwrap_or_else(|| folder.family.guidance());
+        Ok(Self { folder, prompts, negative: cfg.negative.unwrap_or_default(), scale, shape })
+    }
+
+    /// What the times of its schedule are.
+    pub fn axis(&self) -> TimeAxis {
+        self.folder.scheduler.schedule.axis()
+    }
+
+    /// Whether the negative prompt has any weight.
+    #[expect(clippy::float_cmp, reason = "a scale of 1 is written as 1")]
+    pub(super) fn guides(&self) -> bool {
+        self.scale != 1.0
+    }
+}
+
+/// An error of a description, with its path told apart.
+pub(super) fn described(error: ConfigError) -> ModelError {
+    let path = match &error {
+        ConfigError::Read { path, .. }
+        | ConfigError::TooLarge { path, .. }
+        | ConfigError::Syntax { path, .. }
+        | ConfigError::Invalid { path, .. } => path.display().to_string(),
+    };
+    let text = error.to_string();
+    let message = text.strip_prefix(&format!("{path}: ")).unwrap_or(&text).to_owned();
+    ModelError::Bundle { path, message }
+}

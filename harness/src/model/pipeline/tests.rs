@@ -1,0 +1,138 @@
+//! The tiny pipeline of random weights beside diffusers: text states, what is refused, gradients through guidance.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array3, Array4};
+use ndarray_npy::NpzReader;
+
+use super::text_states::TextStates;
+use super::{Pipeline, identity, open_pipeline};
+use crate::config::{PipelineCfg, PipelineConfig};
+use crate::model::bundle::{Gradients, Opened, SelfTest};
+use crate::model::onnx::RuntimeOptions;
+use crate::model::{ModelError, NetworkInput};
+use crate::units::{SampleId, Timestep};
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/pipelines");
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd15-random");
+
+/// The prompts of `scripts/golden/pipelines.py`.
+const PROMPTS: [&str; 2] = ["a red cat", "一张 photo of 🐱, très BELLE lumière"];
+
+fn config(prompts: &[&str], scale: f64) -> PipelineConfig {
+    let prompts = prompts.iter().map(|prompt| (*prompt).to_owned()).collect();
+    let cfg = PipelineCfg { scale: Some(scale), negative: None };
+    PipelineConfig { cfg: Some(cfg), ..PipelineConfig::new(PathBuf::from(TINY), prompts) }
+}
+
+fn pipeline(prompts: &[&str], scale: f64) -> Pipeline {
+    Pipeline::read(&config(prompts, scale), Path::new("")).unwrap()
+}
+
+/// Measured: 5e-7.
+#[test]
+fn text_states_are_those_of_transformers_and_equal_texts_share_them() {
+    let file = std::fs::File::open(Path::new(DATA).join("golden.npz")).unwrap();
+    let expected: Array3<f32> = NpzReader::new(file).unwrap().by_name("text").unwrap();
+    let asked = pipeline(&[PROMPTS[0], PROMPTS[1], PROMPTS[0]], 7.5);
+    let options = RuntimeOptions::default();
+    let states = TextStates::of(&asked, &options).unwrap();
+    assert_eq!(states.prompts.shape(), [3, 77, 16]);
+    for (row, of) in [0, 1, 0].into_iter().enumerate() {
+        let (got, expected) = (states.prompts.outer_iter().nth(row), expected.outer_iter().nth(of));
+        for (got, expected) in got.unwrap().iter().zip(expected.unwrap()) {
+            assert!((got - expected).abs() <= 1e-5, "{got} {expected}");
+        }
+    }
+    // From the cache: the same bits.
+    assert_eq!(TextStates::of(&asked, &options).unwrap(), states);
+    let empty = TextStates::of(&pipeline(&[""], 7.5), &options).unwrap();
+    assert_eq!(states.negative, empty.prompts);
+}
+
+fn opened(pipeline: &Pipeline, gradients: &Gradients) -> Opened {
+    open_pipeline(pipeline, &RuntimeOptions::default(), SelfTest::Skip, gradients).unwrap()
+}
+
+fn states(seed: f32) -> Array4<f32> {
+    Array4::from_shape_fn((2, 4, 16, 16), |(b, c, h, w)| {
+        ((b * 1024 + c * 256 + h * 16 + w) as f32 * seed).sin()
+    })
+}
+
+/// `v . (epsilon(x + h d) - epsilon(x - h d)) / 2 h = (J^T v) . d` of the guided prediction, both halves of each row at once.
+#[test]
+fn products_through_guidance_are_the_finite_differences_of_the_guided_prediction() {
+    let open = opened(&pipeline(&PROMPTS, 7.5), &Gradients::Derive { n_draws: vec![5] });
+    assert_eq!(open.denoiser.gradient_unavailable(), None);
+    let place = open.schedule.at(Timestep(401));
+    let conditions = open.spec.conditions(&[SampleId(0), SampleId(1)], None).unwrap();
+    let mut guided = Opened::guided(open.denoiser, open.guidance);
+    assert_eq!(guided.evaluations_a_row(), 2);
+    let (x, v, d) = (states(0.37), states(0.71), states(1.13));
+    let mut epsilon = |x: Array4<f32>| {
+        let t = [place; 2];
+        guided.epsilon(NetworkInput { x: x.view(), t: &t, y: Some(&conditions) }).unwrap()
+    };
+    let h = 1e-2;
+    let slope = (epsilon(&x + h * &d) - epsilon(&x - h * &d)) / (2.0 * h);
+    let t = [place; 2];
+    let asked = NetworkInput { x: x.view(), t: &t, y: Some(&conditions) };
+    let (_, product) = guided.epsilon_vjp(asked, v.view()).unwrap();
+    let dot = |a: &Array4<f32>, b: &Array4<f32>| {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    };
+    let (expected, got) = (dot(&v, &slope), dot(&product, &d));
+    let size = (dot(&product, &product) * dot(&d, &d)).sqrt();
+    assert!((got - expected).abs() < 1e-3 * size, "{got} {expected} {size}");
+    assert!(got.abs() > 1e-3 * size, "the direction sees nothing: {got} of {size}");
+}
+
+#[test]
+fn scale_one_asks_the_network_once_and_prompts_belong_to_samples() {
+    let plain = opened(&pipeline(&PROMPTS, 1.0), &Gradients::None);
+    assert_eq!(plain.guidance, None);
+    let t = [plain.schedule.at(Timestep(1)); 2];
+    let ids = |a, b| plain.spec.conditions(&[SampleId(a), SampleId(b)], None).unwrap();
+    let (x, straight, crossed) = (states(0.37), ids(2, 5), ids(1, 4));
+    let mut network = plain.denoiser;
+    let mut told = |y: &[crate::model::Condition]| {
+        use crate::model::Denoiser;
+        network.epsilon(NetworkInput { x: x.view(), t: &t, y: Some(y) }).unwrap()
+    };
+    let (even, odd) = (told(&straight), told(&crossed));
+    assert_ne!(even, odd);
+    // Sample 2 and sample 0 are of the same prompt.
+    assert_eq!(even, told(&[straight[0], crossed[0]]));
+}
+
+#[test]
+fn a_plan_is_named_by_every_file_and_by_what_is_asked() {
+    let one = identity(&pipeline(&PROMPTS, 7.5)).unwrap();
+    for name in ["unet/model.onnx", "tokenizer/merges.txt", "scheduler/scheduler_config.json"] {
+        assert!(one.contains_key(name), "{:?}", one.keys());
+    }
+    let other = identity(&pipeline(&PROMPTS, 7.0)).unwrap();
+    let differ: Vec<_> = one.iter().filter(|(name, hash)| other[*name] != **hash).collect();
+    assert_eq!(differ.len(), 1);
+}
+
+#[test]
+fn prompts_come_from_a_file_of_utf8_with_a_prompt_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prompts.txt");
+    let read = |bytes: &[u8]| {
+        crate::store::publish(&file, bytes).unwrap();
+        let inline = config(&[], 7.5);
+        let config = PipelineConfig { prompts: None, prompt_file: Some(file.clone()), ..inline };
+        Pipeline::read(&config, Path::new("")).map(|pipeline| pipeline.prompts)
+    };
+    assert_eq!(read("\u{feff}a red cat\r\n猫\n".as_bytes()).unwrap(), ["a red cat", "猫"]);
+    let words = |bytes: &[u8]| match read(bytes).unwrap_err() {
+        ModelError::Bundle { path, message } => format!("{path}: {message}"),
+        other => panic!("{other}"),
+    };
+    assert!(words(b"a\n\nb\n").contains("prompts.txt: line 2 is empty"));
+    assert!(words(b"a\nb\xe9\n").contains("is no UTF-8 at byte 3, in line 2: save it as UTF-8"));
+    assert!(words(b"").contains("has no prompt"));
+}

@@ -1,0 +1,117 @@
+//! CLIP's tokenizer from `vocab.json` and `merges.txt` (arXiv:2103.00020): byte-level BPE over lower-case words.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tokenizers::models::bpe::{BPE, Merges};
+use tokenizers::normalizers::replace::ReplacePattern;
+use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence as PreSequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::processors::roberta::RobertaProcessing;
+use tokenizers::tokenizer::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+
+use super::files::{Token, TokenizerFile, fault, json, text};
+use crate::model::ModelError;
+
+/// What a word is: special tokens, endings of English, runs of letters, single digits, runs of anything else.
+const WORDS: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+/// The end of a word in the vocabulary.
+const WORD_END: &str = "</w>";
+
+pub(super) const START: &str = "<|startoftext|>";
+pub(super) const END: &str = "<|endoftext|>";
+
+/// The tokenizer of a folder with `vocab.json` and `merges.txt`.
+///
+/// # Errors
+/// [`ModelError::Bundle`] for files that are missing or do not fit each other.
+pub(super) fn tokenizer(folder: &Path, file: &TokenizerFile) -> Result<Tokenizer, ModelError> {
+    let [vocab_path, merges_path] = ["vocab.json", "merges.txt"].map(|name| folder.join(name));
+    let vocab: HashMap<String, u32> = json(&vocab_path)?.ok_or_else(|| {
+        fault(folder, "has neither tokenizer.json nor vocab.json: export the tokenizer again")
+    })?;
+    let lines = text(&merges_path)?.ok_or_else(|| {
+        fault(
+            &merges_path,
+            "is not there, and vocab.json says nothing without it: export the tokenizer again",
+        )
+    })?;
+    let [bos, eos, unk] = [
+        TokenizerFile::word(file.bos_token.as_ref(), START),
+        TokenizerFile::word(file.eos_token.as_ref(), END),
+        TokenizerFile::word(file.unk_token.as_ref(), END),
+    ];
+    let id = |word: &str| {
+        vocab.get(word).copied().ok_or_else(|| fault(&vocab_path, format!("has no token {word:?}")))
+    };
+    let ends = [(eos.clone(), id(&eos)?), (bos.clone(), id(&bos)?)];
+    id(&unk)?;
+    let merges = merges(&merges_path, &lines)?;
+    let model = BPE::builder()
+        .vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
+        .unk_token(unk)
+        .continuing_subword_prefix(String::new())
+        .end_of_word_suffix(WORD_END.to_owned())
+        .build()
+        .map_err(|error| {
+            fault(&merges_path, format!("{error}: it belongs to another vocab.json"))
+        })?;
+    assembled(model, ends, file).map_err(|error| fault(folder, error.to_string()))
+}
+
+fn assembled(
+    model: BPE,
+    [eos, bos]: [(String, u32); 2],
+    file: &TokenizerFile,
+) -> tokenizers::Result<Tokenizer> {
+    let space = Replace::new(ReplacePattern::Regex(r"\s+".to_owned()), " ")?;
+    let words = SplitPattern::Regex(WORDS.to_owned());
+    let split = Split::new(words, SplitDelimiterBehavior::Removed, true)?;
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.with_normalizer(Some(Sequence::new(vec![
+        NFC.into(),
+        space.into(),
+        Lowercase.into(),
+    ])))?;
+    let bytes = ByteLevel::new(false, true, true);
+    tokenizer.with_pre_tokenizer(Some(PreSequence::new(vec![split.into(), bytes.into()])));
+    let known: Vec<AddedToken> = file.added_tokens_decoder.values().filter_map(added).collect();
+    tokenizer.add_tokens(known)?;
+    let pad = TokenizerFile::word(file.pad_token.as_ref(), END);
+    let special = [&bos.0, &eos.0, &pad].map(|word| AddedToken::from(word.clone(), true));
+    tokenizer.add_special_tokens(special)?;
+    tokenizer.with_post_processor(Some(
+        RobertaProcessing::new(eos, bos).trim_offsets(false).add_prefix_space(false),
+    ));
+    Ok(tokenizer)
+}
+
+fn added(token: &Token) -> Option<AddedToken> {
+    Some(AddedToken {
+        content: token.word()?.to_owned(),
+        single_word: token.is("single_word"),
+        lstrip: token.is("lstrip"),
+        rstrip: token.is("rstrip"),
+        normalized: token.is("normalized"),
+        special: token.is("special"),
+    })
+}
+
+/// Pairs of `merges.txt`: one a line behind a line of its version.
+fn merges(path: &Path, text: &str) -> Result<Merges, ModelError> {
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with("#version"));
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(number, line)| match line.split(' ').collect::<Vec<_>>().as_slice() {
+            [left, right] => Ok(((*left).to_owned(), (*right).to_owned())),
+            _ => Err(fault(
+                path,
+                format!("line {number} is no pair of tokens: export the tokenizer again"),
+            )),
+        })
+        .collect()
+}

@@ -1,0 +1,81 @@
+//! Token ids beside those of transformers, and tokenizers that are not whole.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::TextTokenizer;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/pipelines");
+const TINY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd15-random/tokenizer");
+
+/// What `CLIPTokenizer` of transformers gives (`scripts/golden/pipelines.py`).
+#[derive(Deserialize)]
+struct Golden {
+    texts: Vec<String>,
+    /// Start, words, end; not cut.
+    ids: Vec<Vec<u32>>,
+    /// Tokens past the 77th.
+    lost: Vec<usize>,
+    /// The last two ids of the text cut to 77.
+    cut: Vec<[u32; 2]>,
+}
+
+fn golden() -> Golden {
+    let text = std::fs::read(Path::new(DATA).join("tokens.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[test]
+fn ids_of_500_texts_in_16_languages_are_those_of_transformers() {
+    let golden = golden();
+    assert_eq!(golden.texts.len(), 500);
+    assert!(golden.lost.iter().filter(|n| **n > 0).count() >= 20);
+    for folder in [TINY.to_owned(), format!("{DATA}/tokenizer-json")] {
+        let tokenizer = TextTokenizer::open(Path::new(&folder), None).unwrap();
+        for (at, text) in golden.texts.iter().enumerate() {
+            let (ids, tokens) = (&golden.ids[at], tokenizer.encode(text).unwrap());
+            assert_eq!((tokens.ids.len(), tokens.n_lost), (77, golden.lost[at]), "{text:?}");
+            let kept = ids.len().min(77);
+            assert_eq!(tokens.ids[..kept - 1], ids[..kept - 1], "{text:?} in {folder}");
+            // A text that is cut keeps its end; one that is not is padded with the end.
+            assert_eq!(tokens.ids[kept - 2..kept], golden.cut[at], "{text:?} in {folder}");
+            let end = ids[ids.len() - 1];
+            assert!(tokens.ids[kept - 1..].iter().all(|id| *id == end), "{text:?}");
+        }
+    }
+}
+
+fn folder(names: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in names {
+        std::fs::copy(Path::new(TINY).join(name), folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn tokenizers_that_are_not_whole_are_refused_with_what_is_missing() {
+    let refusal = |folder: &Path| TextTokenizer::open(folder, None).unwrap_err().to_string();
+    let none = folder(&["vocab.json", "tokenizer_config.json"]);
+    let words = refusal(none.path());
+    assert!(words.contains("merges.txt: is not there, and vocab.json says nothing"), "{words}");
+    let words = refusal(folder(&["merges.txt"]).path());
+    assert!(words.contains("has neither tokenizer.json nor vocab.json"), "{words}");
+    let other = folder(&["vocab.json", "merges.txt", "tokenizer_config.json"]);
+    let write = |name: &str, bytes: &[u8]| {
+        crate::store::publish(&other.path().join(name), bytes).unwrap();
+        refusal(other.path())
+    };
+    let words = write("merges.txt", b"#version: 0.2\nq zz zzz\n");
+    assert!(words.contains("merges.txt: line 2 is no pair of tokens"), "{words}");
+    let words = write("merges.txt", "#version: 0.2\n猫 猫\n".as_bytes());
+    assert!(words.contains("merges.txt: ") && words.contains("another vocab.json"), "{words}");
+    let words = write("merges.txt", b"#version: 0.2\n\xff\xfe x\n");
+    assert!(words.contains("is no UTF-8 at byte 14"), "{words}");
+    let words = write("tokenizer_config.json", br#"{"tokenizer_class": "T5Tokenizer"}"#);
+    assert!(words.contains("is a T5Tokenizer without tokenizer.json"), "{words}");
+    let words = write("tokenizer.json", b"{}");
+    assert!(words.contains("tokenizer.json: "), "{words}");
+}

@@ -1,0 +1,67 @@
+//! Parts of pairs to numbers.
+
+use super::UNGUIDED;
+use crate::guidance::DISPLACEMENT;
+use crate::protocol::rows::mean_and_se;
+use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
+use crate::report::metric;
+use crate::store::records::{MetricRow, ScoreTable};
+use crate::units::Nfe;
+
+/// Mean of a score over the images of an arm.
+pub(super) const SCORE: &str = "score";
+
+/// The numbers of all arms: the mean of every score, for guided arms the difference to the unguided images of the same
+/// starts, and how far the rule moved the predictions.
+pub(super) fn evaluate(evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolError> {
+    let n_arms = evidence.work().arms.len();
+    let scores = (0..n_arms).map(|arm| evidence.scores(arm)).collect::<Result<Vec<_>, _>>()?;
+    let mut numbers = Numbers::default();
+    for (at, arm) in scores.iter().enumerate() {
+        let facts = RunFacts::of(evidence, at);
+        numbers.rows.extend(rows(&facts, arm, scores.first()));
+        let label = &evidence.work().arms[at].name;
+        numbers.scores.samples.clone_from(&arm.samples);
+        add_columns(&mut numbers.scores, label, arm);
+    }
+    let absent = evidence.not_applicable().iter();
+    let facts = RunFacts::of(evidence, 0);
+    numbers.rows.extend(absent.map(|(method, why)| facts.not_applicable(method, SCORE, why)));
+    Ok(numbers)
+}
+
+fn add_columns(table: &mut ScoreTable, arm: &str, scores: &ArmScores) {
+    for method in &scores.methods {
+        table.columns.push((format!("{}:{arm}", method.name), method.scores.clone()));
+    }
+}
+
+/// Rows of an arm. A difference is paired over starts: its error is that of the mean of differences.
+pub(super) fn rows(
+    facts: &RunFacts,
+    arm: &ArmScores,
+    unguided: Option<&ArmScores>,
+) -> Vec<MetricRow> {
+    let mut rows = Vec::new();
+    for method in &arm.methods {
+        let (mean, se) = mean_and_se(&method.scores);
+        let metric = if method.name == DISPLACEMENT { DISPLACEMENT } else { SCORE };
+        let row = facts.row(&method.name, metric, Some(mean)).with_se(se).over(method.scores.len());
+        rows.push(row.costing(arm.nfe_trajectory, Some(method.nfe), Some(arm.network_seconds)));
+        let base = unguided.filter(|_| facts.arm[0] != UNGUIDED);
+        let Some(base) = base.and_then(|base| base.method(&method.name)) else { continue };
+        let differences: Vec<f64> =
+            method.scores.iter().zip(&base.scores).map(|(own, base)| own - base).collect();
+        let (mean, se) = mean_and_se(&differences);
+        let row = facts.row(&method.name, metric::DELTA, Some(mean)).with_se(se).of(UNGUIDED);
+        rows.push(row.over(differences.len()));
+    }
+    if rows.is_empty() {
+        // An arm that nothing looked at has a cost all the same.
+        let row = facts.row(&facts.arm[0], SCORE, None).over(arm.samples.len());
+        let reason = Some("no control looks at the images: name one under controls".to_owned());
+        let cost = (arm.nfe_trajectory, Some(Nfe::default()), Some(arm.network_seconds));
+        rows.push(MetricRow { reason, ..row.costing(cost.0, cost.1, cost.2) });
+    }
+    rows
+}

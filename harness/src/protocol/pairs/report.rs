@@ -1,0 +1,118 @@
+//! What an experiment of pairs shows.
+
+use super::UNGUIDED;
+use super::evaluate::SCORE;
+use super::sheet_plot::{Line, PairsSheet};
+use crate::guidance::DISPLACEMENT;
+use crate::plan::ArmPlan;
+use crate::protocol::guidance::rule_words;
+use crate::protocol::{Evidence, Numbers, ProtocolError};
+use crate::report::document::{Align, Cell, Grid, Section};
+use crate::report::plot::files;
+use crate::report::{Artefact, Head, Labels, cells, label, metric, page};
+use crate::store::records::MetricRow;
+use crate::units::SampleId;
+
+/// Starts that the sheet shows: the first ones, so that nobody chose them.
+const N_SHOWN: u64 = 8;
+
+const NOTE_DELTA: &str = "Δ is the mean difference to the unguided images of the same starts, ± its standard error over pairs. \
+     Moved: sum over guided steps and elements of the squared change of the prediction, mean over images ± SE. NFE: \
+     evaluations per image of the trajectory + those of the method + reverse passes; classifier-free guidance counts two each.";
+
+pub(super) fn report(
+    evidence: &mut dyn Evidence,
+    numbers: &Numbers,
+) -> Result<Vec<Artefact>, ProtocolError> {
+    let lines = lines(evidence)?;
+    let work = evidence.work();
+    let n = work.arms.first().map_or(0, |arm| arm.n).min(N_SHOWN);
+    let head = Head {
+        experiment: &work.experiment,
+        artefact: &work.artefact,
+        scale: &work.scale,
+        question: evidence.question(),
+    };
+    let sections = vec![table(&numbers.rows, &work.model.name)];
+    let remarks = remarks(evidence);
+    let document = page::document(head, &numbers.rows, (sections, &remarks), None)?;
+    let mut out = page::files(&document);
+    if let Some(figure) = PairsSheet::new(n, &lines)? {
+        out.extend(files(&figure)?);
+    }
+    Ok(out)
+}
+
+fn label_of(arm: &ArmPlan) -> String {
+    label::named(arm.guide.as_ref().map_or(UNGUIDED, |rule| rule.kind()), &arm.name)
+}
+
+/// The unguided images, the maps of them, and the images of every rule.
+fn lines(evidence: &mut dyn Evidence) -> Result<Vec<Line>, ProtocolError> {
+    let arms = evidence.work().arms.clone();
+    let mut lines = Vec::new();
+    for (at, arm) in arms.iter().enumerate() {
+        let samples: Vec<SampleId> = (0..arm.n.min(N_SHOWN)).map(SampleId).collect();
+        let shown = evidence.shown(at, &samples)?;
+        let images = shown.iter().map(|shown| shown.image.clone()).collect();
+        lines.push(Line::of_images(label_of(arm), images));
+        for method in &arm.watch {
+            let maps: Vec<_> =
+                shown.iter().filter_map(|shown| shown.maps.get(&method.name)).cloned().collect();
+            if !maps.is_empty() {
+                let name = label::named(method.rule.kind(), &method.name);
+                lines.push(Line::of_maps(name, maps));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+fn table(rows: &[MetricRow], model: &str) -> Section {
+    let labels = Labels::of(rows);
+    let mut grid = Grid::with_columns(&[
+        ("Arm", Align::Left),
+        ("Score", Align::Left),
+        ("Mean ± SE", Align::Right),
+        ("Δ unguided ± SE", Align::Right),
+        ("n", Align::Right),
+        ("NFE", Align::Right),
+        ("Seconds", Align::Right),
+    ]);
+    let mut last = "";
+    for row in rows.iter().filter(|row| [SCORE, DISPLACEMENT].contains(&row.metric.as_str())) {
+        let same = |other: &&MetricRow| other.arm == row.arm && other.method == row.method;
+        let delta = rows.iter().filter(same).find(|other| other.metric == metric::DELTA);
+        let starts_group = row.arm != last;
+        last = &row.arm;
+        let name = if row.metric == DISPLACEMENT {
+            "Moved".to_owned()
+        } else {
+            labels.method(&row.method)
+        };
+        let line = vec![
+            Cell::new(format!("`{}`", row.arm)),
+            Cell::new(name),
+            cells::estimate(Some(row), &mut grid),
+            cells::difference(delta, &mut grid),
+            cells::count(Some(row)),
+            cells::nfe(Some(row)),
+            cells::seconds(Some(row)),
+        ];
+        grid.push(line, starts_group);
+    }
+    Section {
+        heading: format!("Measured: `{model}`, the same prompts and starts"),
+        grid: grid.without_empty_columns(),
+        remarks: vec![NOTE_DELTA.to_owned()],
+    }
+}
+
+/// Sentences that must stand under the table.
+pub(super) fn remarks(evidence: &dyn Evidence) -> Vec<String> {
+    let guided = evidence.work().arms.iter().filter_map(|arm| {
+        let rule = arm.guide.as_ref()?;
+        Some(format!("{}, `{}`: {}.", label_of(arm), arm.sampler.label(), rule_words(rule)))
+    });
+    guided.collect()
+}

@@ -1,0 +1,115 @@
+//! Text-to-image: the tiny pipeline of random weights without an experiment, and in one.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Ended, Folder, copy_folder};
+
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd15-random");
+const FIG1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/fig1-sd15.yaml");
+
+fn sample(folder: &Folder, output: &str, more: &[&str]) -> Ended {
+    let mut arguments = vec!["sample", TINY, "-o", output, "--steps", "2", "--estimator", "none"];
+    arguments.extend(more);
+    folder.dubench(&arguments)
+}
+
+#[test]
+fn prompts_are_sampled_one_image_each_under_the_guidance_that_is_asked_for() {
+    let folder = Folder::new();
+    let prompts = ["--prompt", "a red cat", "--prompt", "猫 🐱", "--format", "json"];
+    let answer = sample(&folder, "two", &prompts).json();
+    // PNDM, which the pipeline names, asks once more at its first step; guidance doubles.
+    assert_eq!(
+        (&answer["nfe_trajectory"], &answer["sampler"]["kind"]),
+        (&6.into(), &"pndm".into())
+    );
+    assert_eq!(answer["pipeline"]["guidance_scale"], 7.5);
+    assert_eq!(folder.states("two/final.npy").shape(), [2, 4, 16, 16]);
+    assert!(folder.path("two/images/00000001.png").is_file());
+    let plain = [&prompts[..], &["--cfg", "1", "--size", "16,48", "-n", "1"]].concat();
+    assert_eq!(sample(&folder, "plain", &plain).json()["nfe_trajectory"], 3);
+    assert_eq!(folder.states("plain/final.npy").shape(), [1, 4, 8, 24]);
+    // A part of a set has its digits.
+    sample(&folder, "part", &[&prompts[..], &["--first", "1", "-n", "1"]].concat()).json();
+    let (whole, part) = (folder.states("two/final.npy"), folder.states("part/final.npy"));
+    assert_eq!(part.index_axis(ndarray::Axis(0), 0), whole.index_axis(ndarray::Axis(0), 1));
+}
+
+#[test]
+fn what_a_text_loses_is_counted() {
+    let folder = Folder::new();
+    let long = "a ".repeat(90);
+    let ended = sample(&folder, "long", &["--prompt", &long]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    // 92 tokens with start and end, of which 77 fit.
+    assert!(
+        ended.stderr.contains("the last 15 tokens are lost: the text encoder takes 77"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn pipelines_and_prompts_that_cannot_be_are_refused_by_name() {
+    let folder = Folder::new();
+    sample(&folder, "out", &[]).fails(2, &["--prompt", "a text for the pipeline"]);
+    sample(&folder, "out", &["--prompt", "a", "--labels", "1"])
+        .fails(2, &["--labels", "no classes"]);
+    sample(&folder, "out", &["--prompt", "a", "--size", "33,32"])
+        .fails(3, &["size: is [33, 32]", "multiples of 2"]);
+    folder.bytes("latin.txt", b"caf\xe9\n");
+    sample(&folder, "out", &["--prompts", "latin.txt"])
+        .fails(3, &["latin.txt", "no UTF-8 at byte 3, in line 1"]);
+    sample(&folder, "out", &["--prompts", "nowhere.txt"])
+        .fails(3, &["nowhere.txt", "cannot be read"]);
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
+    folder
+        .dubench(&["sample", bundle, "-o", "out", "--prompt", "a"])
+        .fails(2, &["--prompt", "takes no text"]);
+    let refused = |name: &str, change: &dyn Fn(PathBuf), code: i32, words: &[&str]| {
+        copy_folder(Path::new(TINY), &folder.path(name));
+        change(folder.path(name));
+        folder.dubench(&["sample", name, "-o", "out", "--prompt", "a"]).fails(code, words);
+    };
+    let remove =
+        |what: &'static str| move |root: PathBuf| std::fs::remove_file(root.join(what)).unwrap();
+    let no_folder = |root: PathBuf| std::fs::remove_dir_all(root.join("vae_decoder")).unwrap();
+    refused("a", &no_folder, 3, &["a: vae_decoder: is no folder of the pipeline"]);
+    refused("b", &remove("tokenizer/merges.txt"), 3, &["merges.txt: is not there"]);
+    refused(
+        "c",
+        &remove("unet/model.onnx"),
+        3,
+        &["unet: has no model.onnx", "optimum-cli export onnx"],
+    );
+    let scheduler = |root: PathBuf| {
+        let name = "scheduler/scheduler_config.json";
+        let text = std::fs::read_to_string(root.join(name)).unwrap();
+        folder.text(&format!("d/{name}"), &text.replace("PNDMScheduler", "HeunDiscreteScheduler"));
+    };
+    refused(
+        "d",
+        &scheduler,
+        3,
+        &["scheduler_config.json: _class_name: is \"HeunDiscreteScheduler\"", "DDIMScheduler"],
+    );
+    let damaged = |root: PathBuf| {
+        folder.bytes(
+            "e/unet/model.onnx",
+            &std::fs::read(root.join("unet/model.onnx")).unwrap()[..1000],
+        );
+    };
+    refused("e", &damaged, 3, &["unet/model.onnx: "]);
+    assert!(!folder.path("out").exists());
+}
+
+#[test]
+fn figure_1_at_smoke_is_a_sheet_of_pairs_and_their_differences() {
+    let folder = Folder::new();
+    let arguments = ["run", FIG1, "--scale", "smoke", "--work-dir", "work", "--results-dir", "out"];
+    let ended = folder.dubench(&arguments);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let table = std::fs::read_to_string(folder.path("out/fig1-sd15/smoke/table.md")).unwrap();
+    assert!(table.contains("`gradient`") && table.contains("Δ unguided"), "{table}");
+    assert!(folder.path("out/fig1-sd15/smoke/plots/pairs.svg").is_file());
+}
