@@ -104,6 +104,18 @@ pub enum StageError {
         /// Blocks that this call had to do.
         total: usize,
     },
+    /// A stop was asked for in work that is one piece: there is nothing to keep.
+    #[error(
+        "stopped after {done} of {total} images of {stage}, and nothing was written: run the same command again"
+    )]
+    Abandoned {
+        /// The work.
+        stage: &'static str,
+        /// Images done.
+        done: u64,
+        /// Images asked for.
+        total: u64,
+    },
     /// A published table has no row of the experiment's key.
     #[error("{path}: no row {key}; there are {}", known.join(", "))]
     Published {
@@ -131,7 +143,7 @@ impl Exits for StageError {
             Self::Protocol(error) => error.exit(),
             Self::Missing { .. } | Self::NoThresholds { .. } => Exit::Incomplete,
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,
-            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::Interrupted { .. } | Self::Abandoned { .. } => Exit::Interrupted,
             Self::Absent { .. } | Self::Published { .. } => Exit::Usage,
         }
     }
