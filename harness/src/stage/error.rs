@@ -122,6 +122,18 @@ pub enum StageError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A stop was asked for in work that is one piece: there is nothing to keep.
+    #[error(
+        "stopped after {done} of {total} images of {stage}, and nothing was written: run the same command again"
+    )]
+    Abandoned {
+        /// The work.
+        stage: &'static str,
+        /// Images done.
+        done: u64,
+        /// Images asked for.
+        total: u64,
+    },
     /// A published table has no row of the experiment's key.
     #[error("{path}: no row {key}; there are {}", known.join(", "))]
     Published {
@@ -149,7 +161,7 @@ impl Exits for StageError {
             Self::Protocol(error) => error.exit(),
             Self::Missing { .. } | Self::NoThresholds { .. } => Exit::Incomplete,
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,
-            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::Interrupted { .. } | Self::Abandoned { .. } => Exit::Interrupted,
             Self::Busy { .. } => Exit::Resources,
             Self::Absent { .. } | Self::Published { .. } | Self::Untimeable { .. } => Exit::Usage,
         }

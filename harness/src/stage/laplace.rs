@@ -52,7 +52,7 @@ pub struct Fitted {
 ///
 /// # Errors
 /// [`StageError::Model`] for a bundle without a last layer, one that asks for classes or conditions, one whose times are not
-/// counted; [`StageError::Images`] for images that do not fit it; [`StageError::Interrupted`] for a stop.
+/// counted; [`StageError::Images`] for images that do not fit it; [`StageError::Abandoned`] for a stop.
 pub fn fit(
     request: &FitRequest<'_>,
     images: &mut dyn ImageSource,
@@ -76,10 +76,8 @@ pub fn fit(
     let places: Vec<u64> = (0..n).map(|i| i * n_set / n).collect();
     for chunk in places.chunks(request.batch.get()) {
         if stop.requested() {
-            let (done, total) = (fisher.n_images, n);
-            let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-            let (done, total) = (count(done), count(total));
-            return Err(StageError::Interrupted { stage: "fit-laplace", done, total });
+            let (stage, done) = ("fit-laplace", fisher.n_images);
+            return Err(StageError::Abandoned { stage, done, total: n });
         }
         let batch = Noised::of(chunk, images, (&spec, &schedule, n_times), request.seed)?;
         for pixels in &batch.pixels {
