@@ -13,7 +13,8 @@
 //! | Of several tests, which hold? | [`holm`] |
 //! | Are images there more than once? | [`equal_rows`], [`FrechetEstimate::se_by_group`] |
 //! | Does uncertainty rank the error? | [`sparsification`](sparsification::sparsification) (AUSE, AURG), [`spearman`], [`kendall`] |
-//! | Quality or diversity? | [`overlap`](manifold::overlap) (precision, recall, density, coverage), [`inception_score`] |
+//! | Quality or diversity? | [`overlap`](manifold::overlap) (precision, recall, density, coverage), of many subsets [`OverlapStudy`](manifold::OverlapStudy); [`inception_score`] |
+//! | How real, how rare is one image? | [`realism`](manifold::realism), [`rarity`](manifold::rarity) |
 //! | What does the network see? | [`resize`] |
 //!
 //! # Whose number, and how well it is known
@@ -29,6 +30,7 @@
 //! | KID of subsets of a pool, of pairs | [`KidStudy`], [`compare_kid_paired`] | cubic kernel, unbiased, all images at once | influence of each image; p by random subsets, by exchanging pairs | definition |
 //! | MMD, CMMD | [`mmd`] | [`Kernel`], [`MmdEstimator`] | delta method | definition |
 //! | precision, recall | [`manifold::overlap`] | [`manifold::Convention`]: strict or not, k | of a share, balls held fixed | prdc, torch-fidelity; guided-diffusion but for its half precision |
+//! | realism, rarity | [`manifold::realism`], [`manifold::rarity`] | k = 3; strict; nothing added to distances | none: one image | youngjung's and Rarity-Score's code to 1e-5 relative |
 //! | density, coverage | [`manifold::overlap`] | strict, k = 5 | of a mean and of a share | prdc |
 //! | Inception Score | [`inception_score`] | [`Splits`] | over splits | torch-fidelity |
 //! | AUSE, AURG | [`sparsification::sparsification`] | [`sparsification::Preset`] | over images | torch-uncertainty; mono-uncertainty by its definition |

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use dubench_metrics::manifold::{Convention, OverlapOptions, overlap};
+use dubench_metrics::manifold::{Convention, OverlapOptions, overlap, rarity, realism};
 use dubench_metrics::resize::{
     Filter, Grid, Layout, Preprocess, adm_center_crop, bilinear, bilinear_antialias, pillow_f32,
     pillow_u8,
@@ -262,4 +262,21 @@ fn pytorch_fid_preprocessing_is_that_of_pytorch_bit_for_bit() {
         let theirs = case["bits"].as_array().unwrap().iter().map(|b| b.as_u64().unwrap());
         assert!(ours.iter().map(|v| u64::from(v.to_bits())).eq(theirs), "{shape:?}");
     }
+}
+
+/// Values of two public implementations (`scripts/golden/realism.py`). The one of realism adds 1e-6 to distances.
+#[test]
+fn realism_and_rarity_are_those_of_their_implementations() {
+    let file = golden("realism");
+    let (real, fake) = (matrix(&file["real"]), matrix(&file["fake"]));
+    let realism = realism(&fake, &real, 3).unwrap();
+    for (ours, theirs) in realism.iter().zip(numbers(&file["realism"])) {
+        assert!(*ours >= theirs && (ours / theirs - 1.0) < 1e-5, "{ours} {theirs}");
+    }
+    let rarity = rarity(&fake, &real, 3).unwrap();
+    for (ours, theirs) in rarity.iter().zip(numbers(&file["rarity"])) {
+        // 0 is their word for outside of all balls.
+        assert!((ours.unwrap_or(0.0) - theirs).abs() < 1e-12, "{ours:?} {theirs}");
+    }
+    assert_eq!(rarity.iter().filter(|rarity| rarity.is_none()).count(), 8);
 }

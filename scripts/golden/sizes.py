@@ -49,6 +49,21 @@ def closed_manifold(fake: np.ndarray, real: np.ndarray, k: int) -> dict[str, flo
     }
 
 
+def spheres(fake: np.ndarray, real: np.ndarray, k: int) -> dict[str, float]:
+    """Realism (arXiv:1904.06991) and rarity (arXiv:2206.08549) by their definitions; the lower of two middle values."""
+    middle = lambda values: float(np.sort(values)[(len(values) - 1) // 2])
+    beside_real = lambda row: np.sqrt(((row - real) ** 2).sum(1))
+    cross = np.array([beside_real(row) for row in fake])
+    own = np.array([np.sort(beside_real(row))[k] for row in real])
+    small = own <= np.median(own)
+    rarity = np.where(cross < own, own, np.inf).min(1)
+    return {
+        "realism": middle((own[small] / cross[:, small]).max(1)),
+        "rarity": middle(rarity[np.isfinite(rarity)]),
+        "outside": int(np.isinf(rarity).sum()),
+    }
+
+
 def gaussian_mmd(x: np.ndarray, y: np.ndarray, sigma: float) -> float:
     """Unbiased squared maximum mean discrepancy."""
     kernel = lambda a, b: np.exp(-distances(a, b) / (2 * sigma**2))
@@ -97,6 +112,7 @@ def main() -> None:
         "kid_sd": kid["kernel_inception_distance_std"],
         "mmd_squared": gaussian_mmd(fake, real, 10.0),
         "adm": closed_manifold(fake, real, 3),
+        "spheres": spheres(fake, real, 3),
         "prdc": {k: float(v) for k, v in compute_prdc(real, fake, nearest_k=5).items()},
         "is": isc["inception_score_mean"],
         "is_sd": isc["inception_score_std"],

@@ -16,7 +16,7 @@ pub(crate) use graph::{
 };
 pub(crate) use metric::{
     FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,
-    PairOptions, PrOptions, SparsificationOptions,
+    PairOptions, PrOptions, SparsificationOptions, SphereOptions,
 };
 pub(crate) use run::{Engine, GcOptions, PlanOptions, RunOptions, SubmitOptions, VerifyOptions};
 pub(crate) use sample::{SAMPLE_HELP, SampleOptions};

@@ -35,7 +35,7 @@ fn the_distance_of_a_shifted_copy_is_the_squared_shift() {
 /// Metric, its arguments, and the keys of its answer.
 type Case = (&'static str, Vec<&'static str>, &'static [&'static str]);
 
-fn cases_without_moments() -> [Case; 3] {
+fn cases_without_moments() -> [Case; 5] {
     let pair = ["--real", "real.npy", "--fake", "fake.npy"];
     [
         (
@@ -60,6 +60,16 @@ fn cases_without_moments() -> [Case; 3] {
                 "recall",
                 "recall_se",
             ],
+        ),
+        (
+            "realism",
+            pair.to_vec(),
+            &["k", "median", "n_copies", "n_fake", "n_real", "notes", "realism"],
+        ),
+        (
+            "rarity",
+            pair.to_vec(),
+            &["k", "median", "n_fake", "n_outside", "n_real", "notes", "rarity"],
         ),
         ("is", vec!["--logits", "real.npy"], &["classes", "is", "n", "sd", "se", "splits"]),
     ]
@@ -318,4 +328,24 @@ fn arrays_made_to_harm_their_reader_are_refused() {
         let call = ["metric", "fid", "--real", name, "--fake", "good.npy"];
         folder.dubench(&call).fails(3, &[word]);
     }
+}
+
+#[test]
+fn realism_and_rarity_of_points_on_a_line_are_those_of_their_balls() {
+    let folder = Folder::new();
+    // Reaches 1, 1, 1 and 10 for k = 1; the ball above the median reach counts for rarity alone.
+    folder.npy("real.npy", &ndarray::array![[0.0], [1.0], [2.0], [12.0]]);
+    folder.npy("fake.npy", &ndarray::array![[4.0], [2.0], [0.5], [30.0]]);
+    let pair = ["--real", "real.npy", "--fake", "fake.npy", "--k", "1", "--format", "json"];
+    let answer = |name| folder.dubench(&[&["metric", name], &pair[..]].concat()).json();
+    let (realism, rarity) = (answer("realism"), answer("rarity"));
+    assert_eq!(realism["realism"], serde_json::json!([0.5, null, 2.0, 1.0 / 28.0]));
+    assert_eq!((&realism["n_copies"], &realism["median"]), (&1.into(), &0.5.into()));
+    assert_eq!(rarity["rarity"], serde_json::json!([10.0, 1.0, 1.0, null]));
+    assert_eq!((&rarity["n_outside"], &rarity["median"]), (&1.into(), &1.0.into()));
+    let few = ["metric", "realism", "--real", "real.npy", "--fake", "fake.npy", "--k", "4"];
+    folder.dubench(&few).fails(3, &["the real set", "4 samples", "at least 5"]);
+    folder.npy("wide.npy", &features(60, 2, 0.0));
+    let other = ["metric", "rarity", "--real", "real.npy", "--fake", "wide.npy"];
+    folder.dubench(&other).fails(3, &["1 features an image", "2"]);
 }

@@ -90,6 +90,14 @@ fn precision_recall_density_coverage() {
 }
 
 #[test]
+fn realism_and_rarity() {
+    let folder = sets();
+    holds(&folder, "realism", &PAIR, &[("median", "spheres/realism")]);
+    let rarity = [("median", "spheres/rarity"), ("n_outside", "spheres/outside")];
+    holds(&folder, "rarity", &PAIR, &rarity);
+}
+
+#[test]
 fn filtering() {
     let folder = sets();
     folder.npy("scores.npy", &weyl(1100, 1, 0.0));

@@ -13,12 +13,18 @@
 //! All four grow with the number of rows on the other side, so compare at equal n and m. Precision of two samples of one
 //! distribution is not 1. FID mixes both questions; these keep them apart.
 //!
+//! Of single fake points, by the real balls around them: [`realism`] and [`rarity`].
+//!
 //! Work is `2 d` operations a pair: real beside fake once, and each set beside itself by halves. No `n x m` matrix is held,
 //! and no copy of a set; every decision is that of exact arithmetic, because what f32 leaves open is measured again in f64.
 
 mod blocks;
 mod overlap;
 mod radii;
+mod realism;
 mod scan;
+mod study;
 
 pub use overlap::{Convention, Overlap, OverlapOptions, overlap};
+pub use realism::{rarity, realism};
+pub use study::OverlapStudy;

@@ -65,7 +65,7 @@ impl Convention {
         }
     }
 
-    fn inside(self, squared_distance: f64, squared_radius: f64) -> bool {
+    pub(super) fn inside(self, squared_distance: f64, squared_radius: f64) -> bool {
         match self {
             Self::Adm | Self::TorchFidelity => squared_distance <= squared_radius,
             Self::Prdc => squared_distance < squared_radius,
@@ -161,7 +161,7 @@ const MEAN_ROWS: usize = 256;
 
 /// The mean of all rows, in f32: a centre need not be exact.
 #[expect(clippy::cast_possible_truncation, reason = "a centre need not be exact")]
-fn mean_row(features: Features<'_>) -> Vec<f32> {
+pub(super) fn mean_row(features: Features<'_>) -> Vec<f32> {
     let starts: Vec<usize> = (0..features.n()).step_by(MEAN_ROWS).collect();
     let sum_from = |&start: &usize| {
         let (mut sums, mut row) = (vec![0.0_f64; features.dim()], Vec::new());
@@ -176,6 +176,46 @@ fn mean_row(features: Features<'_>) -> Vec<f32> {
     let n = features.n().max(1) as f64;
     let total = |j: usize| parts.iter().map(|part| part[j]).sum::<f64>();
     (0..features.dim()).map(|j| (total(j) / n) as f32).collect()
+}
+
+/// What was counted of a set.
+pub(super) struct Counts {
+    /// Real balls around each fake point.
+    pub(super) balls: Vec<f64>,
+    /// Real points in a fake ball.
+    pub(super) recalled: usize,
+    /// Real points whose ball holds a fake point.
+    pub(super) covered: usize,
+    /// Real points.
+    pub(super) n_real: usize,
+}
+
+impl Counts {
+    pub(super) fn overlap(&self, k: usize) -> Overlap {
+        let share = |count: usize, n: usize| {
+            let p = count as f64 / n as f64;
+            (p, (p * (1.0 - p) / n as f64).sqrt())
+        };
+        let n = self.balls.len();
+        let inside = self.balls.iter().filter(|balls| **balls > 0.0).count();
+        let (precision, precision_se) = share(inside, n);
+        let (recall, recall_se) = share(self.recalled, self.n_real);
+        let (coverage, coverage_se) = share(self.covered, self.n_real);
+        let mean = self.balls.iter().sum::<f64>() / n as f64;
+        let squares: f64 = self.balls.iter().map(|c| (c - mean) * (c - mean)).sum();
+        let (n, k_float) = (n as f64, k as f64);
+        Overlap {
+            precision,
+            precision_se,
+            recall,
+            recall_se,
+            density: mean / k_float,
+            density_se: (squares / (n - 1.0) / n).sqrt() / k_float,
+            coverage,
+            coverage_se,
+            k,
+        }
+    }
 }
 
 struct Pass<'f, 'r, 'c> {
@@ -232,33 +272,13 @@ impl<'f, 'r, 'c> Pass<'f, 'r, 'c> {
     }
 
     fn summary(self, k: usize) -> Overlap {
-        let share = |count: usize, n: usize| {
-            let p = count as f64 / n as f64;
-            (p, (p * (1.0 - p) / n as f64).sqrt())
-        };
         let flagged = |flags: Vec<AtomicBool>| {
-            let n = flags.len();
-            share(flags.into_iter().filter_map(|f| f.into_inner().then_some(())).count(), n)
+            flags.into_iter().filter_map(|f| f.into_inner().then_some(())).count()
         };
-        let counts: Vec<f64> = self.balls.into_iter().map(|c| f64::from(c.into_inner())).collect();
-        let n = counts.len();
-        let (precision, precision_se) = share(counts.iter().filter(|c| **c > 0.0).count(), n);
-        let (recall, recall_se) = flagged(self.recalled);
-        let (coverage, coverage_se) = flagged(self.covered);
-        let mean = counts.iter().sum::<f64>() / n as f64;
-        let squares: f64 = counts.iter().map(|c| (c - mean) * (c - mean)).sum();
-        let (n, k_float) = (n as f64, k as f64);
-        Overlap {
-            precision,
-            precision_se,
-            recall,
-            recall_se,
-            density: mean / k_float,
-            density_se: (squares / (n - 1.0) / n).sqrt() / k_float,
-            coverage,
-            coverage_se,
-            k,
-        }
+        let balls = self.balls.into_iter().map(|c| f64::from(c.into_inner())).collect();
+        let n_real = self.recalled.len();
+        let (recalled, covered) = (flagged(self.recalled), flagged(self.covered));
+        Counts { balls, recalled, covered, n_real }.overlap(k)
     }
 
     /// Counts for the block of real points from `start` on against some blocks of fake points.

@@ -34,6 +34,10 @@ pub(crate) enum MetricCommand {
     Is(InceptionScoreOptions),
     /// Improved precision and recall, density and coverage
     Pr(PrOptions),
+    /// How like a real image each generated one is: reach of a real ball over the distance to it, at its largest
+    Realism(SphereOptions),
+    /// How rare each generated image is among real ones: least reach of a real ball that holds it
+    Rarity(SphereOptions),
     /// AUSE, AURG and the sparsification curve
     Sparsification(SparsificationOptions),
     /// FID of the images that a score keeps, against random subsets
@@ -95,6 +99,15 @@ pub(crate) struct PrOptions {
     /// Whose rules: `adm`, `torch-fidelity` or `prdc`
     #[arg(long, default_value = "adm")]
     pub(crate) convention: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SphereOptions {
+    #[command(flatten)]
+    pub(crate) pair: PairOptions,
+    /// Neighbours: the ball of a real image reaches to the k-th nearest other one
+    #[arg(long, default_value_t = 3)]
+    pub(crate) k: usize,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -13,6 +13,7 @@ mod notes;
 mod pr;
 mod shapes;
 mod sparsification;
+mod spheres;
 
 use super::answer::Context;
 use super::arguments::MetricCommand;
@@ -26,6 +27,8 @@ pub(crate) fn run(command: &MetricCommand, context: Context) -> Result<Exit, Cli
         MetricCommand::Mmd(options) => mmd::run(options, context),
         MetricCommand::Is(options) => is::run(options, context),
         MetricCommand::Pr(options) => pr::run(options, context),
+        MetricCommand::Realism(options) => spheres::realism(options, context),
+        MetricCommand::Rarity(options) => spheres::rarity(options, context),
         MetricCommand::Sparsification(options) => sparsification::run(options, context),
         MetricCommand::Filter(options) => filter::run(options, context),
         MetricCommand::Compare(options) => compare::run(options, context),
