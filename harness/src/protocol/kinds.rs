@@ -1,6 +1,6 @@
 //! The protocols that an experiment can name.
 
-use super::{Protocol, filtering, guidance, pairs, reconstruction, stepwise, timing};
+use super::{Protocol, filtering, guidance, pairs, precision_recall, reconstruction, stepwise, timing};
 use crate::kinds::kinds;
 
 kinds! {
@@ -18,5 +18,7 @@ kinds! {
         "stepwise", "Stepwise" => Stepwise(stepwise::Stepwise),
         /// Figures 1, 6, 7, 10, 12, 13: the same prompts and starts with and without guidance, side by side.
         "pairs", "Pairs" => Pairs(pairs::Pairs),
+        /// Table 4: precision, recall, density and coverage of what a score keeps, against real images.
+        "precision_recall", "Precision and recall" => PrecisionRecall(precision_recall::PrecisionRecall),
     }
 }

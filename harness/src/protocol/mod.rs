@@ -11,6 +11,7 @@ pub mod filtering;
 pub mod guidance;
 mod kinds;
 pub mod pairs;
+pub mod precision_recall;
 pub mod reconstruction;
 pub mod rows;
 pub mod stepwise;

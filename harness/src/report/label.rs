@@ -9,7 +9,7 @@ use crate::store::records::MetricRow;
 use crate::uncertainty::EstimatorConfig;
 
 /// Kinds that no experiment names: what protocols put beside methods.
-const FIXED: [(&str, &str); 9] = [
+const FIXED: [(&str, &str); 11] = [
     ("random", "Random subsets"),
     ("full", "Full pool"),
     ("unguided", "Unguided"),
@@ -19,6 +19,9 @@ const FIXED: [(&str, &str); 9] = [
     ("chance", "Chance"),
     ("oracle", "Oracle"),
     ("bayesdiff", "BayesDiff"),
+    ("realism", "Realism"),
+    ("rarity", "Rarity"),
+    ("nan_ranking", "Not a number (as released)"),
 ];
 
 /// Name of a kind as tables and legends print it. A kind that is not ours stays as it is.
@@ -97,8 +100,8 @@ pub enum Group {
 /// Group of a kind. A kind that is not ours is an estimator.
 pub fn group(kind: &str) -> Group {
     match kind {
-        "random" | "full" | "oracle" => Group::Baseline,
-        "local_variance" => Group::Control,
+        "random" | "full" | "oracle" | "nan_ranking" => Group::Baseline,
+        "local_variance" | "realism" | "rarity" => Group::Control,
         other if ControlConfig::label_of(other).is_some() => Group::Control,
         _ => Group::Estimator,
     }

@@ -16,7 +16,7 @@ const TAKEN: [&str; 2] = ["random", "full"];
 
 pub(super) fn faults(filter: &Filtering, common: &Common) -> Vec<Fault> {
     let mut faults = Vec::new();
-    methods(common, &mut faults);
+    pool_faults(common, &TAKEN, &mut faults);
     required(common, ["features", "reference"], "a filter is judged by FID", &mut faults);
     random_subsets("protocol.n_random", filter.n_random, &mut faults);
     random_subsets("protocol.curve.n_random", filter.curve.n_random, &mut faults);
@@ -41,13 +41,18 @@ pub(super) fn faults(filter: &Filtering, common: &Common) -> Vec<Fault> {
         };
         faults.extend(bayesdiff.faults(common, &taken));
     }
-    for (name, scale) in &common.scales {
-        kept(&format!("scales.{name}"), scale, &mut faults);
-    }
     faults
 }
 
-fn methods(common: &Common, faults: &mut Vec<Fault>) {
+/// Faults of a pool that methods rank and a part of which is kept; names in `taken` are those of rows that are no method.
+pub(in crate::protocol) fn pool_faults(common: &Common, taken: &[&str], faults: &mut Vec<Fault>) {
+    methods(common, taken, faults);
+    for (name, scale) in &common.scales {
+        kept(&format!("scales.{name}"), scale, faults);
+    }
+}
+
+fn methods(common: &Common, taken: &[&str], faults: &mut Vec<Fault>) {
     if common.estimators.is_empty() && common.controls.is_empty() {
         let message =
             "nothing to compare: add {kind: sample_var}, {kind: centered} or {kind: mc_dropout}";
@@ -67,11 +72,11 @@ fn methods(common: &Common, faults: &mut Vec<Fault>) {
             window(&format!("controls[{index}]"), found, n_steps, faults);
         }
     }
-    unique_names(common, faults);
+    unique_names(common, taken, faults);
 }
 
-fn unique_names(common: &Common, faults: &mut Vec<Fault>) {
-    let mut seen: BTreeSet<String> = TAKEN.map(str::to_owned).into();
+fn unique_names(common: &Common, taken: &[&str], faults: &mut Vec<Fault>) {
+    let mut seen: BTreeSet<String> = taken.iter().map(|name| (*name).to_owned()).collect();
     let estimators = common.estimators.iter().enumerate();
     let named = estimators
         .map(|(index, config)| (format!("estimators[{index}].name"), config.name()))

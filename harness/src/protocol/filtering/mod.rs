@@ -17,6 +17,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(super) use faults::pool_faults;
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
@@ -74,6 +75,26 @@ impl Default for CurveConfig {
     }
 }
 
+/// The pool that all methods of an experiment rank. Protocols that ask for it with the same methods share its parts.
+pub(super) fn pool_arm(Scope { common, scale }: Scope<'_>) -> ArmPlan {
+    let n_steps = common.sampler.n_steps();
+    let defaults = common.defaults(n_steps);
+    let resolve =
+        |config| EstimatorPlan::resolve(config, common.window_of(config, n_steps), &defaults);
+    let controls = common.controls.iter();
+    ArmPlan {
+        name: POOL.to_owned(),
+        n: scale.n_pool,
+        start: Start::Noise {},
+        sampler: common.sampler.clone(),
+        watch: common.estimators.iter().map(resolve).collect(),
+        controls: controls.map(|config| ControlPlan::resolve(config, &defaults)).collect(),
+        maps: MapsPlan::Summed {},
+        guide: None,
+        propagate: None,
+    }
+}
+
 impl Protocol for Filtering {
     fn needs(&self) -> Needs<'_> {
         let posterior = self.bayesdiff.as_ref().map(|bayesdiff| &bayesdiff.posterior);
@@ -91,26 +112,7 @@ impl Protocol for Filtering {
 
     /// One arm: all methods rank the same images. `BayesDiff`, which moves trajectories, has arms of its own behind it.
     fn arms(&self, scope: Scope<'_>) -> Vec<ArmPlan> {
-        let Scope { common, scale } = scope;
-        let n_steps = common.sampler.n_steps();
-        let defaults = common.defaults(n_steps);
-        let watch = common.estimators.iter();
-        let controls = common.controls.iter();
-        let mut arms = vec![ArmPlan {
-            name: POOL.to_owned(),
-            n: scale.n_pool,
-            start: Start::Noise {},
-            sampler: common.sampler.clone(),
-            watch: watch
-                .map(|config| {
-                    EstimatorPlan::resolve(config, common.window_of(config, n_steps), &defaults)
-                })
-                .collect(),
-            controls: controls.map(|config| ControlPlan::resolve(config, &defaults)).collect(),
-            maps: MapsPlan::Summed {},
-            guide: None,
-            propagate: None,
-        }];
+        let mut arms = vec![pool_arm(scope)];
         arms.extend(self.bayesdiff.iter().flat_map(|bayesdiff| bayesdiff.arms(scope)));
         arms
     }

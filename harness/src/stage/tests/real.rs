@@ -199,3 +199,53 @@ fn a_file_that_says_half_of_it_is_refused_with_the_key() {
     let error = Experiment::parse(std::path::Path::new("r.yaml"), &text).unwrap_err().to_string();
     assert!(error.contains("looks at no features of real images"), "{error}");
 }
+
+/// The same images, held against real ones.
+fn precision_recall(text: String, k: u32) -> String {
+    let old =
+        "protocol: {kind: filtering, n_random: 50, curve: {n_parts: 4, n_points: 2, n_random: 10}}";
+    assert!(text.contains(old));
+    let new = format!("protocol: {{kind: precision_recall, k: {k}, n_random: 50}}");
+    let text = text.replace(old, &new).replace("block_size: 32}", "block_size: 32, n_real: 50}");
+    text.replace("name: tiny", "name: tiny-pr")
+}
+
+#[test]
+fn precision_and_recall_take_the_images_and_features_of_a_filter() {
+    let (filter, table) = (bench(), bench_of(&real_images(), |text| precision_recall(text, 3)));
+    assert_eq!(table.plan.generate_id(), filter.plan.generate_id());
+    assert_eq!(table.plan.features_id(), filter.plan.features_id());
+    assert_eq!(table.plan.real_id(), filter.plan.real_id());
+    assert_ne!(table.plan.id(), filter.plan.id());
+    let evaluation = table.all("work", 16).unwrap();
+    let rows = &evaluation.numbers.rows;
+    let of = |metric: &str| rows.iter().filter(|row| row.metric == metric).count();
+    // The pool, random subsets, both ends of four scores, of realism and rarity, and the released ranking.
+    assert_eq!((of("precision"), of("coverage"), of("p_recall_holm")), (15, 15, 13));
+    assert_eq!(of("spearman"), 4);
+}
+
+#[test]
+fn fewer_images_than_neighbours_are_refused_with_the_key() {
+    let parse = |edit: &dyn Fn(String) -> String| {
+        let text = include_str!("../../experiment/tiny.yaml").to_owned();
+        let text = text.replace("path: reference.npz}", "path: reference.npz, images: real.npy}");
+        let text = text.replace("block_size: 16,", "block_size: 16, n_real: 300,");
+        Experiment::parse(std::path::Path::new("tiny.yaml"), &edit(text))
+    };
+    let refused = |k: u32, words: &str| {
+        let error = parse(&|text| precision_recall(text, k)).unwrap_err();
+        assert_eq!(error.exit(), Exit::Usage, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    assert!(parse(&|text| precision_recall(text, 3)).is_ok());
+    refused(50, "scales.mini.n_real: of 50 images none has a neighbour number 50");
+    refused(40, "scales.smoke.n_keep: of 40 images none has a neighbour number 40");
+    refused(0, "protocol.k: neighbour 0");
+    let none = parse(&|text| precision_recall(text, 3).replace("n_real: 50", "n_random: 50"));
+    let none = none.unwrap_err().to_string();
+    assert!(
+        none.contains("scales.mini.n_real: this protocol holds images against real ones"),
+        "{none}"
+    );
+}
