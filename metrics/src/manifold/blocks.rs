@@ -152,6 +152,11 @@ pub(super) fn squared_distance(a: Features<'_>, i: usize, b: Features<'_>, j: us
     {
         return vectorised(SquaredDistance { a, b });
     }
+    if let (Features::F64(a), Features::F64(b)) = (a, b)
+        && let (Some(a), Some(b)) = (a.row(i).to_slice(), b.row(j).to_slice())
+    {
+        return vectorised(SquaredDistance { a, b });
+    }
     let at = |f: Features<'_>, row: usize, k: usize| match f {
         Features::F32(rows) => f64::from(rows[[row, k]]),
         Features::F64(rows) => rows[[row, k]],
@@ -167,12 +172,12 @@ pub(super) fn squared_distance(a: Features<'_>, i: usize, b: Features<'_>, j: us
 /// Sums of a squared distance, so that one addition need not wait for another. Both layouts sum in the same order.
 const LANES: usize = 8;
 
-struct SquaredDistance<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
+struct SquaredDistance<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
 }
 
-impl Kernel for SquaredDistance<'_> {
+impl<T: Copy + Into<f64>> Kernel for SquaredDistance<'_, T> {
     type Output = f64;
 
     #[expect(clippy::inline_always, reason = "see `Kernel`")]
@@ -181,7 +186,7 @@ impl Kernel for SquaredDistance<'_> {
         let mut sums = [0.0_f64; LANES];
         for (a, b) in self.a.chunks(LANES).zip(self.b.chunks(LANES)) {
             for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-                let difference = f64::from(a) - f64::from(b);
+                let difference: f64 = a.into() - b.into();
                 *sum += difference * difference;
             }
         }
