@@ -1,6 +1,8 @@
 //! The protocols that an experiment can name.
 
-use super::{Protocol, filtering, guidance, pairs, precision_recall, reconstruction, stepwise, timing};
+use super::{
+    Protocol, filtering, guidance, pairs, precision_recall, reconstruction, stepwise, timing,
+};
 use crate::kinds::kinds;
 
 kinds! {

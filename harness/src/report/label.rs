@@ -9,7 +9,7 @@ use crate::store::records::MetricRow;
 use crate::uncertainty::EstimatorConfig;
 
 /// Kinds that no experiment names: what protocols put beside methods.
-const FIXED: [(&str, &str); 11] = [
+const FIXED: [(&str, &str); 12] = [
     ("random", "Random subsets"),
     ("full", "Full pool"),
     ("unguided", "Unguided"),

@@ -45,7 +45,7 @@ fn n_random() -> u32 {
 
 impl Protocol for PrecisionRecall {
     fn needs(&self) -> Needs<'_> {
-        Needs { features: true, statistics: true, reference_features: true, images: None }
+        Needs { features: true, statistics: true, reference_features: true, ..Needs::default() }
     }
 
     fn faults(&self, common: &Common) -> Vec<Fault> {
