@@ -29,7 +29,6 @@ fn pipeline(prompts: &[&str], scale: f64) -> Pipeline {
     Pipeline::read(&config(prompts, scale), Path::new("")).unwrap()
 }
 
-/// Measured: 5e-7.
 #[test]
 fn text_states_are_those_of_transformers_and_equal_texts_share_them() {
     let file = std::fs::File::open(Path::new(DATA).join("golden.npz")).unwrap();
