@@ -103,9 +103,13 @@ fn a_part_that_is_missing_or_damaged_is_no_number() {
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
     let path = bench.part("work", StageName::Real, 1);
-    let bytes = std::fs::read(&path).unwrap();
-    let mut flipped = bytes.clone();
-    flipped[bytes.len() / 2] ^= 4;
+    let read = || {
+        let part = crate::store::features::read(&path, &bench.plan.real_id()).unwrap();
+        (part.samples, part.features, part.images_sha256)
+    };
+    let (before, mut flipped) = (read(), std::fs::read(&path).unwrap());
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 4;
     publish(&path, &flipped).unwrap();
     let error = evaluate::evaluate(&run, &bench.experiment).unwrap_err();
     assert_eq!(error.exit(), Exit::Integrity, "{error}");
@@ -115,7 +119,7 @@ fn a_part_that_is_missing_or_damaged_is_no_number() {
     assert_eq!(error.exit(), Exit::Incomplete, "{error}");
     assert!(error.to_string().contains("1 of 3 blocks of real-features"), "{error}");
     bench.features(&run).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap().len(), bytes.len());
+    assert_eq!(read(), before);
     evaluate::evaluate(&run, &bench.experiment).unwrap();
 }
 
