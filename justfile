@@ -73,7 +73,7 @@ reproduce-figures scale=scale: (reproduce "figures-cifar10" scale) (reproduce "f
 [group('run')]
 reproduce-bayesdiff scale=scale: (reproduce "bayesdiff-cifar10" scale)
 
-# Every table and figure that exists so far, then the page of verdicts
+# Every table and figure of CIFAR-10, then the page of verdicts
 [group('run')]
 reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-table4 scale) (reproduce-table5 scale) (reproduce-table6 scale) (reproduce-figures scale) (reproduce-thresholds scale) (reproduce-strength scale) (reproduce-bayesdiff scale) (summary scale)
 

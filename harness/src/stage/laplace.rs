@@ -150,9 +150,7 @@ fn n_times(schedule: &NoiseSchedule, spec: &DenoiserSpec) -> Result<u32, ModelEr
         ModelError::NotApplicable { method: "fit-laplace", model, reason }
     };
     if spec.n_classes.is_some() || spec.has_conditions {
-        return Err(refuse(
-            "it asks for classes or conditions, which real images do not tell here",
-        ));
+        return Err(refuse("it asks for classes or conditions, which a fit does not feed"));
     }
     schedule.n_train_steps().ok_or_else(|| {
         refuse("its times are not counted, and times of a fit are uniform over training steps")
