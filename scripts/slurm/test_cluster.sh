@@ -56,8 +56,8 @@ cleanup() {
   exit "$status"
 }
 
-# An experiment on the model with a closed form, long enough to be killed in: 96 blocks, 24 a task.
-N_BLOCKS=96
+# An experiment on the model with a closed form, long enough to be looked at and killed in: 80 blocks, 20 a task.
+N_BLOCKS=80
 write_experiment() {
   cat >"$base/cluster.yaml" <<'YAML'
 name: cluster
@@ -79,7 +79,7 @@ features: {kind: pixels, grid: 2}
 reference: {dataset: toy, path: reference.npz}
 protocol: {kind: filtering, n_random: 20, curve: {n_parts: 4, n_points: 2, n_random: 5}}
 scales:
-  smoke: {n_pool: 1536, n_keep: 1280, block_size: 16, batch_size: 16}
+  smoke: {n_pool: 5120, n_keep: 4266, block_size: 64, batch_size: 16}
 YAML
   python3 - "$base/reference.npz" <<'PYTHON'
 import struct, sys, zipfile
@@ -138,7 +138,7 @@ places() {
   local task pid
   for task in 0 1 2 3; do
     pid=$(task_process "$task") || continue
-    tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^SLURMD_NODENAME=//p; s/^CUDA_VISIBLE_DEVICES=/gpu/p' | sort -r | paste -sd ' '
+    tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^SLURMD_NODENAME=//p; s/^CUDA_VISIBLE_DEVICES=/gpu/p' | sort -r | paste -sd ' '
   done | sort
 }
 
