@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The pinned Python of the checks that read published tables and networks (numpy, onnx, onnxruntime, pyarrow).
-# usage: scripts/checks/python.sh scripts/checks/recompute.py work results/table1-cifar10/smoke
+# usage: scripts/checks/python.sh scripts/checks/recompute.py work results/table1-cifar10/smoke GENERATE FEATURES
 set -euo pipefail
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,9 +1,10 @@
 """Eight samples of the smoke run of Table 1 again, from docs/reimplement.md alone: nothing of the harness is used.
 
     scripts/just recompute                  # after scripts/just reproduce-table1 smoke
-    python scripts/checks/recompute.py WORK_FOLDER RESULTS_FOLDER
+    python scripts/checks/recompute.py WORK_FOLDER RESULTS_FOLDER GENERATE_FOLDER FEATURES_FOLDER
 
-Images are held against the newest part of the run (the rounding of another processor may move a level by one), scores
+The last two name the parts: the first eight digits of `generate_id` and `features_id`, as `dubench plan --print` tells them.
+Images are held against the parts of the run (the rounding of another processor may move a level by one), scores
 and the mean of the random subsets against its published tables.
 """
 
@@ -137,9 +138,9 @@ def masks(shapes: list[tuple[int, ...]], step: int, draw: int, p: float = 0.5) -
     return [part.reshape(SAMPLES, *shape) for part, shape in zip(parts, shapes)]
 
 
-def random_row(work: Path, keep: int, n_random: int) -> float:
+def random_row(features: Path, keep: int, n_random: int) -> float:
     """Mean FID of the random subsets: tr (S1 S2)^(1/2) is the sum of the roots of the eigenvalues of Y S2 Y^T."""
-    parts = sorted(newest(work / "parts/features").glob("block-*.parquet"))
+    parts = sorted(features.glob("block-*.parquet"))
     columns = [value for part in parts for value in pq.read_table(part)["feature"].to_pylist()]
     pool = np.array([np.frombuffer(value, "<f4") for value in columns], np.float64)
     with np.load(REFERENCE) as reference:
@@ -162,24 +163,16 @@ def covariance(statistics: np.lib.npyio.NpzFile) -> np.ndarray:
     return sigma + np.triu(sigma, 1).T
 
 
-def newest(stage: Path, n: int = 16) -> Path:
-    """Folder of the latest block 0 with `n` rows: smoke of Table 1 alone has blocks of sixteen."""
-    found = [part for part in stage.glob("*/block-000000.parquet") if pq.read_metadata(part).num_rows == n]
-    if not found:
-        sys.exit(f"{stage}: no part of {n} samples; run `scripts/just reproduce-table1 smoke` first")
-    return max(found, key=lambda part: part.stat().st_mtime).parent
-
-
-def main(work: Path, results: Path) -> None:
+def main(work: Path, results: Path, generate: str, features: str) -> None:
     images, scores = walk()
-    part = pq.read_table(newest(work / "parts/generate") / "block-000000.parquet")
+    part = pq.read_table(work / "parts/generate" / generate / "block-000000.parquet")
     stored = np.array([np.frombuffer(value, np.uint8) for value in part["image"].to_pylist()[:SAMPLES]])
     apart = np.abs(images.reshape(SAMPLES, SIZE).astype(int) - stored)
     print(f"images: {np.count_nonzero(apart)} of {apart.size} levels differ, by {apart.max()} at most")
     good = apart.max() <= 1 and np.count_nonzero(apart) <= 8
     table = pq.read_table(results / "scores.parquet").slice(0, SAMPLES)
     good &= table["sample_id"].to_pylist() == list(range(SAMPLES))
-    ours = {**scores, "random": np.array([random_row(work, 40, 50)])}
+    ours = {**scores, "random": np.array([random_row(work / "parts/features" / features, 40, 50)])}
     rows = pq.read_table(results / "metrics.parquet").to_pylist()
     random = [row["value"] for row in rows if (row["method"], row["metric"]) == ("random", "fid")]
     theirs = {name: table[name].to_numpy() for name in scores} | {"random": np.array(random)}
@@ -191,4 +184,4 @@ def main(work: Path, results: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:5])
