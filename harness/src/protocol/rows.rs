@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dubench_metrics::{
     EstimateOptions, Features, FrechetEstimate, MetricError, Reference, holm, jackknife_se,
-    leave_out_inf,
+    leave_out_inf, share_interval,
 };
 
 use super::Evidence;
@@ -17,6 +17,9 @@ pub const METRIC_VERSION: u32 = 1;
 
 /// Half width of a 95 % interval in standard errors.
 pub const Z95: f64 = 1.959_963_984_540_054;
+
+/// Level of the intervals that are no standard errors.
+pub(super) const LEVEL: f64 = 0.95;
 
 /// Level of the two-sided test behind `better` and `worse`.
 pub const SIGNIFICANCE: f64 = 0.05;
@@ -107,6 +110,27 @@ impl MetricRow {
     pub fn with_se(self, se: Option<f64>) -> Self {
         let end = |sign: f64| Some(self.value? + sign * Z95 * se?);
         Self { ci_low: end(-1.0), ci_high: end(1.0), se, ..self }
+    }
+
+    /// The row of a two-sided p, counted over `n_draws` random draws of which `as_far` lay as far: with the interval of what
+    /// infinitely many would give, and with the words for the draws.
+    pub(super) fn counted(
+        self,
+        (as_far, n_draws): (usize, usize),
+        draws: &str,
+    ) -> Result<Self, MetricError> {
+        let (low, high) = share_interval(as_far, n_draws, LEVEL)?;
+        let reason = Some(format!("two-sided, {draws}"));
+        Ok(Self { ci_low: Some(low), ci_high: Some(high), reason, ..self })
+    }
+
+    /// The same of random subsets of a pool.
+    pub(super) fn counted_over_subsets(
+        self,
+        as_far: usize,
+        n_random: usize,
+    ) -> Result<Self, MetricError> {
+        self.counted((as_far, n_random), &format!("against {n_random} random subsets"))
     }
 
     /// The row over `n` images.

@@ -1,15 +1,12 @@
 //! Kernel distance of what is kept: unbiased where FID, with fewer images than features, is mostly bias.
 
-use dubench_metrics::{KidEstimate, KidStudy, MetricError, share_interval};
+use dubench_metrics::{KidEstimate, KidStudy, MetricError};
 use ndarray::ArrayView2;
 
 use super::study::ends;
 use crate::protocol::RunFacts;
 use crate::protocol::rows::{holm_rows_as, mean_and_se};
 use crate::store::records::MetricRow;
-
-/// Level of the intervals.
-const LEVEL: f64 = 0.95;
 
 /// What is held against real images.
 pub(super) struct KidInput<'a> {
@@ -99,11 +96,8 @@ fn difference(
     let mut delta = row("delta_kid", set.kid - null.mean);
     delta.se = Some(null.sd);
     let (as_far, n_random) = (null.as_far(set.kid), null.values.len());
-    let mut p = row("p_kid", (1 + as_far) as f64 / (1 + n_random) as f64);
-    let (low, high) = share_interval(as_far, n_random, LEVEL)?;
-    (p.ci_low, p.ci_high) = (Some(low), Some(high));
-    p.reason = Some(format!("two-sided, against {n_random} random subsets"));
-    Ok([delta, p])
+    let p = row("p_kid", (1 + as_far) as f64 / (1 + n_random) as f64);
+    Ok([delta, p.counted_over_subsets(as_far, n_random)?])
 }
 
 #[cfg(test)]

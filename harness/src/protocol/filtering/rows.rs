@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dubench_metrics::{FrechetEstimate, MetricError, share_interval, spearman_interval};
+use dubench_metrics::{FrechetEstimate, MetricError, spearman_interval};
 
 use super::study::{FilteringOutcome, Kept, MethodOutcome};
 use crate::protocol::RunFacts;
-use crate::protocol::rows::fid_rows;
+use crate::protocol::rows::{LEVEL, fid_rows};
 use crate::store::records::MetricRow;
 use crate::units::Nfe;
 
@@ -62,9 +62,6 @@ pub(super) fn rows(
     }
     Ok(rows)
 }
-
-/// Level of the intervals.
-const LEVEL: f64 = 0.95;
 
 struct Table<'a> {
     facts: &'a RunFacts,
@@ -138,10 +135,7 @@ impl Table<'_> {
         let over_pools = row("delta_se_pools", kept.delta_se_pools);
         let delta_inf = row("delta_inf", kept.delta_inf).with_se(kept.delta_inf_se);
         let n_random = outcome.null.fids.len();
-        let (low, high) = share_interval(kept.as_far, n_random, LEVEL)?;
-        let mut p = row("p_value", kept.p);
-        (p.ci_low, p.ci_high) = (Some(low), Some(high));
-        p.reason = Some(format!("two-sided, against {n_random} random subsets"));
+        let p = row("p_value", kept.p).counted_over_subsets(kept.as_far, n_random)?;
         let mut adjusted = row("p_holm", kept.p_holm);
         adjusted.ci_low = p.ci_low.filter(|low| *low == 0.0);
         let family = 2 * outcome.methods.len();

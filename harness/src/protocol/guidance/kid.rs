@@ -1,7 +1,7 @@
 //! Kernel distances of arms, and their differences over the same starts: unbiased where FID, with fewer images than features,
 //! is mostly bias.
 
-use dubench_metrics::{KidStudy, MetricError, compare_kid_paired, share_interval};
+use dubench_metrics::{KidStudy, MetricError, compare_kid_paired};
 use ndarray::{Array2, ArrayView2, s};
 
 use super::UNGUIDED;
@@ -11,8 +11,6 @@ use crate::store::records::MetricRow;
 
 /// Random exchanges of the images of pairs behind a p-value.
 const EXCHANGES: usize = 999;
-/// Level of the intervals.
-const LEVEL: f64 = 0.95;
 
 /// A difference: arm, other arm, what it is called.
 struct Pair<'a> {
@@ -92,11 +90,9 @@ fn difference(
     let found = compare_kid_paired(a.into(), b.into(), real.into(), (EXCHANGES, seed))?;
     let row = |metric: &str, value: f64| one.row(metric, value).over(n).of(pair.argument);
     let delta = row("delta_kid", found.delta).with_se(Some(found.se));
-    let mut p = row("p_kid", found.p());
-    let (low, high) = share_interval(found.as_far, found.permutations, LEVEL)?;
-    (p.ci_low, p.ci_high) = (Some(low), Some(high));
-    p.reason = Some(format!("two-sided, by {} exchanges of pairs", found.permutations));
-    Ok([delta, p])
+    let counts = (found.as_far, found.permutations);
+    let exchanges = format!("by {} exchanges of pairs", found.permutations);
+    Ok([delta, row("p_kid", found.p()).counted(counts, &exchanges)?])
 }
 
 #[cfg(test)]

@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 
 use dubench_metrics::manifold::{Overlap, OverlapStudy};
-use dubench_metrics::{MetricError, share_interval, spearman, spearman_interval};
+use dubench_metrics::{MetricError, spearman, spearman_interval};
 
 use super::rankings::{NAN_RANKING, REALISM, Ranking};
 use crate::protocol::RunFacts;
 use crate::protocol::filtering::study::ends;
-use crate::protocol::rows::{holm_rows_as, mean_and_se, verdict};
+use crate::protocol::rows::{LEVEL, holm_rows_as, mean_and_se, verdict};
 use crate::store::records::MetricRow;
 use crate::units::Nfe;
-
-/// Level of the intervals.
-const LEVEL: f64 = 0.95;
 
 /// Name of each number, with the number and its standard error over the points that are asked.
 pub(super) const METRICS: [&str; 4] = ["precision", "recall", "density", "coverage"];
@@ -144,11 +141,8 @@ impl Input<'_> {
         };
         let mut difference = row(format!("delta_{metric}"), delta);
         difference.se = Some(sd);
-        let mut p = row(format!("p_{metric}"), (1 + as_far) as f64 / (1 + null.len()) as f64);
-        let (low, high) = share_interval(as_far, null.len(), LEVEL)?;
-        (p.ci_low, p.ci_high) = (Some(low), Some(high));
-        p.reason = Some(format!("two-sided, against {} random subsets", null.len()));
-        Ok([difference, p])
+        let p = row(format!("p_{metric}"), (1 + as_far) as f64 / (1 + null.len()) as f64);
+        Ok([difference, p.counted_over_subsets(as_far, null.len())?])
     }
 
     /// Rank correlation of every score with realism: whether it knows what real images are like. Below zero, uncertain images
