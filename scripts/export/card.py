@@ -13,15 +13,15 @@ import json
 import math
 from pathlib import Path
 
+from described import described
 from weights import Weights, read_header
 
 N_LOG_ROWS = 120
 NO_FID = "not measured yet: filled in from the harness's report"
 CARD = """\
-# ddpm-cifar10-small
+# {name}
 
-A small denoising diffusion model of CIFAR-10 that runs on a CPU. It is here so that every experiment of this
-repository can be run by anyone in minutes; it is not a good image generator.
+{described.what}
 
 ![64 samples, DDIM, 50 steps, seed 0, none picked](samples.png)
 
@@ -40,16 +40,14 @@ repository can be run by anyone in minutes; it is not a good image generator.
 | weights | SHA-256 `{sha256}` |
 
 ## Data
-CIFAR-10 (Krizhevsky, 2009), train split, 50,000 images, flipped horizontally at random, scaled to [-1, 1]. The test
-split was used for two things only: the epsilon errors below, and the choice among the last few checkpoints by them.
+{described.data}
 
 ## Recipe
 `scripts/train/train.py` at its defaults. v-prediction (arXiv:2202.00512) with min-SNR weights, gamma = 5
 (arXiv:2303.09556); timesteps stratified over each batch of 64; AdamW (betas 0.9, 0.99, weight decay 0.01), learning
 rate 4e-4 after a warm-up of 20,000 images, brought down linearly over the last part; gradient norm clipped to 1;
 dropout 0.1 between the second SiLU and convolution of each residual block; exponential moving average
-of the weights, decay 0.9995 with warm-up. The average is what ships, in float32. bf16 autocast for the first 179,200
-images; then f32, on another machine, from the average and with a new optimiser (`--start-from`). Noise and the order of
+of the weights, decay 0.9995 with warm-up. The average is what ships, in float32. {described.precision} Noise and the order of
 images are seeded; dropout masks and the order of sums depend on how threads are scheduled, so a second run gives close, not
 equal, weights.
 
@@ -68,13 +66,10 @@ Mean squared error of epsilon on 25 test images a timestep, fixed noise. Predict
 {by_timestep}
 
 ## Limits
-- Trained on two CPU cores for a small part of what published CIFAR-10 models are trained for. The sheet above shows
-  what that gives; its FID is not comparable with published ones.
-- 32x32 colour images of ten classes, without class conditioning.
-- An uncertainty estimate that works on this model may work less well on a better one.
+{described.limits}
 
 ## Licence
-Weights and code: MIT OR Apache-2.0. The authors of CIFAR-10 state no licence for the images; none are included here.
+Weights and code: MIT OR Apache-2.0. {described.licence}
 """
 
 
@@ -121,16 +116,19 @@ def card(weights: Weights, rows: list[dict[str, str]], fid: str) -> str:
     images, seconds = int(metadata["images_seen"]), int(metadata["train_seconds"])
     errors = json.loads(metadata["epsilon_mse"])
     sha256 = hashlib.sha256(weights.path.read_bytes()).hexdigest()
+    folder = weights.path.resolve().parent
     return CARD.format(
+        name=folder.name,
+        described=described(folder),
         widths=", ".join(str(config["width"] * m) for m in config["multipliers"]),
         n_parameters=sum(math.prod(t.shape) for t in weights.tensors.values()) / 1e6,
         images_seen=images,
-        epochs=images / 50_000,
+        epochs=images / described(folder).n_train,
         hours=seconds / 3600,
         speed=images / seconds,
         epsilon_mse=sum(errors.values()) / len(errors),
         fid=fid,
-        parity=parity(weights.path.parent, sha256),
+        parity=parity(folder, sha256),
         sha256=sha256,
         history=history(rows),
         by_timestep=table(["t", "error"], [[t, f"{error:.5f}"] for t, error in errors.items()]),
@@ -138,13 +136,15 @@ def card(weights: Weights, rows: list[dict[str, str]], fid: str) -> str:
 
 
 def write(folder: Path, log: Path, fid: str | None) -> None:
-    """Write both files into the bundle."""
+    """Write the card into the bundle, and the log if it comes from elsewhere."""
     weights = read_header(folder / "weights.safetensors")
     with log.open(newline="") as file:
         latest = {int(row["images"]): row for row in csv.DictReader(file)}  # a resumed run repeats some rows
     n_seen = int(weights.metadata["images_seen"])
     rows = [latest[images] for images in sorted(latest) if images <= n_seen]
     (folder / "MODEL_CARD.md").write_text(card(weights, rows, fid or NO_FID))
+    if log.resolve() == (folder / "train_log.csv").resolve():
+        return  # thinned already
     with (folder / "train_log.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

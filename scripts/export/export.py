@@ -16,13 +16,14 @@ from pathlib import Path
 
 import ddpm_small
 import onnx
+from described import described
 from weights import WeightsError, read_header
 
 WEIGHTS = "weights.safetensors"
 GRAPHS = {"denoiser.onnx": False, "denoiser_train.onnx": True}
 MODEL_YAML = """\
 format: 1
-name: ddpm-cifar10-small
+name: {name}
 task: {{kind: denoiser, image: [3, 32, 32], range: [-1, 1], classes: null}}
 prediction: epsilon
 schedule: {{kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}}
@@ -33,7 +34,7 @@ graphs:
 files:
 {files}
 provenance:
-  training_data: CIFAR-10 train split, 50000 images, horizontal flip
+  training_data: {described.training_data}
   recipe: scripts/train/train.py
   licence: MIT OR Apache-2.0
   fid: {fid}
@@ -57,6 +58,8 @@ def model_yaml(folder: Path, fid: str) -> str:
     """Text of model.yaml for the files in `folder`."""
     names = [WEIGHTS, *GRAPHS]
     return MODEL_YAML.format(
+        name=folder.resolve().name,
+        described=described(folder),
         files="\n".join(file_entry(folder / name) for name in names),
         fid=fid,
     )

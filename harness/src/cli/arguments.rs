@@ -123,6 +123,15 @@ pub(crate) struct DeviceOptions {
     pub(crate) memory: Option<ByteSize>,
 }
 
+/// How `dubench stats --compact` writes sigma.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compact {
+    /// Every digit.
+    Exact,
+    /// 16 significant bits.
+    Rounded,
+}
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatsOptions {
     /// `cifar10-train`, `cifar10-test`, `fashion-mnist-train`, `fashion-mnist-test`, a folder of images with its
@@ -133,9 +142,10 @@ pub(crate) struct StatsOptions {
     /// Output file (npz: mu, sigma, n, provenance)
     #[arg(short, long)]
     pub(crate) output: PathBuf,
-    /// Write the upper triangle of sigma alone: half the size, the same digits, for this program only
-    #[arg(long)]
-    pub(crate) compact: bool,
+    /// Write the upper triangle of sigma alone, for this program only: `exact` in half the size with the same digits,
+    /// `rounded` to 16 significant bits in a fifth
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "exact")]
+    pub(crate) compact: Option<Compact>,
     /// Where feature blocks are kept, so that a killed run goes on
     #[arg(long, default_value = "work/stats")]
     pub(crate) work_dir: PathBuf,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::answer::Context;
-use super::arguments::StatsOptions;
+use super::arguments::{Compact, StatsOptions};
 use super::error::CliError;
 use super::extractor;
 use super::progress::TerminalProgress;
@@ -33,7 +33,11 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
     progress.end();
     let mut statistics = reduce(source.name(), network.id(), &blocks?)?;
     statistics.provenance.runtime = Some(runtime.version.clone());
-    let covariance = if options.compact { Covariance::Upper } else { Covariance::Full };
+    let covariance = match options.compact {
+        None => Covariance::Full,
+        Some(Compact::Exact) => Covariance::Upper,
+        Some(Compact::Rounded) => Covariance::Rounded,
+    };
     statistics.write(&options.output, covariance)?;
     let answer = serde_json::json!({
         "output": options.output, "n": statistics.n, "provenance": statistics.provenance,

@@ -165,6 +165,19 @@ fn statistics_survive_writing_and_reading() {
 }
 
 #[test]
+fn rounded_statistics_are_within_two_to_the_minus_sixteen() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = statistics(folder.path(), 50, &mut means()).unwrap();
+    let path = folder.path().join("s.npz");
+    written.write(&path, Covariance::Rounded).unwrap();
+    let read = Statistics::read(&path).unwrap();
+    assert_eq!((&read.mu, read.n), (&written.mu, Some(50)));
+    let apart = |(a, b): (&f64, &f64)| (a - b).abs() / b.abs();
+    let worst = read.sigma.iter().zip(&written.sigma).map(apart).fold(0.0, f64::max);
+    assert!(worst <= 2.0_f64.powi(-16) && worst > 2.0_f64.powi(-24), "{worst:e}");
+}
+
+#[test]
 fn a_truncated_file_of_statistics_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.npz");
