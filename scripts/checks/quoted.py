@@ -35,7 +35,7 @@ def table(folder: Path) -> list[dict]:
 
     path = folder / "metrics.parquet"
     if not path.is_file():
-        raise NumberError(f"{path} does not exist: name a folder of results/ without -cifar10")
+        raise NumberError(f"{path} does not exist: name a folder of results/, -cifar10 may be left out")
     return pyarrow.parquet.read_table(path).to_pylist()
 
 
@@ -61,7 +61,7 @@ def row_of(said: str, results: Path) -> tuple[dict, str]:
             wanted[key] = None if value == "-" else value.replace("+", " ")
         else:
             raise NumberError(f"{word}: expected a side, arm=, sampler=, argument=, side= or show=")
-    rows = table(results / f"{words[0]}-cifar10" / "mini")
+    rows = table(results / (words[0] if "-" in words[0] else f"{words[0]}-cifar10") / "mini")
     found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     if len(found) != 1:
         told = {key for row in found for key in ("arm", "sampler", "argument", "side") if row[key] != found[0][key]}
