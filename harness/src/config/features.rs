@@ -47,14 +47,16 @@ impl Preprocess {
     }
 }
 
-/// Reference statistics.
+/// What generated images are held against: statistics, images, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceConfig {
     /// Data set and split, as tables print it: `cifar10-train`.
     pub dataset: String,
-    /// `.npz` with `mu`, `sigma`, `n` and provenance, relative to the experiment file.
-    pub path: PathBuf,
+    /// `.npz` with `mu`, `sigma`, `n` and provenance, relative to the experiment file; a protocol that looks at images alone
+    /// can do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
     /// The reference's images, as `dubench stats` takes them: the `n_real` of a scale are drawn of them, for measures that
     /// moments are not enough for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -95,7 +95,7 @@ pub fn random_subsets(key: &str, n: u32, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Sections that a protocol cannot do without, of `features` and `reference`; `because` is why.
+/// Sections that a protocol cannot do without, of `features`, `reference` and `reference.path`; `because` is why.
 pub fn required<const N: usize>(
     common: &Common,
     sections: [&str; N],
@@ -105,6 +105,7 @@ pub fn required<const N: usize>(
     for section in sections {
         let missing = match section {
             "features" => common.features.is_none(),
+            "reference.path" => no_statistics(common),
             _ => common.reference.is_none(),
         };
         if missing {
@@ -112,6 +113,12 @@ pub fn required<const N: usize>(
                 .push(Fault::new(section, format!("{because}: say which features and reference")));
         }
     }
+}
+
+/// Whether a reference, of any scale, names no statistics.
+fn no_statistics(common: &Common) -> bool {
+    let of_scales = common.scales.values().filter_map(|scale| scale.reference.as_ref());
+    common.reference.iter().chain(of_scales).any(|reference| reference.path.is_none())
 }
 
 /// Sizes of a scale whose protocol has arms of all and of some images, and keeps none back.

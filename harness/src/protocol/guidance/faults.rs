@@ -15,7 +15,8 @@ const MOST_CELLS: usize = 400;
 pub(super) fn faults(protocol: &Guidance, common: &Common) -> Vec<Fault> {
     let mut all = Vec::new();
     let faults = &mut all;
-    required(common, ["features", "reference"], "guidance is judged by FID", faults);
+    let sections = ["features", "reference", "reference.path"];
+    required(common, sections, "guidance is judged by FID", faults);
     if !common.estimators.is_empty() || !common.controls.is_empty() {
         let message =
             "a guidance experiment compares rules, not scores: leave estimators and controls out";
