@@ -20,13 +20,15 @@ pub use classifier_free::ClassifierFree;
 pub use condition::Condition;
 pub use error::ModelError;
 pub use last_layer::{
-    Fisher, FisherError, LastLayerPosterior, Marginals, Predictive, WeightDraws, WeightLook,
+    Fisher, FisherError, HeldWeights, LastLayerPosterior, Marginals, Predictive, WeightDraws,
+    WeightLook,
 };
 pub use network::Network;
 pub use pixel_decoder::PixelDecoder;
 
 use ndarray::{Array2, Array4, ArrayView4};
 
+use crate::noise::NoiseKey;
 use crate::schedule::NoisePoint;
 use crate::units::{ClassLabel, SampleId};
 
@@ -135,6 +137,22 @@ pub trait Denoiser: Send {
         let model = self.spec().name.clone();
         let reason = "it has no posterior over its last layer: `dubench fit-laplace` makes one";
         Err(ModelError::NotApplicable { method: "bayesdiff", model, reason: reason.to_owned() })
+    }
+
+    /// The prediction under one draw of the weights of the last layer, named by its key: the same for all rows.
+    ///
+    /// # Errors
+    /// [`ModelError::NotApplicable`] where the network has no posterior of them: always, unless an implementation says
+    /// otherwise.
+    fn epsilon_drawn(
+        &mut self,
+        _input: NetworkInput<'_>,
+        _key: NoiseKey,
+    ) -> Result<Array4<f32>, ModelError> {
+        let model = self.spec().name.clone();
+        let reason = "it has no posterior over its last layer: `dubench fit-laplace` makes one";
+        let method = "a draw of last-layer weights";
+        Err(ModelError::NotApplicable { method, model, reason: reason.to_owned() })
     }
 
     /// Vector-Jacobian product with respect to `x`: returns `(epsilon_hat, J^T v)`, both `[b, c, h, w]`.

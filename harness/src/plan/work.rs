@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::extractor_id::ExtractorId;
 
-use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
+use super::version::{FEATURES_VERSION, GENERATE_VERSION, NEGATIVES_VERSION, THRESHOLDS_VERSION};
 use super::{
     ArmPlan, ImagesIdentity, ModelIdentity, PosteriorIdentity, RealIdentity, ReferenceIdentity,
     Start,
@@ -56,6 +56,9 @@ struct GenerateIdentity<'a> {
     thresholds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     posterior: Option<&'a PosteriorIdentity>,
+    /// Version of the shares below zero, where an estimator tells some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negatives: Option<u32>,
 }
 
 impl Work {
@@ -72,6 +75,7 @@ impl Work {
             images: self.images.as_ref().filter(|_| starts),
             thresholds: thresholds.then_some(THRESHOLDS_VERSION),
             posterior: self.posterior.as_ref(),
+            negatives: self.watches_signed().then_some(NEGATIVES_VERSION),
         })
     }
 
@@ -80,11 +84,12 @@ impl Work {
         fingerprint(&(FEATURES_VERSION, self.generate_id(), &self.extractor))
     }
 
-    /// Data set that results are of: that of the reference, else that of the real images.
+    /// Data set that results are of: that of the reference, else that of the real images that are kept or started from.
     pub fn dataset(&self) -> &str {
         let reference = self.reference.as_ref().map(|reference| reference.dataset.as_str());
+        let real = || self.real.as_ref().map(|real| real.dataset.as_str());
         let images = || self.images.as_ref().map(|images| images.dataset.as_str());
-        reference.or_else(images).unwrap_or("none")
+        reference.or_else(real).or_else(images).unwrap_or("none")
     }
 
     /// Images behind the data set, where it says.
@@ -98,6 +103,11 @@ impl Work {
     /// Whether anybody who looks on asks for products with the network's Jacobian.
     pub fn watches_gradients(&self) -> bool {
         self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.needs_gradient())
+    }
+
+    /// Whether maps of anybody who looks on can fall below zero.
+    fn watches_signed(&self) -> bool {
+        self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.signed())
     }
 
     /// Draws of the gradient rules, each number once, ascending.

@@ -205,6 +205,10 @@ impl Evidence for Parts {
         })
     }
 
+    fn negatives(&mut self, _arm: usize) -> Result<Vec<(String, Vec<f64>)>, ProtocolError> {
+        Ok(Vec::new())
+    }
+
     fn step_scores(&mut self, _arm: usize) -> Result<Vec<StepScores>, ProtocolError> {
         Err(ProtocolError::Absent { what: "scores of steps" })
     }

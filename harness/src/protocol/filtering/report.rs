@@ -124,6 +124,8 @@ pub(super) fn remarks(filter: &Filtering, evidence: &dyn Evidence) -> Vec<String
         extractor.preprocess,
     )];
     remarks.extend(bayesdiff::remark(filter));
+    let generative = filter.generative_uncertainty.as_ref();
+    remarks.extend(generative.and_then(|own| own.remark(work)));
     remarks.extend(small_pool(arm.n, extractor.dim as u64));
     remarks.extend(real_remark(work));
     if work.real.is_none() && filter.n_keep <= extractor.dim as u64 {

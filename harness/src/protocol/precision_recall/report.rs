@@ -40,6 +40,8 @@ pub(super) fn remarks(settings: &PrecisionRecall, evidence: &dyn Evidence) -> Ve
         extractor.preprocess,
     )];
     remarks.extend(real_remark(work));
+    let generative = settings.generative_uncertainty.as_ref();
+    remarks.extend(generative.and_then(|own| own.remark(work)));
     if let Some(row) = evidence.published() {
         let obstacle = row.obstacle.as_ref().map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(

@@ -70,7 +70,7 @@ fn method(
             Span::Step(index) => {
                 steps.insert(index, map);
             }
-            Span::Late => {}
+            Span::Late | Span::Negative => {}
         }
     }
     Ok(MethodPanel { name: name.to_owned(), label: label::named(kind, name), kind, summed, steps })

@@ -10,6 +10,7 @@ use crate::model::FeatureExtractor;
 use crate::model::onnx::RuntimeOptions;
 use crate::plan::{Shard, real_images};
 use crate::protocol::Evidence;
+use crate::protocol::generative::METHOD;
 use crate::stage::evaluate::RunEvidence;
 use crate::stage::open::inputs;
 use crate::stage::open::models;
@@ -227,6 +228,27 @@ fn precision_and_recall_take_the_images_and_features_of_a_filter() {
     // The pool, random subsets, both ends of four scores, of realism and rarity, and the released ranking.
     assert_eq!((of("precision"), of("coverage"), of("p_recall_holm")), (15, 15, 13));
     assert_eq!(of("spearman"), 4);
+}
+
+/// One key in either protocol, and the walks by drawn weights are shared as the pool is.
+#[test]
+fn generative_uncertainty_is_a_row_of_both_protocols_over_the_same_walks() {
+    let uncertain = |text: String| {
+        let text = text.replacen("std: 0.5", "std: 0.5\n  bias_variance: 0.02", 1);
+        text.replacen("protocol: {", "protocol: {generative_uncertainty: {n_draws: 2}, ", 1)
+    };
+    let filter = bench_of(&real_images(), |text| uncertain(text));
+    let table = bench_of(&real_images(), |text| uncertain(precision_recall(text, 3)));
+    assert_eq!(table.plan.generate_id(), filter.plan.generate_id());
+    let rows = table.all("work", 16).unwrap().numbers.rows;
+    let own = |metric: &str| {
+        let own =
+            |row: &&crate::store::records::MetricRow| row.method == METHOD && row.metric == metric;
+        rows.iter().filter(own).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!((own("precision").len(), own("p_recall_holm").len()), (2, 2));
+    assert_eq!(own("density")[0].nfe_estimator, Some(100));
+    assert_eq!(own("spearman").len(), 1);
 }
 
 #[test]
