@@ -1,6 +1,6 @@
 //! Checks that the second passes of all protocols share: names, sizes, samplers, windows, estimators.
 
-use super::{AnalyticConfig, Common, ModelConfig, ScaleConfig};
+use super::{AnalyticConfig, Common, FeaturesConfig, ModelConfig, ScaleConfig};
 use crate::fault::Fault;
 use crate::sampler::SamplerConfig;
 use crate::schedule::TimeAxis;
@@ -112,6 +112,14 @@ pub fn required<const N: usize>(
             faults
                 .push(Fault::new(section, format!("{because}: say which features and reference")));
         }
+    }
+}
+
+/// A distance between sets that are prepared in two ways says nothing of either.
+pub fn one_preprocessing(common: &Common, faults: &mut Vec<Fault>) {
+    if common.features.as_ref().and_then(FeaturesConfig::generated).is_some() {
+        let message = "generated images are prepared otherwise than real ones in a table of precision and recall alone: leave it out";
+        faults.push(Fault::new("features.generated", message));
     }
 }
 

@@ -213,4 +213,18 @@ pub trait FeatureExtractor: Send {
     /// # Errors
     /// [`ModelError`] when the runtime fails or a feature is not finite.
     fn extract(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError>;
+
+    /// The same of images that are prepared as the released code of Table 4 prepares generated ones (D25).
+    ///
+    /// # Errors
+    /// As [`FeatureExtractor::extract`]; [`ModelError::NotApplicable`] for an extractor without a network: always, unless an
+    /// implementation says otherwise.
+    fn extract_as_released(
+        &mut self,
+        _images: ArrayView4<'_, u8>,
+    ) -> Result<Array2<f32>, ModelError> {
+        let (method, model) = ("the released preprocessing", self.id().name.clone());
+        let reason = "it has no network that images are prepared for: drop features.generated";
+        Err(ModelError::NotApplicable { method, model, reason: reason.to_owned() })
+    }
 }

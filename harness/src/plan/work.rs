@@ -10,6 +10,7 @@ use super::{
     Start,
 };
 use crate::canonical::fingerprint;
+use crate::config::GeneratedImages;
 
 /// Every resolved value of a run but what its protocol computes. Equal work gives equal digits, on every machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Work {
     pub block_size: u32,
     /// Feature network, where the protocol compares sets of images.
     pub extractor: Option<ExtractorId>,
+    /// How generated images are prepared for it, where not as real ones are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<GeneratedImages>,
     /// Reference statistics, where the protocol holds images against some.
     pub reference: Option<ReferenceIdentity>,
     /// Real images, where arms start from some.
@@ -81,7 +85,11 @@ impl Work {
 
     /// Hash of what fixes features: the images and the feature network.
     pub fn features_id(&self) -> String {
-        fingerprint(&(FEATURES_VERSION, self.generate_id(), &self.extractor))
+        let (images, network) = (self.generate_id(), &self.extractor);
+        match self.generated {
+            None => fingerprint(&(FEATURES_VERSION, images, network)),
+            Some(other) => fingerprint(&(FEATURES_VERSION, images, network, other)),
+        }
     }
 
     /// Data set that results are of: that of the reference, else that of the real images that are kept or started from.

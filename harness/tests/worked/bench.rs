@@ -141,6 +141,7 @@ impl Parts {
             arms: protocol.arms(Scope { common: &common, scale }),
             block_size: 16,
             extractor: None,
+            generated: None,
             reference: None,
             images: None,
             posterior: None,

@@ -7,6 +7,7 @@ use ndarray::{Array2, Array4, ArrayView4, Ix2};
 use ort::value::TensorElementType;
 
 use super::pieces::Pieces;
+use super::released_padding::as_released;
 use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
 use super::{environment, ports};
 use crate::config::{ExtractorYaml, Preprocess};
@@ -67,11 +68,11 @@ impl OnnxExtractor {
         })
     }
 
-    fn features(&mut self, images: &ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError> {
-        let input = self.prepare(images)?;
+    fn features(&mut self, input: &Array4<f32>) -> Result<Array2<f32>, ModelError> {
+        let n = input.dim().0;
         let feed = Feed::F32(input.view().into_dyn());
         let features = self.session.run_one(&[(&self.input, feed)], &self.output)?;
-        let (got, expected) = (features.shape().to_vec(), [images.dim().0, self.id.dim]);
+        let (got, expected) = (features.shape().to_vec(), [n, self.id.dim]);
         match features.into_dimensionality::<Ix2>() {
             Ok(features) if got == expected => Ok(features),
             _ => Err(self.failed(format!("features have shape {got:?}, expected {expected:?}"))),
@@ -119,6 +120,26 @@ impl FeatureExtractor for OnnxExtractor {
     }
 
     fn extract(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError> {
+        self.of_pieces(&images, Self::prepare)
+    }
+
+    fn extract_as_released(
+        &mut self,
+        images: ArrayView4<'_, u8>,
+    ) -> Result<Array2<f32>, ModelError> {
+        self.of_pieces(&images, |own, images| Ok(as_released(images, own.size)))
+    }
+}
+
+/// What the network sees of images.
+type Prepare = fn(&OnnxExtractor, &ArrayView4<'_, u8>) -> Result<Array4<f32>, ModelError>;
+
+impl OnnxExtractor {
+    fn of_pieces(
+        &mut self,
+        images: &ArrayView4<'_, u8>,
+        prepare: Prepare,
+    ) -> Result<Array2<f32>, ModelError> {
         let (n, channels, height, width) = images.dim();
         if channels != 3 || height == 0 || width == 0 {
             return Err(ModelError::Shape {
@@ -131,7 +152,11 @@ impl FeatureExtractor for OnnxExtractor {
         if n == 0 {
             return Ok(Array2::zeros((0, self.id.dim)));
         }
-        let features = self.pieces.run(&images, |_, piece| self.features(&piece))?;
+        let pieces = self.pieces;
+        let features = pieces.run(images, |_, piece| {
+            let input = prepare(self, &piece)?;
+            self.features(&input)
+        })?;
         self.finite(features)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dubench_metrics::FrechetEstimate;
 
 use super::Filtering;
-use crate::config::values::{estimator_list, random_subsets, required, window};
+use crate::config::values::{estimator_list, one_preprocessing, random_subsets, required, window};
 use crate::config::{Common, ScaleConfig};
 use crate::control::ControlConfig;
 use crate::fault::Fault;
@@ -19,6 +19,7 @@ pub(super) fn faults(filter: &Filtering, common: &Common) -> Vec<Fault> {
     pool_faults(common, &TAKEN, &mut faults);
     let sections = ["features", "reference", "reference.path"];
     required(common, sections, "a filter is judged by FID", &mut faults);
+    one_preprocessing(common, &mut faults);
     random_subsets("protocol.n_random", filter.n_random, &mut faults);
     random_subsets("protocol.curve.n_random", filter.curve.n_random, &mut faults);
     if filter.n_keep != 0 {

@@ -38,7 +38,7 @@ fn msh(magnitude: f64, saturation: f64, hue: f64) -> Colour {
         small if small <= 6.0 / 29.0 => 3.0 * (6.0_f64 / 29.0).powi(2) * (small - 4.0 / 29.0),
         other => other.powi(3),
     };
-    let (x, y, z) = (0.95047 * cube(y + a / 500.0), cube(y), 1.08883 * cube(y - b / 200.0));
+    let (x, y, z) = (0.950_47 * cube(y + a / 500.0), cube(y), 1.088_83 * cube(y - b / 200.0));
     RGBColor(
         gamma(3.2406 * x - 1.5372 * y - 0.4986 * z),
         gamma(-0.9689 * x + 1.8758 * y + 0.0415 * z),

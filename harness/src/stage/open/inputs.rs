@@ -341,7 +341,7 @@ fn reference_identity(
 pub fn extractor_id(common: &Common) -> Result<ExtractorId, StageError> {
     match features_config(common)? {
         FeaturesConfig::Pixels { grid } => Ok(PixelFeatures::new(*grid).id().clone()),
-        FeaturesConfig::Extractor { path, preprocess } => {
+        FeaturesConfig::Extractor { path, preprocess, .. } => {
             identities::extractor_id(&common.resolve(path), *preprocess)
         }
     }

@@ -122,7 +122,7 @@ pub fn open_extractor(
             provenance: Provenance::new("none", "cpu"),
             real,
         }),
-        FeaturesConfig::Extractor { path, preprocess } => {
+        FeaturesConfig::Extractor { path, preprocess, .. } => {
             let extractor = OnnxExtractor::open(&experiment.resolve(path), *preprocess, options)?;
             let runtime = environment::runtime(options.library.as_deref())?;
             let provenance = Provenance::new(
