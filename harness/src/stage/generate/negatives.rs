@@ -70,8 +70,8 @@ mod tests {
         Bench::edited(|text| text.replacen("- {kind: sample_var}", both, 1))
     }
 
-    fn estimate(map: Array4<f32>) -> Option<GroupEstimate> {
-        Some(GroupEstimate { map, nfe: Nfe::default(), network_time: Duration::ZERO })
+    fn estimate(map: Array4<f32>) -> GroupEstimate {
+        GroupEstimate { map, nfe: Nfe::default(), network_time: Duration::ZERO }
     }
 
     #[test]
@@ -83,9 +83,9 @@ mod tests {
         let mut negatives = Negatives::new(arm, &estimators, 2);
         let first = array![[[[1.0, -1.0], [0.0, -0.0]]], [[[2.0, 3.0], [4.0, 5.0]]]];
         let second = array![[[[-1.0, -1.0], [-2.0, 1.0]]], [[[2.0, -3.0], [4.0, 5.0]]]];
-        negatives.see(&[estimate(first.clone()), estimate(first), None]);
-        negatives.see(&[None, None, estimate(second.clone())]);
-        negatives.see(&[None, estimate(second), None]);
+        negatives.see(&[Some(estimate(first.clone())), Some(estimate(first)), None]);
+        negatives.see(&[None, None, Some(estimate(second.clone()))]);
+        negatives.see(&[None, Some(estimate(second)), None]);
         let found: Vec<MethodScores> = negatives.close().collect();
         // One of four and three of four; none of four and one of four.
         assert_eq!(found.len(), 1);
