@@ -59,6 +59,8 @@ pub enum Purpose {
     Weights = 11,
     /// Predictions and states that `BayesDiff` draws.
     Propagate = 12,
+    /// Weights of a last layer that a whole walk goes by, the same for all samples.
+    HeldWeights = 13,
 }
 
 /// Full name of a draw.

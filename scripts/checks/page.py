@@ -1,5 +1,6 @@
 """Opens results/summary.html in a headless browser and asserts what it shows: every claim with its verdict, tables that
-sort by their numbers, a filter by verdict, plots that load, and a map that appears over its image.
+sort by their numbers, a filter by verdict, plots that load, and maps that appear over their images. Then the page of a
+result that is made for the check, on the model with a closed form, which has such pairs whatever is committed.
 
 usage: scripts/setup/python.sh -m checks.page target/debug/dubench
 DUBENCH_BROWSER names a Chromium; else one on PATH is taken. Prints SKIPPED where there is none.
@@ -16,6 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+# All pairs of a page together: it is looked at without a server, and committed.
+PAIRS_BYTES = 1_000_000
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome-headless-shell")
 OPTIONS = (
@@ -45,18 +48,14 @@ window.addEventListener("load", async () => {
   const shown = Array.from(document.querySelectorAll("tr[data-verdict]")).filter((row) => row.offsetParent !== null);
   seen.filtered = { verdict: boxes[0].value, shown: shown.map((row) => row.dataset.verdict) };
   boxes.slice(1).forEach((box) => box.click());
-  const picture = document.querySelector(".plots img");
-  const pair = document.createElement("figure");
-  pair.className = "pair";
-  pair.tabIndex = 0;
-  pair.innerHTML = `<img class="image" src="${picture.src}"><img class="map" src="${picture.src}">`;
-  document.querySelector(".plots").append(pair);
-  const map = pair.querySelector(".map");
-  map.style.transition = "none";
-  seen.map = [getComputedStyle(map).opacity];
-  pair.focus();
-  seen.map.push(getComputedStyle(map).opacity);
-  pair.remove();
+  seen.pairs = Array.from(document.querySelectorAll(".pair")).map((pair) => {
+    const image = pair.querySelector(".image"), map = pair.querySelector(".map");
+    map.style.transition = "none";
+    const before = getComputedStyle(map).opacity;
+    pair.focus();
+    const places = [image, map].map((one) => [one.offsetLeft, one.offsetTop]);
+    return { files: [image, map].map((one) => one.getAttribute("src")), shown: [before, getComputedStyle(map).opacity], places };
+  });
   const pictures = Array.from(document.images);
   pictures.forEach((one) => { one.loading = "eager"; });
   await Promise.all(pictures.map((one) => one.decode().catch(() => null)));
@@ -145,9 +144,41 @@ def faults(seen: dict, said: dict) -> list[str]:
     found += [f"{one['src']} has no text for who cannot see it" for one in seen["pictures"] if not one["alt"]]
     if not seen["pictures"]:
         found.append("no plot is shown")
-    if seen["map"] != ["0", "1"]:
-        found.append(f"the map of a pair has opacity {seen['map']}, expected 0 and, in focus, 1")
+    for pair in seen["pairs"]:
+        image, map_file = pair["files"]
+        if pair["shown"] != ["0", "1"] or pair["places"][0] != pair["places"][1]:
+            found.append(f"{map_file} has opacity {pair['shown']} at {pair['places']}, expected 0 and, in focus, 1 over its image")
+        if image.removesuffix("-image.png") != map_file.removesuffix("-map.png"):
+            found.append(f"{map_file} lies over {image}")
     return found
+
+
+def unshown(seen: dict, results: Path, scale: str) -> list[str]:
+    """Pairs of files that the page leaves out, and pairs that make it larger than a page may be."""
+    maps = sorted(results.glob(f"*/{scale}/plots/*-map.png"))
+    pairs = [(image, one) for one in maps if (image := one.with_name(one.name.replace("-map.png", "-image.png"))).is_file()]
+    shown = {pair["files"][1] for pair in seen["pairs"]}
+    found = [f"{one} is not shown" for _, one in pairs if one.relative_to(results).as_posix() not in shown]
+    n_bytes = sum(one.stat().st_size for pair in pairs for one in pair)
+    if n_bytes > PAIRS_BYTES:
+        found.append(f"pairs of {results} have {n_bytes} bytes together, more than {PAIRS_BYTES}")
+    return found
+
+
+def made_result(program: str, folder: Path) -> dict:
+    """A result of the model with a closed form, and its page, in a folder of its own: what `summary` says of it."""
+    import numpy as np  # the pinned set-up has it
+
+    (folder / "tiny.yaml").write_text((ROOT / "harness/src/experiment/tiny.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    np.savez(folder / "reference.npz", mu=np.full(12, 0.55), sigma=0.004 * np.eye(12), n=np.int64(1000))
+    (folder / "claims.yaml").write_text(
+        "paper: a paper\nclaims:\n  - {id: one, group: Pictures, source: none, says: Maps lie over images., obstacle: needs eyes}\n",
+        encoding="utf-8",
+    )
+    run = [program, "run", "tiny.yaml", "--scale", "smoke"]
+    subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True)
+    call = [program, "summary", "--scale", "smoke", "--claims", "claims.yaml", "--format", "json"]
+    return json.loads(subprocess.run(call, cwd=folder, capture_output=True, text=True, check=True).stdout)
 
 
 def close(shown: str, value: float) -> bool:
@@ -165,16 +196,32 @@ def main() -> None:
     call = [str(Path(sys.argv[1]).resolve()), "summary", "results", "--check", "--format", "json"]
     said = json.loads(subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     seen = seen_by(program, ROOT / "results/summary.html")
-    found = faults(seen, said)
+    found = faults(seen, said) + unshown(seen, ROOT / "results", "mini")
     planted = json.loads(json.dumps(seen))
     planted["rows"][0]["cells"][4] = "+9.99 ± 0.01"
     planted["sorted"][0]["up"].reverse()
     planted["pictures"][0]["width"] = 0
-    if len(faults(planted, said)) < len(found) + 3:
+    if len(faults(planted, said)) < len(faults(seen, said)) + 3:
         found.append("a wrong number, a wrong order or a missing plot would not have been found")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = made_result(call[0], folder)
+        shown = seen_by(program, folder / "results/summary-smoke.html")
+        found += faults(shown, made) + unshown(shown, folder / "results", "smoke")
+        planted = json.loads(json.dumps(shown))
+        if len(planted["pairs"]) < 6:
+            found.append(f"a result with maps shows {len(planted['pairs'])} pairs")
+        else:
+            planted["pairs"][0]["shown"] = ["1", "1"]
+            planted["pairs"].pop()
+            if len(faults(planted, made)) != 1 or len(unshown(planted, folder / "results", "smoke")) != 1:
+                found.append("a map that always hides its image, or a pair that is missing, would not have been found")
     if found:
         sys.exit("\n".join([*found, f"page: {len(found)} faults of results/summary.html in {program}"]))
-    print(f"page: {program} shows {len(seen['rows'])} claims and {len(seen['pictures'])} plots; tables sort, verdicts filter")
+    print(
+        f"page: {program} shows {len(seen['rows'])} claims, {len(seen['pictures'])} pictures and {len(seen['pairs'])} pairs, of a made "
+        f"result {len(shown['pairs'])}; tables sort, verdicts filter, maps lie over their images"
+    )
 
 
 if __name__ == "__main__":

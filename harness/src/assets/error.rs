@@ -12,7 +12,7 @@ pub enum AssetError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// This program knows no way to make the network.
-    #[error("{name}: no package is known that holds this network: put its file at {}", path.display())]
+    #[error("{name}: this program cannot build this network: put its file at {} (a checkout: `scripts/setup.sh --only {name}`)", path.display())]
     Unknown {
         /// Name of the network.
         name: String,

@@ -27,6 +27,7 @@ struct Assets {
 #[derive(Debug, Deserialize)]
 struct Asset {
     name: String,
+    build: String,
     sources: Vec<Source>,
 }
 
@@ -37,13 +38,17 @@ struct Source {
     sha256: Option<String>,
 }
 
-/// The package that `assets` names for the network `name`.
+/// The one way of building that this program knows; others are those of `scripts/setup`.
+const BUILD: &str = "fid-inception";
+
+/// The package that `assets` names for the network `name`, where this program can build it.
 ///
 /// # Errors
 /// [`AssetError::Config`] for a list that cannot be read.
 pub(super) fn package_of(assets: &Path, name: &str) -> Result<Option<PackagePin>, AssetError> {
     let list: Assets = read_yaml(assets, Role::Assets)?;
-    let sources = list.assets.into_iter().filter(|asset| asset.name == name);
+    let sources =
+        list.assets.into_iter().filter(|asset| asset.name == name && asset.build == BUILD);
     let pin = |source: Source| {
         let (package, sha256) = (source.pypi?, source.sha256?);
         Some(PackagePin { package, file: source.file, sha256 })
@@ -62,6 +67,9 @@ mod tests {
         assert!(pin.package.contains("=="), "{pin:?}");
         assert!(Path::new(&pin.file).extension().is_some_and(|end| end == "whl"), "{pin:?}");
         assert_eq!(pin.sha256.len(), 64);
-        assert_eq!(package_of(&list, "nobody-has-this").unwrap(), None);
+        // Nobody has the one, and the other is built by the scripts alone.
+        for name in ["nobody-has-this", "efficientnet-lite0"] {
+            assert_eq!(package_of(&list, name).unwrap(), None);
+        }
     }
 }

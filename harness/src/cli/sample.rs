@@ -232,6 +232,7 @@ fn exhibits(request: &SampleRequest, samples: &Samples) -> Vec<Exhibit> {
     let mut exhibits = Vec::new();
     for (method, plan) in samples.methods.iter().zip(&request.estimators) {
         exhibits.extend(sheet::ends(&method.score).map(|(end, row)| Exhibit {
+            name: method.method.clone(),
             method: label::named(plan.rule.kind(), &method.method),
             end,
             sample: request.samples[row],

@@ -1,5 +1,6 @@
 //! `dubench summary`: one page of verdicts.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use super::answer::Context;
@@ -15,12 +16,7 @@ use crate::store::{StoreError, publish};
 pub(super) fn summary(options: &SummaryOptions, context: Context) -> Result<Exit, CliError> {
     let results = results(&options.results, &options.scale)?;
     if results.is_empty() {
-        let got = options.results.display().to_string();
-        return Err(CliError::option(
-            "RESULTS",
-            &got,
-            "a folder with EXPERIMENT/SCALE/metrics.parquet in it: run an experiment first",
-        ));
+        return Err(nothing_there(options)?);
     }
     let claims = Claims::read(&options.claims)?;
     let summary = summarise(&claims, &options.scale, results)?;
@@ -37,6 +33,29 @@ pub(super) fn summary(options: &SummaryOptions, context: Context) -> Result<Exit
         files.iter().map(|file| folder.join(&file.name).display().to_string()).collect();
     answer(&summary, &places, &format!("written: {}", places.join(", ")), context)?;
     Ok(Exit::Complete)
+}
+
+/// Which scales there are, where the one that is asked for has no result; else that there is none at all.
+fn nothing_there(options: &SummaryOptions) -> Result<CliError, CliError> {
+    let mut scales = BTreeSet::new();
+    for name in names(&options.results)? {
+        let folder = options.results.join(name);
+        if folder.is_dir() {
+            let whole = |scale: &String| folder.join(scale).join("metrics.parquet").is_file();
+            scales.extend(names(&folder)?.into_iter().filter(whole));
+        }
+    }
+    let place = options.results.display().to_string();
+    if scales.is_empty() {
+        return Ok(CliError::option(
+            "RESULTS",
+            &place,
+            "a folder with EXPERIMENT/SCALE/metrics.parquet in it: run an experiment first",
+        ));
+    }
+    let known: Vec<String> = scales.into_iter().collect();
+    let expected = format!("a scale of which {place} has results: {}", known.join(", "));
+    Ok(CliError::option("--scale", &options.scale, &expected))
 }
 
 /// Whether the files are what the results say.

@@ -14,6 +14,9 @@ pub enum FeaturesConfig {
         path: PathBuf,
         /// Resize and scaling, where not the file's own.
         preprocess: Option<Preprocess>,
+        /// How generated images are prepared, where not as real ones are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generated: Option<GeneratedImages>,
     },
     /// Means of pixel blocks, `grid x grid` a channel, scaled to [0, 1]: no network, for tests of
     /// the pipeline. Their Fréchet distance is not an FID.
@@ -21,6 +24,25 @@ pub enum FeaturesConfig {
         /// Blocks along each side.
         grid: usize,
     },
+}
+
+impl FeaturesConfig {
+    /// How generated images are prepared, where not as real ones are.
+    pub fn generated(&self) -> Option<GeneratedImages> {
+        match self {
+            Self::Extractor { generated, .. } => *generated,
+            Self::Pixels { .. } => None,
+        }
+    }
+}
+
+/// How generated images are prepared, where not as real ones are: what that does is the question of an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GeneratedImages {
+    /// DIFFERENCE (D25): in [0, 1] and padded with zeros, while real images are resized and normalised: what the released code of
+    /// Table 4 does.
+    AuthorsCode,
 }
 
 /// Resize and scaling convention of images on their way into a feature network.
@@ -47,14 +69,16 @@ impl Preprocess {
     }
 }
 
-/// Reference statistics.
+/// What generated images are held against: statistics, images, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceConfig {
     /// Data set and split, as tables print it: `cifar10-train`.
     pub dataset: String,
-    /// `.npz` with `mu`, `sigma`, `n` and provenance, relative to the experiment file.
-    pub path: PathBuf,
+    /// `.npz` with `mu`, `sigma`, `n` and provenance, relative to the experiment file; a protocol that looks at images alone
+    /// can do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
     /// The reference's images, as `dubench stats` takes them: the `n_real` of a scale are drawn of them, for measures that
     /// moments are not enough for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -32,7 +32,7 @@ pub use common::Common;
 pub use condition_yaml::{CfgYaml, ConditionYaml, NullYaml};
 pub use error::ConfigError;
 pub use extractor_yaml::ExtractorYaml;
-pub use features::{FeaturesConfig, Preprocess, ReferenceConfig};
+pub use features::{FeaturesConfig, GeneratedImages, Preprocess, ReferenceConfig};
 pub use model::{AnalyticConfig, ModelConfig};
 pub use model_yaml::{ModelYaml, Prediction, TaskYaml};
 pub use pipeline::{PipelineCfg, PipelineConfig, PipelineFolder, Scheduler};

@@ -1,6 +1,6 @@
 //! Checks that the second passes of all protocols share: names, sizes, samplers, windows, estimators.
 
-use super::{AnalyticConfig, Common, ModelConfig, ScaleConfig};
+use super::{AnalyticConfig, Common, FeaturesConfig, ModelConfig, ScaleConfig};
 use crate::fault::Fault;
 use crate::sampler::SamplerConfig;
 use crate::schedule::TimeAxis;
@@ -95,7 +95,7 @@ pub fn random_subsets(key: &str, n: u32, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Sections that a protocol cannot do without, of `features` and `reference`; `because` is why.
+/// Sections that a protocol cannot do without, of `features`, `reference` and `reference.path`; `because` is why.
 pub fn required<const N: usize>(
     common: &Common,
     sections: [&str; N],
@@ -105,6 +105,7 @@ pub fn required<const N: usize>(
     for section in sections {
         let missing = match section {
             "features" => common.features.is_none(),
+            "reference.path" => no_statistics(common),
             _ => common.reference.is_none(),
         };
         if missing {
@@ -112,6 +113,20 @@ pub fn required<const N: usize>(
                 .push(Fault::new(section, format!("{because}: say which features and reference")));
         }
     }
+}
+
+/// A distance between sets that are prepared in two ways says nothing of either.
+pub fn one_preprocessing(common: &Common, faults: &mut Vec<Fault>) {
+    if common.features.as_ref().and_then(FeaturesConfig::generated).is_some() {
+        let message = "generated images are prepared otherwise than real ones in a table of precision and recall alone: leave it out";
+        faults.push(Fault::new("features.generated", message));
+    }
+}
+
+/// Whether a reference, of any scale, names no statistics.
+fn no_statistics(common: &Common) -> bool {
+    let of_scales = common.scales.values().filter_map(|scale| scale.reference.as_ref());
+    common.reference.iter().chain(of_scales).any(|reference| reference.path.is_none())
 }
 
 /// Sizes of a scale whose protocol has arms of all and of some images, and keeps none back.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Experiment;
 use crate::canonical::fingerprint;
+use crate::config::FeaturesConfig;
 use crate::extractor_id::ExtractorId;
 use crate::fault::Fault;
 use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION};
@@ -120,6 +121,7 @@ impl Plan {
             arms,
             block_size: sizes.block_size,
             extractor: inputs.extractor,
+            generated: experiment.features.as_ref().and_then(FeaturesConfig::generated),
             reference: inputs.reference,
             images: inputs.images,
             real: inputs.real,

@@ -6,7 +6,7 @@ use super::{
     Condition, Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive,
     WeightLook,
 };
-use crate::noise::nearest_f32;
+use crate::noise::{NoiseKey, nearest_f32};
 use crate::schedule::NoisePoint;
 
 /// `epsilon = epsilon_null + scale (epsilon_cond - epsilon_null)` (Eq. 6, arXiv:2207.12598, with its `w = scale - 1`).
@@ -140,6 +140,20 @@ impl Denoiser for ClassifierFree {
         let model = self.inner.spec().name.clone();
         let reason = "classifier-free guidance mixes two predictions of the same weights, whose variances do not add up";
         Err(ModelError::NotApplicable { method: "bayesdiff", model, reason: reason.to_owned() })
+    }
+
+    /// Both halves are of the same weights, so their mixture is the guided prediction of that network.
+    fn epsilon_drawn(
+        &mut self,
+        input: NetworkInput<'_>,
+        key: NoiseKey,
+    ) -> Result<Array4<f32>, ModelError> {
+        if !self.guides() {
+            return self.inner.epsilon_drawn(input, key);
+        }
+        let doubled = self.doubled(&input)?;
+        let halves = self.inner.epsilon_drawn(doubled.input(), key)?;
+        Ok(self.combined(&halves))
     }
 
     fn epsilon_dropout(

@@ -20,13 +20,15 @@ pub use classifier_free::ClassifierFree;
 pub use condition::Condition;
 pub use error::ModelError;
 pub use last_layer::{
-    Fisher, FisherError, LastLayerPosterior, Marginals, Predictive, WeightDraws, WeightLook,
+    Fisher, FisherError, HeldWeights, LastLayerPosterior, Marginals, Predictive, WeightDraws,
+    WeightLook,
 };
 pub use network::Network;
 pub use pixel_decoder::PixelDecoder;
 
 use ndarray::{Array2, Array4, ArrayView4};
 
+use crate::noise::NoiseKey;
 use crate::schedule::NoisePoint;
 use crate::units::{ClassLabel, SampleId};
 
@@ -137,6 +139,22 @@ pub trait Denoiser: Send {
         Err(ModelError::NotApplicable { method: "bayesdiff", model, reason: reason.to_owned() })
     }
 
+    /// The prediction under one draw of the weights of the last layer, named by its key: the same for all rows.
+    ///
+    /// # Errors
+    /// [`ModelError::NotApplicable`] where the network has no posterior of them: always, unless an implementation says
+    /// otherwise.
+    fn epsilon_drawn(
+        &mut self,
+        _input: NetworkInput<'_>,
+        _key: NoiseKey,
+    ) -> Result<Array4<f32>, ModelError> {
+        let model = self.spec().name.clone();
+        let reason = "it has no posterior over its last layer: `dubench fit-laplace` makes one";
+        let method = "a draw of last-layer weights";
+        Err(ModelError::NotApplicable { method, model, reason: reason.to_owned() })
+    }
+
     /// Vector-Jacobian product with respect to `x`: returns `(epsilon_hat, J^T v)`, both `[b, c, h, w]`.
     ///
     /// # Errors
@@ -195,4 +213,18 @@ pub trait FeatureExtractor: Send {
     /// # Errors
     /// [`ModelError`] when the runtime fails or a feature is not finite.
     fn extract(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError>;
+
+    /// The same of images that are prepared as the released code of Table 4 prepares generated ones (D25).
+    ///
+    /// # Errors
+    /// As [`FeatureExtractor::extract`]; [`ModelError::NotApplicable`] for an extractor without a network: always, unless an
+    /// implementation says otherwise.
+    fn extract_as_released(
+        &mut self,
+        _images: ArrayView4<'_, u8>,
+    ) -> Result<Array2<f32>, ModelError> {
+        let (method, model) = ("the released preprocessing", self.id().name.clone());
+        let reason = "it has no network that images are prepared for: drop features.generated";
+        Err(ModelError::NotApplicable { method, model, reason: reason.to_owned() })
+    }
 }

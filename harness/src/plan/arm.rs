@@ -32,9 +32,29 @@ pub struct ArmPlan {
     /// nobody that looks on, and its score is called as the arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub propagate: Option<PropagationConfig>,
+    /// Number of the draw of last-layer weights that the whole walk goes by; none for the weights of the network. Such an arm
+    /// has no rule, nobody that looks on, and no moments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<u32>,
 }
 
 impl ArmPlan {
+    /// An arm from noise that nobody looks at and nothing guides: what others say, they say beside it.
+    pub fn new(name: &str, n: u64, sampler: SamplerConfig) -> Self {
+        Self {
+            name: name.to_owned(),
+            n,
+            start: Start::Noise {},
+            sampler,
+            watch: Vec::new(),
+            controls: Vec::new(),
+            maps: MapsPlan::Summed {},
+            guide: None,
+            propagate: None,
+            weights: None,
+        }
+    }
+
     /// Names of all that look on, estimators first.
     pub fn methods(&self) -> impl Iterator<Item = &str> {
         let estimators = self.watch.iter().map(|estimator| estimator.name.as_str());

@@ -12,3 +12,6 @@ pub const EVALUATE_VERSION: u32 = 2;
 
 /// As [`GENERATE_VERSION`], for maps of threshold sets and the thresholds that are taken of them.
 pub const THRESHOLDS_VERSION: u32 = 1;
+
+/// As [`GENERATE_VERSION`], for the share of maps below zero: of plans that have estimators with such maps alone.
+pub const NEGATIVES_VERSION: u32 = 1;

@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::extractor_id::ExtractorId;
 
-use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
+use super::version::{FEATURES_VERSION, GENERATE_VERSION, NEGATIVES_VERSION, THRESHOLDS_VERSION};
 use super::{
     ArmPlan, ImagesIdentity, ModelIdentity, PosteriorIdentity, RealIdentity, ReferenceIdentity,
     Start,
 };
 use crate::canonical::fingerprint;
+use crate::config::GeneratedImages;
 
 /// Every resolved value of a run but what its protocol computes. Equal work gives equal digits, on every machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Work {
     pub block_size: u32,
     /// Feature network, where the protocol compares sets of images.
     pub extractor: Option<ExtractorId>,
+    /// How generated images are prepared for it, where not as real ones are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<GeneratedImages>,
     /// Reference statistics, where the protocol holds images against some.
     pub reference: Option<ReferenceIdentity>,
     /// Real images, where arms start from some.
@@ -56,6 +60,9 @@ struct GenerateIdentity<'a> {
     thresholds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     posterior: Option<&'a PosteriorIdentity>,
+    /// Version of the shares below zero, where an estimator tells some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negatives: Option<u32>,
 }
 
 impl Work {
@@ -72,19 +79,25 @@ impl Work {
             images: self.images.as_ref().filter(|_| starts),
             thresholds: thresholds.then_some(THRESHOLDS_VERSION),
             posterior: self.posterior.as_ref(),
+            negatives: self.watches_signed().then_some(NEGATIVES_VERSION),
         })
     }
 
     /// Hash of what fixes features: the images and the feature network.
     pub fn features_id(&self) -> String {
-        fingerprint(&(FEATURES_VERSION, self.generate_id(), &self.extractor))
+        let (images, network) = (self.generate_id(), &self.extractor);
+        match self.generated {
+            None => fingerprint(&(FEATURES_VERSION, images, network)),
+            Some(other) => fingerprint(&(FEATURES_VERSION, images, network, other)),
+        }
     }
 
-    /// Data set that results are of: that of the reference, else that of the real images.
+    /// Data set that results are of: that of the reference, else that of the real images that are kept or started from.
     pub fn dataset(&self) -> &str {
         let reference = self.reference.as_ref().map(|reference| reference.dataset.as_str());
+        let real = || self.real.as_ref().map(|real| real.dataset.as_str());
         let images = || self.images.as_ref().map(|images| images.dataset.as_str());
-        reference.or_else(images).unwrap_or("none")
+        reference.or_else(real).or_else(images).unwrap_or("none")
     }
 
     /// Images behind the data set, where it says.
@@ -98,6 +111,11 @@ impl Work {
     /// Whether anybody who looks on asks for products with the network's Jacobian.
     pub fn watches_gradients(&self) -> bool {
         self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.needs_gradient())
+    }
+
+    /// Whether maps of anybody who looks on can fall below zero.
+    fn watches_signed(&self) -> bool {
+        self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.signed())
     }
 
     /// Draws of the gradient rules, each number once, ascending.

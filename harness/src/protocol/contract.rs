@@ -56,9 +56,18 @@ pub struct Needs<'a> {
     /// Real images, as `dubench stats` takes them: arms start from them, or are held against them.
     pub images: Option<&'a str>,
     /// A posterior of the model's last layer.
-    pub posterior: Option<&'a PosteriorSettings>,
+    pub posterior: Option<PosteriorNeed<'a>>,
     /// What the wall times of its blocks are.
     pub wall_times: WallTimes,
+}
+
+/// Which posterior of the last layer is needed, and by which method.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PosteriorNeed<'a> {
+    /// Kind of the method, which is its key in the protocol: `bayesdiff`.
+    pub method: &'static str,
+    /// The posterior.
+    pub settings: &'a PosteriorSettings,
 }
 
 impl Needs<'_> {

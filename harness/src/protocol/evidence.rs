@@ -37,6 +37,12 @@ pub trait Evidence {
     /// [`ProtocolError::Evidence`] for parts that are missing or damaged.
     fn scores(&mut self, arm: usize) -> Result<ArmScores, ProtocolError>;
 
+    /// Which share of the elements of its maps lay below zero, an image, for every method of an arm whose maps can.
+    ///
+    /// # Errors
+    /// As [`Evidence::scores`].
+    fn negatives(&mut self, arm: usize) -> Result<Vec<(String, Vec<f64>)>, ProtocolError>;
+
     /// Scores of an arm at every single step.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub mod contract;
 pub mod error;
 pub mod evidence;
 pub mod filtering;
+pub mod generative;
 pub mod guidance;
 mod kinds;
 pub mod pairs;
@@ -17,7 +18,7 @@ pub mod rows;
 pub mod stepwise;
 pub mod timing;
 
-pub use contract::{Needs, Protocol, Scope, WallTimes};
+pub use contract::{Needs, PosteriorNeed, Protocol, Scope, WallTimes};
 pub use error::ProtocolError;
 pub use evidence::{
     ArmMaps, ArmScores, ArmTimes, BlockTime, Evidence, MethodColumn, MethodMaps, Numbers, Shown,

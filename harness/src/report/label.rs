@@ -9,7 +9,7 @@ use crate::store::records::MetricRow;
 use crate::uncertainty::EstimatorConfig;
 
 /// Kinds that no experiment names: what protocols put beside methods.
-const FIXED: [(&str, &str); 12] = [
+const FIXED: [(&str, &str); 13] = [
     ("random", "Random subsets"),
     ("full", "Full pool"),
     ("unguided", "Unguided"),
@@ -19,6 +19,7 @@ const FIXED: [(&str, &str); 12] = [
     ("chance", "Chance"),
     ("oracle", "Oracle"),
     ("bayesdiff", "BayesDiff"),
+    ("generative_uncertainty", "Generative uncertainty"),
     ("realism", "Realism"),
     ("rarity", "Rarity"),
     ("nan_ranking", "Not a number (as released)"),

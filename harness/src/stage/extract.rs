@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use ndarray::{Array2, Array4, Axis, concatenate, s};
 
+use crate::config::GeneratedImages;
 use crate::model::{FeatureExtractor, ModelError};
 use crate::store::features::{self, FeaturePart};
 use crate::store::layout::StageName;
@@ -73,11 +74,20 @@ pub(super) fn checks(stage_id: &str) -> Checks<'_> {
     }
 }
 
+/// Which images a network is handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// Of the arms.
+    Generated,
+    /// Of the reference.
+    Real,
+}
+
 /// Features of images; `None` when a stop was asked for.
 pub(super) fn extract(
     run: &Run<'_>,
     batch_size: NonZeroUsize,
-    network: &mut OpenExtractor,
+    (network, handed): (&mut OpenExtractor, Handed),
     (block, samples, images): (BlockId, Vec<SampleId>, &Array4<u8>),
 ) -> Result<Option<FeaturePart>, StageError> {
     let start = Instant::now();
@@ -88,7 +98,13 @@ pub(super) fn extract(
             return Ok(None);
         }
         let last = (first + batch_size.get()).min(n);
-        let batch = network.extractor.extract(images.slice(s![first..last, .., .., ..]))?;
+        let batch = images.slice(s![first..last, .., .., ..]);
+        let batch = match (handed, run.plan.generated) {
+            (Handed::Real, _) | (Handed::Generated, None) => network.extractor.extract(batch)?,
+            (Handed::Generated, Some(GeneratedImages::AuthorsCode)) => {
+                network.extractor.extract_as_released(batch)?
+            }
+        };
         check(
             network.extractor.id().name.as_str(),
             &batch,

@@ -11,7 +11,7 @@ use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};
 
 pub use super::extract::OpenExtractor;
-use super::extract::{checks, extract, manifest};
+use super::extract::{Handed, checks, extract, manifest};
 use super::shelf;
 use super::side_by_side::each_block;
 use super::{Run, StageError, StageSummary, generate, real};
@@ -126,5 +126,6 @@ pub(super) fn extract_block(
 ) -> Result<Option<FeaturePart>, StageError> {
     let path = run.layout.part(StageName::Generate, block.id);
     let images = part::read(&path, run.layout.stage_id(StageName::Generate), Parts::All)?;
-    extract(run, batch_size, network, (block.id, images.samples, &images.images))
+    let handed = (network, Handed::Generated);
+    extract(run, batch_size, handed, (block.id, images.samples, &images.images))
 }

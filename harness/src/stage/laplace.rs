@@ -352,6 +352,15 @@ mod tests {
             let ratio = f64::from(*spread) / (sigma * sigma);
             assert!((ratio - 1.0).abs() < 6.0 * (2.0 / f64::from(n - 1)).sqrt(), "{ratio}");
         }
+        // A prediction under one draw is one of those that the mean is of.
+        let two = WeightDraws { n: 2, ..draws };
+        let mean = network_of(&mut denoiser, input, WeightLook::Draws(two));
+        let [first, second] =
+            [0, 1].map(|at| denoiser.epsilon_drawn(input, two.keys().nth(at).unwrap()).unwrap());
+        assert_ne!(first, second);
+        for ((one, other), mean) in first.iter().zip(&second).zip(&mean) {
+            assert!((0.5 * (one + other) - mean).abs() < 1e-6, "{one}, {other}, {mean}");
+        }
         // Other draws, other answers: the weights are drawn, and by key.
         let other = WeightLook::Draws(WeightDraws { first: n, n: 2, ..draws });
         let again = network_of(&mut denoiser, input, other);

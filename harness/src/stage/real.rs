@@ -11,7 +11,7 @@ use crate::store::features::{self, Claims, FeaturePart};
 use crate::store::layout::StageName;
 use crate::units::SampleId;
 
-use super::extract::{OpenExtractor, checks, extract, manifest};
+use super::extract::{Handed, OpenExtractor, checks, extract, manifest};
 use super::side_by_side::each_block;
 use super::statistics::source::chosen;
 use super::{Run, StageError, shelf};
@@ -83,7 +83,7 @@ fn extract_block(
     let what = "set of real images beside the feature network";
     let source = network.real.as_mut().ok_or(StageError::Absent { what })?;
     let images = chosen(source.as_mut(), &samples)?;
-    extract(run, batch_size, network, (block.id, samples, &images))
+    extract(run, batch_size, (network, Handed::Real), (block.id, samples, &images))
 }
 
 /// Places in the data set of the images of a block, of those of all.

@@ -3,7 +3,8 @@
 //! Columns: `sample_id` u64 (the true one, in every arm), `label` u32 where the model has classes, `image` (bytes of
 //! `[3, H, W]` u8), and for every method `score:NAME` f64 and, where maps are kept, `map:NAME` (little-endian f32 of
 //! `[1, H, W]` or `[c, h, w]`); sums over the late steps are `score:NAME:late` and `map:NAME:late`, those of single
-//! steps `score:NAME:step:I` and `map:NAME:step:I`. The arm, shapes, evaluation counts and times stand in the envelope.
+//! steps `score:NAME:step:I` and `map:NAME:step:I`; of an estimator that can fall below zero, `score:NAME:negative` is the
+//! share of elements that do. The arm, shapes, evaluation counts and times stand in the envelope.
 
 use std::path::Path;
 

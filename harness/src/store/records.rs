@@ -78,6 +78,8 @@ pub enum Span {
     Late,
     /// One step, by its loop index.
     Step(u32),
+    /// No sum: the share of the elements of all maps of the window that lie below zero.
+    Negative,
 }
 
 impl Span {
@@ -87,6 +89,7 @@ impl Span {
             Self::Window => String::new(),
             Self::Late => ":late".to_owned(),
             Self::Step(index) => format!(":step:{index}"),
+            Self::Negative => ":negative".to_owned(),
         }
     }
 }

@@ -52,6 +52,10 @@ impl EstimatorSettings for CenteredSettings {
         false
     }
 
+    fn signed(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

@@ -51,6 +51,10 @@ impl EstimatorSettings for DivergenceSettings {
         true
     }
 
+    fn signed(&self) -> bool {
+        true
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

@@ -48,6 +48,10 @@ impl EstimatorSettings for Dpm2Settings {
         false
     }
 
+    fn signed(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

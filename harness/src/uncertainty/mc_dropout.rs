@@ -58,6 +58,10 @@ impl EstimatorSettings for McDropoutSettings {
         false
     }
 
+    fn signed(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, model: &DenoiserSpec) -> Option<String> {
         model.dropout_mask_len.is_none().then(|| {
             format!(

@@ -50,6 +50,10 @@ impl EstimatorSettings for SampleVarSettings {
         false
     }
 
+    fn signed(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

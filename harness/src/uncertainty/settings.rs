@@ -22,6 +22,9 @@ pub trait EstimatorSettings {
     /// Whether it asks the network for products with its Jacobian.
     fn needs_gradient(&self) -> bool;
 
+    /// Whether elements of its maps can lie below zero: the share of those that do is then kept beside the scores.
+    fn signed(&self) -> bool;
+
     /// Why it cannot run on a model; `None` where it can.
     fn not_applicable(&self, model: &DenoiserSpec) -> Option<String>;
 

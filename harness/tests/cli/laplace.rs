@@ -111,6 +111,74 @@ fn a_posterior_is_fitted_once_and_belongs_to_its_model() {
     folder.dubench(&["plan", &file, "--scale", "smoke"]).fails(5, &["the file is damaged"]);
 }
 
+/// The same experiment with generative uncertainty in the place of BayesDiff.
+fn generative(text: &str) -> String {
+    let start = text.find("  bayesdiff:").unwrap();
+    let end = text.find("scales:").unwrap();
+    format!("{}  generative_uncertainty: {{n_draws: 2}}\n{}", &text[..start], &text[end..])
+}
+
+#[test]
+fn generative_uncertainty_asks_for_the_posterior_of_its_model() {
+    let folder = Folder::new();
+    copy(&folder, "mine");
+    let file = experiment(&folder, "mine");
+    let text = std::fs::read_to_string(folder.path(&file)).unwrap();
+    folder.text(&file, &generative(&text));
+    folder.dubench(&["plan", &file, "--scale", "smoke"]).fails(
+        3,
+        &[
+            "generative_uncertainty is not applicable to ddpm-cifar10-small",
+            "dubench fit-laplace mine",
+            "protocol.generative_uncertainty.posterior.file",
+        ],
+    );
+    // One of another model, under the name of this one.
+    let yaml = std::fs::read_to_string(folder.path("mine/model.yaml")).unwrap();
+    folder.text("mine/model.yaml", &yaml.replace("name: ddpm-cifar10-small", "name: another"));
+    for end in ["", ".sha256"] {
+        let name = format!("laplace.parquet{end}");
+        std::fs::copy(format!("{BUNDLE}/{name}"), folder.path(&format!("mine/{name}"))).unwrap();
+    }
+    folder
+        .dubench(&["plan", &file, "--scale", "smoke"])
+        .fails(3, &["it was fitted on model ddpm-cifar10-small", "that of another"]);
+    let certain = TINY.replacen("  bias_variance: 0.02\n", "", 1);
+    folder.text("edited.yaml", &generative(&certain));
+    folder
+        .dubench(&["generate", "edited.yaml", "--scale", "smoke"])
+        .fails(3, &["a draw of last-layer weights is not applicable", "set model.bias_variance"]);
+}
+
+#[test]
+fn settings_of_generative_uncertainty_that_make_none_are_refused_with_their_keys() {
+    let folder = Folder::new();
+    for (settings, words) in [
+        ("{n_draws: 0}", "protocol.generative_uncertainty.n_draws: 0 further images"),
+        (
+            "{feature_variance: 0.0}",
+            "protocol.generative_uncertainty.feature_variance: 0 is no positive number",
+        ),
+        (
+            "{posterior: {noise: -1.0}}",
+            "protocol.generative_uncertainty.posterior.noise: -1 is no positive number",
+        ),
+    ] {
+        folder.text("edited.yaml", &generative(TINY).replacen("{n_draws: 2}", settings, 1));
+        folder.dubench(&["plan", "edited.yaml", "--scale", "smoke"]).fails(2, &[words]);
+    }
+    // The name of the method is its own.
+    let named = generative(TINY).replacen(
+        "{kind: sample_var}",
+        "{kind: sample_var, name: generative_uncertainty}",
+        1,
+    );
+    folder.text("edited.yaml", &named);
+    folder
+        .dubench(&["plan", "edited.yaml", "--scale", "smoke"])
+        .fails(2, &["protocol.generative_uncertainty: \"generative_uncertainty\" is taken"]);
+}
+
 #[test]
 fn what_has_no_last_layer_and_images_that_do_not_fit_are_refused() {
     let folder = Folder::new();

@@ -74,9 +74,16 @@ fn every_claim_has_a_row_and_the_page_knows_when_it_is_old() {
 fn what_cannot_be_summed_up_is_named() {
     let folder = folder();
     folder.dubench(&["summary", "nowhere", "--claims", "claims.yaml"]).fails(2, &["nowhere"]);
+    // No result of scale `mini`, which is the default, and none of a scale that nobody has.
+    for call in [&["summary"][..], &["summary", "--scale", "smoek"]] {
+        folder
+            .dubench(&[call, &["--claims", "claims.yaml"]].concat())
+            .fails(2, &["--scale", "a scale of which results has results: smoke"]);
+    }
+    std::fs::create_dir(folder.path("empty")).unwrap();
     folder
-        .dubench(&["summary", "--claims", "claims.yaml"])
-        .fails(2, &["results", "run an experiment first"]);
+        .dubench(&["summary", "empty", "--claims", "claims.yaml"])
+        .fails(2, &["empty", "run an experiment first"]);
     folder
         .dubench(&["summary", "--scale", "smoke", "--claims", "gone.yaml"])
         .fails(2, &["gone.yaml", "--claims"]);

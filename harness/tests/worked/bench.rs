@@ -141,6 +141,7 @@ impl Parts {
             arms: protocol.arms(Scope { common: &common, scale }),
             block_size: 16,
             extractor: None,
+            generated: None,
             reference: None,
             images: None,
             posterior: None,
@@ -203,6 +204,10 @@ impl Evidence for Parts {
             nfe_trajectory: u64::from(arm.sampler.n_steps()),
             network_seconds: 0.0,
         })
+    }
+
+    fn negatives(&mut self, _arm: usize) -> Result<Vec<(String, Vec<f64>)>, ProtocolError> {
+        Ok(Vec::new())
     }
 
     fn step_scores(&mut self, _arm: usize) -> Result<Vec<StepScores>, ProtocolError> {

@@ -43,6 +43,10 @@ impl EstimatorSettings for SquaredRangeSettings {
         false
     }
 
+    fn signed(&self) -> bool {
+        false
+    }
+
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
         None
     }

@@ -3,7 +3,7 @@
 use dubench::config::values::{estimator_list, window};
 use dubench::config::{Common, ScaleConfig};
 use dubench::fault::Fault;
-use dubench::plan::{ArmPlan, MapsPlan, Start, Work};
+use dubench::plan::{ArmPlan, Work};
 use dubench::protocol::rows::mean_and_se;
 use dubench::protocol::{
     Evidence, MethodColumn, Needs, Numbers, Protocol, ProtocolError, RunFacts, Scope,
@@ -41,15 +41,8 @@ impl Protocol for ScoreMeans {
         let defaults = common.defaults(n_steps);
         let plan = |e| EstimatorPlan::resolve(e, common.window_of(e, n_steps), &defaults);
         vec![ArmPlan {
-            name: "pool".to_owned(),
-            n: scale.n_pool,
-            start: Start::Noise {},
-            sampler: common.sampler_of(None, scale),
             watch: common.estimators.iter().map(plan).collect(),
-            controls: Vec::new(),
-            maps: MapsPlan::Summed {},
-            guide: None,
-            propagate: None,
+            ..ArmPlan::new("pool", scale.n_pool, common.sampler_of(None, scale))
         }]
     }
 

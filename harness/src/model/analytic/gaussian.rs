@@ -6,9 +6,8 @@ use super::{checked_levels, expect_shape, refused};
 use crate::model::{
     Condition, Denoiser, DenoiserSpec, ModelError, NetworkInput, Predictive, WeightLook,
 };
-use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
+use crate::noise::{NoiseKey, nearest_f32, standard_normal};
 use crate::schedule::NoiseLevel;
-use crate::units::SampleId;
 
 /// The exact noise prediction for `x_0 ~ N(mu, tau^2 I)`:
 ///
@@ -101,6 +100,14 @@ impl GaussianDenoiser {
         self
     }
 
+    fn certain(&self, method: &'static str) -> ModelError {
+        let (model, reason) = (
+            self.spec.name.clone(),
+            "it was built without uncertain weights: set model.bias_variance".to_owned(),
+        );
+        ModelError::NotApplicable { method, model, reason }
+    }
+
     /// `J` of a noise level.
     fn slope(&self, level: NoiseLevel) -> f64 {
         let (a, s) = (level.a(), level.s());
@@ -115,17 +122,17 @@ impl GaussianDenoiser {
     }
 }
 
+/// The bias of a draw, around 0.
+fn drawn_bias(variance: f64, key: NoiseKey) -> f64 {
+    let mut z = [0.0];
+    standard_normal(key, &mut z);
+    variance.sqrt() * f64::from(z[0])
+}
+
 /// Mean and variance of a bias around 0.
 fn bias_moments(variance: f64, look: WeightLook) -> (f64, f64) {
     let WeightLook::Draws(draws) = look else { return (0.0, variance) };
-    let biases: Vec<f64> = (draws.first..draws.first.saturating_add(draws.n))
-        .map(|draw| {
-            let (seed, purpose, step) = (draws.seed, Purpose::Weights, draws.step);
-            let mut z = [0.0];
-            standard_normal(NoiseKey { seed, purpose, sample: SampleId(0), step, draw }, &mut z);
-            variance.sqrt() * f64::from(z[0])
-        })
-        .collect();
+    let biases: Vec<f64> = draws.keys().map(|key| drawn_bias(variance, key)).collect();
     let n = biases.len() as f64;
     let mean = biases.iter().sum::<f64>() / n;
     (mean, biases.iter().map(|bias| (bias - mean).powi(2)).sum::<f64>() / (n - 1.0))
@@ -154,19 +161,23 @@ impl Denoiser for GaussianDenoiser {
         input: NetworkInput<'_>,
         look: WeightLook,
     ) -> Result<Predictive, ModelError> {
-        let Some(variance) = self.bias_variance else {
-            return Err(ModelError::NotApplicable {
-                method: "bayesdiff",
-                model: self.spec.name.clone(),
-                reason: "it was built without uncertain weights: set model.bias_variance"
-                    .to_owned(),
-            });
-        };
+        let variance = self.bias_variance.ok_or_else(|| self.certain("bayesdiff"))?;
         let mut mean = self.epsilon(input)?;
         let (moved, variance) = bias_moments(variance, look);
         mean.mapv_inplace(|value| nearest_f32(f64::from(value) + moved));
         let variance = Array4::from_elem(mean.dim(), nearest_f32(variance));
         Ok(Predictive { mean, variance })
+    }
+
+    fn epsilon_drawn(
+        &mut self,
+        input: NetworkInput<'_>,
+        key: NoiseKey,
+    ) -> Result<Array4<f32>, ModelError> {
+        let method = "a draw of last-layer weights";
+        let variance = self.bias_variance.ok_or_else(|| self.certain(method))?;
+        let bias = drawn_bias(variance, key);
+        Ok(self.epsilon(input)?.mapv(|value| nearest_f32(f64::from(value) + bias)))
     }
 
     fn epsilon_dropout(

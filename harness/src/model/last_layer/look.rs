@@ -2,6 +2,9 @@
 
 use ndarray::Array4;
 
+use crate::noise::{NoiseKey, Purpose};
+use crate::units::SampleId;
+
 /// How the weights of a last layer are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightLook {
@@ -22,6 +25,18 @@ pub struct WeightDraws {
     pub first: u32,
     /// How many; a variance needs two.
     pub n: u32,
+}
+
+impl WeightDraws {
+    /// The key of each draw.
+    pub fn keys(&self) -> impl Iterator<Item = NoiseKey> + use<> {
+        let Self { seed, step, first, n } = *self;
+        let key = move |draw| {
+            let (purpose, sample) = (Purpose::Weights, SampleId(0));
+            NoiseKey { seed, purpose, sample, step, draw }
+        };
+        (first..first.saturating_add(n)).map(key)
+    }
 }
 
 /// Mean and variance of `epsilon_hat` over the weights of the last layer, each `[b, c, h, w]`.

@@ -2,9 +2,11 @@
 //! arXiv:2310.11142, Section 4).
 
 mod fisher;
+mod held;
 mod look;
 mod posterior;
 
 pub use fisher::{Fisher, FisherError};
+pub use held::HeldWeights;
 pub use look::{Predictive, WeightDraws, WeightLook};
 pub use posterior::{LastLayerPosterior, Marginals};

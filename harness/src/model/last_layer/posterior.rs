@@ -1,7 +1,7 @@
 //! The posterior of a last layer.
 
 use super::Fisher;
-use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
+use crate::noise::{NoiseKey, nearest_f32, standard_normal};
 use crate::units::SampleId;
 
 /// Independent Gaussians.
@@ -52,12 +52,11 @@ impl LastLayerPosterior {
         Some(Self { weight: marginals(weight, &fisher.weight)?, bias })
     }
 
-    /// Weights and bias of draw number `draw` at loop index `step`.
-    pub fn draw(&self, seed: u64, step: u32, draw: u32) -> (Vec<f32>, Option<Vec<f32>>) {
+    /// Weights and bias of the draw that a key names, whatever its sample.
+    pub fn draw(&self, key: NoiseKey) -> (Vec<f32>, Option<Vec<f32>>) {
         let n_bias = self.bias.as_ref().map_or(0, |bias| bias.mean.len());
         let mut z = vec![0.0; self.weight.mean.len() + n_bias];
-        let key = NoiseKey { seed, purpose: Purpose::Weights, sample: SampleId(0), step, draw };
-        standard_normal(key, &mut z);
+        standard_normal(NoiseKey { sample: SampleId(0), ..key }, &mut z);
         let (of_weight, of_bias) = z.split_at(self.weight.mean.len());
         (self.weight.moved(of_weight), self.bias.as_ref().map(|bias| bias.moved(of_bias)))
     }
@@ -76,6 +75,11 @@ impl Marginals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::Purpose;
+
+    fn key(seed: u64, step: u32, draw: u32) -> NoiseKey {
+        NoiseKey { seed, purpose: Purpose::Weights, sample: SampleId(0), step, draw }
+    }
 
     #[test]
     fn draws_have_the_stated_moments_and_no_two_are_alike() {
@@ -86,7 +90,7 @@ mod tests {
         let n = 4000;
         let all: Vec<[f32; 3]> = (0..n)
             .map(|draw| {
-                let (weight, bias) = posterior.draw(7, 3, draw);
+                let (weight, bias) = posterior.draw(key(7, 3, draw));
                 [weight[0], weight[1], bias.unwrap()[0]]
             })
             .collect();
@@ -100,8 +104,11 @@ mod tests {
             let se = variance * f64::sqrt(2.0 / f64::from(n));
             assert!((spread - variance).abs() < 4.0 * se, "{spread} of {variance}");
         }
-        assert_ne!(posterior.draw(7, 3, 0), posterior.draw(7, 4, 0));
-        assert_ne!(posterior.draw(7, 3, 0), posterior.draw(8, 3, 0));
+        let one = posterior.draw(key(7, 3, 0));
+        let held = NoiseKey { purpose: Purpose::HeldWeights, ..key(7, 3, 0) };
+        for other in [key(7, 4, 0), key(8, 3, 0), held] {
+            assert_ne!(one, posterior.draw(other));
+        }
     }
 
     #[test]

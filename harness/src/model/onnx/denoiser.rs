@@ -16,6 +16,7 @@ use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
 use crate::graph::fused::{GRADIENT, VARIANCE};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput, Predictive, WeightLook};
+use crate::noise::NoiseKey;
 
 /// A denoiser in ONNX Runtime.
 ///
@@ -166,6 +167,14 @@ impl Denoiser for OnnxDenoiser {
         look: WeightLook,
     ) -> Result<Predictive, ModelError> {
         self.predictive(input, look)
+    }
+
+    fn epsilon_drawn(
+        &mut self,
+        input: NetworkInput<'_>,
+        key: NoiseKey,
+    ) -> Result<Array4<f32>, ModelError> {
+        self.drawn(input, key)
     }
 
     fn epsilon_dropout(

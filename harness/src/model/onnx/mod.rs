@@ -24,6 +24,7 @@ pub mod parts;
 mod pieces;
 mod ports;
 pub mod posterior;
+mod released_padding;
 mod rows;
 pub mod runner;
 pub mod self_test;

@@ -1,5 +1,6 @@
 //! A denoiser under uncertain weights of its last layer, and what their posterior is fitted on.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use ndarray::{Array4, ArrayD, ArrayView4, Zip, s};
@@ -9,7 +10,7 @@ use super::conversion::{residual_target, scale_variance, to_epsilon};
 use super::footprint::at_most;
 use super::lazy::LazySession;
 use super::posterior::{LayerGradients, OpenPosterior, PosteriorGraphs};
-use super::rows::{calls, check_call, fit_channels, in_layout, prediction, rows};
+use super::rows::{Rows, calls, check_call, fit_channels, in_layout, prediction, rows};
 use super::session::{Feed, RuntimeOptions};
 use crate::graph::head::{BIAS, WEIGHT};
 use crate::graph::last_layer::{FEATURES, VARIANCE};
@@ -17,7 +18,7 @@ use crate::graph::layer_gradient::{LAYER_GRADIENT, RESIDUAL_WEIGHT, TARGET};
 use crate::model::{
     LastLayerPosterior, ModelError, NetworkInput, Predictive, WeightDraws, WeightLook,
 };
-use crate::noise::nearest_f32;
+use crate::noise::{NoiseKey, nearest_f32};
 
 impl OnnxDenoiser {
     /// Lets the denoiser look at uncertain weights of its last layer.
@@ -104,7 +105,7 @@ impl OnnxDenoiser {
     fn over_all_weights(
         &mut self,
         input: &NetworkInput<'_>,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
     ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
         let rows = rows(&self.parts, &self.types, input, range)?;
         let feeds = rows.feeds(&self.parts);
@@ -121,33 +122,14 @@ impl OnnxDenoiser {
     fn over_draws(
         &mut self,
         input: &NetworkInput<'_>,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         draws: WeightDraws,
     ) -> Result<(Array4<f32>, Array4<f32>), ModelError> {
         let rows = rows(&self.parts, &self.types, input, range)?;
-        let feeds = rows.feeds(&self.parts);
-        let posterior = self.posterior.as_mut().ok_or_else(|| no_session(&self.parts.spec.name))?;
-        let features = posterior.tapped.get()?.0.run_one(&feeds, FEATURES)?;
-        let (head, ()) = posterior.head.get()?;
-        let reads: Vec<String> = head.inputs().iter().map(|port| port.name.clone()).collect();
+        let features = self.features(&rows)?;
         let mut moments: Option<Running> = None;
-        for draw in draws.first..draws.first.saturating_add(draws.n) {
-            let (weight, bias) = posterior.weights.draw(draws.seed, draws.step, draw);
-            let weight = shaped(&self.parts.spec.name, weight, &posterior.shapes.0)?;
-            let bias = match (bias, &posterior.shapes.1) {
-                (Some(bias), Some(shape)) => Some(shaped(&self.parts.spec.name, bias, shape)?),
-                _ => None,
-            };
-            let mut fed = rows.feeds(&self.parts);
-            fed.retain(|(name, _)| reads.iter().any(|read| read == name));
-            fed.push((FEATURES, Feed::F32(features.view())));
-            fed.push((WEIGHT, Feed::F32(weight.view())));
-            if let Some(bias) = &bias {
-                fed.push((BIAS, Feed::F32(bias.view())));
-            }
-            let answer = head.run_one(&fed, &self.parts.output)?;
-            let mut epsilon = prediction(&self.parts, answer, rows.n_fed())?;
-            to_epsilon(&mut epsilon, &rows.x.view(), &rows.lines);
+        for key in draws.keys() {
+            let epsilon = self.under(&rows, &features, key)?;
             moments.get_or_insert_with(|| Running::of(epsilon.dim())).add(&epsilon);
         }
         let Some(moments) = moments.filter(|moments| moments.n >= 2.0) else {
@@ -158,6 +140,61 @@ impl OnnxDenoiser {
         };
         let (mean, variance) = moments.close();
         Ok((rows.asked(&mean).to_owned(), rows.asked(&variance).to_owned()))
+    }
+
+    pub(super) fn drawn(
+        &mut self,
+        input: NetworkInput<'_>,
+        key: NoiseKey,
+    ) -> Result<Array4<f32>, ModelError> {
+        check_call(&self.parts, &input)?;
+        let [c, h, w] = self.parts.spec.shape;
+        let mut out = Array4::zeros((input.t.len(), c, h, w));
+        let size = at_most(self.micro_batch, self.fits.forward);
+        let t = self.types.t;
+        for range in calls((input.t.len(), self.types.size(size)), t, |row| input.t[row]) {
+            let rows = rows(&self.parts, &self.types, &input, range.clone())?;
+            let features = self.features(&rows)?;
+            let epsilon = self.under(&rows, &features, key)?;
+            out.slice_mut(s![range, .., .., ..]).assign(&rows.asked(&epsilon));
+        }
+        Ok(out)
+    }
+
+    /// What the last layer reads.
+    fn features(&mut self, rows: &Rows<'_>) -> Result<ArrayD<f32>, ModelError> {
+        let feeds = rows.feeds(&self.parts);
+        let posterior = self.posterior.as_mut().ok_or_else(|| no_session(&self.parts.spec.name))?;
+        posterior.tapped.get()?.0.run_one(&feeds, FEATURES)
+    }
+
+    /// The prediction of all rows that are fed, under one draw of the weights.
+    fn under(
+        &mut self,
+        rows: &Rows<'_>,
+        features: &ArrayD<f32>,
+        key: NoiseKey,
+    ) -> Result<Array4<f32>, ModelError> {
+        let name = &self.parts.spec.name;
+        let posterior = self.posterior.as_mut().ok_or_else(|| no_session(name))?;
+        let (weight, bias) = posterior.weights.draw(key);
+        let weight = shaped(name, weight, &posterior.shapes.0)?;
+        let bias = match (bias, &posterior.shapes.1) {
+            (Some(bias), Some(shape)) => Some(shaped(name, bias, shape)?),
+            _ => None,
+        };
+        let (head, ()) = posterior.head.get()?;
+        let mut fed = rows.feeds(&self.parts);
+        fed.retain(|(name, _)| head.inputs().iter().any(|port| port.name == *name));
+        fed.push((FEATURES, Feed::F32(features.view())));
+        fed.push((WEIGHT, Feed::F32(weight.view())));
+        if let Some(bias) = &bias {
+            fed.push((BIAS, Feed::F32(bias.view())));
+        }
+        let answer = head.run_one(&fed, &self.parts.output)?;
+        let mut epsilon = prediction(&self.parts, answer, rows.n_fed())?;
+        to_epsilon(&mut epsilon, &rows.x.view(), &rows.lines);
+        Ok(epsilon)
     }
 }
 

@@ -6,11 +6,9 @@ use super::{Filtering, POOL};
 use crate::config::Common;
 use crate::config::values;
 use crate::fault::Fault;
-use crate::plan::{ArmPlan, MapsPlan, Start};
-use crate::propagation::{NEGATIVE, PosteriorSettings, PropagationConfig, sampler_faults};
-use crate::protocol::rows::mean_and_se;
-use crate::protocol::{ArmScores, RunFacts, Scope};
-use crate::store::records::MetricRow;
+use crate::plan::ArmPlan;
+use crate::propagation::{METHOD, NEGATIVE, PosteriorSettings, PropagationConfig, sampler_faults};
+use crate::protocol::{PosteriorNeed, Scope};
 
 /// `BayesDiff` as a filter writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,18 +33,16 @@ pub struct BayesDiffArm {
 }
 
 impl BayesDiff {
+    /// What it reads beyond the parts of its arms.
+    pub(super) fn need(&self) -> PosteriorNeed<'_> {
+        PosteriorNeed { method: METHOD, settings: &self.posterior }
+    }
+
     /// The arms at a scale: the sampler and the starts of the pool, the trajectories their own.
     pub(super) fn arms(&self, Scope { common, scale }: Scope<'_>) -> Vec<ArmPlan> {
         let arm = |arm: &BayesDiffArm| ArmPlan {
-            name: arm.name.clone(),
-            n: scale.n_pool,
-            start: Start::Noise {},
-            sampler: common.sampler.clone(),
-            watch: Vec::new(),
-            controls: Vec::new(),
-            maps: MapsPlan::Summed {},
-            guide: None,
             propagate: Some(arm.rule),
+            ..ArmPlan::new(&arm.name, scale.n_pool, common.sampler.clone())
         };
         self.arms.iter().map(arm).collect()
     }
@@ -79,18 +75,6 @@ impl BayesDiff {
         }
         faults
     }
-}
-
-/// Which share of the carried variances came out negative, mean over images: what few states do to an estimated covariance.
-pub(super) fn negative_rows(facts: &RunFacts, scores: &ArmScores) -> Option<MetricRow> {
-    let negative = scores.method(NEGATIVE)?;
-    let (mean, se) = mean_and_se(&negative.scores);
-    let row = facts.row(&facts.arm[0], NEGATIVE, Some(mean)).over(negative.scores.len());
-    let mut row = row.with_se(se);
-    row.reason = Some(
-        "share of the elements of all carried variances that are below 0, set to 0 before states are drawn".to_owned(),
-    );
-    Some(row)
 }
 
 /// What must stand under the tables of a filter with such arms.

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use ndarray::Array2;
 
-use super::bayesdiff::negative_rows;
 use super::study::FilterStudyInput;
-use super::{Filtering, kid, rows};
+use super::{Filtering, kid, negatives, rows};
 use crate::config::PublishedSetting;
 use crate::plan::ArmPlan;
 use crate::propagation::{METHOD, NEGATIVE};
@@ -20,7 +19,10 @@ pub(super) fn evaluate(
     evidence: &mut dyn Evidence,
 ) -> Result<Numbers, ProtocolError> {
     let mut numbers = of_arm(filter, evidence, 0)?;
-    for arm in 1..evidence.work().arms.len() {
+    // What walks by drawn weights is no pool but a part of a score.
+    let pool = |(at, arm): (usize, &ArmPlan)| (at > 0 && arm.weights.is_none()).then_some(at);
+    let others: Vec<usize> = evidence.work().arms.iter().enumerate().filter_map(pool).collect();
+    for arm in others {
         let Numbers { rows, curves, scores } = of_arm(filter, evidence, arm)?;
         numbers.rows.extend(rows);
         numbers.curves.extend(curves);
@@ -36,7 +38,10 @@ fn of_arm(
     evidence: &mut dyn Evidence,
     index: usize,
 ) -> Result<Numbers, ProtocolError> {
-    let (scores, features) = (evidence.scores(index)?, evidence.features(index)?);
+    let (mut scores, features) = (evidence.scores(index)?, evidence.features(index)?);
+    if let Some(generative) = filter.generative_uncertainty.as_ref().filter(|_| index == 0) {
+        generative.add(evidence, &mut scores)?;
+    }
     let reference = evidence.reference()?;
     let columns: Vec<(String, Vec<f64>)> = scores
         .methods
@@ -65,6 +70,7 @@ fn of_arm(
         trajectory_seconds: trajectory_seconds(&arm, &scores)?,
         methods: scores.methods.iter().map(|m| (m.name.clone(), (m.nfe, m.seconds))).collect(),
     };
+    let signed = evidence.negatives(index)?;
     let published = evidence.published();
     // The published table has one pool; of another one it says what that method got.
     let other_pool = arm.propagate.is_some();
@@ -75,7 +81,8 @@ fn of_arm(
     let absent = if index == 0 { evidence.not_applicable() } else { &none };
     let mut rows = rows::rows(&facts, &outcome, &costs, (absent, &paper))
         .map_err(ProtocolError::metric("the intervals of a filter"))?;
-    rows.extend(negative_rows(&facts, &scores));
+    rows.extend(negatives::of_moments(&facts, &scores));
+    rows.extend(signed.iter().map(|(name, shares)| negatives::of_maps(&facts, (name, shares))));
     if !other_pool {
         papers_by_draws(&mut rows, &arm.watch, published);
     }

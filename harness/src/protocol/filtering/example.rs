@@ -9,7 +9,7 @@ use crate::store::records::{CurveRow, MetricRow, ScoreTable};
 use crate::units::SampleId;
 
 /// Name, gain in FID when the most certain are kept, estimator NFE.
-const METHODS: [(&str, f64, u64); 5] = [
+pub(super) const METHODS: [(&str, f64, u64); 5] = [
     ("sample_var", 0.21, 20),
     ("centered", 0.16, 20),
     ("mc_dropout", 0.05, 20),
@@ -215,6 +215,7 @@ pub(crate) fn exhibits() -> Vec<Exhibit> {
             for i in 0..6u32 {
                 let sample = SampleId(u64::from(i) * 397 + at as u64 * 31 + 5);
                 out.push(Exhibit {
+                    name: (*method).to_owned(),
                     method: Labels::default().method(method),
                     end,
                     sample,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dubench_metrics::FrechetEstimate;
 
 use super::Filtering;
-use crate::config::values::{estimator_list, random_subsets, required, window};
+use crate::config::values::{estimator_list, one_preprocessing, random_subsets, required, window};
 use crate::config::{Common, ScaleConfig};
 use crate::control::ControlConfig;
 use crate::fault::Fault;
@@ -17,7 +17,9 @@ const TAKEN: [&str; 2] = ["random", "full"];
 pub(super) fn faults(filter: &Filtering, common: &Common) -> Vec<Fault> {
     let mut faults = Vec::new();
     pool_faults(common, &TAKEN, &mut faults);
-    required(common, ["features", "reference"], "a filter is judged by FID", &mut faults);
+    let sections = ["features", "reference", "reference.path"];
+    required(common, sections, "a filter is judged by FID", &mut faults);
+    one_preprocessing(common, &mut faults);
     random_subsets("protocol.n_random", filter.n_random, &mut faults);
     random_subsets("protocol.curve.n_random", filter.curve.n_random, &mut faults);
     if filter.n_keep != 0 {
@@ -33,15 +35,30 @@ pub(super) fn faults(filter: &Filtering, common: &Common) -> Vec<Fault> {
         );
         faults.push(Fault::new("protocol.curve.n_points", message));
     }
-    if let Some(bayesdiff) = &filter.bayesdiff {
-        let estimators = || common.estimators.iter().map(EstimatorConfig::name);
-        let controls = || common.controls.iter().map(|control| control.kind().to_owned());
-        let taken = |name: &str| {
-            TAKEN.contains(&name) || estimators().chain(controls()).any(|other| other == name)
-        };
-        faults.extend(bayesdiff.faults(common, &taken));
+    let bayesdiff = filter.bayesdiff.as_ref();
+    if let Some(bayesdiff) = bayesdiff {
+        faults.extend(bayesdiff.faults(common, &|name| is_taken(common, &TAKEN, name)));
+    }
+    if let Some(generative) = &filter.generative_uncertainty {
+        let arms = || bayesdiff.into_iter().flat_map(|bayesdiff| &bayesdiff.arms);
+        let taken =
+            |name: &str| is_taken(common, &TAKEN, name) || arms().any(|arm| arm.name == name);
+        let own = generative.faults(&taken).into_iter();
+        faults.extend(own.map(|fault| fault.below("protocol")));
+        if bayesdiff.is_some_and(|bayesdiff| bayesdiff.posterior != generative.posterior) {
+            let message =
+                "a network has one posterior here: write what protocol.bayesdiff.posterior has";
+            faults.push(Fault::new("protocol.generative_uncertainty.posterior", message));
+        }
     }
     faults
+}
+
+/// Whether an estimator, a control or a row that is no method has a name.
+pub(in crate::protocol) fn is_taken(common: &Common, rows: &[&str], name: &str) -> bool {
+    let estimators = common.estimators.iter().map(EstimatorConfig::name);
+    let controls = common.controls.iter().map(|control| control.kind().to_owned());
+    rows.contains(&name) || estimators.chain(controls).any(|other| other == name)
 }
 
 /// Faults of a pool that methods rank and a part of which is kept; names in `taken` are those of rows that are no method.

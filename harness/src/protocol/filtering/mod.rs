@@ -9,6 +9,7 @@ mod faults;
 mod judged;
 mod kid;
 mod measured;
+mod negatives;
 mod report;
 mod rows;
 pub mod study;
@@ -17,16 +18,17 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(super) use faults::pool_faults;
+pub(super) use faults::{is_taken, pool_faults};
 use serde::{Deserialize, Serialize};
 
+use super::generative::GenerativeUncertainty;
 use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
 use crate::config::{Common, ScaleConfig};
 pub use bayesdiff::{BayesDiff, BayesDiffArm};
 
 use crate::control::ControlPlan;
 use crate::fault::Fault;
-use crate::plan::{ArmPlan, MapsPlan, Start, Work};
+use crate::plan::{ArmPlan, Work};
 use crate::report::Artefact;
 use crate::uncertainty::EstimatorPlan;
 
@@ -49,6 +51,9 @@ pub struct Filtering {
     /// `BayesDiff`, in arms of its own; left out for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bayesdiff: Option<BayesDiff>,
+    /// Generative uncertainty, which walks from the starts of the pool by other weights; left out for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generative_uncertainty: Option<GenerativeUncertainty>,
 }
 
 /// 200 subsets resolve p-values to 0.005 and the null's standard deviation to 5 %.
@@ -83,21 +88,17 @@ pub(super) fn pool_arm(Scope { common, scale }: Scope<'_>) -> ArmPlan {
         |config| EstimatorPlan::resolve(config, common.window_of(config, n_steps), &defaults);
     let controls = common.controls.iter();
     ArmPlan {
-        name: POOL.to_owned(),
-        n: scale.n_pool,
-        start: Start::Noise {},
-        sampler: common.sampler.clone(),
         watch: common.estimators.iter().map(resolve).collect(),
         controls: controls.map(|config| ControlPlan::resolve(config, &defaults)).collect(),
-        maps: MapsPlan::Summed {},
-        guide: None,
-        propagate: None,
+        ..ArmPlan::new(POOL, scale.n_pool, common.sampler.clone())
     }
 }
 
 impl Protocol for Filtering {
     fn needs(&self) -> Needs<'_> {
-        let posterior = self.bayesdiff.as_ref().map(|bayesdiff| &bayesdiff.posterior);
+        let bayesdiff = self.bayesdiff.as_ref().map(BayesDiff::need);
+        let generative = || self.generative_uncertainty.as_ref().map(GenerativeUncertainty::need);
+        let posterior = bayesdiff.or_else(generative);
         Needs { features: true, statistics: true, posterior, ..Needs::default() }
     }
 
@@ -110,10 +111,12 @@ impl Protocol for Filtering {
         self.n_keep = scale.n_keep.unwrap_or(self.n_keep);
     }
 
-    /// One arm: all methods rank the same images. `BayesDiff`, which moves trajectories, has arms of its own behind it.
+    /// One arm: all methods rank the same images. `BayesDiff`, which moves trajectories, has arms of its own behind it, and
+    /// generative uncertainty those that it compares with.
     fn arms(&self, scope: Scope<'_>) -> Vec<ArmPlan> {
         let mut arms = vec![pool_arm(scope)];
         arms.extend(self.bayesdiff.iter().flat_map(|bayesdiff| bayesdiff.arms(scope)));
+        arms.extend(self.generative_uncertainty.iter().flat_map(|own| own.arms(scope)));
         arms
     }
 

@@ -6,9 +6,9 @@ use super::{Filtering, POOL, bayesdiff, table};
 use crate::protocol::rows::real_remark;
 use crate::protocol::{Evidence, Numbers, ProtocolError, Shown};
 use crate::report::plot::correlation::CorrelationMap;
-use crate::report::plot::files;
 use crate::report::plot::histogram::Histograms;
-use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet, ends};
+use crate::report::plot::sheet::{Exhibit, RankEnd, Sheet, coloured, ends, photograph};
+use crate::report::plot::{files, pair};
 use crate::report::{Artefact, Head, Labels, page};
 use crate::store::records::{CurveRow, ScoreTable};
 use crate::units::SampleId;
@@ -41,6 +41,7 @@ pub(super) fn report(
     let published = evidence.published_table();
     let mut out = page::files(&table::document(head, &numbers.rows, &remarks, published)?);
     out.extend(plots(numbers, &exhibits)?);
+    out.extend(pairs(&exhibits)?);
     if let Some(arm) = work.arms.first() {
         let (model, sampler) = (&work.model.name, arm.sampler.label());
         let caption = format!(
@@ -50,6 +51,26 @@ pub(super) fn report(
         if let Some(figure) = DrawSweep::new(&numbers.rows, &arm.watch, &caption)? {
             out.extend(files(&figure)?);
         }
+    }
+    Ok(out)
+}
+
+/// Images at each end of a ranking that stand beside their map on the page of verdicts.
+const N_PAIRS: usize = 3;
+
+/// The first images of both ends of every ranking that has maps, with their maps.
+pub(super) fn pairs(exhibits: &[Exhibit]) -> Result<Vec<Artefact>, ProtocolError> {
+    let mut out = Vec::new();
+    for (at, exhibit) in exhibits.iter().enumerate() {
+        let same = |other: &&Exhibit| other.name == exhibit.name && other.end == exhibit.end;
+        let rank = 1 + exhibits[..at].iter().filter(same).count();
+        let Some(map) = exhibit.map.as_ref().filter(|_| rank <= N_PAIRS) else { continue };
+        let end = match exhibit.end {
+            RankEnd::MostCertain => "most",
+            RankEnd::LeastCertain => "least",
+        };
+        let name = format!("{}-{end}-certain-{rank}", exhibit.name);
+        out.extend(pair(&name, &photograph(&exhibit.image), &coloured(map))?);
     }
     Ok(out)
 }
@@ -103,6 +124,8 @@ pub(super) fn remarks(filter: &Filtering, evidence: &dyn Evidence) -> Vec<String
         extractor.preprocess,
     )];
     remarks.extend(bayesdiff::remark(filter));
+    let generative = filter.generative_uncertainty.as_ref();
+    remarks.extend(generative.and_then(|own| own.remark(work)));
     remarks.extend(small_pool(arm.n, extractor.dim as u64));
     remarks.extend(real_remark(work));
     if work.real.is_none() && filter.n_keep <= extractor.dim as u64 {
@@ -151,6 +174,7 @@ fn exhibits(
         let found = shown[arm].iter().find(|shown| shown.sample == wanted)?;
         let Shown { sample, image, maps } = found;
         Some(Exhibit {
+            name: name.clone(),
             method: labels.method(name),
             end: choice.end,
             sample: *sample,

@@ -1,6 +1,6 @@
 //! The whole report of a made-up result.
 
-use super::report::plots;
+use super::report::{pairs, plots};
 use super::{example, table};
 use crate::config::PublishedTable;
 use crate::report::document::Document;
@@ -120,4 +120,21 @@ fn an_empty_result_is_an_error_with_its_remedy() {
     let error = document(&rows, None).unwrap_err();
     assert!(matches!(error, ReportError::Empty { .. }));
     insta::assert_snapshot!(error, @"report of table1-cifar10: no rows of artefact table1: run `dubench evaluate` first");
+}
+
+/// Three of six at each end, for methods that have maps, small enough for a page.
+#[test]
+fn the_first_images_of_each_end_stand_beside_their_maps() {
+    let files = pairs(&example::exhibits()).unwrap();
+    let with_maps = example::METHODS.iter().filter(|(_, _, nfe)| *nfe > 0).count();
+    assert_eq!(files.len(), with_maps * 2 * 3 * 2);
+    let of_one: Vec<&str> = files.iter().take(14).map(|file| file.name.as_str()).collect();
+    let expected = ["sample_var-most-certain-1-image.png", "sample_var-most-certain-1-map.png"];
+    assert_eq!(of_one[..2], expected.map(|name| format!("plots/{name}")));
+    assert_eq!(of_one[12], "plots/centered-most-certain-1-image.png");
+    for two in files.chunks_exact(2) {
+        let [image, map] = [0, 1].map(|at| image::load_from_memory(&two[at].bytes).unwrap());
+        assert_eq!((image.width(), map.height()), (32, 32));
+        assert!(two[0].bytes.len() + two[1].bytes.len() < 7_000, "{}", two[0].name);
+    }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Guidance, SweepConfig};
-use crate::config::values::{MAX_POOL, arm_sizes, n_draws, name, required, sampler_steps, window};
+use crate::config::values::{
+    MAX_POOL, arm_sizes, n_draws, name, one_preprocessing, required, sampler_steps, window,
+};
 use crate::config::{ArmImages, Common, ScaleConfig};
 use crate::fault::Fault;
 use crate::guidance::{MaskConfig, RuleConfig};
@@ -15,7 +17,9 @@ const MOST_CELLS: usize = 400;
 pub(super) fn faults(protocol: &Guidance, common: &Common) -> Vec<Fault> {
     let mut all = Vec::new();
     let faults = &mut all;
-    required(common, ["features", "reference"], "guidance is judged by FID", faults);
+    let sections = ["features", "reference", "reference.path"];
+    required(common, sections, "guidance is judged by FID", faults);
+    one_preprocessing(common, faults);
     if !common.estimators.is_empty() || !common.controls.is_empty() {
         let message =
             "a guidance experiment compares rules, not scores: leave estimators and controls out";

@@ -22,7 +22,7 @@ use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
 use crate::config::{Common, ScaleConfig};
 use crate::fault::Fault;
 use crate::guidance::RuleConfig;
-use crate::plan::{ArmPlan, MapsPlan, Start, Work};
+use crate::plan::{ArmPlan, Work};
 use crate::report::Artefact;
 use crate::sampler::SamplerConfig;
 
@@ -55,15 +55,8 @@ impl Protocol for Guidance {
         let arm =
             |name: String, n: u64, sampler: Option<&SamplerConfig>, rule: Option<&RuleConfig>| {
                 ArmPlan {
-                    name,
-                    n,
-                    start: Start::Noise {},
-                    sampler: common.sampler_of(sampler, scale),
-                    watch: Vec::new(),
-                    controls: Vec::new(),
-                    maps: MapsPlan::Summed {},
                     guide: rule.map(|rule| rule.resolved(n_draws, scale.n_threshold_images)),
-                    propagate: None,
+                    ..ArmPlan::new(&name, n, common.sampler_of(sampler, scale))
                 }
             };
         let mut arms: Vec<ArmPlan> = self

@@ -17,7 +17,7 @@ use crate::config::{Common, ScaleConfig};
 use crate::control::ControlPlan;
 use crate::fault::Fault;
 use crate::guidance::RuleConfig;
-use crate::plan::{ArmPlan, MapsPlan, Start, Work};
+use crate::plan::{ArmPlan, Work};
 use crate::report::Artefact;
 use crate::uncertainty::EstimatorPlan;
 
@@ -63,15 +63,9 @@ impl Protocol for Pairs {
         let controls: Vec<ControlPlan> =
             common.controls.iter().map(|c| ControlPlan::resolve(c, &defaults)).collect();
         let arm = |name: &str, rule: Option<&RuleConfig>| ArmPlan {
-            name: name.to_owned(),
-            n: scale.n_pool,
-            start: Start::Noise {},
-            sampler: sampler.clone(),
-            watch: Vec::new(),
             controls: controls.clone(),
-            maps: MapsPlan::Summed {},
             guide: rule.map(|rule| rule.resolved(defaults.n_draws, scale.n_threshold_images)),
-            propagate: None,
+            ..ArmPlan::new(name, scale.n_pool, sampler.clone())
         };
         let unguided =
             ArmPlan { watch: common.estimators.iter().map(watch).collect(), ..arm(UNGUIDED, None) };

@@ -12,7 +12,10 @@ pub(super) fn evaluate(
     table: &PrecisionRecall,
     evidence: &mut dyn Evidence,
 ) -> Result<Numbers, ProtocolError> {
-    let (scores, features) = (evidence.scores(0)?, evidence.features(0)?);
+    let (mut scores, features) = (evidence.scores(0)?, evidence.features(0)?);
+    if let Some(generative) = &table.generative_uncertainty {
+        generative.add(evidence, &mut scores)?;
+    }
     let real = evidence.reference_features()?;
     let what = format!("{} images against {} real ones", features.nrows(), real.nrows());
     let facts = RunFacts { n_reference: Some(real.nrows() as u64), ..RunFacts::of(evidence, 0) };

@@ -5,7 +5,7 @@ use super::rankings::OWN;
 use crate::config::values::{random_subsets, required};
 use crate::config::{Common, ScaleConfig};
 use crate::fault::Fault;
-use crate::protocol::filtering::pool_faults;
+use crate::protocol::filtering::{is_taken, pool_faults};
 
 pub(super) fn faults(table: &PrecisionRecall, common: &Common) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -20,6 +20,10 @@ pub(super) fn faults(table: &PrecisionRecall, common: &Common) -> Vec<Fault> {
     if table.n_keep != 0 {
         let message = "every scale keeps its own number: leave it out, say it under scales";
         faults.push(Fault::new("protocol.n_keep", message));
+    }
+    if let Some(generative) = &table.generative_uncertainty {
+        let own = generative.faults(&|name| is_taken(common, &OWN, name)).into_iter();
+        faults.extend(own.map(|fault| fault.below("protocol")));
     }
     for (name, scale) in &common.scales {
         neighbours(&format!("scales.{name}"), (table.k, scale), &mut faults);

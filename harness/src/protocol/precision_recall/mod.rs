@@ -12,6 +12,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::filtering::pool_arm;
+use super::generative::GenerativeUncertainty;
 use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
 use crate::config::{Common, ScaleConfig};
 use crate::fault::Fault;
@@ -31,6 +32,9 @@ pub struct PrecisionRecall {
     /// Images kept; a scale says it, a file does not.
     #[serde(default)]
     pub n_keep: u64,
+    /// Generative uncertainty, which walks from the starts of the pool by other weights; left out for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generative_uncertainty: Option<GenerativeUncertainty>,
 }
 
 /// The default of the released code's command line; its configurations have 5.
@@ -45,7 +49,13 @@ fn n_random() -> u32 {
 
 impl Protocol for PrecisionRecall {
     fn needs(&self) -> Needs<'_> {
-        Needs { features: true, statistics: true, reference_features: true, ..Needs::default() }
+        Needs {
+            features: true,
+            statistics: true,
+            reference_features: true,
+            posterior: self.generative_uncertainty.as_ref().map(GenerativeUncertainty::need),
+            ..Needs::default()
+        }
     }
 
     fn faults(&self, common: &Common) -> Vec<Fault> {
@@ -58,7 +68,9 @@ impl Protocol for PrecisionRecall {
     }
 
     fn arms(&self, scope: Scope<'_>) -> Vec<ArmPlan> {
-        vec![pool_arm(scope)]
+        let mut arms = vec![pool_arm(scope)];
+        arms.extend(self.generative_uncertainty.iter().flat_map(|own| own.arms(scope)));
+        arms
     }
 
     fn evaluate(&self, evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolError> {

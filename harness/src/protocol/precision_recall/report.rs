@@ -1,9 +1,14 @@
 //! What a Table 4 shows.
 
 use super::{PrecisionRecall, table};
+use crate::config::GeneratedImages;
 use crate::protocol::rows::real_remark;
 use crate::protocol::{Evidence, Numbers, ProtocolError};
 use crate::report::{Artefact, Head, page};
+
+/// What the released code does with generated images (D25).
+const AS_RELEASED: &str = "for real images; generated ones as the released code hands them over, in [0, 1] without scaling and padded \
+     with zeros, so that this table says what that does and nothing of the images";
 
 pub(super) fn report(
     settings: &PrecisionRecall,
@@ -29,8 +34,7 @@ pub(super) fn remarks(settings: &PrecisionRecall, evidence: &dyn Evidence) -> Ve
         return Vec::new();
     };
     let mut remarks = vec![format!(
-        "Measured: {} by {}, {} images, {} kept; k = {}, the rim of a ball is outside; features {} ({}), the same for real and \
-         generated images.",
+        "Measured: {} by {}, {} images, {} kept; k = {}, the rim of a ball is outside; features {} ({}), {}.",
         work.model.name,
         arm.sampler.label(),
         arm.n,
@@ -38,8 +42,14 @@ pub(super) fn remarks(settings: &PrecisionRecall, evidence: &dyn Evidence) -> Ve
         settings.k,
         extractor.name,
         extractor.preprocess,
+        match work.generated {
+            None => "the same for real and generated images",
+            Some(GeneratedImages::AuthorsCode) => AS_RELEASED,
+        },
     )];
     remarks.extend(real_remark(work));
+    let generative = settings.generative_uncertainty.as_ref();
+    remarks.extend(generative.and_then(|own| own.remark(work)));
     if let Some(row) = evidence.published() {
         let obstacle = row.obstacle.as_ref().map_or(String::new(), |text| format!(" It {text}."));
         remarks.push(format!(

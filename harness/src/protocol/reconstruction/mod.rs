@@ -60,8 +60,6 @@ impl Protocol for Reconstruction {
             let sampler = common.sampler_of(own.sampler.as_ref(), scale);
             let n_steps = sampler.n_steps();
             ArmPlan {
-                name: own.name.clone(),
-                n: scale.n_of(own.images),
                 start: Start::Images { noise: own.noise },
                 watch: match &own.estimators {
                     Some(own) => watch(own, n_steps, None),
@@ -69,9 +67,7 @@ impl Protocol for Reconstruction {
                 },
                 controls: vec![ControlPlan::resolve(&shift, &defaults)],
                 maps: MapsPlan::Channels { late: self.late },
-                sampler,
-                guide: None,
-                propagate: None,
+                ..ArmPlan::new(&own.name, scale.n_of(own.images), sampler)
             }
         };
         self.arms.iter().map(arm).collect()

@@ -121,7 +121,7 @@ impl Judge<'_, '_> {
                 Span::Window if polarity == Polarity::AsIs => {
                     row.paper_value = (self.paper)(metric, &row.kind);
                 }
-                Span::Window | Span::Step(_) => {}
+                Span::Window | Span::Step(_) | Span::Negative => {}
                 Span::Late => row = row.of("late"),
             }
             self.numbers.rows.push(row);

@@ -5,7 +5,7 @@ use image::RgbImage;
 use super::panels::Panel;
 use crate::report::plot::canvas::{Anchor, Canvas};
 use crate::report::plot::sheet::{ends_of, photograph, tinted};
-use crate::report::plot::{Backend, Figure, style};
+use crate::report::plot::{Backend, Figure, coolwarm, style};
 use crate::report::{ReportError, number};
 
 const TILE: f64 = 84.0;
@@ -63,7 +63,7 @@ fn row(panel: &Panel) -> Result<Row, ReportError> {
         let text = |value: f32| number::significant(f64::from(value), 3).unwrap_or_default();
         tiles.push(Tile {
             uniform: tinted(&method.summed, ends, style::uniform),
-            diverging: tinted(&method.summed, ends, style::around),
+            diverging: tinted(&method.summed, ends, coolwarm),
             ends: format!("{} to {}", text(ends.0), text(ends.1)),
         });
     }
@@ -115,8 +115,8 @@ impl Figure for SummedMapSheet {
         }
         let top = TOP + self.rows.len() as f64 * (TILE + CAPTION + GAP) + 10.0;
         let words = [
-            "lowest to highest value of each map, as written below it",
-            "the same, blue to orange through white as the paper's blue to red",
+            "even to the eye: lowest to highest value of each map, as written below it",
+            "the same in the paper's colours (coolwarm of matplotlib), blue over grey to red",
         ];
         draw_scales(canvas, (MARGIN, top), words)
     }
@@ -130,7 +130,7 @@ pub(super) fn draw_scales<B: Backend>(
 ) -> Result<(), String> {
     let (length, n) = (180.0, 60);
     let step = length / f64::from(n);
-    let scales: [Scale; 2] = [style::uniform, style::around];
+    let scales: [Scale; 2] = [style::uniform, coolwarm];
     for (row, (colour, words)) in (0_u32..).zip(scales.into_iter().zip(words)) {
         let y = top + f64::from(row) * 20.0;
         for i in 0..n {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope};
 use crate::config::{Common, ScaleConfig};
 use crate::fault::Fault;
-use crate::plan::{ArmPlan, MapsPlan, Start, Work};
+use crate::plan::{ArmPlan, MapsPlan, Work};
 use crate::report::Artefact;
 use crate::uncertainty::{EstimatorConfig, EstimatorPlan, Window};
 
@@ -99,15 +99,9 @@ impl Protocol for Stepwise {
             configs.iter().map(resolve).collect()
         };
         let arm = |name: &str, n: u64, maps: MapsPlan, estimators: &[EstimatorConfig]| ArmPlan {
-            name: name.to_owned(),
-            n,
-            start: Start::Noise {},
-            sampler: sampler.clone(),
             watch: watch(estimators),
-            controls: Vec::new(),
             maps,
-            guide: None,
-            propagate: None,
+            ..ArmPlan::new(name, n, sampler.clone())
         };
         let mapped = self.map_estimators.as_ref().unwrap_or(&common.estimators);
         let n_maps = scale.n_subset.unwrap_or(scale.n_pool);

@@ -23,6 +23,7 @@ pub(super) struct Panel {
 /// What one method said of an image.
 #[derive(Clone, Debug)]
 pub(super) struct MethodPanel {
+    pub(super) name: String,
     pub(super) label: String,
     pub(super) kind: &'static str,
     /// Summed over the walk and over channels, `[h, w]`.
@@ -69,8 +70,8 @@ fn method(
             Span::Step(index) => {
                 steps.insert(index, map);
             }
-            Span::Late => {}
+            Span::Late | Span::Negative => {}
         }
     }
-    Ok(MethodPanel { label: label::named(kind, name), kind, summed, steps })
+    Ok(MethodPanel { name: name.to_owned(), label: label::named(kind, name), kind, summed, steps })
 }

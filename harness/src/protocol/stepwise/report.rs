@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::map_plot::SummedMapSheet;
-use super::panels::panels;
+use super::panels::{Panel, panels};
 use super::spread_plot::StepSpread;
 use super::step_plot::StepMapSheet;
 use super::{MAPS, Stepwise, table};
 use crate::protocol::{Evidence, Numbers, ProtocolError};
-use crate::report::plot::files;
+use crate::report::plot::sheet::{ends_of, photograph, tinted};
+use crate::report::plot::{files, pair, style};
 use crate::report::{Artefact, Head, Labels, number, page};
 
 pub(super) fn report(
@@ -50,6 +51,24 @@ pub(super) fn report(
         panels.first().map(|panel| StepMapSheet::new(panel, &words)).transpose()?
     {
         out.extend(files(&figure)?);
+    }
+    out.extend(pairs(&panels)?);
+    Ok(out)
+}
+
+/// Images that stand beside their map on the page of verdicts.
+const N_PAIRS: usize = 4;
+
+/// The first images with the map of every method, summed over the walk.
+fn pairs(panels: &[Panel]) -> Result<Vec<Artefact>, ProtocolError> {
+    let mut out = Vec::new();
+    for panel in panels.iter().take(N_PAIRS) {
+        let image = photograph(&panel.image);
+        for method in &panel.methods {
+            let ends = ends_of(&method.summed, || format!("map of image {}", panel.sample))?;
+            let map = tinted(&method.summed, ends, style::uniform);
+            out.extend(pair(&format!("{}-of-image-{}", method.name, panel.sample), &image, &map)?);
+        }
     }
     Ok(out)
 }

@@ -11,7 +11,7 @@ use super::map_plot::draw_scales;
 use super::panels::{MethodPanel, Panel};
 use crate::report::plot::canvas::{Anchor, Canvas};
 use crate::report::plot::sheet::{ends_of, photograph, tinted};
-use crate::report::plot::{Backend, Figure, style};
+use crate::report::plot::{Backend, Figure, coolwarm, style};
 use crate::report::{ReportError, number};
 
 /// Maps in a row.
@@ -69,11 +69,7 @@ fn strip(method: &MethodPanel) -> Result<Strip, ReportError> {
     }
     let tile = |((index, map), sum): (&(u32, &Array3<f32>), &Array2<f32>)| {
         let papers = stretched(map, method.kind);
-        (
-            *index,
-            tinted(sum, (low, high), style::uniform),
-            tinted(&papers, (0.0, 1.0), style::around),
-        )
+        (*index, tinted(sum, (low, high), style::uniform), tinted(&papers, (0.0, 1.0), coolwarm))
     };
     Ok(Strip {
         label: method.label.clone(),
@@ -147,8 +143,8 @@ impl Figure for StepMapSheet {
         }
         let top = TOP + self.strips.len() as f64 * BLOCK + 6.0;
         let words = [
-            "sum over channels, one scale for all steps of an estimator, its ends beside it",
-            "largest channel, each map from its lowest to its highest value, as the paper's blue to red",
+            "even to the eye: sum over channels, one scale for all steps of an estimator, its ends beside it",
+            "largest channel, each map from its lowest to its highest value, in the paper's colours (coolwarm of matplotlib)",
         ];
         draw_scales(canvas, (MARGIN, top), words)
     }

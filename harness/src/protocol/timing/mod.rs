@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{Evidence, Needs, Numbers, Protocol, ProtocolError, Scope, WallTimes};
 use crate::config::{Common, ScaleConfig};
 use crate::fault::Fault;
-use crate::plan::{ArmPlan, MapsPlan, Start, Work};
+use crate::plan::{ArmPlan, Work};
 use crate::report::Artefact;
 use crate::uncertainty::EstimatorPlan;
 
@@ -50,17 +50,7 @@ impl Protocol for Timing {
     fn arms(&self, Scope { common, scale }: Scope<'_>) -> Vec<ArmPlan> {
         let n_steps = common.sampler.n_steps();
         let defaults = common.defaults(n_steps);
-        let without = ArmPlan {
-            name: WITHOUT.to_owned(),
-            n: scale.n_pool,
-            start: Start::Noise {},
-            sampler: common.sampler.clone(),
-            watch: Vec::new(),
-            controls: Vec::new(),
-            maps: MapsPlan::Summed {},
-            guide: None,
-            propagate: None,
-        };
+        let without = ArmPlan::new(WITHOUT, scale.n_pool, common.sampler.clone());
         let watched = common.estimators.iter().map(|config| {
             let window = common.window_of(config, n_steps);
             let plan = EstimatorPlan::resolve(config, window, &defaults);

@@ -2,23 +2,24 @@
 
 pub mod axes;
 pub mod canvas;
+mod coolwarm;
 pub mod correlation;
 mod font;
 pub mod histogram;
+mod pair;
 pub mod sheet;
 pub mod style;
 pub mod svg;
 
-use std::io::Cursor;
-
 use image::RgbImage;
-use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::imageops::{self, FilterType};
 pub use plotters::prelude::DrawingBackend as Backend;
 use plotters::prelude::{BitMapBackend, SVGBackend};
 
 use super::{Artefact, ReportError};
 use canvas::{Canvas, Raster, TextRule};
+pub use coolwarm::coolwarm;
+pub use pair::pair;
 
 /// SVG units in a logical pixel: plotters rounds to whole units.
 const SVG_SCALE: u32 = 10;
@@ -82,14 +83,7 @@ fn draw_png<F: Figure>(figure: &F) -> Result<Vec<u8>, String> {
     for raster in &rasters {
         put(&mut small, raster);
     }
-    let mut png = Vec::new();
-    let encoder = PngEncoder::new_with_quality(
-        Cursor::new(&mut png),
-        CompressionType::Best,
-        PngFilter::Adaptive,
-    );
-    small.write_with_encoder(encoder).map_err(|error| error.to_string())?;
-    Ok(png)
+    pair::png(&small).map_err(|error| error.to_string())
 }
 
 /// Mean over squares of 2 x 2 pixels of `large` `[h, w, 3]`; h and w are even.

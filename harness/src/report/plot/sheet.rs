@@ -37,7 +37,9 @@ pub enum RankEnd {
 /// One image with the map of one method.
 #[derive(Clone, Debug)]
 pub struct Exhibit {
-    /// Method whose ranking chose the image, as readers see it.
+    /// Method whose ranking chose the image.
+    pub name: String,
+    /// The same, as readers see it.
     pub method: String,
     /// End of that ranking.
     pub end: RankEnd,

@@ -94,26 +94,23 @@ fn oklab(lightness: f64, a: f64, b: f64) -> RGBColor {
     let l = cube(0.396_337_777_4, 0.215_803_757_3);
     let m = cube(-0.105_561_345_8, -0.063_854_172_8);
     let s = cube(-0.089_484_177_5, -1.291_485_548_0);
-    let byte = |linear: f64| {
-        let linear = linear.clamp(0.0, 1.0);
-        let encoded = match linear {
-            small if small <= 0.003_130_8 => 12.92 * small,
-            other => 1.055 * other.powf(1.0 / 2.4) - 0.055,
-        };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=255")]
-        let byte = (255.0 * encoded).round() as u8;
-        byte
-    };
     RGBColor(
-        byte(4.076_741_662_1 * l - 3.307_711_591_3 * m + 0.230_969_929_2 * s),
-        byte(-1.268_438_004_6 * l + 2.609_757_401_1 * m - 0.341_319_396_5 * s),
-        byte(-0.004_196_086_3 * l - 0.703_418_614_7 * m + 1.707_614_701_0 * s),
+        gamma(4.076_741_662_1 * l - 3.307_711_591_3 * m + 0.230_969_929_2 * s),
+        gamma(-1.268_438_004_6 * l + 2.609_757_401_1 * m - 0.341_319_396_5 * s),
+        gamma(-0.004_196_086_3 * l - 0.703_418_614_7 * m + 1.707_614_701_0 * s),
     )
 }
 
-/// Colour of a map value in [0, 1] as [`diverging`] colours -1 to 1.
-pub fn around(at: f64) -> RGBColor {
-    diverging(2.0 * at - 1.0)
+/// A linear part of a colour as sRGB encodes it; what lies outside [0, 1] is cut.
+pub(super) fn gamma(linear: f64) -> u8 {
+    let linear = linear.clamp(0.0, 1.0);
+    let encoded = match linear {
+        small if small <= 0.003_130_8 => 12.92 * small,
+        other => 1.055 * other.powf(1.0 / 2.4) - 0.055,
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=255")]
+    let byte = (255.0 * encoded).round() as u8;
+    byte
 }
 
 /// Colour of a correlation in [-1, 1]: blue, white, orange.

@@ -87,6 +87,20 @@ impl<'a> RunEvidence<'a> {
         Ok(all)
     }
 
+    fn read_negatives(&self, arm: usize) -> Result<Vec<(String, Vec<f64>)>, StageError> {
+        let mut all: Vec<(String, Vec<f64>)> = Vec::new();
+        for block in self.placed(arm)?.blocks() {
+            let (_, part) = self.part((block.id, &block.sample_ids()), Parts::Scores)?;
+            for method in part.scores.into_iter().filter(|method| method.span == Span::Negative) {
+                match all.iter_mut().find(|(name, _)| *name == method.method) {
+                    Some((_, shares)) => shares.extend(method.score),
+                    None => all.push((method.method, method.score)),
+                }
+            }
+        }
+        Ok(all)
+    }
+
     fn read_step_scores(&self, arm: usize) -> Result<Vec<StepScores>, StageError> {
         let mut all: BTreeMap<(String, u32), Vec<f64>> = BTreeMap::new();
         for block in self.placed(arm)?.blocks() {
@@ -322,6 +336,10 @@ impl Evidence for RunEvidence<'_> {
 
     fn scores(&mut self, arm: usize) -> Result<ArmScores, ProtocolError> {
         self.read_scores(arm).map_err(ProtocolError::evidence)
+    }
+
+    fn negatives(&mut self, arm: usize) -> Result<Vec<(String, Vec<f64>)>, ProtocolError> {
+        self.read_negatives(arm).map_err(ProtocolError::evidence)
     }
 
     fn step_scores(&mut self, arm: usize) -> Result<Vec<StepScores>, ProtocolError> {

@@ -12,7 +12,7 @@ use crate::store::statistics::Statistics;
 /// The reference statistics of the work.
 pub(super) fn reference(work: &Work, common: &Common) -> Result<Reference, StageError> {
     let sizes = inputs::scale_of(common, &work.scale)?;
-    let path = common.resolve(&inputs::reference_config(common, sizes)?.path);
+    let path = inputs::statistics_path(common, inputs::reference_config(common, sizes)?)?;
     let statistics = Statistics::read(&path)?;
     let n = statistics.n.and_then(|n| usize::try_from(n).ok());
     let build = || -> Result<Reference, MetricError> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::control::{Control, ImageScore};
 use crate::guidance::{Guidance, Path, StepThresholds};
-use crate::model::Network;
+use crate::model::{HeldWeights, Network};
 use crate::plan::{ArmPlan, Block, MapsPlan, PlacedArm};
 use crate::sampler::{ClipX0, Walk};
 use crate::store::records::{ImagePart, MethodScores, Timed};
@@ -15,6 +15,7 @@ use super::displacement::Measured;
 use super::gathered::{ArmBatch, Gathered};
 use super::keep::{ChannelMaps, Ends, Keep, SummedMaps};
 use super::keep_steps::{Maps, StepMaps};
+use super::negatives::Negatives;
 use super::propagated::run_propagated;
 use super::starts::Starts;
 use super::trajectory::run_batch;
@@ -90,6 +91,7 @@ fn run_arm(
     let rule = arm.guide.as_ref().map(|rule| rule.guidance(limits, &path)).transpose()?;
     let mut measured = rule.map(|rule| Measured::new(rule, samples.len()));
     let Watchers { mut estimators, mut ends, images: scores } = Watchers::of(arm, model)?;
+    let mut negatives = Negatives::new(arm, &estimators, samples.len());
     let names: Vec<String> = estimators.iter().map(|e| e.name().to_owned()).collect();
     let mut keep: Box<dyn Keep> = match arm.maps {
         MapsPlan::Summed {} => Box::new(SummedMaps::new(&estimators, starts.states())),
@@ -99,11 +101,16 @@ fn run_arm(
     };
     let stop = run.before_step();
     let request = starts.request(options.batch_size, &stop);
-    let mut network = Network::new(model.denoiser.as_mut());
+    let mut held = arm.weights.map(|draw| HeldWeights::new(model.denoiser.as_mut(), seed, draw));
+    let mut network = match &mut held {
+        Some(held) => Network::new(held),
+        None => Network::new(model.denoiser.as_mut()),
+    };
     let guidance = measured.as_mut().map(|rule| rule as &mut dyn Guidance);
     let mut watch = |context: &StepContext<'_>, estimates: &[Option<GroupEstimate>]| {
         ends.see(context);
         keep.see(context, estimates);
+        negatives.see(estimates);
     };
     let watching = (estimators.as_mut_slice(), &mut watch as super::trajectory::Watch<'_>);
     let outcome = run_batch(&request, sampler.as_mut(), watching, guidance, &mut network)?;
@@ -112,6 +119,7 @@ fn run_arm(
     let decode = decoding.elapsed();
     starts.fit(&images, &spec)?;
     let mut methods = keep.close();
+    methods.extend(negatives.close());
     methods.extend(ends.close(outcome.x0.view()));
     methods.extend(
         scores.into_iter().map(|(name, score)| MethodScores::of_images(name, score, &images)),

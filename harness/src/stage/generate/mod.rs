@@ -5,6 +5,7 @@ mod displacement;
 mod gathered;
 pub mod keep;
 mod keep_steps;
+mod negatives;
 mod propagated;
 pub mod starts;
 #[cfg(test)]

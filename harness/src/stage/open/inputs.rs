@@ -15,7 +15,7 @@ use crate::plan::{
     ImagesIdentity, ModelIdentity, PlanError, PosteriorIdentity, RealIdentity, ReferenceIdentity,
     real_images,
 };
-use crate::propagation::{METHOD, PosteriorSettings};
+use crate::protocol::PosteriorNeed;
 use crate::store::digest::{ContentHasher, sha256_of_file};
 use crate::store::laplace::{self, LaplaceFile};
 use crate::store::statistics::Statistics;
@@ -36,10 +36,7 @@ pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
     let sizes = scale_of(experiment, scale)?;
     let needs = experiment.protocol.needs();
     let extractor = needs.features.then(|| extractor_id(experiment)).transpose()?;
-    let reference = needs
-        .statistics
-        .then(|| reference_identity(experiment, reference_config(experiment, sizes)?))
-        .transpose()?;
+    let reference = reference_of(experiment, sizes)?;
     let config = experiment.model_of(sizes);
     let (model, facts) = model_identity(experiment, config)?;
     let takes = (sizes, model.name.as_str(), facts);
@@ -48,11 +45,11 @@ pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
     let drawn = |n| real_identity(experiment, sizes, (n, reference.as_ref()));
     let real = sizes.n_real.map(drawn).transpose()?;
     let posterior = posterior(experiment, config)?;
-    let posterior = posterior.map(|(_, file, settings)| PosteriorIdentity {
+    let posterior = posterior.map(|(_, file, need)| PosteriorIdentity {
         sha256: laplace::content_digest(&file),
         n_images: file.n_images,
-        noise: settings.noise,
-        prior_precision: settings.prior_precision,
+        noise: need.settings.noise,
+        prior_precision: need.settings.prior_precision,
     });
     let inputs = PlanInputs { model, facts, extractor, reference, images, real, posterior };
     Ok(Plan::resolve(experiment, scale, inputs)?)
@@ -67,28 +64,29 @@ pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
 pub fn posterior<'a>(
     experiment: &'a Experiment,
     config: &ModelConfig,
-) -> Result<Option<(PathBuf, LaplaceFile, &'a PosteriorSettings)>, StageError> {
-    let (Some(settings), ModelConfig::Bundle { path, .. }) =
+) -> Result<Option<(PathBuf, LaplaceFile, PosteriorNeed<'a>)>, StageError> {
+    let (Some(need), ModelConfig::Bundle { path, .. }) =
         (experiment.protocol.needs().posterior, config)
     else {
         return Ok(None);
     };
     let folder = experiment.resolve(path);
     let identity = identities::identity(&folder)?;
-    let path = folder.join(&settings.file);
+    let path = folder.join(&need.settings.file);
     if !path.try_exists().unwrap_or(true) {
         let reason = format!(
-            "{} is not there: run `dubench fit-laplace {} -o {}`, or name another file by protocol.bayesdiff.posterior.file",
+            "{} is not there: run `dubench fit-laplace {} -o {}`, or name another file by protocol.{}.posterior.file",
             path.display(),
             folder.display(),
-            path.display()
+            path.display(),
+            need.method
         );
-        let (method, model) = (METHOD, identity.name);
+        let (method, model) = (need.method, identity.name);
         return Err(ModelError::NotApplicable { method, model, reason }.into());
     }
     let file = laplace::read(&path)?;
     file.check_model(&path, (&identity.name, &identity.files))?;
-    Ok(Some((path, file, settings)))
+    Ok(Some((path, file, need)))
 }
 
 /// The sizes of a scale.
@@ -294,11 +292,37 @@ fn encoding(task: &TaskYaml) -> Encoding {
     }
 }
 
+/// Identity of the statistics, where the protocol reads some. One that looks at real images has none where none are named.
+fn reference_of(
+    experiment: &Experiment,
+    sizes: &ScaleConfig,
+) -> Result<Option<ReferenceIdentity>, StageError> {
+    let needs = experiment.protocol.needs();
+    if !needs.statistics {
+        return Ok(None);
+    }
+    let config = reference_config(experiment, sizes)?;
+    if config.path.is_none() && needs.reference_features {
+        return Ok(None);
+    }
+    reference_identity(experiment, config).map(Some)
+}
+
+/// The file of statistics that a reference names.
+///
+/// # Errors
+/// [`StageError::Absent`] for one that names none.
+pub fn statistics_path(common: &Common, config: &ReferenceConfig) -> Result<PathBuf, StageError> {
+    let path = config.path.as_ref();
+    let absent = StageError::Absent { what: "statistics of the reference (reference.path)" };
+    path.map(|path| common.resolve(path)).ok_or(absent)
+}
+
 fn reference_identity(
     common: &Common,
     config: &ReferenceConfig,
 ) -> Result<ReferenceIdentity, StageError> {
-    let path = common.resolve(&config.path);
+    let path = statistics_path(common, config)?;
     let sha256 = sha256_of_file(&path)?;
     let statistics = Statistics::read(&path)?;
     Ok(ReferenceIdentity {
@@ -317,7 +341,7 @@ fn reference_identity(
 pub fn extractor_id(common: &Common) -> Result<ExtractorId, StageError> {
     match features_config(common)? {
         FeaturesConfig::Pixels { grid } => Ok(PixelFeatures::new(*grid).id().clone()),
-        FeaturesConfig::Extractor { path, preprocess } => {
+        FeaturesConfig::Extractor { path, preprocess, .. } => {
             identities::extractor_id(&common.resolve(path), *preprocess)
         }
     }

@@ -85,12 +85,12 @@ fn with_uncertain_weights(
     (config, options): (&ModelConfig, &RuntimeOptions),
     mut opened: Opened,
 ) -> Result<Opened, StageError> {
-    let (Some((path, file, settings)), ModelConfig::Bundle { path: folder, .. }) =
+    let (Some((path, file, need)), ModelConfig::Bundle { path: folder, .. }) =
         (inputs::posterior(experiment, config)?, config)
     else {
         return Ok(opened);
     };
-    if opened.guidance.is_some() {
+    if opened.guidance.is_some() && need.method == METHOD {
         let model = opened.provenance.name;
         let reason = "classifier-free guidance mixes two predictions of the same weights, whose variances do not add up: set model.cfg.scale: 1";
         let (method, reason) = (METHOD, reason.to_owned());
@@ -98,7 +98,7 @@ fn with_uncertain_weights(
     }
     tracing::info!(path = %path.display(), n_images = file.n_images, "posterior of the last layer");
     let fisher = Fisher { weight: file.weight, bias: file.bias, n_images: file.n_images };
-    let scales = (settings.noise, settings.prior_precision);
+    let scales = (need.settings.noise, need.settings.prior_precision);
     let folder = experiment.resolve(folder);
     opened.denoiser = with_posterior(opened.denoiser, &folder, (&fisher, scales), options)?;
     Ok(opened)
@@ -122,7 +122,7 @@ pub fn open_extractor(
             provenance: Provenance::new("none", "cpu"),
             real,
         }),
-        FeaturesConfig::Extractor { path, preprocess } => {
+        FeaturesConfig::Extractor { path, preprocess, .. } => {
             let extractor = OnnxExtractor::open(&experiment.resolve(path), *preprocess, options)?;
             let runtime = environment::runtime(options.library.as_deref())?;
             let provenance = Provenance::new(

@@ -10,12 +10,14 @@ use crate::model::FeatureExtractor;
 use crate::model::onnx::RuntimeOptions;
 use crate::plan::{Shard, real_images};
 use crate::protocol::Evidence;
+use crate::protocol::generative::METHOD;
 use crate::stage::evaluate::RunEvidence;
 use crate::stage::open::inputs;
 use crate::stage::open::models;
 use crate::stage::open::pixels::PixelFeatures;
 use crate::stage::verify::{Networks, verify};
 use crate::stage::{Stop, evaluate};
+use crate::store::digest::sha256_of_file;
 use crate::store::layout::StageName;
 use crate::store::publish;
 use crate::store::sidecar::sidecar_path;
@@ -227,6 +229,78 @@ fn precision_and_recall_take_the_images_and_features_of_a_filter() {
     // The pool, random subsets, both ends of four scores, of realism and rarity, and the released ranking.
     assert_eq!((of("precision"), of("coverage"), of("p_recall_holm")), (15, 15, 13));
     assert_eq!(of("spearman"), 4);
+}
+
+/// One key in either protocol, and the walks by drawn weights are shared as the pool is.
+#[test]
+fn generative_uncertainty_is_a_row_of_both_protocols_over_the_same_walks() {
+    let uncertain = |text: String| {
+        let text = text.replacen("std: 0.5", "std: 0.5\n  bias_variance: 0.02", 1);
+        text.replacen("protocol: {", "protocol: {generative_uncertainty: {n_draws: 2}, ", 1)
+    };
+    let filter = bench_of(&real_images(), uncertain);
+    let table = bench_of(&real_images(), |text| uncertain(precision_recall(text, 3)));
+    assert_eq!(table.plan.generate_id(), filter.plan.generate_id());
+    let rows = table.all("work", 16).unwrap().numbers.rows;
+    let own = |metric: &str| {
+        let own =
+            |row: &&crate::store::records::MetricRow| row.method == METHOD && row.metric == metric;
+        rows.iter().filter(own).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!((own("precision").len(), own("p_recall_holm").len()), (2, 2));
+    assert_eq!(own("density")[0].nfe_estimator, Some(100));
+    assert_eq!(own("spearman").len(), 1);
+}
+
+/// A network whose features are the means of its input: of a padded image, 64 pixels over 299 x 299.
+#[test]
+fn the_released_preprocessing_pads_generated_images_and_leaves_real_ones_as_they_are() {
+    let network = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/extractor.onnx");
+    let (bytes, sha256) =
+        (std::fs::metadata(network).unwrap().len(), sha256_of_file(network.as_ref()).unwrap());
+    let description = format!(
+        "format: 1\nkind: extractor\nname: means\nfile: {{path: {network}, sha256: {sha256}, bytes: {bytes}}}\n\
+         input: {{name: images, size: 299, channels: 3, layout: NCHW}}\n\
+         output: {{name: features, dim: 4}}\npreprocess: pytorch-fid\n\
+         weights: {{sha256: {sha256}, origin: none, licence: none}}\n"
+    );
+    let made = |generated: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        publish(&folder.path().join("means.yaml"), description.as_bytes()).unwrap();
+        let path = folder.path().join("means.yaml").display().to_string();
+        let bench = bench_of(&real_images(), |text| {
+            let features = format!("{{kind: extractor, path: {path}{generated}}}");
+            let text = precision_recall(text.replace("{kind: pixels, grid: 2}", &features), 3);
+            let text = text.replace("n_pool: 48, n_keep: 40", "n_pool: 10, n_keep: 6");
+            text.replace("path: reference.npz, ", "").replace("n_real: 300", "n_real: 9")
+        });
+        (bench, folder)
+    };
+    let ((bench, _kept), (same, _too)) = (made(", generated: authors_code"), made(""));
+    assert_eq!(bench.plan.generate_id(), same.plan.generate_id());
+    assert_eq!(bench.plan.real_id(), same.plan.real_id());
+    assert_ne!(bench.plan.features_id(), same.plan.features_id());
+    let found = [&bench, &same].map(|bench| {
+        bench.all("work", 16).unwrap();
+        let stop = Stop::default();
+        let run = bench.run("work", Shard::whole(), &stop);
+        let mut evidence = RunEvidence::open(&run, &bench.experiment).unwrap();
+        let (pool, real) = (evidence.features(0).unwrap(), evidence.reference_features().unwrap());
+        let words = bench.plan.protocol.remarks(&evidence).join(" ");
+        (pool, real, evidence.maps(0).unwrap().images, words)
+    });
+    let [(padded, real, images, words), (shared, same_real, ..)] = found;
+    assert_eq!(real, same_real);
+    assert!(words.contains("padded with zeros"), "{words}");
+    for (row, image) in images.outer_iter().enumerate() {
+        let red: f64 = image.iter().take(64).map(|level| f64::from(*level) / 255.0).sum();
+        let expected = red / (299.0 * 299.0);
+        let got = f64::from(padded[[row, 0]]);
+        assert!((got - expected).abs() < 1e-6, "{got}, expected {expected}");
+        // Resized and scaled, the same channel is 2 mean - 1, but for the edges of the resize.
+        let level = f64::from(shared[[row, 0]]);
+        assert!((level - (2.0 * red / 64.0 - 1.0)).abs() < 0.1, "{level} of {red}");
+    }
 }
 
 #[test]
