@@ -12,10 +12,14 @@ mod installed;
 mod laplace;
 mod messages;
 mod metrics;
+#[cfg(unix)]
+mod mount;
 mod networks;
 mod pipeline;
 mod runs;
 mod sample;
+#[cfg(unix)]
+mod setup;
 mod shapes;
 mod sizes;
 #[cfg(unix)]
