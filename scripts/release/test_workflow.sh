@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the steps of .github/workflows/release.yml in their order, up to the upload, as GitHub would: on a tag, in a clone of
-# this checkout's commit, with the program as `just build` made it and one Python. Steps that use an action are not run; what
-# actions hand on (the folder `dist`) lies where the next job looks for it. The last step, which writes to GitHub, is asked of
-# a stand-in.
+# Runs the steps of .github/workflows/release.yml in their order, up to the upload, as GitHub would: the first one in a clone
+# whose changelog is that of a release, the others in this checkout, so that nothing is compiled twice, on one Python. Steps
+# that use an action are not run; what actions hand on (the folder `dist`) lies where the next job looks for it. The last step,
+# which writes to GitHub, is asked of a stand-in.
 # usage: scripts/release/test_workflow.sh [PYTHON-VERSION]      default: the newest from 3.10 to 3.14 that this machine has
 set -euo pipefail
 
@@ -65,21 +65,32 @@ TRY_PYTHONS=${1:-$(newest)}
 export TRY_PYTHONS
 
 git clone --quiet --no-hardlinks "$root" "$folder/clone"
-cd "$folder/clone"
-ln -s "$root/target" target
 # As RELEASING.md has it done before a tag.
-sed -i "s/^## \[$version\] - unreleased$/## [$version] - $(date +%F)/" CHANGELOG.md
+sed -i "s/^## \[$version\] - unreleased$/## [$version] - $(date +%F)/" "$folder/clone/CHANGELOG.md"
+for made in dist wheels; do
+  [[ ! -e $made ]] || { echo "test_workflow: $root/$made is in the way: move it aside" >&2; exit 1; }
+done
+trap 'rm -rf "$folder" "$root/dist" "$root/wheels"' EXIT
 
 for step in "$folder"/steps/*.sh; do
   echo "== $(basename "$step" .sh)"
-  bash --noprofile --norc -eo pipefail "$step"
+  place=$root
+  [[ $step == */0-build.sh ]] && place=$folder/clone
+  (cd "$place" && bash --noprofile --norc -eo pipefail "$step")
 done
 
 echo "== a tag that is not the version stops it"
 status=0
 scripts/release/versions.py --tag v9.9.9 2>"$folder/refused" || status=$?
-((status == 1)) && grep -q "v9.9.9" "$folder/refused" || { cat "$folder/refused"; echo "test_workflow: ended with $status, expected 1"; exit 1; }
+if ((status != 1)) || ! grep -q "v9.9.9" "$folder/refused"; then
+  cat "$folder/refused"
+  echo "test_workflow: ended with $status, expected 1"
+  exit 1
+fi
 
-grep -qx -- "--draft" "$GH_SAID" && grep -q '\.whl$' "$GH_SAID" && grep -q 'SHA256SUMS$' "$GH_SAID"
-(($(find wheels -name '*.whl' | wc -l) == 2))
+for word in '^--draft$' '\.whl$' 'SHA256SUMS$' '\.cdx\.json$'; do
+  grep -q -- "$word" "$GH_SAID" || { cat "$GH_SAID"; echo "test_workflow: the release would lack $word"; exit 1; }
+done
+n=$(find wheels -name '*.whl' | wc -l)
+((n == 2)) || { echo "test_workflow: $n wheels would go up, expected 2"; exit 1; }
 echo "test_workflow: every step up to the upload passes, on Python $TRY_PYTHONS"
