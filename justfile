@@ -75,12 +75,7 @@ reproduce-bayesdiff scale=scale: (reproduce "bayesdiff-cifar10" scale)
 
 # Tables 1 to 3 on Fashion-MNIST, where the shipped network is better at its data
 [group('run')]
-reproduce-fashion scale=scale: fashion-mnist (reproduce "table1-fashion-mnist" scale) (reproduce "table2-fashion-mnist" scale) (reproduce "table3-fashion-mnist" scale)
-
-# The images of Fashion-MNIST, into the cache
-[private]
-fashion-mnist:
-    scripts/setup.sh --only fashion-mnist-train --only fashion-mnist-test
+reproduce-fashion scale=scale: (reproduce "table1-fashion-mnist" scale) (reproduce "table2-fashion-mnist" scale) (reproduce "table3-fashion-mnist" scale)
 
 # Every table and figure of CIFAR-10, then the page of verdicts
 [group('run')]
@@ -93,7 +88,8 @@ summary scale=scale: build
 
 # Any experiment of experiments/, by name
 [group('run')]
-reproduce experiment scale=scale *options: (setup device) build
+reproduce experiment scale=scale *options: build
+    @DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/setup.sh {{ replace_regex(device, ":.*", "") }} experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} >/dev/null
     {{ dubench }} run experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} --device {{ device }} {{ options }}
 
 # The whole chain on a handful of images

@@ -1,7 +1,6 @@
 //! The clients of the environment: pip, npm, apt-get, and Python for an address. Nothing else opens a connection.
 
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -111,27 +110,32 @@ pub(super) fn run(
     (work, part): (&Path, &Path),
     caller: Caller<'_>,
 ) -> Result<(), Failed> {
-    let words = work.join("client.log");
-    let log = OpenOptions::new().write(true).create_new(true).open(&words);
-    let log = log.map_err(AssetError::disk(&words))?;
     let mut command = command(source, part);
-    command.current_dir(work).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let child = match command.spawn() {
+    command.current_dir(work).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(Failed::Unreachable(absence(source.place()).to_owned()));
         }
         Err(error) => return Err(Failed::Unreachable(error.to_string())),
     };
+    // Not into a file: where the disk is full, the words that say so would be lost.
+    let said = child.stderr.take().map(|stderr| std::thread::spawn(move || read_words(stderr)));
     let Some(status) = wait(child, caller).map_err(AssetError::disk(work))? else {
         return Err(AssetError::Stopped(name.to_owned()).into());
     };
     if status.success() {
-        return std::fs::remove_file(&words)
-            .map_err(|error| AssetError::disk(&words)(error).into());
+        return Ok(());
     }
-    let said = std::fs::read(&words).map_err(AssetError::disk(&words))?;
-    Err(Failed::Unreachable(reason(&String::from_utf8_lossy(&said), status)))
+    let said = said.and_then(|thread| thread.join().ok()).unwrap_or_default();
+    Err(Failed::Unreachable(reason(&said, status)))
+}
+
+fn read_words(mut from: impl Read) -> String {
+    let mut bytes = Vec::new();
+    // What was said before an error is better than nothing.
+    let _ = from.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// How the client ended; none where it was stopped, since the caller was.

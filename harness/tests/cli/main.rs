@@ -1,5 +1,7 @@
 //! The command line, end to end: what people type and what they get.
 
+#[cfg(unix)]
+mod assets;
 mod cases;
 mod collect;
 #[cfg(unix)]
@@ -18,8 +20,6 @@ mod networks;
 mod pipeline;
 mod runs;
 mod sample;
-#[cfg(unix)]
-mod setup;
 mod shapes;
 mod sizes;
 #[cfg(unix)]
