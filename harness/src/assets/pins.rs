@@ -154,11 +154,11 @@ impl AssetList {
             let message = format!("is of format {}, expected {FORMAT}", list.format);
             return Err(refused(message));
         }
-        let faults = list
+        let mut faults = list
             .assets
             .iter()
             .filter_map(|asset| asset.fault().map(|fault| format!("{}: {fault}", asset.name)));
-        match faults.into_iter().next() {
+        match faults.next() {
             Some(fault) => Err(refused(fault)),
             None => Ok(list),
         }

@@ -140,13 +140,11 @@ fn scales<'a>(
     scale: Option<&str>,
 ) -> Result<Vec<&'a ScaleConfig>, CliError> {
     let Some(scale) = scale else { return Ok(experiment.scales.values().collect()) };
-    match experiment.scales.get(scale) {
-        Some(sizes) => Ok(vec![sizes]),
-        None => {
-            let known: Vec<&str> = experiment.scales.keys().map(String::as_str).collect();
-            Err(CliError::option("--scale", scale, &known.join(", ")))
-        }
-    }
+    let sizes = experiment.scales.get(scale).ok_or_else(|| {
+        let known: Vec<&str> = experiment.scales.keys().map(String::as_str).collect();
+        CliError::option("--scale", scale, &known.join(", "))
+    })?;
+    Ok(vec![sizes])
 }
 
 /// What an experiment reads at some of its scales, and no repository holds.
