@@ -37,7 +37,7 @@ pub(super) fn obtain<'a>(
         match download(&asset.name, source, downloads, caller) {
             Ok(kept) => return Ok((kept, source)),
             Err(Failed::Unreachable(words)) => {
-                failures.push(format!("{} ({words})", source.label()))
+                failures.push(format!("{} ({words})", source.label()));
             }
             Err(Failed::Error(error)) => return Err(error),
         }

@@ -140,7 +140,7 @@ fn load_message(library: &Path, error: &ort::LoadDynamicError) -> String {
         ort::LoadDynamicError::BadVersion { version_str, .. } => {
             format!("is version {version_str}, which is too old; {REMEDY}")
         }
-        other => format!("{other}; {REMEDY}"),
+        ort::LoadDynamicError::InvalidVersionString => format!("{error}; {REMEDY}"),
     }
 }
 
