@@ -278,7 +278,7 @@ fn an_address_that_is_cut_off_is_gone_on_with_where_it_stopped() {
     let ended = place.setup(&[]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(server.join().unwrap(), ["0-", "100-"]);
-    assert!(place.is_made() && !place.left().iter().any(|name| name.ends_with(".part")));
+    assert!(place.is_made() && !place.left().contains(&"pkg-0.zip.part".to_owned()));
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn of_several_at_once_one_works_and_the_others_say_that_they_wait() {
     };
     let start = Instant::now();
     while (0..3).filter(waits).count() < 2 {
-        assert!(start.elapsed() < Duration::from_secs(120), "nobody says that it waits");
+        assert!(start.elapsed() < Duration::from_mins(2), "nobody says that it waits");
         std::thread::sleep(Duration::from_millis(20));
     }
     place.folder.text("go", "");
