@@ -10,7 +10,7 @@ device := "cpu"
 # Written into what a run makes: the commit of this checkout, `-dirty` with changes on top, empty outside git.
 export DUBENCH_GIT_REVISION := `git describe --always --abbrev=12 --dirty 2>/dev/null || true`
 
-# cargo profile: dev (numerics are optimised there too) or release
+# cargo profile: dev (numerics are optimised there too), dist (what wheels are built by) or release
 profile := "dev"
 run := "cargo run --quiet --locked --profile " + profile + " --package dubench --"
 
@@ -75,12 +75,7 @@ reproduce-bayesdiff scale=scale: (reproduce "bayesdiff-cifar10" scale)
 
 # Tables 1 to 3 on Fashion-MNIST, where the shipped network is better at its data
 [group('run')]
-reproduce-fashion scale=scale: fashion-mnist (reproduce "table1-fashion-mnist" scale) (reproduce "table2-fashion-mnist" scale) (reproduce "table3-fashion-mnist" scale)
-
-# The images of Fashion-MNIST, into the cache
-[private]
-fashion-mnist:
-    scripts/setup.sh --only fashion-mnist-train --only fashion-mnist-test
+reproduce-fashion scale=scale: (reproduce "table1-fashion-mnist" scale) (reproduce "table2-fashion-mnist" scale) (reproduce "table3-fashion-mnist" scale)
 
 # Does generative uncertainty, for thirteen times the evaluations, choose better images than score variance? (CIFAR-10)
 [group('run')]
@@ -101,7 +96,8 @@ summary scale=scale: build
 
 # Any experiment of experiments/, by name
 [group('run')]
-reproduce experiment scale=scale *options: (setup device) build
+reproduce experiment scale=scale *options: build
+    @DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/setup.sh {{ replace_regex(device, ":.*", "") }} experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} >/dev/null
     {{ dubench }} run experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} --device {{ device }} {{ options }}
 
 # The whole chain on a handful of images
@@ -150,7 +146,6 @@ test-doc:
 
 [private]
 test-python: setup build
-    {{ python }} -m unittest discover -s scripts/setup/tests -t scripts
     DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/importer/tests/run.sh
 
 # The Python package of the metrics: wheel and tests; prints SKIPPED with the reason where Python or its packages are missing
@@ -223,6 +218,11 @@ page: build
 test-workflow: setup build
     scripts/ci/test_workflow.sh "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench"
 
+# The GitHub Actions workflow of a release, step by step up to the upload, in a clone of this commit; minutes
+[group('check')]
+test-release-workflow *python: build
+    scripts/release/test_workflow.sh {{ python }}
+
 # Eight samples of Table 1 at scale smoke, computed again from docs/reimplement.md by a script without code of ours
 [group('check')]
 recompute: (reproduce-table1 "smoke")
@@ -245,15 +245,15 @@ msrv:
     scripts/check-msrv --self-test
     scripts/check-msrv
 
-# Data, feature network and ONNX Runtime into the cache (cpu, cuda or openvino)
+# Data, feature network and ONNX Runtime into the cache (cpu, cuda or openvino): `dubench setup`
 [group('data')]
-setup device=device:
-    @scripts/setup.sh {{ replace_regex(device, ":.*", "") }}
+setup device=device: build
+    @DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/setup.sh {{ replace_regex(device, ":.*", "") }} >/dev/null
 
 # The finished assets, hashed again
 [group('data')]
-verify-assets:
-    @scripts/setup.sh {{ replace_regex(device, ":.*", "") }} --verify
+verify-assets: build
+    @DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/setup.sh {{ replace_regex(device, ":.*", "") }} --verify
 
 # A published checkpoint becomes a bundle: adm64, adm128, uvit256, uvit512, ddpm-cifar10-32 or autoencoder-kl (docs/importing.md)
 [group('data')]

@@ -15,6 +15,7 @@ mod reference;
 mod resize;
 mod result;
 mod sparsification;
+mod spheres;
 
 use pyo3::prelude::*;
 
@@ -25,6 +26,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     estimate::add(module)?;
     kernel::add(module)?;
     manifold::add(module)?;
+    spheres::add(module)?;
     filtering::add(module)?;
     sparsification::add(module)?;
     ranks::add(module)?;

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Holds a wheel against what it must be: tag, files, sizes, and nothing that should not travel.
 
-usage: scripts/release/contents.py WHEEL..      0: as it must be; 1: each fault on a line
+usage: scripts/release/contents.py [--glibc 2.28] WHEEL..      0: as it must be; 1: each fault on a line
+--glibc: the newest one that a wheel's tag may ask for.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -46,7 +48,15 @@ def promises() -> dict[str, Promise]:
     }  # fmt: skip
 
 
-def faults(wheel: Path) -> list[str]:
+def too_new(tag: str, glibc: str | None) -> list[str]:
+    """What a wheel for Linux asks of glibc, where that is more than what is promised."""
+    asked = re.search(r"manylinux_2_(\d+)_", tag)
+    if glibc and asked and int(asked[1]) > int(glibc.removeprefix("2.")):
+        return [f"needs glibc 2.{asked[1]}, expected {glibc} at most"]
+    return []
+
+
+def faults(wheel: Path, glibc: str | None) -> list[str]:
     project, _, rest = wheel.stem.partition("-")
     promise = promises().get(project)
     if promise is None:
@@ -55,6 +65,7 @@ def faults(wheel: Path) -> list[str]:
     tag = rest.split("-", 1)[-1]
     if not re.fullmatch(promise.tag, tag):
         found.append(f"has the tag {tag}, expected {promise.tag}")
+    found += too_new(tag, glibc)
     size = wheel.stat().st_size
     if size > promise.limit:
         found.append(f"has {size / MIB:.1f} MiB, expected {promise.limit / MIB:.0f} at most")
@@ -72,10 +83,13 @@ def faults(wheel: Path) -> list[str]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--glibc")
+    parser.add_argument("wheels", nargs="+", type=Path)
+    options = parser.parse_args()
     status = 0
-    for name in sys.argv[1:]:
-        wheel = Path(name)
-        found = faults(wheel)
+    for wheel in options.wheels:
+        found = faults(wheel, options.glibc)
         for fault in found:
             print(f"{wheel.name} {fault}", file=sys.stderr)
         status |= bool(found)

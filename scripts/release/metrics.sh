@@ -10,6 +10,8 @@ scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$scripts/setup/environment.sh"
 cd "$scripts/.."
 out=${1:-target/wheels}
+# How `scripts/release/build --glibc` links.
+read -ra linker <<<"${DUBENCH_LINKER:-}"
 
 status=0
 venv=$(pinned_venv release "$scripts/release/requirements.txt") || status=$?
@@ -28,7 +30,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 seconds=$SECONDS
 "$venv/bin/maturin" build --quiet --release --locked --manifest-path python/Cargo.toml --interpreter "$venv/bin/python3" \
-  --out "$folder/wheel" </dev/null
+  "${linker[@]}" --out "$folder/wheel" </dev/null
 wheel=$(echo "$folder"/wheel/*.whl)
 echo "metrics wheel: $(basename "$wheel"), $(wc -c <"$wheel") bytes, built in $((SECONDS - seconds)) s"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs wheels into empty environments of every Python that this machine has, and uses them as people would.
 # usage: scripts/release/try.sh WHEELS-FOLDER     the digest that a checkout has for the smoke run: $DUBENCH_SMOKE_SHA256
+# $TRY_PYTHONS: only these, as "3.12 3.13"; $TRY_CACHE: a cache folder in the place of an empty one
 # Rust, Node and this checkout are not on the PATH of what is tried. Packages are installed by pip as it is set up here.
 set -euo pipefail
 
@@ -9,9 +10,10 @@ wheels=$(cd "$1" && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-pythons() { # every Python from 3.10 to 3.14, once
+pythons() { # every Python from 3.10 to 3.14, or of those that were asked for, once
   local minor candidate
   for minor in 10 11 12 13 14; do
+    [[ " ${TRY_PYTHONS:-3.$minor} " == *" 3.$minor "* ]] || continue
     for candidate in "python3.$minor" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3."$minor".*/bin/python3; do
       if "$candidate" -c "import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, $minor))" 2>/dev/null; then
         echo "$candidate"
@@ -25,7 +27,7 @@ pythons() { # every Python from 3.10 to 3.14, once
 clean() { # environment folder command..: nothing of the caller but what pip needs for its registry
   local venv=$1 work=$2
   shift 2
-  (cd "$work" && env -i HOME="$folder/home" PATH="$venv/bin:/usr/bin:/bin" DUBENCH_CACHE="$folder/cache" \
+  (cd "$work" && env -i HOME="$folder/home" PATH="$venv/bin:/usr/bin:/bin" DUBENCH_CACHE="${TRY_CACHE:-$folder/cache}" \
     ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${PIP_CERT:+PIP_CERT="$PIP_CERT"} \
     ${PIP_CONFIG_FILE:+PIP_CONFIG_FILE="$PIP_CONFIG_FILE"} "${proxies[@]}" "$@")
 }

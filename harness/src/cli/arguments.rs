@@ -4,6 +4,7 @@ mod graph;
 mod metric;
 mod run;
 mod sample;
+mod setup;
 
 use std::path::PathBuf;
 
@@ -18,8 +19,11 @@ pub(crate) use metric::{
     FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,
     PairOptions, PrOptions, SparsificationOptions, SphereOptions,
 };
-pub(crate) use run::{Engine, GcOptions, PlanOptions, RunOptions, SubmitOptions, VerifyOptions};
+pub(crate) use run::{
+    Engine, GcOptions, PlanOptions, RunOptions, SubmitOptions, Target, VerifyOptions,
+};
 pub(crate) use sample::{SAMPLE_HELP, SampleOptions};
+pub(crate) use setup::{SETUP_HELP, SetupDevice, SetupOptions};
 
 /// Measures whether a diffusion model knows where it is wrong.
 #[derive(Debug, Parser)]
@@ -95,7 +99,8 @@ pub(crate) enum Command {
     /// Look at a model bundle
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Fetch and build the feature network, where it is not there yet
+    /// Fetch and build what is not there yet: data sets, feature network, ONNX Runtime
+    #[command(after_help = SETUP_HELP)]
     Setup(SetupOptions),
     /// Check this machine: runtime, device, cache, extractor
     Doctor(DoctorOptions),
@@ -285,13 +290,6 @@ pub(crate) struct InspectOptions {
     pub(crate) gradients: bool,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct SetupOptions {
-    /// Feature extractor, by name or by the path of its YAML file
-    #[arg(default_value = "fid-inception")]
-    pub(crate) extractor: String,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -34,8 +34,8 @@ struct Done {
 
 /// All stages; a shard ends after the features, since others hold the rest.
 pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
+    setup::for_run(&options.target, context)?;
     let session = Session::open(options, context)?;
-    setup::for_experiment(&session.experiment, context)?;
     let run = session.run(&options.folders.work_dir)?;
     let summary = threshold_blocks(&session, &run)?;
     if summary.n_left > 0 {
@@ -73,6 +73,7 @@ pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliE
 }
 
 pub(super) fn thresholds(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
+    setup::for_run(&options.target, context)?;
     let session = Session::open(options, context)?;
     let run = session.run(&options.folders.work_dir)?;
     let summary = threshold_blocks(&session, &run)?;
@@ -80,6 +81,7 @@ pub(super) fn thresholds(options: &RunOptions, context: Context) -> Result<Exit,
 }
 
 pub(super) fn generate(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
+    setup::for_run(&options.target, context)?;
     let session = Session::open(options, context)?;
     let run = session.run(&options.folders.work_dir)?;
     let summary = generate_blocks(&session, &run)?;
@@ -87,8 +89,8 @@ pub(super) fn generate(options: &RunOptions, context: Context) -> Result<Exit, C
 }
 
 pub(super) fn features(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
+    setup::for_run(&options.target, context)?;
     let session = Session::open(options, context)?;
-    setup::for_experiment(&session.experiment, context)?;
     let run = session.run(&options.folders.work_dir)?;
     let summary = feature_blocks(&session, &run)?;
     stage_answer(context, "features", &summary)

@@ -37,6 +37,27 @@ impl Lock {
                 return Ok(Self { _file: None });
             }
         }
+        Self::noted(file, path)
+    }
+
+    /// Takes the lock `path`; where another process holds it, `told` is told who, and this one waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] when the lock file cannot be made.
+    pub fn wait(path: &Path, told: &dyn Fn(&str)) -> Result<Self, StoreError> {
+        match Self::take(path) {
+            Err(StoreError::Busy { holder, .. }) => told(&holder),
+            taken => return taken,
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(StoreError::write(path))?;
+        file.lock().map_err(StoreError::write(path))?;
+        Self::noted(file, path)
+    }
+
+    /// Leaves the number of this process for whoever comes.
+    fn noted(mut file: File, path: &Path) -> Result<Self, StoreError> {
         let note = format!("{}\n", std::process::id());
         file.set_len(0)
             .and_then(|()| file.rewind())
@@ -69,5 +90,22 @@ mod tests {
         assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
         drop(first);
         Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn who_waits_is_told_of_the_holder_and_goes_on_when_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        let first = std::sync::Mutex::new(Some(Lock::take(&path).unwrap()));
+        let holder = std::sync::Mutex::new(String::new());
+        let told = |who: &str| {
+            *holder.lock().unwrap() = who.to_owned();
+            first.lock().unwrap().take();
+        };
+        let second = Lock::wait(&path, &told).unwrap();
+        assert_eq!(*holder.lock().unwrap(), format!("process {}", std::process::id()));
+        assert!(Lock::take(&path).is_err());
+        drop(second);
+        Lock::wait(&path, &|_| panic!("nobody holds it")).unwrap();
     }
 }

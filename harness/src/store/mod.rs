@@ -5,6 +5,7 @@
 //! ([`envelope`]).
 
 pub mod arrays;
+pub mod checked;
 pub mod columns;
 pub mod curves;
 pub mod digest;

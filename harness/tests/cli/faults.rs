@@ -4,10 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failed test")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::mount::Mount;
 use crate::support::{Ended, Folder, find, skip};
 
 const RUN: [&str; 5] = ["run", "tiny.yaml", "--scale", "smoke", "--quiet"];
@@ -20,31 +21,6 @@ fn spawn(folder: &Folder, arguments: &[&str]) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// A file system in memory, gone when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(path: &Path, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(path).unwrap();
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", options, "dubench-test"]).arg(path);
-        let mounted = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        mounted.then(|| Self(path.to_owned()))
-    }
-
-    fn again(&self, options: &str) {
-        let options = format!("remount,{options}");
-        let status = Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }
 
 #[test]

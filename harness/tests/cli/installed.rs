@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::process::Command;
+use std::time::Duration;
 
-use crate::support::{Ended, Folder};
+use crate::support::{Ended, Folder, skip};
 
 /// An environment around the binary with the tiny experiment among its data, and an empty folder to work in.
 fn environment() -> Folder {
@@ -78,4 +79,65 @@ fn the_library_is_that_of_the_environment_and_doctor_says_so() {
         "{}",
         ended.stdout
     );
+}
+
+/// A library that says it is of another version, for the system's compiler.
+const OLD: &str = r#"
+static const char *version(void) { return "1.16.3"; }
+static const void *api(unsigned n) { return 0; }
+static const struct { const void *(*api)(unsigned); const char *(*version)(void); } base = {api, version};
+const void *OrtGetApiBase(void) { return &base; }
+"#;
+
+#[test]
+fn no_library_one_that_is_too_old_and_one_of_another_processor_are_named_with_a_remedy() {
+    let folder = environment();
+    let capi = "env/lib/python3.11/site-packages/onnxruntime/capi";
+    let doctor = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "cd empty && exec ../env/bin/dubench doctor"]);
+        command.env_remove("ORT_DYLIB_PATH").env("DUBENCH_CACHE", folder.path("nowhere"));
+        let ended = folder.ended(&mut command);
+        assert_eq!(ended.code, 7, "{}", ended.stdout);
+        let line = ended.stdout.lines().find(|line| line.contains(" ONNX Runtime ")).unwrap();
+        assert!(line.contains("pip install onnxruntime"), "{line}");
+        line.to_owned()
+    };
+    assert!(doctor().contains("no such file (named by the cache folder)"));
+
+    std::fs::create_dir_all(folder.path(capi)).unwrap();
+    let library = format!("{capi}/libonnxruntime.so.1.16.3");
+    folder.text("old.c", OLD);
+    let mut compiler = Command::new("sh");
+    compiler.args(["-c", "exec cc -shared -fPIC -o \"$0\" old.c", &library]);
+    if folder.ended(&mut compiler).code != 0 {
+        return skip("a_library_that_is_too_old", "this machine has no C compiler");
+    }
+    assert!(doctor().contains("is version 1.16.3, which is too old"), "{}", doctor());
+
+    let mut bytes = std::fs::read(folder.path(&library)).unwrap();
+    if !bytes.starts_with(b"\x7fELF") {
+        return skip("a_library_of_another_processor", "this system has no ELF files");
+    }
+    // Machine 2 of the ELF header, SPARC: nobody builds ONNX Runtime for it.
+    bytes[18..20].copy_from_slice(&2_u16.to_le_bytes());
+    folder.bytes(&library, &bytes);
+    let line = doctor();
+    assert!(line.contains("is for processor 2, this program is for"), "{line}");
+}
+
+/// Processor time, which is the whole of it on a machine that has nothing else to do.
+#[test]
+fn the_version_is_told_within_twenty_milliseconds() {
+    let folder = Folder::new();
+    let script = "TIMEFORMAT='%3U %3S'; time \"$0\" --version";
+    let one = |_| {
+        let mut command = Command::new("bash");
+        let ended = folder.ended(command.args(["-c", script, env!("CARGO_BIN_EXE_dubench")]));
+        assert!(ended.code == 0 && ended.stdout.starts_with("dubench "), "{}", ended.stderr);
+        let parts = ended.stderr.split_whitespace().map(|part| part.parse::<f64>().unwrap());
+        Duration::from_secs_f64(parts.sum())
+    };
+    let quickest = (0..5).map(one).min().unwrap();
+    assert!(quickest <= Duration::from_millis(20), "{quickest:?}");
 }

@@ -1,5 +1,7 @@
 //! The command line, end to end: what people type and what they get.
 
+#[cfg(unix)]
+mod assets;
 mod cases;
 mod collect;
 #[cfg(unix)]
@@ -12,6 +14,8 @@ mod installed;
 mod laplace;
 mod messages;
 mod metrics;
+#[cfg(unix)]
+mod mount;
 mod networks;
 mod pipeline;
 mod runs;

@@ -12,6 +12,7 @@ Does dropping uncertain images help?                    `filter_study`, `kid_of_
 Does uncertainty rank the error?                        `sparsification` (AUSE, AURG), `spearman`, `kendall`
 Quality or diversity?                                   `overlap` (precision, recall, density, coverage),
                                                         `inception_score`
+How real, how rare is one image?                        `realism`, `rarity`
 Of several tests, which hold?                           `holm`, `share_interval`, `spearman_interval`
 Are images there more than once?                        `equal_rows`
 What does the Inception network see?                    `preprocess`
@@ -52,6 +53,8 @@ from ._core import (
     mmd,
     overlap,
     preprocess,
+    rarity,
+    realism,
     share_interval,
     sparsification,
     spearman,
@@ -91,6 +94,8 @@ __all__ = [
     "mmd",
     "overlap",
     "preprocess",
+    "rarity",
+    "realism",
     "share_interval",
     "sparsification",
     "spearman",

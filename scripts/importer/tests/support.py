@@ -9,7 +9,9 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,49 @@ class FolderTest(unittest.TestCase):
         with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.redirect_stdout(io.StringIO()):
             code = cli.main([str(argument) for argument in arguments])
         return code, err.getvalue()
+
+
+class FlakyServer:
+    """Serves `data` with byte ranges; the first `n_broken` answers end after `cut` bytes."""
+
+    def __init__(self, data: bytes, cut: int = 0, n_broken: int = 0, ranges: bool = True) -> None:
+        self.requests: list[str | None] = []
+        outer = self
+        remaining = [n_broken]
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:  # the name that http.server calls
+                wanted = self.headers.get("Range")
+                outer.requests.append(wanted)
+                start = int(wanted[len("bytes=") :].rstrip("-")) if wanted and ranges else 0
+                body = data[start:]
+                self.send_response(206 if start else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if remaining[0] > 0:
+                    remaining[0] -= 1
+                    body = body[:cut]
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Keeps the test output quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    @property
+    def url(self) -> str:
+        """Address of the one file that is served."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/file"
+
+    def __enter__(self) -> FlakyServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
 
 def shapes(case: str, **layout: object) -> dict[str, tuple[int, ...]]:

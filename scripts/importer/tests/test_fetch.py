@@ -8,10 +8,9 @@ import json
 from unittest import mock
 
 from setup.errors import INTEGRITY, RESOURCES
-from setup.tests.support import FlakyServer
 
 from .. import fetch
-from .support import FolderTest
+from .support import FlakyServer, FolderTest
 
 CONTENT = b"PK\x03\x04" + bytes(range(256)) * 40
 

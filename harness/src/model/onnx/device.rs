@@ -73,10 +73,10 @@ impl Device {
         match self {
             Self::Cpu => "check ORT_DYLIB_PATH",
             Self::Cuda(_) => {
-                "it needs a build for CUDA: ORT_DYLIB_PATH=$(scripts/setup.sh --where onnxruntime-cuda), and the CUDA and cuDNN libraries on the library path"
+                "it needs a build for CUDA: run `dubench setup cuda`, set ORT_DYLIB_PATH as it says, and have the CUDA and cuDNN libraries on the library path"
             }
             Self::OpenVino => {
-                "it needs a build with OpenVINO: run `scripts/setup.sh openvino`, then set ORT_DYLIB_PATH=$(scripts/setup.sh --where onnxruntime-openvino)"
+                "it needs a build with OpenVINO: run `dubench setup openvino` and set ORT_DYLIB_PATH as it says"
             }
         }
     }

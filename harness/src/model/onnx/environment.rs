@@ -7,6 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::logging::LogLevel;
 
+use super::architecture;
 pub use crate::graph::{LIBRARY_FILE, PINNED_VERSION};
 use crate::installed;
 use crate::model::ModelError;
@@ -17,7 +18,7 @@ pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 /// Environment variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "DUBENCH_CACHE";
 
-const REMEDY: &str = "run `just setup` in a checkout, `pip install onnxruntime` where dubench is installed by pip, or set \
+const REMEDY: &str = "run `scripts/setup.sh` in a checkout, `pip install onnxruntime` or `dubench setup` where dubench is installed by pip, or set \
                       ORT_DYLIB_PATH to a libonnxruntime of version 1.17 or newer";
 
 /// The runtime library that this process uses.
@@ -53,6 +54,11 @@ pub fn cache_root() -> Result<PathBuf, ModelError> {
 /// where it looked and what to do.
 pub fn library_path(chosen: Option<&Path>) -> Result<PathBuf, ModelError> {
     library_path_from(chosen, &|name| env::var_os(name), &in_environment())
+}
+
+/// Whether no variable and no environment names a library, so that the one of the cache folder counts.
+pub fn library_is_of_cache() -> bool {
+    env::var_os(LIBRARY_VARIABLE).is_none() && in_environment().is_empty()
 }
 
 /// Which of the places of [`library_path`] counts, in words.
@@ -104,8 +110,8 @@ fn open(
 }
 
 fn load(library: &Path) -> Result<(ort::environment::Environment, Runtime), ModelError> {
-    let builder =
-        ort::init_from(library).map_err(|error| failure(library, &load_message(&error)))?;
+    let builder = ort::init_from(library)
+        .map_err(|error| failure(library, &load_message(library, &error)))?;
     let environment = builder
         .with_name("dubench")
         .with_telemetry(false)
@@ -118,16 +124,23 @@ fn load(library: &Path) -> Result<(ort::environment::Environment, Runtime), Mode
     Ok((environment, Runtime { library: library.to_owned(), version, build }))
 }
 
-fn load_message(error: &ort::LoadDynamicError) -> String {
+fn load_message(library: &Path, error: &ort::LoadDynamicError) -> String {
     match error {
         // Its own text is only "dlopen failed"; the reason is one level down.
         ort::LoadDynamicError::Dlopen { error, .. } => {
+            if let Some(other) = architecture::foreign(library) {
+                let here = env::consts::ARCH;
+                return format!("is for {other}, this program is for {here}; {REMEDY}");
+            }
             let cause =
                 std::error::Error::source(error).map_or_else(String::new, |c| format!(": {c}"));
             format!("cannot be loaded: {error}{cause}; {REMEDY}")
         }
         ort::LoadDynamicError::MissingApi { .. } => format!("is no ONNX Runtime library; {REMEDY}"),
-        other => format!("{other}; {REMEDY}"),
+        ort::LoadDynamicError::BadVersion { version_str, .. } => {
+            format!("is version {version_str}, which is too old; {REMEDY}")
+        }
+        ort::LoadDynamicError::InvalidVersionString => format!("{error}; {REMEDY}"),
     }
 }
 
@@ -272,7 +285,7 @@ mod tests {
         let missing = Path::new("/nowhere/libonnxruntime.so");
         let error = library_path_from(Some(missing), &|_| None, &[]).unwrap_err().to_string();
         assert!(error.contains("/nowhere/libonnxruntime.so: no such file"), "{error}");
-        assert!(error.contains("just setup"), "{error}");
+        assert!(error.contains("scripts/setup.sh"), "{error}");
     }
 
     #[test]

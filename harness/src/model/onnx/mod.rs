@@ -4,6 +4,7 @@
 //! nothing else, a device that cannot be had is an error, and every session pins its optimisation
 //! level, because the level changes the bits of the answer.
 
+mod architecture;
 pub mod conditions;
 mod conversion;
 pub mod decoder;

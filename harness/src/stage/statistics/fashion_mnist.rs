@@ -65,7 +65,7 @@ impl FashionMnist {
     /// [`StatisticsError::Io`] when the file is missing, [`StatisticsError::Input`] when its header or size is another one.
     pub fn open(folder: &Path, split: FashionMnistSplit) -> Result<Self, StatisticsError> {
         let file = folder.join(split.file());
-        let remedy = format!("run `scripts/setup.sh --only {}`", split.name());
+        let remedy = format!("run `dubench setup --only {}`", split.name());
         let mut handle = File::open(&file).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 StatisticsError::input(&file, format!("is missing: {remedy}"))
@@ -177,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || FashionMnist::open(folder.path(), FashionMnistSplit::Test);
         let missing = open().unwrap_err().to_string();
-        assert!(missing.contains("scripts/setup.sh --only fashion-mnist-test"), "{missing}");
+        assert!(missing.contains("dubench setup --only fashion-mnist-test"), "{missing}");
         let path = file(folder.path());
         let whole = std::fs::read(&path).unwrap();
         let mut swapped = whole.clone();

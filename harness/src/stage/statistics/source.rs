@@ -81,6 +81,7 @@ pub fn chosen(
     Ok(images.unwrap_or_else(|| Array4::zeros((0, 3, 0, 0))))
 }
 
+const REMEDY: &str = "run `dubench setup --only cifar10`";
 /// Images of one CIFAR-10 file.
 const CIFAR10_IMAGES: usize = 10_000;
 /// One label byte, then the red, green and blue plane of 32 x 32.
@@ -106,8 +107,7 @@ impl Cifar10 {
     /// Opens the folder `cifar-10-batches-bin`.
     ///
     /// # Errors
-    /// [`StatisticsError::Io`] when a file is missing, [`StatisticsError::Input`] when it does not
-    /// have 10,000 records.
+    /// [`StatisticsError::Input`] when a file is missing or does not have 10,000 records.
     pub fn open(folder: &Path, split: Cifar10Split) -> Result<Self, StatisticsError> {
         let names: Vec<String> = match split {
             Cifar10Split::Train => (1..=5).map(|k| format!("data_batch_{k}.bin")).collect(),
@@ -115,10 +115,15 @@ impl Cifar10 {
         };
         let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
         for file in &files {
-            let bytes = std::fs::metadata(file).map_err(StatisticsError::io(file))?.len();
-            let expected = (CIFAR10_IMAGES * CIFAR10_RECORD) as u64;
+            let metadata = std::fs::metadata(file).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    StatisticsError::input(file, format!("is missing: {REMEDY}"))
+                }
+                _ => StatisticsError::io(file)(error),
+            })?;
+            let (bytes, expected) = (metadata.len(), (CIFAR10_IMAGES * CIFAR10_RECORD) as u64);
             if bytes != expected {
-                let message = format!("has {bytes} bytes, expected {expected}: run `just setup`");
+                let message = format!("has {bytes} bytes, expected {expected}: {REMEDY}");
                 return Err(StatisticsError::input(file, message));
             }
         }
