@@ -2,6 +2,7 @@
 
 mod cases;
 mod collect;
+mod data_sets;
 #[cfg(unix)]
 mod engines;
 #[cfg(unix)]
