@@ -151,7 +151,10 @@ fn statistics_leave_out_what_cannot_be_read(photographs: &[RgbImage], n: usize, 
         let sigma: Array2<f64> = npz.by_name("sigma").unwrap();
         (mu, sigma)
     };
-    assert_eq!(moments("tree.npz"), moments("good.npz"));
+    // Images travel in other batches, over which the runtime adds in another order; measured: 2e-9.
+    let ((mu, sigma), (own_mu, own_sigma)) = (moments("tree.npz"), moments("good.npz"));
+    assert!(mu.iter().zip(&own_mu).all(|(a, b)| (a - b).abs() < 1e-7), "{mu} {own_mu}");
+    assert!(sigma.iter().zip(&own_sigma).all(|(a, b)| (a - b).abs() < 1e-7), "{sigma} {own_sigma}");
 }
 
 #[test]
