@@ -174,6 +174,12 @@ test-hyperqueue: build
 fuzz TARGET MINUTES="10":
     harness/fuzz/run.sh {{ TARGET }} {{ MINUTES }}
 
+# `dubench stats` over a thousand files cut out of real photographs, broken ones among them; minutes
+[group('check')]
+test-photographs: setup
+    scripts/setup.sh --only photographs
+    DUBENCH_PHOTOGRAPHS="$(dirname "$(scripts/setup.sh --where photographs)")" cargo test --locked --package dubench --test cli -- --ignored a_thousand_photographs
+
 # Formatting, without changing a file
 [group('check')]
 fmt-check:

@@ -113,6 +113,7 @@ fn plan_inputs(experiment: &Experiment) -> PlanInputs {
             n: None,
             dim: 4,
             extractor: None,
+            image_size: None,
         }),
         images: needs.images.map(|dataset| ImagesIdentity {
             dataset: dataset.to_owned(),

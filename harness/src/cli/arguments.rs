@@ -6,6 +6,7 @@ mod run;
 mod sample;
 mod setup;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
@@ -83,6 +84,8 @@ pub(crate) enum Command {
     Metric(MetricCommand),
     /// Reference statistics of a data set
     Stats(StatsOptions),
+    /// Reference statistics that somebody has published, with what is known of how they were made
+    ImportStats(ImportStatsOptions),
     /// Fit the posterior of a network's last layer on real images, for `BayesDiff`
     FitLaplace(FitLaplaceOptions),
     /// Regression gate: is every number inside its two-sided band around the baseline?
@@ -139,8 +142,10 @@ pub(crate) enum Compact {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatsOptions {
-    /// `cifar10-train`, `cifar10-test`, `fashion-mnist-train`, `fashion-mnist-test`, a folder of images with its
-    /// subfolders, or an array of images (`.npy`, or `.npz` with `arr_0`, u8 [n, h, w, 3] or [n, 3, h, w])
+    /// `cifar10-train`, `cifar10-test`, `fashion-mnist-train`, `fashion-mnist-test`; a folder of images with its
+    /// subfolders, a zip of images, Parquet with a column of images: `PATH@RECIPE:SIZE` brings them to a size (recipes:
+    /// adm-crop, edm-crop, box-squash, lanczos-squash); or arrays of images (`.npy`, or `.npz` with `arr_0`, `images` or
+    /// `data`), one file or a folder of them
     pub(crate) dataset: String,
     #[command(flatten)]
     pub(crate) features: FeatureOptions,
@@ -151,9 +156,46 @@ pub(crate) struct StatsOptions {
     /// `rounded` to 16 significant bits in a fifth
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "exact")]
     pub(crate) compact: Option<Compact>,
+    /// List of the classes of a folder of images: a line a class in their order, or a line a file with its number. Classes
+    /// without an image are an error. Default: `classes.txt` in the folder, where there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) classes: Option<PathBuf>,
+    /// Leave out up to this many images that cannot be read; they are counted and named
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) skip_unreadable: usize,
+    /// Threads that decode images beside the network; default: one for eight of the network's on the CPU, all cores else
+    #[arg(long, value_name = "N")]
+    pub(crate) decode_threads: Option<NonZeroUsize>,
     /// Where feature blocks are kept, so that a killed run goes on
     #[arg(long, default_value = "work/stats")]
     pub(crate) work_dir: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImportStatsOptions {
+    /// Statistics that somebody has published (npz: mu, sigma)
+    pub(crate) file: PathBuf,
+    /// Who made them, and so by which resize: adm, u-vit, edm or pytorch-fid
+    #[arg(long, value_name = "MAKER")]
+    pub(crate) from: String,
+    /// Output file (npz: mu, sigma, n, provenance)
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+    /// Data set and split; known of published files by their name
+    #[arg(long)]
+    pub(crate) dataset: Option<String>,
+    /// Height and width of the images; known of published files by their name, and of files that hold some images
+    #[arg(long)]
+    pub(crate) size: Option<u64>,
+    /// Number of images behind the statistics; known of published files by their name
+    #[arg(short)]
+    pub(crate) n: Option<u64>,
+    /// Feature network here that has the same weights, under `experiments/extractors/`, or a path to its YAML file
+    #[arg(long, default_value = "fid-inception")]
+    pub(crate) extractor: String,
+    /// Write the upper triangle of sigma alone: half the size, the same digits, for this program only
+    #[arg(long)]
+    pub(crate) compact: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -11,6 +11,7 @@ mod fit_laplace;
 mod found;
 mod gc;
 mod graph;
+mod import_stats;
 mod load;
 mod memory;
 mod metric;
@@ -75,6 +76,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Metric(command) => metric::run(command, context),
         Command::FitLaplace(options) => fit_laplace::run(options, context),
         Command::Stats(options) => stats::run(options, context),
+        Command::ImportStats(options) => import_stats::run(options, context),
         Command::Check(options) => check::check(options, context),
         Command::Compare(options) => check::compare(options, context),
         Command::Graph(command) => graph::run(command, context),

@@ -1,6 +1,7 @@
 //! `dubench stats`: reference statistics of a data set.
 
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use super::answer::Context;
 use super::arguments::{Compact, StatsOptions};
@@ -12,11 +13,12 @@ use crate::model::FeatureExtractor;
 use crate::model::onnx::environment;
 use crate::stage::Progress;
 use crate::stage::statistics::file::Covariance;
-use crate::stage::statistics::open::open;
+use crate::stage::statistics::open::{ReadOptions, open_with};
+use crate::stage::statistics::transform::Transform;
 use crate::stage::statistics::{BlockDone, WorkFolder, features, reduce};
 
 pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliError> {
-    let mut source = open(&options.dataset)?;
+    let mut source = open_with(&options.dataset, &reading(options))?;
     let mut network = extractor::open(&options.features)?;
     let runtime = environment::runtime(None)?;
     let made_by = format!("dubench {}, onnxruntime {}", env!("CARGO_PKG_VERSION"), runtime.version);
@@ -33,6 +35,7 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
     progress.end();
     let mut statistics = reduce(source.name(), network.id(), &blocks?)?;
     statistics.provenance.runtime = Some(runtime.version.clone());
+    statistics.provenance.images = Some(source.described());
     let covariance = match options.compact {
         None => Covariance::Full,
         Some(Compact::Exact) => Covariance::Upper,
@@ -41,7 +44,7 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
     statistics.write(&options.output, covariance)?;
     let answer = serde_json::json!({
         "output": options.output, "n": statistics.n, "provenance": statistics.provenance,
-        "notes": source.notes(),
+        "left_out": source.left_out(), "notes": source.notes(),
     });
     let mut text = format!(
         "{}: {} images, {} features ({}, {})",
@@ -58,10 +61,30 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
     Ok(Exit::Complete)
 }
 
-/// One folder a data set and preprocessing, so that their feature blocks never meet.
-fn work_folder(options: &StatsOptions, preprocess: &str) -> std::path::PathBuf {
-    let name = Path::new(&options.dataset)
+/// How images are read beside the network.
+fn reading(options: &StatsOptions) -> ReadOptions {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let device = &options.features.device;
+    // A core of a CPU decodes some hundred photographs a second, and the network takes some ten of them on it.
+    let default = if device.device == "cpu" {
+        NonZeroUsize::new(device.threads.unwrap_or(cores).div_ceil(8))
+    } else {
+        NonZeroUsize::new(cores)
+    };
+    ReadOptions {
+        class_list: options.classes.clone(),
+        skip_unreadable: options.skip_unreadable,
+        decode_threads: options.decode_threads.or(default),
+    }
+}
+
+/// One folder a data set, transform and preprocessing, so that their feature blocks never meet.
+fn work_folder(options: &StatsOptions, preprocess: &str) -> PathBuf {
+    let (path, transform) = Transform::split(&options.dataset).unwrap_or((&options.dataset, None));
+    let name = Path::new(path)
         .file_stem()
         .map_or_else(|| "dataset".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    options.work_dir.join(format!("{name}-{preprocess}"))
+    let transform =
+        transform.map(|t| format!("{}-{}-", t.recipe.name(), t.size)).unwrap_or_default();
+    options.work_dir.join(format!("{name}-{transform}{preprocess}"))
 }

@@ -98,6 +98,9 @@ impl Plan {
         if let (Some(extractor), Some(reference)) = (&inputs.extractor, &inputs.reference) {
             reference.check(extractor)?;
         }
+        if let Some(reference) = &inputs.reference {
+            check_size(reference, &inputs.model.name, inputs.facts)?;
+        }
         let mut protocol = experiment.protocol.clone();
         protocol.fill(sizes);
         let arms = protocol.arms(Scope { common: experiment, scale: sizes });
@@ -134,6 +137,29 @@ impl Plan {
     pub fn id(&self) -> String {
         fingerprint(&(EVALUATE_VERSION, FEATURES_VERSION, self.generate_id(), self))
     }
+}
+
+/// Refuses statistics of images of a size that the model does not make. The images of a latent model are a whole number of times
+/// as large as its states, by its decoder, which nobody has opened yet.
+fn check_size(
+    reference: &ReferenceIdentity,
+    model: &str,
+    facts: ModelFacts,
+) -> Result<(), PlanError> {
+    let Some([height, width]) = reference.image_size else { return Ok(()) };
+    let [_, h, w] = facts.shape.map(|side| side as u64);
+    let (fits, expected) = match facts.encoding {
+        Encoding::Pixels => ([height, width] == [h, w], format!("{h} x {w}")),
+        Encoding::Encoder | Encoding::Missing => (
+            height % h == 0 && width % w == 0 && height / h == width / w,
+            format!("some whole number of times {h} x {w}"),
+        ),
+    };
+    if fits {
+        return Ok(());
+    }
+    let (dataset, got) = (reference.dataset.clone(), [height, width]);
+    Err(PlanError::ReferenceSize { dataset, got, model: model.to_owned(), expected })
 }
 
 /// What keeps an arm from running on the model.

@@ -39,6 +39,7 @@ pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
             n: Some(100),
             dim: 12,
             extractor: None,
+            image_size: None,
         }),
         images: needs.images.map(|dataset| ImagesIdentity {
             dataset: dataset.into(),

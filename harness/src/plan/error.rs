@@ -66,6 +66,20 @@ pub enum PlanError {
         /// Its value in the experiment.
         expected: String,
     },
+    /// Reference statistics of images of another size.
+    #[error(
+        "reference statistics of {dataset}: they are of images of {} x {}, {model} makes {expected}: make statistics of that size by `dubench stats PATH@RECIPE:SIZE`, or import published ones of it (docs/imagenet.md)", got[0], got[1]
+    )]
+    ReferenceSize {
+        /// Data set of the statistics.
+        dataset: String,
+        /// Height and width of its images.
+        got: [u64; 2],
+        /// Model of the experiment.
+        model: String,
+        /// What its images are.
+        expected: String,
+    },
 }
 
 fn list(faults: &[Fault]) -> String {
@@ -76,7 +90,9 @@ fn list(faults: &[Fault]) -> String {
 impl Exits for PlanError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Reference { .. } | Self::Images { .. } => Exit::Input,
+            Self::Reference { .. } | Self::ReferenceSize { .. } | Self::Images { .. } => {
+                Exit::Input
+            }
             _ => Exit::Usage,
         }
     }

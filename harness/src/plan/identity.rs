@@ -39,6 +39,9 @@ pub struct ReferenceIdentity {
     pub dim: usize,
     /// Feature network of the statistics, where the file says.
     pub extractor: Option<ExtractorId>,
+    /// Height and width of the images behind the statistics, where the file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<[u64; 2]>,
 }
 
 impl ReferenceIdentity {

@@ -9,6 +9,7 @@ use ndarray::{Array2, Array4, Axis, concatenate, s};
 
 use crate::config::GeneratedImages;
 use crate::model::{FeatureExtractor, ModelError};
+use crate::plan::PlanError;
 use crate::store::features::{self, FeaturePart};
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
@@ -92,6 +93,7 @@ pub(super) fn extract(
 ) -> Result<Option<FeaturePart>, StageError> {
     let start = Instant::now();
     let n = images.dim().0;
+    check_size(run, images)?;
     let mut batches: Vec<Array2<f32>> = Vec::new();
     for first in (0..n).step_by(batch_size.get()) {
         if run.stop.requested() {
@@ -125,6 +127,22 @@ pub(super) fn extract(
         images_sha256: part::images_digest(images),
         seconds: start.elapsed().as_secs_f64(),
     }))
+}
+
+/// Refuses images of another size than those behind the reference statistics, where these say it: an FID of the two would be
+/// a number all the same.
+fn check_size(run: &Run<'_>, images: &Array4<u8>) -> Result<(), StageError> {
+    let Some(reference) = &run.plan.reference else { return Ok(()) };
+    let got = [images.dim().2 as u64, images.dim().3 as u64];
+    match reference.image_size {
+        Some([h, w]) if [h, w] != got => {
+            let (dataset, model) = (reference.dataset.clone(), run.plan.model.name.clone());
+            let expected = format!("{} x {}", got[0], got[1]);
+            let got = [h, w];
+            Err(PlanError::ReferenceSize { dataset, got, model, expected }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses features of another shape; that they are finite is the extractor's promise.

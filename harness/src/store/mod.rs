@@ -28,6 +28,8 @@ pub(crate) mod parquet_features;
 pub(crate) mod parquet_files;
 mod parquet_form;
 pub mod part;
+pub(crate) mod picture_table;
+pub(crate) mod picture_zip;
 pub mod publish;
 pub mod records;
 pub mod results;

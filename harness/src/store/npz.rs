@@ -61,6 +61,11 @@ impl Npz {
         names.map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned()).collect()
     }
 
+    /// Names of the entries as they stand in the file.
+    pub(crate) fn file_names(&self) -> Vec<String> {
+        self.archive.file_names().map(str::to_owned).collect()
+    }
+
     /// Whether there is an array of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.names().iter().any(|entry| entry == name)

@@ -152,7 +152,7 @@ impl Form {
 }
 
 /// Names and types of the first columns.
-fn described(schema: &Schema) -> String {
+pub(super) fn described(schema: &Schema) -> String {
     let first = schema.fields().iter().take(8);
     let mut names: Vec<String> =
         first.map(|field| format!("{} ({})", field.name(), field.data_type())).collect();
@@ -163,7 +163,7 @@ fn described(schema: &Schema) -> String {
 }
 
 /// Refuses pages that nothing here unpacks.
-fn refuse_compression(
+pub(super) fn refuse_compression(
     path: &Path,
     builder: &ParquetRecordBatchReaderBuilder<File>,
 ) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use ndarray::{Array1, Array2, ArrayD, Ix2, s};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::arrays::{self, Content};
@@ -14,6 +14,26 @@ use crate::extractor_id::ExtractorId;
 
 /// Name of the array that holds the upper triangle of sigma instead of all of it.
 pub const SIGMA_UPPER: &str = "sigma_upper";
+
+/// Names of the array of images that may stand beside moments, as in the reference files of guided-diffusion.
+const SAMPLES: [&str; 2] = ["arr_0", "images"];
+
+/// What the images behind statistics are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Images {
+    /// Height and width, where all have one size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<[u64; 2]>,
+    /// What became of each of them: `adm-crop:64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<String>,
+    /// Who made the statistics, by which program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Images that were left out because they could not be read, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
 
 /// Statistics of the features of a data set.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,12 +46,16 @@ pub struct Statistics {
     pub n: Option<u64>,
     /// Feature network and preprocessing, where the file says.
     pub extractor: Option<ExtractorId>,
+    /// Height and width of the images, where the file says, or holds some of them.
+    pub image_size: Option<[u64; 2]>,
 }
 
 /// What is read of the provenance; its other fields are for people.
 #[derive(Deserialize)]
 struct Origin {
     extractor: ExtractorId,
+    #[serde(default)]
+    images: Option<Images>,
 }
 
 impl Statistics {
@@ -69,12 +93,14 @@ impl Statistics {
             return Err(refuse("expected [d] and [d, d]"));
         }
         let n = if npz.has("n") { Some(count(path, &npz.read("n")?.1)?) } else { None };
-        let extractor = if npz.has("provenance") { origin(path, &mut npz)? } else { None };
+        let origin = if npz.has("provenance") { origin(path, &mut npz)? } else { None };
         if mu.iter().chain(&sigma).any(|value| !value.is_finite()) {
             let message = "mu or sigma hold values that are not finite: compute them again";
             return Err(StoreError::input(path, message));
         }
-        Ok(Self { mu, sigma, n, extractor })
+        let said = origin.as_ref().and_then(|origin| origin.images.as_ref()?.size);
+        let image_size = said.or_else(|| size_of_samples(&mut npz));
+        Ok(Self { mu, sigma, n, extractor: origin.map(|origin| origin.extractor), image_size })
     }
 }
 
@@ -136,7 +162,7 @@ fn count(path: &Path, numbers: &Numbers) -> Result<u64, StoreError> {
 }
 
 /// Our provenance is JSON in bytes; what others keep under that name is theirs.
-fn origin(path: &Path, npz: &mut Npz) -> Result<Option<ExtractorId>, StoreError> {
+fn origin(path: &Path, npz: &mut Npz) -> Result<Option<Origin>, StoreError> {
     if !npz.entry("provenance").is_ok_and(|entry| entry.header.dtype.is_u8()) {
         return Ok(None);
     }
@@ -144,7 +170,17 @@ fn origin(path: &Path, npz: &mut Npz) -> Result<Option<ExtractorId>, StoreError>
     let bytes: Vec<u8> = bytes.iter().copied().collect();
     let origin: Origin = serde_json::from_slice(&bytes)
         .map_err(|error| StoreError::input(path, format!("provenance: {error}")))?;
-    Ok(Some(origin.extractor))
+    Ok(Some(origin))
+}
+
+/// Height and width of images `[n, h, w, 3]` that stand beside moments.
+fn size_of_samples(npz: &mut Npz) -> Option<[u64; 2]> {
+    let key = SAMPLES.into_iter().find(|key| npz.has(key))?;
+    let header = npz.entry(key).ok()?.header;
+    match header.shape[..] {
+        [_, h, w, 3] if header.dtype.is_u8() => Some([h as u64, w as u64]),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +212,7 @@ mod tests {
         });
         let statistics = Statistics::read(file.path()).unwrap();
         assert_eq!(statistics.mu, array![1.0, 2.0]);
-        assert_eq!((statistics.n, statistics.extractor), (None, None));
+        assert_eq!((statistics.n, statistics.extractor, statistics.image_size), (None, None, None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{Folder, features};
 
-fn data(name: &str) -> String {
+pub(crate) fn data(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/files");
     folder.join(name).display().to_string()
 }
@@ -116,7 +116,11 @@ pub(crate) fn extractor(folder: &Folder) -> Vec<String> {
     ["--extractor", "means.yaml", "--quiet", "--format", "json"].map(str::to_owned).to_vec()
 }
 
-fn call(folder: &Folder, arguments: &[&str], network: &[String]) -> crate::support::Ended {
+pub(crate) fn call(
+    folder: &Folder,
+    arguments: &[&str],
+    network: &[String],
+) -> crate::support::Ended {
     let network: Vec<&str> = network.iter().map(String::as_str).collect();
     folder.dubench(&[arguments, &network].concat())
 }

@@ -4,6 +4,7 @@
 mod assets;
 mod cases;
 mod collect;
+mod data_sets;
 #[cfg(unix)]
 mod engines;
 #[cfg(unix)]

@@ -11,19 +11,22 @@
 //! | [`pillow_f32`] | Pillow mode `F`: clean-fid | box, triangle, cubic or Lanczos, f64 weights |
 //! | [`pillow_u8`] | Pillow mode `RGB`: data preparation | 22-bit fixed point, 8-bit intermediate |
 //! | [`adm_center_crop`] | guided-diffusion's data loader | halve by box, then cubic, then crop |
+//! | [`edm_center_crop`] | the data set tool of EDM, `--transform=center-crop` | crop the square, then Lanczos |
 
 mod crop;
 mod kernel;
+mod levels;
 mod linear;
 mod pillow;
 mod preprocess;
 mod separable;
 mod torch;
 
-pub use crop::adm_center_crop;
+pub use crop::{adm_center_crop, edm_center_crop};
 pub use kernel::Filter;
+pub use levels::pillow_u8;
 pub use linear::{Grid, bilinear};
-pub use pillow::{bilinear_antialias, pillow_f32, pillow_u8};
+pub use pillow::{bilinear_antialias, pillow_f32};
 pub use preprocess::{INCEPTION_SIZE, Layout, Preprocess};
 
 use crate::error::{MetricError, Result};

@@ -21,6 +21,7 @@ use crate::store::arrays::{Content, Matrix, content, read_matrix};
 use crate::store::npz::Npz;
 use crate::store::parquet_features::ParquetFeatures;
 use crate::store::parquet_files::ParquetFiles;
+use crate::store::picture_table::PictureTable;
 use crate::store::statistics::Statistics;
 
 /// Images that are read at once: memory for them, whatever the size of the set.
@@ -67,6 +68,9 @@ impl<'a> Input<'a> {
     /// Opens features, statistics, arrays of images, Parquet files, or a folder of images or of Parquet files.
     pub(super) fn open(&mut self, path: &Path, need: Need) -> Result<Opened, CliError> {
         if let Some(found) = ParquetFiles::find(path)? {
+            if PictureTable::holds_images(&found) {
+                return self.images(path);
+            }
             let ParquetFeatures { rows, extractor, notes } = ParquetFeatures::read(&found)?;
             let set = SampleSet::Features(rows);
             return Ok(Opened { path: path.to_owned(), set, extractor, notes });

@@ -331,6 +331,7 @@ fn reference_identity(
         n: statistics.n,
         dim: statistics.mu.len(),
         extractor: statistics.extractor,
+        image_size: statistics.image_size,
     })
 }
 

@@ -13,17 +13,22 @@ use crate::store::arrays::{Content, content};
 use crate::store::elements::Numbers;
 use crate::store::npy::Header;
 use crate::store::npz::Npz;
+use crate::store::picture_zip::PictureZip;
 use crate::store::trouble::Trouble;
 use crate::units::ClassLabel;
 
-/// Name of the array that holds the images of an `.npz`.
-pub const KEY: &str = "arr_0";
+/// Names of the array that holds the images of an `.npz`: the first that there is.
+pub const KEYS: [&str; 3] = ["arr_0", "images", BATCH_KEY];
+
+/// The images of downsampled `ImageNet`: rows of a red, a green and a blue plane, `[n, 3 s s]`, whose classes count from 1.
+const BATCH_KEY: &str = "data";
 
 /// Names of the array that holds their classes: a plain one, and that of the sample files of guided-diffusion.
 const CLASS_KEYS: [&str; 2] = ["labels", "arr_1"];
 
-/// The images of an `.npy`, or `arr_0` of an `.npz`, u8 `[n, h, w, 3]` or `[n, 3, h, w]`, read from the file as they are
-/// asked for. From a compressed array they come fastest in order.
+/// The images of an `.npy`, or `arr_0` or `images` of an `.npz`, u8 `[n, h, w, 3]` or `[n, 3, h, w]`, or `data` `[n, 3 s s]` of a
+/// batch of downsampled `ImageNet`, read from the file as they are asked for. From a compressed array they come fastest in
+/// order.
 pub struct ArrayImages {
     name: String,
     path: PathBuf,
@@ -35,8 +40,12 @@ pub struct ArrayImages {
     /// `n, h, w`.
     shape: [usize; 3],
     layout: Layout,
+    /// Number that stands for the first class in the file.
+    first_class: u32,
     /// Classes, once they have been asked for.
     classes: Option<Vec<ClassLabel>>,
+    /// Whether statistics of a whole data set stand beside the images.
+    has_moments: bool,
 }
 
 /// How the bytes of the array lie in the file.
@@ -67,6 +76,47 @@ impl std::fmt::Debug for ArrayImages {
     }
 }
 
+/// An array of images in a file.
+struct Found {
+    start: u64,
+    packing: Packing,
+    header: Header,
+    first_class: u32,
+    has_moments: bool,
+}
+
+impl Found {
+    fn open(path: &Path) -> Result<Self, StatisticsError> {
+        let file = || File::open(path).map_err(StatisticsError::io(path));
+        if content(path)? != Content::Npz {
+            let file = file()?;
+            let size = file.metadata().map_err(StatisticsError::io(path))?.len();
+            let header = Header::read(&mut BufReader::new(&file), size);
+            let header = header.map_err(|trouble| trouble.at(path))?;
+            let packing = Packing::Stored(file);
+            return Ok(Self { start: 0, packing, header, first_class: 0, has_moments: false });
+        }
+        let mut npz = Npz::open(path)?;
+        let key = KEYS.into_iter().find(|key| npz.has(key)).unwrap_or(KEYS[0]);
+        let mut entry = npz.entry(key)?;
+        if key == BATCH_KEY {
+            planes(&mut entry.header).map_err(|why| StatisticsError::input(path, why))?;
+        }
+        let packing = if entry.deflated {
+            Packing::Deflated { packed: entry.packed, reader: None }
+        } else {
+            Packing::Stored(file()?)
+        };
+        Ok(Self {
+            start: entry.start,
+            packing,
+            header: entry.header,
+            first_class: u32::from(key == BATCH_KEY),
+            has_moments: npz.has("mu") && npz.has("sigma"),
+        })
+    }
+}
+
 impl ArrayImages {
     /// Opens the file and reads the header of the array.
     ///
@@ -74,27 +124,29 @@ impl ArrayImages {
     /// [`StatisticsError::Io`] when there is no file, [`StatisticsError::Input`] when it holds no such array,
     /// [`StatisticsError::Damaged`] when it is cut short.
     pub fn open(path: &Path) -> Result<Self, StatisticsError> {
-        let file = || File::open(path).map_err(StatisticsError::io(path));
-        let (start, packing, header) = if content(path)? == Content::Npz {
-            let entry = Npz::open(path)?.entry(KEY)?;
-            let packing = if entry.deflated {
-                Packing::Deflated { packed: entry.packed, reader: None }
-            } else {
-                Packing::Stored(file()?)
-            };
-            (entry.start, packing, entry.header)
-        } else {
-            let file = file()?;
-            let size = file.metadata().map_err(StatisticsError::io(path))?.len();
-            let header = Header::read(&mut BufReader::new(&file), size);
-            (0, Packing::Stored(file), header.map_err(|trouble| trouble.at(path))?)
-        };
+        let Found { start, packing, header, first_class, has_moments } = Found::open(path)?;
         let (shape, layout) = image_axes(&header).map_err(|why| {
             StatisticsError::input(path, format!("the array is {}: {why}", header.describe()))
         })?;
         let (name, path) = (path.display().to_string(), path.to_owned());
         let (header, classes) = (header.length, None);
-        Ok(Self { name, path, start, packing, header, shape, layout, classes })
+        Ok(Self {
+            name,
+            path,
+            start,
+            packing,
+            header,
+            shape,
+            layout,
+            first_class,
+            classes,
+            has_moments,
+        })
+    }
+
+    /// Height and width of its images.
+    pub(super) fn size(&self) -> [usize; 2] {
+        [self.shape[1], self.shape[2]]
     }
 
     /// Classes of all images; `None` of an `.npy`, and of an `.npz` that has none.
@@ -107,10 +159,13 @@ impl ArrayImages {
         let (header, numbers) = npz.read(key)?;
         let n = self.shape[0];
         let classes = (header.shape == [n]).then(|| whole(&numbers)).flatten();
+        let from_0 = |class: ClassLabel| class.0.checked_sub(self.first_class).map(ClassLabel);
+        let classes = classes.and_then(|all| all.into_iter().map(from_0).collect());
         classes.map(Some).ok_or_else(|| {
             let message = format!(
-                "{key} is {}: expected the classes of its images, whole numbers [{n}]: save it with .astype('int64')",
-                header.describe()
+                "{key} is {}: expected the classes of its images, whole numbers [{n}] from {} on: save it with .astype('int64')",
+                header.describe(),
+                self.first_class
             );
             StatisticsError::input(&self.path, message)
         })
@@ -153,6 +208,10 @@ impl ImageSource for ArrayImages {
         self.shape[0]
     }
 
+    fn image_size(&self) -> Option<[u64; 2]> {
+        Some(self.size().map(|side| side as u64))
+    }
+
     fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
         let [_, h, w] = self.shape;
         let image = h * w * 3;
@@ -180,6 +239,35 @@ impl ImageSource for ArrayImages {
         }
         Ok(self.classes.as_ref().map(|classes| classes[range].to_vec()))
     }
+
+    fn notes(&self) -> Vec<String> {
+        let note = || {
+            format!(
+                "{}: statistics (mu, sigma) of a whole data set stand beside these {} images: `dubench import-stats` takes them",
+                self.name, self.shape[0]
+            )
+        };
+        self.has_moments.then(note).into_iter().collect()
+    }
+}
+
+/// Rows of three square planes as the images that they are.
+fn planes(header: &mut Header) -> Result<(), String> {
+    let side = |row: usize| (1..=row).find(|side| 3 * side * side >= row);
+    match header.shape[..] {
+        [n, row] => match side(row).filter(|side| 3 * side * side == row) {
+            Some(side) => header.shape = vec![n, 3, side, side],
+            None => {
+                return Err(format!(
+                    "{BATCH_KEY} is {}: expected rows of three square planes, [n, 3 s s]",
+                    header.describe()
+                ));
+            }
+        },
+        [_, _, _, _] => {}
+        _ => return Err(format!("{BATCH_KEY} is {}: expected [n, 3 s s]", header.describe())),
+    }
+    Ok(())
 }
 
 /// Numbers as classes, where all of them are whole, at least 0 and below 2^24, which every type here holds exactly.
@@ -201,12 +289,13 @@ fn whole(numbers: &Numbers) -> Option<Vec<ClassLabel>> {
     numbers.iter().map(class).collect()
 }
 
-/// Whether an array is meant as images: levels of 8 bits, with axes.
+/// Whether a file is meant as images: levels of 8 bits with axes, or a zip of encoded ones.
 ///
 /// # Errors
 /// [`StatisticsError`] when the file cannot be read or is a pickle.
 pub fn is_images(path: &Path) -> Result<bool, StatisticsError> {
     let header = match content(path)? {
+        Content::Npz if PictureZip::is_one(path)? => return Ok(true),
         Content::Npy => {
             let file = File::open(path).map_err(StatisticsError::io(path))?;
             let size = file.metadata().map_err(StatisticsError::io(path))?.len();
@@ -214,10 +303,9 @@ pub fn is_images(path: &Path) -> Result<bool, StatisticsError> {
         }
         Content::Npz => {
             let mut npz = Npz::open(path)?;
-            if !npz.has(KEY) {
-                return Ok(false);
-            }
-            npz.entry(KEY)?.header
+            let Some(key) = KEYS.into_iter().find(|key| npz.has(key)) else { return Ok(false) };
+            let header = npz.entry(key)?.header;
+            return Ok(header.dtype.is_u8() && (header.shape.len() > 2 || key == BATCH_KEY));
         }
         Content::Parquet | Content::Other => return Ok(false),
     };

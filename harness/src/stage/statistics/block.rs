@@ -22,21 +22,62 @@ pub struct Promise {
     images_sha256: String,
 }
 
-impl Promise {
-    /// The features of all images of `runs`, `[b, 3, h, w]` each, in the network `extractor`.
-    pub fn new(extractor: &ExtractorId, runs: &[Array4<u8>]) -> Self {
-        let images_sha256 = match runs {
-            [images] => images_digest(images),
-            runs => {
+/// Digest of the images of a block while they come in pieces. A run is images of one size that follow each other, of
+/// `limit` at most where there is one: then no more than a piece is kept, else a whole run.
+#[derive(Debug, Default)]
+pub struct ImagesDigest {
+    limit: Option<usize>,
+    open: Vec<Array4<u8>>,
+    digests: Vec<String>,
+    rows: usize,
+}
+
+impl ImagesDigest {
+    /// The digest of runs of at most `limit` images.
+    pub fn new(limit: Option<usize>) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// Takes the images that follow, `[b, 3, h, w]`: a run, or a part of one.
+    pub fn push(&mut self, images: Array4<u8>) {
+        self.rows += images.dim().0;
+        let goes_on =
+            self.open.first().is_some_and(|open| open.shape()[1..] == images.shape()[1..]);
+        if !goes_on || self.limit.is_some() {
+            self.close();
+        }
+        self.open.push(images);
+    }
+
+    fn close(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        let Some(first) = open.first() else { return };
+        let mut hasher = Sha256::new();
+        let rows: usize = open.iter().map(|images| images.dim().0).sum();
+        for dim in [rows].iter().chain(&first.shape()[1..]) {
+            hasher.update((*dim as u64).to_le_bytes());
+        }
+        for images in &open {
+            match images.as_slice() {
+                Some(bytes) => hasher.update(bytes),
+                None => hasher.update(images.iter().copied().collect::<Vec<u8>>()),
+            }
+        }
+        self.digests.push(hex(&hasher.finalize()));
+    }
+
+    /// What a block of these images must be.
+    pub fn promise(mut self, extractor: &ExtractorId) -> Promise {
+        self.close();
+        let images_sha256 = match &self.digests[..] {
+            [digest] => digest.clone(),
+            digests => {
                 let mut hasher = Sha256::new();
-                for images in runs {
-                    hasher.update(images_digest(images).as_bytes());
-                }
+                digests.iter().for_each(|digest| hasher.update(digest.as_bytes()));
                 hex(&hasher.finalize())
             }
         };
-        let rows = runs.iter().map(|images| images.dim().0).sum();
-        Self { extractor: extractor.clone(), rows, images_sha256 }
+        Promise { extractor: extractor.clone(), rows: self.rows, images_sha256 }
     }
 }
 
@@ -69,15 +110,31 @@ pub fn dataset_digest(headers: &[Header]) -> String {
     hex(&hasher.finalize())
 }
 
-/// Header of block `index` where it is published, whole, and the features of what is promised.
+/// A block that stands in the work folder.
+#[derive(Clone, Debug)]
+pub struct Found {
+    path: PathBuf,
+    header: Header,
+    /// Whether its features have the promised bytes.
+    pub is_whole: bool,
+}
+
+impl Found {
+    /// The header, where the block is that of the promise.
+    ///
+    /// # Errors
+    /// [`StatisticsError::Input`] when it belongs to other images or another network.
+    pub fn checked(self, promise: &Promise) -> Result<Header, StatisticsError> {
+        same(&self.path, &self.header, promise)?;
+        Ok(self.header)
+    }
+}
+
+/// Block `index`, where there is one with a header that can be read.
 ///
 /// # Errors
-/// [`StatisticsError::Input`] when the block belongs to other images or another network.
-pub fn find(
-    folder: &Path,
-    index: usize,
-    promise: &Promise,
-) -> Result<Option<Header>, StatisticsError> {
+/// [`StatisticsError::Io`] when the header is there and cannot be read.
+pub fn find(folder: &Path, index: usize) -> Result<Option<Found>, StatisticsError> {
     let path = header_path(folder, index);
     let text = match std::fs::read(&path) {
         Ok(text) => text,
@@ -91,14 +148,14 @@ pub fn find(
             return Ok(None);
         }
     };
-    same(&path, &header, promise)?;
-    match read_features(folder, index, &header) {
-        Ok(_) => Ok(Some(header)),
+    let is_whole = match read_features(folder, index, &header) {
+        Ok(_) => true,
         Err(error) => {
             tracing::warn!(%error, "damaged block, computing it again");
-            Ok(None)
+            false
         }
-    }
+    };
+    Ok(Some(Found { path, header, is_whole }))
 }
 
 fn same(path: &Path, header: &Header, promise: &Promise) -> Result<(), StatisticsError> {
@@ -190,18 +247,6 @@ fn features_path(folder: &Path, index: usize) -> PathBuf {
 
 fn header_path(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("features-{index:05}.json"))
-}
-
-fn images_digest(images: &Array4<u8>) -> String {
-    let mut hasher = Sha256::new();
-    for dim in images.shape() {
-        hasher.update((*dim as u64).to_le_bytes());
-    }
-    match images.as_slice() {
-        Some(bytes) => hasher.update(bytes),
-        None => hasher.update(images.iter().copied().collect::<Vec<u8>>()),
-    }
-    hex(&hasher.finalize())
 }
 
 fn hex(bytes: &[u8]) -> String {

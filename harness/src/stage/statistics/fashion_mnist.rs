@@ -104,6 +104,10 @@ impl ImageSource for FashionMnist {
         self.split.len()
     }
 
+    fn image_size(&self) -> Option<[u64; 2]> {
+        Some([(SIDE + 2 * PAD) as u64; 2])
+    }
+
     fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
         let bytes =
             read_images(&self.file, range.clone()).map_err(StatisticsError::io(&self.file))?;

@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipWriter};
 use super::StatisticsError;
 use crate::model::ExtractorId;
 use crate::store::publish;
-use crate::store::statistics::{SIGMA_UPPER, upper_triangle};
+use crate::store::statistics::{Images, SIGMA_UPPER, upper_triangle};
 
 /// Version of the provenance format.
 pub const FORMAT: u32 = 1;
@@ -25,14 +25,18 @@ pub struct Provenance {
     pub format: u32,
     /// Name of the data set.
     pub dataset: String,
-    /// Digest of the images in order.
-    pub images_sha256: String,
+    /// Digest of the images in order; of statistics that others have made nobody knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_sha256: Option<String>,
     /// Network and preprocessing.
     pub extractor: ExtractorId,
     /// Version of the program.
     pub code_version: String,
     /// Version of ONNX Runtime.
     pub runtime: Option<String>,
+    /// What the images are, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Images>,
 }
 
 /// How sigma is written.

@@ -6,10 +6,10 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::Array4;
-
-use super::decode::{FORMATS, Picture, decode};
-use super::{ImageSource, StatisticsError};
+use super::StatisticsError;
+use super::class_list::{ClassList, FILE};
+use super::decode::FORMATS;
+use super::encoded::{EncodedImages, Fetched};
 use crate::units::ClassLabel;
 
 /// Endings that promise an image.
@@ -22,21 +22,31 @@ const ENDINGS: [&str; 18] = [
 const START: u64 = 64;
 
 /// All image files of a folder and its subfolders, in the order of their paths. PNG, JPEG, WebP, TIFF and BMP are known by
-/// their content. Where all of them lie in two or more subfolders, the place of a subfolder in the order of their names is
-/// the class of its images.
+/// their content. A list says their classes ([`ClassList`]); without one, where all of them lie in two or more subfolders,
+/// the place of a subfolder in the order of their names is the class of its images.
 #[derive(Debug)]
 pub struct ImageFolder {
     name: String,
+    folder: PathBuf,
+    /// Below the folder: what grows with the number of images.
     files: Vec<PathBuf>,
-    /// Classes of the files, where subfolders tell them.
+    /// Classes of the files, where subfolders or a list tell them.
     classes: Option<Vec<ClassLabel>>,
+    /// Subfolders beside those that are classes, without an image.
+    empty: Vec<String>,
     hidden: usize,
-    /// Files that are no images.
-    others: Vec<PathBuf>,
-    /// Images read so far whose EXIF data ask to turn them.
-    turned: BTreeSet<usize>,
-    /// Sizes seen so far, height and width.
-    sizes: BTreeSet<(u32, u32)>,
+    /// Files that are no images, and one of them.
+    n_others: usize,
+    others: Option<PathBuf>,
+}
+
+/// What to expect of a folder.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FolderOptions {
+    /// What says the classes.
+    pub(super) class_list: Option<PathBuf>,
+    /// Whether files without an image's content wait until they are read, where they are counted.
+    pub(super) counts_broken: bool,
 }
 
 /// What a file is.
@@ -46,29 +56,40 @@ enum Found {
     Other,
 }
 
+/// What is gathered on the way through a folder.
+#[derive(Default)]
+struct Listing {
+    seen: BTreeSet<PathBuf>,
+    unknown: Vec<(PathBuf, String)>,
+    /// Subfolders of the first level.
+    top: BTreeSet<String>,
+    counts_broken: bool,
+}
+
 impl ImageFolder {
     /// Lists the images of `folder`.
     ///
     /// Hidden files (`.*`, so also `._*` of macOS) and files that are no images are left out and counted.
     ///
     /// # Errors
-    /// [`StatisticsError::Io`] when a folder or file cannot be read; [`StatisticsError::Input`] when there is no image, or when
-    /// some are of a format that is not read, with their number; [`StatisticsError::Damaged`] for the ending of an image
-    /// without its content.
-    pub fn open(folder: &Path) -> Result<Self, StatisticsError> {
+    /// [`StatisticsError::Io`] when a folder or file cannot be read; [`StatisticsError::Input`] when there is no image, when
+    /// some are of a format that is not read, with their number, or when the list of classes is of other images;
+    /// [`StatisticsError::Damaged`] for the ending of an image without its content.
+    pub(super) fn open(folder: &Path, options: &FolderOptions) -> Result<Self, StatisticsError> {
         let mut new = Self {
             name: folder.display().to_string(),
+            folder: folder.to_owned(),
             files: Vec::new(),
             classes: None,
+            empty: Vec::new(),
             hidden: 0,
-            others: Vec::new(),
-            turned: BTreeSet::new(),
-            sizes: BTreeSet::new(),
+            n_others: 0,
+            others: None,
         };
-        let mut unknown = Vec::new();
-        new.list(folder, &mut BTreeSet::new(), &mut unknown)?;
-        if let Some((path, format)) = unknown.first() {
-            let (n, all) = (unknown.len(), unknown.len() + new.files.len());
+        let mut listing = Listing { counts_broken: options.counts_broken, ..Listing::default() };
+        new.list(Path::new(""), &mut listing)?;
+        if let Some((path, format)) = listing.unknown.first() {
+            let (n, all) = (listing.unknown.len(), listing.unknown.len() + new.files.len());
             let message = format!(
                 "is {format}: {n} of {all} images here are of formats that are not read: convert them to PNG"
             );
@@ -77,56 +98,54 @@ impl ImageFolder {
         if new.files.is_empty() {
             let message = format!(
                 "holds no image (PNG, JPEG, WebP, TIFF, BMP): {} other and {} hidden files in it and its subfolders",
-                new.others.len(),
-                new.hidden
+                new.n_others, new.hidden
             );
             return Err(StatisticsError::input(folder, message));
         }
         new.files.sort();
-        new.classes = classes(folder, &new.files);
+        match ClassList::beside(folder, options.class_list.as_deref())? {
+            Some(list) => new.classes = Some(list.classes(folder, &new.files)?),
+            None => (new.classes, new.empty) = by_subfolder(&new.files, listing.top),
+        }
         Ok(new)
     }
 
-    fn list(
-        &mut self,
-        folder: &Path,
-        seen: &mut BTreeSet<PathBuf>,
-        unknown: &mut Vec<(PathBuf, String)>,
-    ) -> Result<(), StatisticsError> {
+    /// Lists what lies in `below`, a path below the folder.
+    fn list(&mut self, below: &Path, listing: &mut Listing) -> Result<(), StatisticsError> {
+        let folder = self.folder.join(below);
         // A link may lead back to where we come from.
-        let real = std::fs::canonicalize(folder).map_err(StatisticsError::io(folder))?;
-        if !seen.insert(real) {
+        let real = std::fs::canonicalize(&folder).map_err(StatisticsError::io(&folder))?;
+        if !listing.seen.insert(real) {
             return Ok(());
         }
-        for entry in std::fs::read_dir(folder).map_err(StatisticsError::io(folder))? {
-            let entry = entry.map_err(StatisticsError::io(folder))?;
-            let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with('.') {
+        for entry in std::fs::read_dir(&folder).map_err(StatisticsError::io(&folder))? {
+            let entry = entry.map_err(StatisticsError::io(&folder))?;
+            let (path, name) = (entry.path(), entry.file_name());
+            if name.to_string_lossy().starts_with('.') {
                 self.hidden += 1;
             } else if std::fs::metadata(&path).map_err(StatisticsError::io(&path))?.is_dir() {
-                self.list(&path, seen, unknown)?;
+                if below.as_os_str().is_empty() {
+                    listing.top.insert(name.to_string_lossy().into_owned());
+                }
+                self.list(&below.join(name), listing)?;
             } else {
-                match look(&path)? {
-                    Found::Image => self.files.push(path),
-                    Found::Unknown(format) => unknown.push((path, format)),
-                    Found::Other => self.others.push(path),
+                match look(&path) {
+                    Ok(Found::Image) => self.files.push(below.join(name)),
+                    Ok(Found::Unknown(format)) => listing.unknown.push((path, format)),
+                    Ok(Found::Other) => {
+                        self.n_others += 1;
+                        self.others.get_or_insert(path);
+                    }
+                    Err(_) if listing.counts_broken => self.files.push(below.join(name)),
+                    Err(error) => return Err(error),
                 }
             }
         }
         Ok(())
     }
-
-    fn decode(&mut self, index: usize) -> Result<Picture, StatisticsError> {
-        let picture = decode(&self.files[index])?;
-        self.sizes.insert((picture.pixels.height(), picture.pixels.width()));
-        if picture.turned {
-            self.turned.insert(index);
-        }
-        Ok(picture)
-    }
 }
 
-impl ImageSource for ImageFolder {
+impl EncodedImages for ImageFolder {
     fn name(&self) -> &str {
         &self.name
     }
@@ -135,36 +154,22 @@ impl ImageSource for ImageFolder {
         self.files.len()
     }
 
-    fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
-        let file = range.start;
-        let mut runs = self.read_runs(range)?;
-        if runs.len() > 1 || self.sizes.len() > 1 {
-            let sizes: Vec<String> = self.sizes.iter().map(|(h, w)| format!("{h} x {w}")).collect();
-            let message = format!("images of {}: here all must have one size", sizes.join(", "));
-            return Err(StatisticsError::input(&self.files[file], message));
-        }
-        Ok(runs.pop().unwrap_or_else(|| Array4::zeros((0, 3, 0, 0))))
+    fn place(&self, index: usize) -> PathBuf {
+        self.folder.join(&self.files[index])
     }
 
-    fn read_runs(&mut self, range: Range<usize>) -> Result<Vec<Array4<u8>>, StatisticsError> {
-        let mut runs: Vec<Run> = Vec::new();
-        for index in range {
-            let picture = self.decode(index)?;
-            let size = picture.pixels.dimensions();
-            if runs.last().is_none_or(|run| run.size != size) {
-                runs.push(Run { size, levels: Vec::new() });
-            }
-            if let Some(run) = runs.last_mut() {
-                run.push(&picture);
-            }
-        }
-        let path = Path::new(&self.name);
-        runs.into_iter()
-            .map(|run| run.images().map_err(|e| StatisticsError::input(path, e.to_string())))
-            .collect()
+    fn fetch(&mut self, range: Range<usize>) -> Result<Vec<Fetched>, StatisticsError> {
+        Ok(range.map(|_| Fetched::File).collect())
     }
 
     fn classes(&mut self, range: Range<usize>) -> Result<Option<Vec<ClassLabel>>, StatisticsError> {
+        if let (Some(_), Some(empty)) = (&self.classes, self.empty.first()) {
+            let message = format!(
+                "{} subfolders hold no image, {empty} first, so classes would be numbered without them: complete the copy, move them elsewhere, or say the classes by a list ({FILE} in the folder, or --classes)",
+                self.empty.len()
+            );
+            return Err(StatisticsError::input(&self.folder, message));
+        }
         Ok(self.classes.as_ref().map(|classes| classes[range].to_vec()))
     }
 
@@ -173,42 +178,48 @@ impl ImageSource for ImageFolder {
         if self.hidden > 0 {
             notes.push(format!("{}: {} hidden files left out", self.name, self.hidden));
         }
-        if let Some(first) = self.others.first() {
-            let (n, first) = (self.others.len(), first.display());
+        if let Some(first) = &self.others {
+            let (n, first) = (self.n_others, first.display());
             notes.push(format!(
                 "{}: {n} files that are no images left out (such as {first})",
                 self.name
             ));
         }
-        if !self.turned.is_empty() {
-            let n = self.turned.len();
-            notes.push(format!(
-                "{}: {n} images have an EXIF orientation, which is not applied (as in Pillow's loader)",
-                self.name
-            ));
-        }
-        if self.sizes.len() > 1 {
-            notes.push(format!(
-                "{}: images of {} sizes, each resized by itself",
-                self.name,
-                self.sizes.len()
-            ));
+        if let Some(first) = self.empty.first() {
+            let n = self.empty.len();
+            notes.push(format!("{}: {n} subfolders hold no image (such as {first})", self.name));
         }
         notes
+    }
+
+    fn has_long_runs(&self) -> bool {
+        true
     }
 }
 
 /// Classes of files by the subfolder that they lie in, at whatever depth; `None` where one lies in none, or all in one.
-fn classes(folder: &Path, files: &[PathBuf]) -> Option<Vec<ClassLabel>> {
+/// Beside them the names of `top`, all subfolders, that hold no image.
+fn by_subfolder(
+    files: &[PathBuf],
+    top: BTreeSet<String>,
+) -> (Option<Vec<ClassLabel>>, Vec<String>) {
     let class = |file: &PathBuf| {
-        let mut parts = file.strip_prefix(folder).ok()?.components();
+        let mut parts = file.components();
         let first = parts.next()?;
         parts.next().map(|_| first.as_os_str().to_owned())
     };
-    let of_files: Vec<_> = files.iter().map(class).collect::<Option<_>>()?;
+    let Some(of_files) = files.iter().map(class).collect::<Option<Vec<_>>>() else {
+        return (None, Vec::new());
+    };
     let names: BTreeSet<_> = of_files.iter().collect();
     let places: BTreeMap<_, u32> = names.into_iter().zip(0..).collect();
-    (places.len() > 1).then(|| of_files.iter().map(|name| ClassLabel(places[name])).collect())
+    if places.len() < 2 {
+        return (None, Vec::new());
+    }
+    let full: BTreeSet<String> =
+        places.keys().map(|name| name.to_string_lossy().into_owned()).collect();
+    let classes = of_files.iter().map(|name| ClassLabel(places[name])).collect();
+    (Some(classes), top.into_iter().filter(|name| !full.contains(name)).collect())
 }
 
 /// Looks at the first bytes of a file.
@@ -236,27 +247,6 @@ fn look(path: &Path) -> Result<Found, StatisticsError> {
 fn is_container(start: &[u8]) -> bool {
     start.get(4..8).is_some_and(|kind| kind == b"ftyp" || kind == b"jP  ")
         || start.starts_with(&[0xFF, 0x4F, 0xFF, 0x51])
-}
-
-/// Images of one size, `[n, 3, h, w]`.
-struct Run {
-    /// Width and height.
-    size: (u32, u32),
-    levels: Vec<u8>,
-}
-
-impl Run {
-    fn push(&mut self, picture: &Picture) {
-        for channel in 0..3 {
-            self.levels.extend(picture.pixels.pixels().map(|pixel| pixel.0[channel]));
-        }
-    }
-
-    fn images(self) -> Result<Array4<u8>, ndarray::ShapeError> {
-        let (w, h) = (self.size.0 as usize, self.size.1 as usize);
-        let n = self.levels.len() / (3 * h * w).max(1);
-        Array4::from_shape_vec((n, 3, h, w), self.levels)
-    }
 }
 
 #[cfg(test)]

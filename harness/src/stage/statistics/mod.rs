@@ -2,29 +2,39 @@
 //!
 //! Images are taken in blocks of [`BLOCK_IMAGES`]. The features of each block are published in the
 //! work folder before the next begins, so that a run may be killed at any time and picks up where
-//! it was, and so that later tools reuse features instead of computing them again.
+//! it was, and so that later tools reuse features instead of computing them again. A thread of its own reads ahead
+//! by a few pieces of [`PIECE_IMAGES`], so that the network need not wait for files and decoders.
 
+mod array_batches;
 pub mod array_images;
 pub mod block;
+pub mod class_list;
+mod containers;
+pub mod convention;
 mod decode;
+mod encoded;
 pub mod fashion_mnist;
 pub mod file;
 pub mod folder;
 mod jpeg;
 pub mod open;
+mod pictures;
+mod pieces;
 mod runs;
 pub mod source;
 #[cfg(test)]
 mod tests;
+pub mod transform;
 
 pub use file::{Provenance, ReferenceStatistics};
 pub use runs::features as features_of_runs;
 pub use source::ImageSource;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use dubench_metrics::MomentsBuilder;
-use ndarray::Array2;
+use ndarray::{Array2, s};
 
 use crate::exit::{Exit, Exits};
 use crate::model::{ExtractorId, FeatureExtractor, ModelError};
@@ -32,6 +42,9 @@ use crate::store::StoreError;
 
 /// Images of one block.
 pub const BLOCK_IMAGES: usize = 1024;
+
+/// Images that are read and handed to the network at once; a part of [`BLOCK_IMAGES`].
+pub const PIECE_IMAGES: usize = 64;
 
 /// Why statistics could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +87,20 @@ pub enum StatisticsError {
         /// Why.
         message: String,
     },
+    /// More images cannot be read than may be left out.
+    #[error(
+        "{dataset}: {n} images cannot be read, --skip-unreadable allows {budget}: {first}; copy or convert them, or allow more if their absence does not matter"
+    )]
+    Unreadable {
+        /// The data set.
+        dataset: String,
+        /// How many so far.
+        n: usize,
+        /// How many may be left out.
+        budget: usize,
+        /// What is wrong with the first of them.
+        first: String,
+    },
     /// A covariance needs two images.
     #[error("{dataset} has {n} images: a covariance needs at least 2")]
     TooFew {
@@ -92,7 +119,10 @@ impl Exits for StatisticsError {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Exit::Resources
             }
-            Self::Io { .. } | Self::Input { .. } | Self::TooFew { .. } => Exit::Input,
+            Self::Io { .. }
+            | Self::Input { .. }
+            | Self::Unreadable { .. }
+            | Self::TooFew { .. } => Exit::Input,
             Self::Moments { .. } => Exit::Gate,
             Self::Damaged { .. } => Exit::Integrity,
         }
@@ -175,23 +205,58 @@ pub fn features(
 ) -> Result<FeatureBlocks, StatisticsError> {
     let folder = work.folder;
     std::fs::create_dir_all(folder).map_err(StatisticsError::io(folder))?;
-    let n_images = source.len();
-    let mut headers = Vec::with_capacity(n_images.div_ceil(BLOCK_IMAGES));
-    for (index, start) in (0..n_images).step_by(BLOCK_IMAGES).enumerate() {
-        let end = (start + BLOCK_IMAGES).min(n_images);
-        let images = source.read_runs(start..end)?;
-        let promised = block::Promise::new(extractor.id(), &images);
-        let (header, n_computed) = if let Some(header) = block::find(folder, index, &promised)? {
-            (header, 0)
-        } else {
-            let features = runs::features(extractor, &images)?;
-            let header = block::publish_block(folder, index, promised, &features, work.made_by)?;
-            (header, end - start)
-        };
-        headers.push(header);
-        on_block(BlockDone { n_done: end, n_images, n_computed });
-    }
+    let (n_images, limit) = (source.len(), source.run_limit());
+    let headers = pieces::read_ahead(source, |pieces| {
+        let mut headers = Vec::with_capacity(n_images.div_ceil(BLOCK_IMAGES));
+        for (index, start) in (0..n_images).step_by(BLOCK_IMAGES).enumerate() {
+            let n_done = (start + BLOCK_IMAGES).min(n_images);
+            let (header, n_computed) =
+                one_block(pieces, extractor, work, (index, start..n_done, limit))?;
+            headers.push(header);
+            on_block(BlockDone { n_done, n_images, n_computed });
+        }
+        Ok(headers)
+    })?;
     Ok(FeatureBlocks { folder: folder.to_owned(), headers })
+}
+
+/// Header of a block, and how many images it took to get it.
+fn one_block(
+    pieces: &mut pieces::Pieces,
+    extractor: &mut dyn FeatureExtractor,
+    work: &WorkFolder<'_>,
+    (index, range, limit): (usize, Range<usize>, Option<usize>),
+) -> Result<(block::Header, usize), StatisticsError> {
+    let found = block::find(work.folder, index)?;
+    let is_there = found.as_ref().is_some_and(|found| found.is_whole);
+    let (mut digest, mut rows) = (block::ImagesDigest::new(limit), Vec::new());
+    for _ in range.step_by(PIECE_IMAGES) {
+        let runs = pieces.next_piece()?;
+        if !is_there {
+            rows.push(runs::features(extractor, &runs)?);
+        }
+        runs.into_iter().for_each(|images| digest.push(images));
+    }
+    let promised = digest.promise(extractor.id());
+    let header = found.map(|found| found.checked(&promised)).transpose()?;
+    if let (Some(header), true) = (header, is_there) {
+        return Ok((header, 0));
+    }
+    let features = stacked(extractor.id().dim, &rows);
+    let header = block::publish_block(work.folder, index, promised, &features, work.made_by)?;
+    Ok((header, features.nrows()))
+}
+
+/// All rows of some matrices of `dim` columns.
+fn stacked(dim: usize, pieces: &[Array2<f32>]) -> Array2<f32> {
+    let n = pieces.iter().map(Array2::nrows).sum();
+    let mut all = Array2::zeros((n, dim));
+    let mut next = 0;
+    for piece in pieces {
+        all.slice_mut(s![next..next + piece.nrows(), ..]).assign(piece);
+        next += piece.nrows();
+    }
+    all
 }
 
 /// Mean and covariance (divisor `n - 1`) of published features, summed in f64 in block order.
@@ -210,6 +275,10 @@ pub fn reduce(
     let mut moments = MomentsBuilder::new(extractor.dim);
     for index in 0..blocks.headers().len() {
         let rows = blocks.read(index)?;
+        // All of its images may have been left out.
+        if rows.is_empty() {
+            continue;
+        }
         moments.push(&rows).map_err(|error| StatisticsError::metric(dataset, &error))?;
     }
     let gaussian =
@@ -218,10 +287,11 @@ pub fn reduce(
     let provenance = Provenance {
         format: file::FORMAT,
         dataset: dataset.to_owned(),
-        images_sha256,
+        images_sha256: Some(images_sha256),
         extractor: extractor.clone(),
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         runtime: None,
+        images: None,
     };
     let (mu, sigma) = (gaussian.mean().to_owned(), gaussian.covariance().to_owned());
     Ok(ReferenceStatistics { n, mu, sigma, provenance })

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array4, s};
 
 use super::StatisticsError;
+use super::transform::Transform;
+use crate::store::statistics::Images;
 use crate::units::{ClassLabel, SampleId};
 
 /// Images in a fixed order.
@@ -46,6 +48,32 @@ pub trait ImageSource: Send {
         _range: Range<usize>,
     ) -> Result<Option<Vec<ClassLabel>>, StatisticsError> {
         Ok(None)
+    }
+
+    /// Longest run that [`ImageSource::read_runs`] gives and the digest of the images goes by; `None`: as long as the size stays.
+    fn run_limit(&self) -> Option<usize> {
+        None
+    }
+
+    /// What every image has gone through.
+    fn transform(&self) -> Option<Transform> {
+        None
+    }
+
+    /// Images that were left out because they cannot be read, and why. Complete when all images were read.
+    fn left_out(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Height and width of all images read so far, where they have one size.
+    fn image_size(&self) -> Option<[u64; 2]> {
+        None
+    }
+
+    /// What statistics of these images say of them. Complete when all images were read.
+    fn described(&self) -> Images {
+        let transform = self.transform().map(|transform| transform.to_string());
+        Images { size: self.image_size(), transform, origin: None, left_out: self.left_out() }
     }
 
     /// What a reader of the result should know: files left out, orientations not applied. Complete when all images were
@@ -160,6 +188,10 @@ impl ImageSource for Cifar10 {
 
     fn len(&self) -> usize {
         self.files.len() * CIFAR10_IMAGES
+    }
+
+    fn image_size(&self) -> Option<[u64; 2]> {
+        Some([32, 32])
     }
 
     fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 
 use super::array_images::ArrayImages;
-use super::folder::ImageFolder;
+use super::open::open;
 use super::{
     BLOCK_IMAGES, ImageSource, ReferenceStatistics, StatisticsError, WorkFolder, features, reduce,
 };
@@ -197,7 +197,7 @@ fn png_folders_and_npz_files_give_the_same_images() {
         let path = folder.path().join(format!("{index}.png"));
         image::RgbImage::from_fn(2, 2, pixel).save(path).unwrap();
     }
-    let mut pngs = ImageFolder::open(folder.path()).unwrap();
+    let mut pngs = open(&folder.path().to_string_lossy()).unwrap();
     assert_eq!((pngs.len(), pngs.read(0..3).unwrap()), (3, expected.clone()));
     let path = folder.path().join("samples.npz");
     let mut bytes = Vec::new();
@@ -208,4 +208,65 @@ fn png_folders_and_npz_files_give_the_same_images() {
     crate::store::publish(&path, &bytes).unwrap();
     let mut npz = ArrayImages::open(&path).unwrap();
     assert_eq!(npz.read(1..3).unwrap(), expected.slice(s![1..3, .., .., ..]));
+}
+
+/// Images of one size after another; the reader must not split their runs where the digest of early versions had none.
+#[test]
+fn pieces_have_the_digest_of_their_block() {
+    let (all, extractor) = (images(150), means());
+    let of = |pieces: Vec<Array4<u8>>| {
+        let mut digest = super::block::ImagesDigest::new(None);
+        pieces.into_iter().for_each(|piece| digest.push(piece));
+        digest.promise(&extractor.id)
+    };
+    let part = |range: Range<usize>| all.slice(s![range, .., .., ..]).to_owned();
+    let whole = of(vec![all.clone()]);
+    assert_eq!(of(vec![part(0..64), part(64..128), part(128..150)]), whole);
+    assert_ne!(of(vec![part(0..64), part(64..128), part(128..149)]), whole);
+    let wide = Array4::<u8>::zeros((3, 3, 2, 4));
+    assert_ne!(of(vec![part(0..64), wide.clone(), part(64..150)]), of(vec![all.clone(), wide]));
+}
+
+/// Fails at one image, and counts how many it has been asked for.
+struct Failing(Memory, std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl ImageSource for Failing {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&mut self, range: Range<usize>) -> Result<Array4<u8>, StatisticsError> {
+        self.1.fetch_max(range.end, std::sync::atomic::Ordering::SeqCst);
+        if range.contains(&1500) {
+            return Err(StatisticsError::input(Path::new("1500.png"), "is no image"));
+        }
+        self.0.read(range)
+    }
+}
+
+#[test]
+fn an_image_that_cannot_be_read_ends_the_run_after_the_blocks_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = std::sync::Arc::default();
+    let mut source = Failing(Memory(images(4 * BLOCK_IMAGES)), std::sync::Arc::clone(&asked));
+    let ended = features(&mut source, &mut means(), &work(folder.path()), &mut |_| {});
+    assert!(ended.unwrap_err().to_string().contains("1500.png: is no image"));
+    assert!(folder.path().join("features-00000.json").exists());
+    assert!(!folder.path().join("features-00001.json").exists());
+    assert!(asked.load(std::sync::atomic::Ordering::SeqCst) <= 1536, "nothing is read after it");
+}
+
+#[test]
+fn the_reader_is_a_few_pieces_ahead_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = std::sync::Arc::default();
+    let mut source = Failing(Memory(images(1400)), std::sync::Arc::clone(&asked));
+    let mut network = Means { fails_after: 0, ..means() };
+    assert!(features(&mut source, &mut network, &work(folder.path()), &mut |_| {}).is_err());
+    let read = asked.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(read <= 4 * super::PIECE_IMAGES, "{read} images in memory");
 }

@@ -3,10 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::Ix3;
+use ndarray::{Array4, Ix3};
 
 use super::*;
+use crate::stage::statistics::ImageSource;
+use crate::stage::statistics::pictures::Pictures;
 use crate::store::npz::Npz;
+
+fn listed(folder: &Path) -> Result<ImageFolder, StatisticsError> {
+    ImageFolder::open(folder, &FolderOptions::default())
+}
+
+fn open(folder: &Path) -> Result<Pictures, StatisticsError> {
+    Ok(Pictures::new(Box::new(listed(folder)?)))
+}
 
 /// Greatest difference to Pillow's libjpeg-turbo, of any level, and the mean over all levels of a file. Measured: 2 and 0.023
 /// where no channel is subsampled, 3 and 0.393 where chroma is, because both interpolate it.
@@ -35,12 +45,13 @@ fn of_pillow() -> BTreeMap<String, ndarray::Array3<u8>> {
 
 #[test]
 fn levels_are_those_of_pillow() {
-    let mut folder = ImageFolder::open(&data("images")).unwrap();
+    let (names, mut folder) =
+        (listed(&data("images")).unwrap().files, open(&data("images")).unwrap());
     let expected = of_pillow();
     assert_eq!(folder.len(), expected.len());
     let mut wrong = Vec::new();
     for index in 0..folder.len() {
-        let name = folder.files[index].file_name().unwrap().to_string_lossy().into_owned();
+        let name = names[index].file_name().unwrap().to_string_lossy().into_owned();
         let ours = folder.read_runs(index..index + 1).unwrap().remove(0);
         let ours = ours.index_axis(ndarray::Axis(0), 0).permuted_axes([1, 2, 0]).to_owned();
         let theirs = &expected[&name];
@@ -83,8 +94,8 @@ fn assorted() -> tempfile::TempDir {
 #[test]
 fn subfolders_are_read_and_what_is_left_out_is_counted() {
     let folder = assorted();
-    let mut source = ImageFolder::open(folder.path()).unwrap();
-    let names: Vec<_> = source.files.iter().map(|path| path.file_name().unwrap()).collect();
+    let (files, mut source) = (listed(folder.path()).unwrap().files, open(folder.path()).unwrap());
+    let names: Vec<_> = files.iter().map(|path| path.file_name().unwrap()).collect();
     assert_eq!(names, ["2.png", "a.png", "b"]);
     let runs = source.read_runs(0..3).unwrap();
     let sizes: Vec<_> = runs.iter().map(Array4::dim).collect();
@@ -103,7 +114,7 @@ fn links_that_lead_back_are_followed_once() {
     {
         let folder = assorted();
         std::os::unix::fs::symlink(folder.path(), folder.path().join("class/again")).unwrap();
-        assert_eq!(ImageFolder::open(folder.path()).unwrap().len(), 3);
+        assert_eq!(listed(folder.path()).unwrap().len(), 3);
     }
 }
 
@@ -118,7 +129,7 @@ fn images_that_cannot_be_read_right_are_refused_by_name() {
         let folder = assorted();
         let to = folder.path().join(name);
         crate::store::publish(&to, &std::fs::read(data("refused").join(name)).unwrap()).unwrap();
-        let read = || ImageFolder::open(folder.path())?.read_runs(0..4);
+        let read = || open(folder.path())?.read_runs(0..4);
         match read().unwrap_err() {
             StatisticsError::Input { path, message } => {
                 assert_eq!(path, to);
@@ -137,7 +148,7 @@ fn a_truncated_image_of_any_format_is_damaged() {
         let bytes = std::fs::read(data("images").join(&name)).unwrap();
         let part = &bytes[..bytes.len() * keep / 4];
         crate::store::publish(&folder.path().join(&name), part).unwrap();
-        let read = || ImageFolder::open(folder.path())?.read_runs(0..1);
+        let read = || open(folder.path())?.read_runs(0..1);
         let ended = read();
         assert!(
             matches!(ended, Err(StatisticsError::Damaged { .. })),
@@ -146,7 +157,7 @@ fn a_truncated_image_of_any_format_is_damaged() {
     }
     let folder = tempfile::tempdir().unwrap();
     crate::store::publish(&folder.path().join("empty.png"), b"").unwrap();
-    assert!(matches!(ImageFolder::open(folder.path()), Err(StatisticsError::Damaged { .. })));
+    assert!(matches!(open(folder.path()), Err(StatisticsError::Damaged { .. })));
 }
 
 #[test]
@@ -159,10 +170,10 @@ fn subfolders_are_classes_where_every_image_lies_in_one() {
         crate::store::publish(&path, &png).unwrap();
     };
     ["b/1.png", "b/deep/0.png"].into_iter().for_each(put);
-    let classes = || ImageFolder::open(folder.path()).unwrap().classes(0..2).unwrap();
+    let classes = || open(folder.path()).unwrap().classes(0..2).unwrap();
     assert_eq!(classes(), None, "one subfolder tells nothing apart");
     ["a/9.png", "c/0.png"].into_iter().for_each(put);
-    let mut source = ImageFolder::open(folder.path()).unwrap();
+    let mut source = open(folder.path()).unwrap();
     let expected = Some([0, 1, 1, 2].map(ClassLabel).to_vec());
     assert_eq!(source.classes(0..4).unwrap(), expected);
     assert_eq!(source.classes(3..4).unwrap(), Some(vec![ClassLabel(2)]));
@@ -174,6 +185,31 @@ fn subfolders_are_classes_where_every_image_lies_in_one() {
 fn a_folder_without_images_says_what_is_there() {
     let folder = tempfile::tempdir().unwrap();
     crate::store::publish(&folder.path().join("notes.txt"), b"text").unwrap();
-    let error = ImageFolder::open(folder.path()).unwrap_err().to_string();
+    let error = open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("1 other and 0 hidden files"), "{error}");
+}
+
+#[test]
+fn a_class_without_images_is_no_gap_in_the_numbers_that_nobody_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let png = std::fs::read(data("images/rgb.png")).unwrap();
+    for class in ["n01", "n02", "n04"] {
+        std::fs::create_dir(folder.path().join(class)).unwrap();
+        crate::store::publish(&folder.path().join(class).join("1.png"), &png).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("n03")).unwrap();
+    let mut source = open(folder.path()).unwrap();
+    assert!(source.notes().join("\n").contains("1 subfolders hold no image (such as n03)"));
+    let message = source.classes(0..3).unwrap_err().to_string();
+    assert!(message.contains("n03 first, so classes would be numbered without them"), "{message}");
+    // A list numbers them without a look at the folders, and misses the class too.
+    let list = folder.path().join("list.txt");
+    crate::store::publish(&list, b"n01 a\nn02 b\nn04 c\n").unwrap();
+    let options = FolderOptions { class_list: Some(list.clone()), ..FolderOptions::default() };
+    let mut listed = ImageFolder::open(folder.path(), &options).unwrap();
+    let expected = [0, 1, 2].map(ClassLabel).to_vec();
+    assert_eq!(listed.classes(0..3).unwrap(), Some(expected));
+    crate::store::publish(&list, b"n01 a\nn02 b\nn03 lost\nn04 c\n").unwrap();
+    let message = ImageFolder::open(folder.path(), &options).unwrap_err().to_string();
+    assert!(message.contains("1 of the 4 classes") && message.contains("n03 first"), "{message}");
 }
