@@ -123,6 +123,7 @@ fn plan_inputs(experiment: &Experiment) -> PlanInputs {
         }),
         real: None,
         posterior: None,
+        starts: None,
     }
 }
 

@@ -18,7 +18,9 @@ pub(crate) use metric::{
     FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,
     PairOptions, PrOptions, SparsificationOptions, SphereOptions,
 };
-pub(crate) use run::{Engine, GcOptions, PlanOptions, RunOptions, SubmitOptions, VerifyOptions};
+pub(crate) use run::{
+    Engine, GcOptions, PlanOptions, RunOptions, StartsOptions, SubmitOptions, VerifyOptions,
+};
 pub(crate) use sample::{SAMPLE_HELP, SampleOptions};
 
 /// Measures whether a diffusion model knows where it is wrong.
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Thresholds(RunOptions),
     /// Sample images and uncertainty maps
     Generate(RunOptions),
+    /// Write `x_T` and classes as the seed gives them, for other programs and for `starts:` of an experiment
+    Starts(StartsOptions),
     /// Compute features of the generated images
     Features(RunOptions),
     /// Compute the metrics of a complete run
@@ -296,6 +300,10 @@ pub(crate) struct SetupOptions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DoctorOptions {
+    /// Measure how many evaluations a second the network of this bundle makes; the shipped one without a folder
+    #[arg(long, value_name = "BUNDLE", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "as typed: left out, without a folder, with one")]
+    pub(crate) benchmark: Option<Option<PathBuf>>,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
 }

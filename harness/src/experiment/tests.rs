@@ -49,6 +49,7 @@ pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
         }),
         real: None,
         posterior: None,
+        starts: None,
     }
 }
 

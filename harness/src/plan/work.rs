@@ -7,7 +7,7 @@ use crate::extractor_id::ExtractorId;
 use super::version::{FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION};
 use super::{
     ArmPlan, ImagesIdentity, ModelIdentity, PosteriorIdentity, RealIdentity, ReferenceIdentity,
-    Start,
+    Start, StartsIdentity,
 };
 use crate::canonical::fingerprint;
 
@@ -23,6 +23,9 @@ pub struct Work {
     pub scale: String,
     /// Master seed.
     pub seed: u64,
+    /// Starts of trajectories from noise, where a file gives them and not the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<StartsIdentity>,
     /// Model, down to its bytes.
     pub model: ModelIdentity,
     /// Trajectories, arm by arm.
@@ -56,6 +59,8 @@ struct GenerateIdentity<'a> {
     thresholds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     posterior: Option<&'a PosteriorIdentity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts: Option<&'a StartsIdentity>,
 }
 
 impl Work {
@@ -72,6 +77,7 @@ impl Work {
             images: self.images.as_ref().filter(|_| starts),
             thresholds: thresholds.then_some(THRESHOLDS_VERSION),
             posterior: self.posterior.as_ref(),
+            starts: self.starts.as_ref(),
         })
     }
 

@@ -4,4 +4,5 @@ mod bayesdiff;
 mod guided;
 mod images;
 mod real_images;
+mod starts_file;
 mod timed;
