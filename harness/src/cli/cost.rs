@@ -90,8 +90,16 @@ pub(super) fn answer(
     Ok((value, lines.join("\n")))
 }
 
-const HEADINGS: [&str; 6] =
-    ["images", "evaluations", "products", "all evaluations", "operations", "work folder"];
+/// Evaluations and products of one image, then of all.
+const HEADINGS: [&str; 7] = [
+    "images",
+    "evaluations",
+    "products",
+    "all evaluations",
+    "all products",
+    "operations",
+    "work folder",
+];
 
 /// One line an arm, then all of them.
 fn table(cost: &Cost) -> Vec<String> {
@@ -102,18 +110,20 @@ fn table(cost: &Cost) -> Vec<String> {
             number::count(arm.evaluations.all()),
             number::count(arm.evaluations.reverse()),
             number::count(n * arm.evaluations.all()),
+            number::count(n * arm.evaluations.reverse()),
             operations(arm.operations.map(|one| n * one)),
             bytes(arm.bytes.map(|one| n * one)),
         ];
         (arm.name.clone(), cells)
     };
-    let mut rows: Vec<(String, [String; 6])> = cost.arms.iter().map(row).collect();
+    let mut rows: Vec<(String, [String; 7])> = cost.arms.iter().map(row).collect();
     let images = cost.arms.iter().map(|arm| arm.n_images).sum();
     let total = [
         number::count(images),
         String::new(),
-        number::count(cost.products()),
+        String::new(),
         number::count(cost.evaluations()),
+        number::count(cost.products()),
         operations(cost.operations()),
         bytes(cost.bytes()),
     ];
@@ -123,8 +133,8 @@ fn table(cost: &Cost) -> Vec<String> {
         let cells = rows.iter().map(|(_, cells)| cells[at].len());
         cells.max().unwrap_or(0).max(HEADINGS[at].len())
     };
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let line = |title: &str, cells: &[String; 6]| {
+    let widths: [usize; 7] = std::array::from_fn(width);
+    let line = |title: &str, cells: &[String; 7]| {
         let cells = cells.iter().zip(widths).map(|(cell, width)| format!("  {cell:>width$}"));
         format!("{title:<name$}{}", cells.collect::<String>())
     };
