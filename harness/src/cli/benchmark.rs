@@ -15,8 +15,8 @@ use crate::model::bundle::work::bundle_work;
 use crate::model::bundle::{Opened, SelfTest, open_bundle};
 use crate::model::{Denoiser, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, standard_normal};
-use crate::schedule::NoisePoint;
-use crate::units::{SampleId, StepIndex};
+use crate::schedule::{NoisePoint, NoiseSchedule};
+use crate::units::SampleId;
 
 /// Calls of a batch size are repeated for so long, and at least [`MIN_CALLS`] times.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
@@ -77,10 +77,10 @@ pub(super) fn run(
 }
 
 /// A place in the middle of the noise levels.
-fn middle(schedule: &crate::schedule::NoiseSchedule) -> Result<NoisePoint, CliError> {
+fn middle(schedule: &NoiseSchedule) -> Result<NoisePoint, CliError> {
     let places = crate::model::onnx::self_test::places(schedule, true);
     let places = places.map_err(|error| CliError::Stage(error.into()))?;
-    let bug = || CliError::Bug(format!("a schedule without places, step {}", StepIndex(0)));
+    let bug = || CliError::Bug("a schedule without places".to_owned());
     places.get(places.len() / 2).copied().ok_or_else(bug)
 }
 
