@@ -94,6 +94,11 @@ reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (re
 summary scale=scale: build
     {{ dubench }} summary results --scale {{ trim_start_match(scale, "scale=") }}
 
+# Networks that others trained, as their packages ship them: maps, a sheet and rank correlations of the scores (no data, so no FID)
+[group('run')]
+reproduce-third-party *options: build
+    {{ python }} -m third_party "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" {{ options }}
+
 # Any experiment of experiments/, by name
 [group('run')]
 reproduce experiment scale=scale *options: build
@@ -125,8 +130,8 @@ gate-smoke: (reproduce-table1 "smoke") (gate "scripts/ci/baseline/table1-cifar10
 
 # What this machine has: library, devices, cache, disk
 [group('run')]
-doctor: build
-    {{ dubench }} doctor --device {{ device }}
+doctor *options: build
+    {{ dubench }} doctor --device {{ device }} {{ options }}
 
 # Everything that must hold
 [group('check')]
@@ -147,6 +152,7 @@ test-doc:
 [private]
 test-python: setup build
     DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/importer/tests/run.sh
+    scripts/importer/tests/run.sh third_party.tests.test_third_party
 
 # The Python package of the metrics: wheel and tests; prints SKIPPED with the reason where Python or its packages are missing
 [group('check')]
@@ -268,6 +274,14 @@ verify-assets: build
 [positional-arguments]
 import ARCHITECTURE CHECKPOINT *OPTIONS:
     @"{{ justfile_directory() }}/scripts/setup/python.sh" -m importer "$@"
+
+# Starting points of the released code (X_T.pth and y.pth) become a file for `starts:` of an experiment
+[group('data')]
+[no-cd]
+[no-exit-message]
+[positional-arguments]
+import-starts *OPTIONS:
+    @"{{ justfile_directory() }}/scripts/setup/python.sh" -m importer.starts "$@"
 
 # Both wheels, their contents, a bill of materials and licences into target/wheels, tried in empty environments
 [group('data')]

@@ -124,6 +124,7 @@ fn plan_inputs(experiment: &Experiment) -> PlanInputs {
         }),
         real: None,
         posterior: None,
+        starts: None,
     }
 }
 

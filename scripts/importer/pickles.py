@@ -17,6 +17,7 @@ from typing import Any
 from setup.errors import bad_input, integrity
 
 MAX_PICKLE_BYTES = 64 << 20
+TENSOR = "tensor"
 _MAX_MEMO = 1 << 22
 _OPCODES = frozenset(
     (
@@ -156,7 +157,10 @@ def load(program: bytes, path: Path) -> tuple[Any, int]:
 
 
 def state_dict(tree: Any, path: Path) -> dict[str, TensorRef]:
-    """The tensors of an unpickled state dict. A training state with the weights inside is refused by its keys."""
+    """The tensors of an unpickled state dict. A training state with the weights inside is refused by its keys; a tensor that was
+    saved alone is called `TENSOR`."""
+    if isinstance(tree, TensorRef):
+        return {TENSOR: tree}
     if not isinstance(tree, dict):
         raise bad_input(f"{path} holds a {type(tree).__name__}, expected a state dict", _ONLY_WEIGHTS)
     strange = [

@@ -34,6 +34,7 @@ mod edit;
 mod encode;
 mod error;
 mod external;
+pub mod flops;
 mod fold;
 pub mod fused;
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub enum AssetKind {
     Dataset,
     /// A feature network.
     Extractor,
+    /// A denoising network.
+    Model,
     /// ONNX Runtime.
     Library,
 }

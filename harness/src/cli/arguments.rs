@@ -21,7 +21,7 @@ pub(crate) use metric::{
     PairOptions, PrOptions, SparsificationOptions, SphereOptions,
 };
 pub(crate) use run::{
-    Engine, GcOptions, PlanOptions, RunOptions, SubmitOptions, Target, VerifyOptions,
+    Engine, GcOptions, PlanOptions, RunOptions, StartsOptions, SubmitOptions, Target, VerifyOptions,
 };
 pub(crate) use sample::{SAMPLE_HELP, SampleOptions};
 pub(crate) use setup::{SETUP_HELP, SetupDevice, SetupOptions};
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Thresholds(RunOptions),
     /// Sample images and uncertainty maps
     Generate(RunOptions),
+    /// Write `x_T` and classes as the seed gives them, for other programs and for `starts:` of an experiment
+    Starts(StartsOptions),
     /// Compute features of the generated images
     Features(RunOptions),
     /// Compute the metrics of a complete run
@@ -336,6 +338,10 @@ pub(crate) struct InspectOptions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DoctorOptions {
+    /// Measure how many evaluations a second the network of this bundle makes; the shipped one without a folder
+    #[arg(long, value_name = "BUNDLE", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "as typed: left out, without a folder, with one")]
+    pub(crate) benchmark: Option<Option<PathBuf>>,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
 }

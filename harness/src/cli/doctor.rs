@@ -1,5 +1,7 @@
 //! `dubench doctor`: what this machine has, and what is missing.
 
+use std::path::Path;
+
 use bytesize::ByteSize;
 use serde::Serialize;
 
@@ -7,14 +9,16 @@ use super::answer::Context;
 use super::arguments::DoctorOptions;
 use super::error::CliError;
 use super::extractor::description;
-use super::memory;
 use super::session::runtime as runtime_options;
+use super::{benchmark, found, memory};
 use crate::config::ExtractorYaml;
 use crate::exit::Exit;
 use crate::installed;
 use crate::model::onnx::{OnnxExtractor, environment};
 
 const EXTRACTOR: &str = "fid-inception";
+/// Bundle that is measured where none is named.
+const SHIPPED: &str = "models/ddpm-cifar10-small";
 
 #[derive(Serialize)]
 struct Finding {
@@ -24,6 +28,10 @@ struct Finding {
 }
 
 pub(super) fn run(options: &DoctorOptions, context: Context) -> Result<Exit, CliError> {
+    if let Some(bundle) = &options.benchmark {
+        let shipped = || found::shipped(Path::new(SHIPPED));
+        return benchmark::run(&bundle.clone().unwrap_or_else(shipped), options, context);
+    }
     let findings = vec![
         installation(),
         cache(),

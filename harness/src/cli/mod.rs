@@ -2,8 +2,10 @@
 
 mod answer;
 mod arguments;
+mod benchmark;
 mod check;
 mod collect;
+mod cost;
 mod doctor;
 mod error;
 mod extractor;
@@ -25,6 +27,7 @@ mod session;
 mod setup;
 mod signal;
 mod stages;
+mod starts;
 mod stats;
 mod submit;
 mod summary;
@@ -66,6 +69,7 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
         Command::Features(options) => stages::features(options, context),
         Command::Evaluate(options) => stages::evaluate(options, context),
         Command::Report(options) => stages::report(options, context),
+        Command::Starts(options) => starts::run(options, context),
         Command::Status(options) => stages::status(options, context),
         Command::Verify(options) => stages::verify(options, context),
         Command::Gc(options) => gc::gc(options, context),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::answer::Context;
 use super::arguments::{PlanOptions, RunOptions, VerifyOptions};
+use super::cost;
 use super::error::CliError;
 use super::publish as results;
 use super::session::Session;
@@ -54,7 +55,12 @@ pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliErr
 }
 
 pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliError> {
-    let (_, plan) = options.target.resolve()?;
+    let (experiment, plan) = options.target.resolve()?;
+    if options.cost {
+        let (value, text) = cost::answer(options, (&experiment, &plan))?;
+        context.answer(&value, &text)?;
+        return Ok(Exit::Complete);
+    }
     let text = if options.print {
         plan_text(&plan).trim_end().to_owned()
     } else {

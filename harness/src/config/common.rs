@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     FeaturesConfig, GateConfig, ModelConfig, Preset, PublishedConfig, ReferenceConfig, ScaleConfig,
+    StartsConfig,
 };
 use crate::control::ControlConfig;
 use crate::sampler::SamplerConfig;
@@ -27,6 +28,8 @@ pub struct Common {
     pub sampler: SamplerConfig,
     /// Master seed: with a sample id it fixes everything that is drawn.
     pub seed: u64,
+    /// States and classes by sample id from a file, where not from the seed.
+    pub starts: Option<StartsConfig>,
     /// Where left-out values come from.
     pub preset: Preset,
     /// Estimators to compare.

@@ -23,6 +23,7 @@ pub mod reader;
 mod role;
 pub mod scale;
 pub mod snippet;
+mod starts;
 mod task_yaml;
 mod time_yaml;
 pub mod validate;
@@ -41,3 +42,4 @@ pub use published::{PublishedConfig, PublishedMethod, PublishedSetting, Publishe
 pub use reader::read_yaml;
 pub use role::Role;
 pub use scale::{ArmImages, GateConfig, ScaleConfig};
+pub use starts::StartsConfig;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::config::{
     Common, ConfigError, FeaturesConfig, GateConfig, ModelConfig, Preset, PublishedConfig,
-    ReferenceConfig, Role, ScaleConfig, extends, reader, validate,
+    ReferenceConfig, Role, ScaleConfig, StartsConfig, extends, reader, validate,
 };
 use crate::control::ControlConfig;
 use crate::fault::Fault;
@@ -72,6 +72,7 @@ struct Written {
     model: ModelConfig,
     sampler: SamplerConfig,
     seed: u64,
+    starts: Option<StartsConfig>,
     #[serde(default)]
     preset: Preset,
     #[serde(default)]
@@ -96,6 +97,7 @@ impl Written {
             model: self.model,
             sampler: self.sampler,
             seed: self.seed,
+            starts: self.starts,
             preset: self.preset,
             estimators: self.estimators,
             controls: self.controls,

@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION};
 use crate::plan::{
     ArmPlan, ImagesIdentity, MapsPlan, ModelIdentity, NoiseLevel, PlanError, PosteriorIdentity,
-    RealIdentity, ReferenceIdentity, Start, Work,
+    RealIdentity, ReferenceIdentity, Start, StartsIdentity, Work,
 };
 use crate::protocol::{ProtocolConfig, Scope};
 use crate::schedule::TimeAxis;
@@ -54,6 +54,8 @@ pub struct PlanInputs {
     pub real: Option<RealIdentity>,
     /// Posterior of the model's last layer, where the protocol looks at uncertain weights of a bundle.
     pub posterior: Option<PosteriorIdentity>,
+    /// Starts, where the experiment takes them from a file.
+    pub starts: Option<StartsIdentity>,
 }
 
 /// What decides, before any network is opened, whether an arm can run.
@@ -120,6 +122,7 @@ impl Plan {
             artefact: experiment.artefact.clone(),
             scale: scale.to_owned(),
             seed: experiment.seed,
+            starts: inputs.starts,
             model: inputs.model,
             arms,
             block_size: sizes.block_size,
@@ -166,9 +169,14 @@ fn check_size(
 fn arm_faults(arm: &ArmPlan, inputs: &PlanInputs) -> Vec<Fault> {
     let key = format!("arm {}", arm.name);
     let facts = inputs.facts;
+    let few = inputs.starts.as_ref().filter(|starts| starts.n < arm.n);
+    let few = few.map(|starts| {
+        let message = format!("the file has {} starts, {} are asked for", starts.n, arm.n);
+        Fault::new(format!("{key}: starts"), message)
+    });
     let sampler = format!("{key}: sampler");
     let mut faults: Vec<Fault> =
-        arm.sampler.faults(facts.axis).into_iter().map(|f| f.below(&sampler)).collect();
+        arm.sampler.faults(facts.axis).into_iter().map(|f| f.below(&sampler)).chain(few).collect();
     if facts.axis.n_train_steps().is_none() {
         faults.extend(counted_steps(arm).map(|(field, what)| {
             let has = facts.axis.words();

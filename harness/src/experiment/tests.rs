@@ -50,6 +50,7 @@ pub(crate) fn tiny_inputs(experiment: &Experiment) -> PlanInputs {
         }),
         real: None,
         posterior: None,
+        starts: None,
     }
 }
 

@@ -191,12 +191,16 @@ impl Denoiser for ClassifierFree {
         Ok((self.combined(&halves), product))
     }
 
+    /// The fused graph has the variance of one network in it, not of a sum of two.
+    fn fuses(&self, n_draws: u32) -> bool {
+        !self.guides() && self.inner.fuses(n_draws)
+    }
+
     fn variance_gradient(
         &mut self,
         input: NetworkInput<'_>,
         n_draws: u32,
     ) -> Result<Option<MapAndGradient>, ModelError> {
-        // The fused graph has the variance of one network in it, not of a sum of two.
         if self.guides() { Ok(None) } else { self.inner.variance_gradient(input, n_draws) }
     }
 }

@@ -168,6 +168,11 @@ pub trait Denoiser: Send {
         Err(ModelError::NotApplicable { method, model, reason: "it has no gradient".to_owned() })
     }
 
+    /// Whether [`Denoiser::variance_gradient`] answers for `n_draws` draws.
+    fn fuses(&self, _n_draws: u32) -> bool {
+        false
+    }
+
     /// The variance over draws and its gradient in one run, where the network has a graph for it; `None`
     /// sends the caller to [`Denoiser::epsilon`] and [`Denoiser::epsilon_vjp`].
     ///

@@ -92,6 +92,16 @@ pub struct ImagesIdentity {
     pub latent: Option<[usize; 3]>,
 }
 
+/// Which starts, where the seed does not give them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartsIdentity {
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Starts in it.
+    pub n: u64,
+}
+
 /// Which posterior of the model's last layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -19,6 +19,7 @@ pub use block::{Block, PlacedArm, outstanding};
 pub use error::PlanError;
 pub use identity::{
     ImagesIdentity, ModelIdentity, PosteriorIdentity, RealIdentity, ReferenceIdentity,
+    StartsIdentity,
 };
 pub use shard::Shard;
 pub use slurm::SlurmJobs;

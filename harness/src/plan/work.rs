@@ -7,7 +7,7 @@ use crate::extractor_id::ExtractorId;
 use super::version::{FEATURES_VERSION, GENERATE_VERSION, NEGATIVES_VERSION, THRESHOLDS_VERSION};
 use super::{
     ArmPlan, ImagesIdentity, ModelIdentity, PosteriorIdentity, RealIdentity, ReferenceIdentity,
-    Start,
+    Start, StartsIdentity,
 };
 use crate::canonical::fingerprint;
 use crate::config::GeneratedImages;
@@ -24,6 +24,9 @@ pub struct Work {
     pub scale: String,
     /// Master seed.
     pub seed: u64,
+    /// Starts of trajectories from noise, where a file gives them and not the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<StartsIdentity>,
     /// Model, down to its bytes.
     pub model: ModelIdentity,
     /// Trajectories, arm by arm.
@@ -63,6 +66,8 @@ struct GenerateIdentity<'a> {
     /// Version of the shares below zero, where an estimator tells some.
     #[serde(skip_serializing_if = "Option::is_none")]
     negatives: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts: Option<&'a StartsIdentity>,
 }
 
 impl Work {
@@ -80,6 +85,7 @@ impl Work {
             thresholds: thresholds.then_some(THRESHOLDS_VERSION),
             posterior: self.posterior.as_ref(),
             negatives: self.watches_signed().then_some(NEGATIVES_VERSION),
+            starts: self.starts.as_ref(),
         })
     }
 

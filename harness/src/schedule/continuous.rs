@@ -15,13 +15,13 @@ pub(super) struct VpContinuous {
 impl VpContinuous {
     pub(super) fn check(self) -> Result<Self, ScheduleError> {
         let Self { beta_min, beta_max, t_max } = self;
-        let ok = beta_min > 0.0 && beta_min < beta_max && beta_max.is_finite();
+        let ok = beta_min > 0.0 && beta_min <= beta_max && beta_max.is_finite();
         if ok && t_max > 0.0 && t_max.is_finite() {
             return Ok(self);
         }
         Err(ScheduleError::Range {
             what: format!("beta_min {beta_min}, beta_max {beta_max}, t_max {t_max}"),
-            expected: "0 < beta_min < beta_max and t_max above 0",
+            expected: "0 < beta_min <= beta_max and t_max above 0",
         })
     }
 
@@ -124,6 +124,10 @@ mod tests {
             let sigma = vp.level(t).sigma();
             assert!((vp.time_of_sigma(sigma) - t).abs() < 1e-9, "{t}");
         }
+        // A constant rate: alpha_bar is exp(-t).
+        let steady = VpContinuous { beta_min: 1.0, beta_max: 1.0, t_max: 10.0 }.check().unwrap();
+        assert!((steady.level(2.5).a2() - libm::exp(-2.5)).abs() < 1e-15);
+        assert!((steady.time_of_sigma(steady.level(2.5).sigma()) - 2.5).abs() < 1e-12);
         // exp(-(19.9 / 2 + 0.1)) at the end.
         assert!((vp.level(1.0).a2() - libm::exp(-10.05)).abs() < 1e-15);
     }
@@ -153,7 +157,8 @@ mod tests {
         let edm = EdmRange { sigma_min: 0.002, sigma_max: 80.0, rho: 7.0, sigma_data: 0.5 };
         assert!(EdmRange { sigma_min: 90.0, ..edm }.check().is_err());
         assert!(EdmRange { rho: 0.0, ..edm }.check().is_err());
-        assert!(VpContinuous { beta_min: 0.1, beta_max: 0.1, t_max: 1.0 }.check().is_err());
+        assert!(VpContinuous { beta_min: 0.1, beta_max: 0.05, t_max: 1.0 }.check().is_err());
+        assert!(VpContinuous { beta_min: 0.0, beta_max: 1.0, t_max: 1.0 }.check().is_err());
         let message =
             Flow { shift: f64::NAN, n_train_steps: 1000 }.check().unwrap_err().to_string();
         assert!(message.contains("shift above 0"), "{message}");

@@ -121,7 +121,7 @@ impl NoiseSchedule {
     /// (arXiv:2011.13456).
     ///
     /// # Errors
-    /// [`ScheduleError::Range`] unless `0 < beta_min < beta_max` and `t_max > 0`.
+    /// [`ScheduleError::Range`] unless `0 < beta_min <= beta_max` and `t_max > 0`.
     pub fn vp_continuous(beta_min: f64, beta_max: f64, t_max: f64) -> Result<Self, ScheduleError> {
         let process = VpContinuous { beta_min, beta_max, t_max }.check()?;
         Ok(Self { process: Process::Continuous(process) })

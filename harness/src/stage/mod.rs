@@ -4,6 +4,7 @@
 //! part published at a time; a stop between steps loses the block in hand and nothing else.
 
 mod back_off;
+pub mod cost;
 pub mod error;
 pub mod evaluate;
 mod extract;

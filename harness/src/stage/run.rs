@@ -99,6 +99,16 @@ impl<'a> Run<'a> {
         Ok(Self { plan, layout, shard, sharing, limit: None, load: None, company, stop, progress })
     }
 
+    /// The whole plan without a folder: for looks at its arms that write nothing.
+    pub(super) fn in_memory(
+        plan: &'a Plan,
+        layout: Layout,
+        (stop, progress): (&'a Stop, &'a dyn Progress),
+    ) -> Self {
+        let (shard, sharing, company) = (Shard::whole(), Sharing::Allow, Company::Refuse);
+        Self { plan, layout, shard, sharing, limit: None, load: None, company, stop, progress }
+    }
+
     /// Takes the lock of a stage, unless sharing is allowed.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ pub mod records;
 pub mod results;
 pub mod samples;
 pub mod sidecar;
+pub mod starts;
 pub mod statistics;
 pub mod table;
 pub mod thresholds;

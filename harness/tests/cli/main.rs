@@ -23,6 +23,7 @@ mod runs;
 mod sample;
 mod shapes;
 mod sizes;
+mod starts;
 #[cfg(unix)]
 mod submit;
 mod summary;

@@ -137,6 +137,7 @@ impl Parts {
             artefact: common.artefact.clone(),
             scale: "smoke".to_owned(),
             seed: SEED,
+            starts: None,
             model: ModelIdentity::of_config("gaussian", &common.model),
             arms: protocol.arms(Scope { common: &common, scale }),
             block_size: 16,

@@ -80,6 +80,29 @@ pub(crate) struct PlanOptions {
     /// Print every resolved value
     #[arg(long)]
     pub(crate) print: bool,
+    /// Count what it costs, arm by arm: evaluations, operations, bytes, memory. The model is opened and asked nothing
+    #[arg(long, conflicts_with = "print")]
+    pub(crate) cost: bool,
+    /// Say how long it takes where a network makes so many evaluations of one image a second (`dubench doctor --benchmark`)
+    #[arg(long, value_name = "N", requires = "cost", conflicts_with = "flops_per_second")]
+    pub(crate) evaluations_per_second: Option<f64>,
+    /// Say how long it takes where a device computes so many operations a second (`5e12`)
+    #[arg(long, value_name = "N", requires = "cost")]
+    pub(crate) flops_per_second: Option<f64>,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StartsOptions {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Output file: `.npz` with `x_T` [n, c, h, w] and, of a network with classes, `y` [n]
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+    /// Samples, from 0; default: those of the largest arm
+    #[arg(short)]
+    pub(crate) n: Option<u64>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -12,6 +12,7 @@ mod open;
 mod precision;
 #[cfg(test)]
 mod tests;
+pub mod work;
 
 pub use inspect::{MemoryPerImage, PortSummary, SiteSummary, Summary, inspect};
 pub use last_layer::{with_layer_gradient, with_posterior};

@@ -140,6 +140,11 @@ impl OnnxDenoiser {
     }
 }
 
+/// Draws an image of a fused graph.
+fn draws_of(lazy: &LazySession<VarianceGradientGraph>) -> Option<u32> {
+    lazy.graph().map(|graph| graph.n_draws)
+}
+
 impl Denoiser for OnnxDenoiser {
     fn spec(&self) -> &DenoiserSpec {
         &self.parts.spec
@@ -243,18 +248,20 @@ impl Denoiser for OnnxDenoiser {
         Ok((epsilon, jtv))
     }
 
+    /// A batch that is baked in need not hold a whole number of images.
+    fn fuses(&self, n_draws: u32) -> bool {
+        self.types.batch.is_none() && self.fused.iter().any(|lazy| draws_of(lazy) == Some(n_draws))
+    }
+
     fn variance_gradient(
         &mut self,
         input: NetworkInput<'_>,
         n_draws: u32,
     ) -> Result<Option<(Array4<f32>, Array4<f32>)>, ModelError> {
-        let wanted = |lazy: &&mut LazySession<VarianceGradientGraph>| {
-            lazy.graph().is_some_and(|graph| graph.n_draws == n_draws)
-        };
-        if self.types.batch.is_some() {
-            // A batch that is baked in need not hold a whole number of images.
+        if !self.fuses(n_draws) {
             return Ok(None);
         }
+        let wanted = |lazy: &&mut LazySession<_>| draws_of(lazy) == Some(n_draws);
         let Some(lazy) = self.fused.iter_mut().find(wanted) else { return Ok(None) };
         check_call(&self.parts, &input)?;
         let (rows_in, draws) = (input.t.len(), n_draws.max(1) as usize);

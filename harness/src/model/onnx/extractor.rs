@@ -162,7 +162,7 @@ impl OnnxExtractor {
 }
 
 /// The network file: below the cache folder, or where an absolute path says.
-fn network_path(yaml: &ExtractorYaml) -> Result<PathBuf, ModelError> {
+pub(super) fn network_path(yaml: &ExtractorYaml) -> Result<PathBuf, ModelError> {
     Ok(environment::cache_root()?.join(&yaml.file.path))
 }
 

@@ -21,6 +21,7 @@ pub mod extractor;
 pub mod fit;
 pub mod footprint;
 mod lazy;
+pub mod operations;
 pub mod parts;
 mod pieces;
 mod ports;

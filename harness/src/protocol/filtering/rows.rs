@@ -71,7 +71,9 @@ struct Table<'a> {
 
 impl Table<'_> {
     fn full(&self, full: &FrechetEstimate) -> Vec<MetricRow> {
-        let [fid, inf, bias] = fid_rows(self.facts, "full", full);
+        let [mut fid, inf, bias] = fid_rows(self.facts, "full", full);
+        // What authors say of a network itself.
+        fid.paper_value = (self.paper)("fid", "full");
         let fid = fid.costing(self.costs.nfe_trajectory, None, self.costs.trajectory_seconds);
         vec![fid, inf, bias]
     }

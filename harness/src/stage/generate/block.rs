@@ -76,7 +76,7 @@ impl Watchers {
 }
 
 /// Walks one batch of an arm: from its start, by its sampler, watched by its estimators, guided by its rule.
-fn run_arm(
+pub(in crate::stage) fn run_arm(
     run: &Run<'_>,
     options: GenerateOptions,
     model: &mut OpenModel,

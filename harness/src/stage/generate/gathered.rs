@@ -12,19 +12,19 @@ use crate::units::{BlockId, ClassLabel, SampleId};
 use crate::stage::StageError;
 
 /// What one batch of an arm gave.
-pub(super) struct ArmBatch {
+pub(in crate::stage) struct ArmBatch {
     /// Images `[b, 3, H, W]`.
-    pub(super) images: Array4<u8>,
+    pub(in crate::stage) images: Array4<u8>,
     /// Classes, where the network asks for some.
-    pub(super) labels: Option<Vec<ClassLabel>>,
+    pub(in crate::stage) labels: Option<Vec<ClassLabel>>,
     /// What each method said of them.
-    pub(super) methods: Vec<MethodScores>,
+    pub(in crate::stage) methods: Vec<MethodScores>,
     /// Evaluations per image that moved the trajectory.
-    pub(super) nfe_trajectory: u64,
+    pub(in crate::stage) nfe_trajectory: u64,
     /// Time inside the network.
-    pub(super) network: Duration,
+    pub(in crate::stage) network: Duration,
     /// Time of turning states into images.
-    pub(super) decode: Duration,
+    pub(in crate::stage) decode: Duration,
 }
 
 /// Batches of a block, put together. Every batch has the same methods.

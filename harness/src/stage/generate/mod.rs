@@ -13,7 +13,9 @@ mod tests;
 mod timed;
 pub mod trajectory;
 
-pub(super) use block::generate_block;
+pub(super) use block::{generate_block, run_arm};
+pub(super) use gathered::ArmBatch;
+pub(super) use propagated::run_propagated;
 
 use std::collections::BTreeMap;
 use std::path::Path;

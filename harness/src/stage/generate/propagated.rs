@@ -21,7 +21,7 @@ use super::starts::Starts;
 
 /// Walks one batch of an arm with its moments. The score is the sum of the last variance; beside it stands which share of the
 /// elements of all variances came out negative.
-pub(super) fn run_propagated(
+pub(in crate::stage) fn run_propagated(
     run: &Run<'_>,
     options: GenerateOptions,
     model: &mut OpenModel,

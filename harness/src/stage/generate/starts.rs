@@ -17,6 +17,7 @@ use super::trajectory::BatchRequest;
 use crate::stage::StageError;
 use crate::stage::open::{OpenModel, inputs};
 use crate::stage::statistics::StatisticsError;
+use crate::store::starts::StartsFile;
 
 /// Start of a batch: its samples, with their states and classes.
 #[derive(Clone, Debug)]
@@ -45,7 +46,10 @@ impl<'a> Starts<'a> {
         let spec = model.denoiser.spec().clone();
         let Start::Images { noise } = arm.start else {
             let std = model.schedule.start_std(&sampler.point(StepIndex(0)).level);
-            return Ok(Self::from_noise((seed, samples), &spec, std));
+            return match &mut model.starts {
+                None => Ok(Self::from_noise((seed, samples), &spec, std)),
+                Some(file) => Self::from_file(file, (seed, samples), &spec, std),
+            };
         };
         let (x0, original) = originals(model, &spec, samples)?;
         let n_steps = sampler.n_steps();
@@ -72,6 +76,28 @@ impl<'a> Starts<'a> {
         let conditions = spec.conditions(samples, labels.as_deref());
         let start = StepIndex(0);
         Self { seed, samples, labels, conditions, states, start, original: None }
+    }
+
+    /// As [`Self::from_noise`], with the noise and the classes that a file has for the samples.
+    ///
+    /// # Errors
+    /// [`StageError::Store`] for a file that does not have them.
+    fn from_file(
+        file: &mut StartsFile,
+        (seed, samples): (u64, &'a [SampleId]),
+        spec: &DenoiserSpec,
+        std: f64,
+    ) -> Result<Self, StageError> {
+        let mut states = file.states(samples)?;
+        states.mapv_inplace(|z| nearest_f32(std * f64::from(z)));
+        let absent = StageError::Absent { what: "class of a start" };
+        let labels = match spec.n_classes {
+            None => None,
+            Some(_) => Some(file.classes_of(samples).ok_or(absent)?),
+        };
+        let conditions = spec.conditions(samples, labels.as_deref());
+        let start = StepIndex(0);
+        Ok(Self { seed, samples, labels, conditions, states, start, original: None })
     }
 
     /// The same samples from these states `[b, c, h, w]` at the first step.

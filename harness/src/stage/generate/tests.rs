@@ -5,4 +5,5 @@ mod generative;
 mod guided;
 mod images;
 mod real_images;
+mod starts_file;
 mod timed;

@@ -13,11 +13,14 @@ use crate::model::pipeline::{self, Pipeline};
 use crate::model::{ExtractorId, FeatureExtractor, ModelError};
 use crate::plan::{
     ImagesIdentity, ModelIdentity, PlanError, PosteriorIdentity, RealIdentity, ReferenceIdentity,
-    real_images,
+    StartsIdentity, real_images,
 };
 use crate::protocol::PosteriorNeed;
+use crate::propagation::{METHOD, PosteriorSettings};
+use crate::store::StoreError;
 use crate::store::digest::{ContentHasher, sha256_of_file};
 use crate::store::laplace::{self, LaplaceFile};
+use crate::store::starts::StartsFile;
 use crate::store::statistics::Statistics;
 use crate::units::ClassLabel;
 
@@ -51,8 +54,59 @@ pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
         noise: need.settings.noise,
         prior_precision: need.settings.prior_precision,
     });
-    let inputs = PlanInputs { model, facts, extractor, reference, images, real, posterior };
+    let starts = starts_identity(experiment, (&model.name, facts))?;
+    let inputs = PlanInputs { model, facts, extractor, reference, images, real, posterior, starts };
     Ok(Plan::resolve(experiment, scale, inputs)?)
+}
+
+/// What the model's description says of the model of a scale.
+///
+/// # Errors
+/// [`StageError`] for a description that is missing or wrong.
+pub fn facts(common: &Common, scale: &str) -> Result<ModelFacts, StageError> {
+    Ok(model_identity(common, common.model_of(scale_of(common, scale)?))?.1)
+}
+
+/// The starts of an experiment that takes them from a file.
+///
+/// # Errors
+/// [`StoreError`] for a file that is none.
+///
+/// [`StoreError`]: crate::store::StoreError
+pub fn starts(common: &Common) -> Result<Option<(PathBuf, StartsFile)>, StageError> {
+    let Some(config) = &common.starts else { return Ok(None) };
+    let path = common.resolve(&config.path);
+    let file = StartsFile::open(&path)?;
+    Ok(Some((path, file)))
+}
+
+/// Identity of the starts, held against what the model takes.
+fn starts_identity(
+    common: &Common,
+    (model, facts): (&str, ModelFacts),
+) -> Result<Option<StartsIdentity>, StageError> {
+    let Some((path, file)) = starts(common)? else { return Ok(None) };
+    let refuse = |message: String| StageError::from(StoreError::input(&path, message));
+    if file.shape() != facts.shape {
+        let (got, expected) = (file.shape(), facts.shape);
+        return Err(refuse(format!("its states are {got:?}, those of {model} {expected:?}")));
+    }
+    match (facts.n_classes, file.classes()) {
+        (None, _) => {}
+        (Some(n), None) => {
+            let message = format!("{model} takes one of {n} classes: add y [n] beside x_T");
+            return Err(refuse(message));
+        }
+        (Some(n), Some(classes)) => {
+            if let Some(at) = classes.iter().position(|class| class.0 >= n) {
+                let (class, last) = (classes[at].0, n.saturating_sub(1));
+                let message =
+                    format!("y of sample {at} is {class}, the classes of {model} are 0 to {last}");
+                return Err(refuse(message));
+            }
+        }
+    }
+    Ok(Some(StartsIdentity { sha256: sha256_of_file(&path)?, n: file.n() }))
 }
 
 /// The posterior that an experiment takes for a bundle, where it takes one: path, content, settings. A model with a closed form

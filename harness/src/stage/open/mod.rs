@@ -14,6 +14,7 @@ use crate::model::onnx::SelfTestReport;
 use crate::model::{Decoder, Denoiser, Encoder};
 use crate::schedule::NoiseSchedule;
 use crate::store::Provenance;
+use crate::store::starts::StartsFile;
 
 use super::StageError;
 use super::statistics::ImageSource;
@@ -34,6 +35,8 @@ pub struct OpenModel {
     pub encoder: Option<Box<dyn Encoder>>,
     /// Real images, where arms start from some.
     pub images: Option<Box<dyn ImageSource>>,
+    /// Starts from noise, where a file gives them.
+    pub starts: Option<StartsFile>,
 }
 
 /// A bundle, under the guidance that it was opened with.
@@ -49,6 +52,7 @@ impl From<Opened> for OpenModel {
             provenance: Provenance::new(runtime, provenance.device),
             encoder: None,
             images: None,
+            starts: None,
         }
     }
 }
@@ -89,5 +93,6 @@ pub fn analytic(config: &AnalyticConfig) -> Result<OpenModel, StageError> {
         self_test: None,
         encoder: None,
         images: None,
+        starts: None,
     })
 }

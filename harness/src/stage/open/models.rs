@@ -27,6 +27,19 @@ pub fn open_model(
     plan: &Plan,
     options: &RuntimeOptions,
 ) -> Result<OpenModel, StageError> {
+    open_model_as(experiment, plan, options, SelfTest::Run)
+}
+
+/// As [`open_model`], with or without the test of itself.
+///
+/// # Errors
+/// As [`open_model`].
+pub fn open_model_as(
+    experiment: &Experiment,
+    plan: &Plan,
+    options: &RuntimeOptions,
+    self_test: SelfTest,
+) -> Result<OpenModel, StageError> {
     let config = experiment.model_of(inputs::scale_of(experiment, &plan.scale)?);
     let n_draws = plan.gradient_draws();
     let gradients = if n_draws.is_empty() && !plan.watches_gradients() {
@@ -34,7 +47,8 @@ pub fn open_model(
     } else {
         Gradients::Derive { n_draws }
     };
-    let mut model = open_network(experiment, config, (options, &gradients))?;
+    let mut model = open_network(experiment, config, (options, self_test, &gradients))?;
+    model.starts = inputs::starts(experiment)?.map(|(_, file)| file);
     if let Some(images) = experiment.protocol.needs().images {
         model.images = Some(inputs::images(experiment, images)?);
         if let ModelConfig::Bundle { path, .. } = config {
@@ -47,7 +61,7 @@ pub fn open_model(
 fn open_network(
     experiment: &Experiment,
     config: &ModelConfig,
-    (options, gradients): (&RuntimeOptions, &Gradients),
+    (options, self_test, gradients): (&RuntimeOptions, SelfTest, &Gradients),
 ) -> Result<OpenModel, StageError> {
     match config {
         ModelConfig::Analytic(gaussian) => analytic(gaussian),
@@ -55,13 +69,13 @@ fn open_network(
             let asked = (gradients, cfg.as_ref());
             let options = RuntimeOptions { precision: *precision, ..options.clone() };
             let folder = experiment.resolve(path);
-            let opened = open_bundle_as(&folder, &options, SelfTest::Run, asked)?;
+            let opened = open_bundle_as(&folder, &options, self_test, asked)?;
             let opened = differentiable(opened, gradients)?;
             Ok(with_uncertain_weights(experiment, (config, &options), opened)?.into())
         }
         ModelConfig::Pipeline(config) => {
             let pipeline = Pipeline::read(config, &experiment.folder)?;
-            let opened = open_pipeline(&pipeline, options, SelfTest::Run, gradients)?;
+            let opened = open_pipeline(&pipeline, options, self_test, gradients)?;
             Ok(differentiable(opened, gradients)?.into())
         }
     }

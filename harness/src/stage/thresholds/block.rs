@@ -19,7 +19,7 @@ use crate::stage::{Run, StageError};
 use crate::uncertainty::{CleanEstimate, Perturbation};
 
 /// Makes the maps of a block. Nothing is published.
-pub(super) fn make(
+pub(in crate::stage) fn make(
     run: &Run<'_>,
     options: GenerateOptions,
     model: &mut OpenModel,

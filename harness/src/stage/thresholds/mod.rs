@@ -11,6 +11,7 @@
 mod block;
 mod take;
 
+pub(super) use block::make as make_block;
 pub use take::{facts, of_arm};
 
 use std::path::Path;

@@ -1,0 +1,1 @@
+"""Networks that others trained and publish inside packages: fetched by pin, made into bundles, sampled, reported on."""
