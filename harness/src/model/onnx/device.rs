@@ -1,13 +1,12 @@
 //! Where a session runs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use ort::ep::cuda::ConvAlgorithmSearch;
-use ort::ep::{
-    ArbitrarilyConfigurableExecutionProvider, CUDA, ExecutionProviderDispatch, OpenVINO,
-};
+use ort::ep::{ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch, OpenVINO};
 
+use super::options::RuntimeOptions;
 use crate::config::precision_yaml::PrecisionYaml;
 use crate::model::ModelError;
 
@@ -29,16 +28,44 @@ impl Device {
         matches!(self, Self::Cpu | Self::OpenVino)
     }
 
+    /// Reads one device, or several GPUs that share the blocks: `cuda:0,cuda:1`.
+    ///
+    /// # Errors
+    /// [`UnknownDevice`] for a word that names none, and for a list of others than different GPUs.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench::model::onnx::Device;
+    /// assert_eq!(Device::list("cuda:0,cuda:2"), Ok(vec![Device::Cuda(0), Device::Cuda(2)]));
+    /// assert!(Device::list("cuda:0,cuda:0").is_err());
+    /// ```
+    pub fn list(text: &str) -> Result<Vec<Self>, UnknownDevice> {
+        let devices = text.split(',').map(str::parse).collect::<Result<Vec<Self>, _>>()?;
+        let ordinals: BTreeSet<u32> =
+            devices.iter().filter_map(|device| device.ordinal()).collect();
+        if devices.len() > 1 && ordinals.len() != devices.len() {
+            return Err(UnknownDevice { got: text.to_owned() });
+        }
+        Ok(devices)
+    }
+
+    /// Number of a GPU.
+    fn ordinal(self) -> Option<u32> {
+        match self {
+            Self::Cuda(ordinal) => Some(ordinal),
+            Self::Cpu | Self::OpenVino => None,
+        }
+    }
+
     /// Execution providers of a session on this device.
     ///
-    /// `error_on_failure` is what stops ONNX Runtime from answering a wish for CUDA with the CPU.
-    /// `TensorFloat32` is off and the convolution search is the fixed default, because both change
-    /// the digits: TF32 has 10 bits of mantissa, an exhaustive search may pick another kernel in
-    /// each run. `OpenVINO` would choose bfloat16 by itself where the processor has it, so its precision is said too.
+    /// `error_on_failure` is what stops ONNX Runtime from answering a wish for CUDA with the CPU. Both providers would choose
+    /// a precision by themselves, `TensorFloat32` and bfloat16, where the processor has it, so theirs is said.
     pub(super) fn providers(
         self,
-        (threads, precision): (usize, PrecisionYaml),
+        options: &RuntimeOptions,
     ) -> Result<Vec<ExecutionProviderDispatch>, ModelError> {
+        let RuntimeOptions { threads, precision, .. } = *options;
         self.refuse(precision)?;
         match self {
             Self::Cpu => Ok(Vec::new()),
@@ -47,10 +74,8 @@ impl Device {
                     context: format!("device {self}"),
                     message: "the ordinal is too large".to_owned(),
                 })?;
-                let cuda = CUDA::default()
-                    .with_device_id(id)
-                    .with_tf32(false)
-                    .with_conv_algorithm_search(ConvAlgorithmSearch::Default);
+                let tf32 = precision == PrecisionYaml::Tf32;
+                let cuda = options.cuda.provider(id, (tf32, options.memory));
                 Ok(vec![cuda.build().error_on_failure()])
             }
             Self::OpenVino => {
@@ -92,6 +117,10 @@ impl Device {
             (_, PrecisionYaml::Bfloat16) => {
                 "it does not compute in bfloat16: run with --device openvino, or take `precision: float32`".to_owned()
             }
+            (Self::Cuda(_), PrecisionYaml::Tf32) => return Ok(()),
+            (_, PrecisionYaml::Tf32) => {
+                "it does not compute in TensorFloat-32: run with --device cuda, or take `precision: float32`".to_owned()
+            }
             (_, PrecisionYaml::Float16) => {
                 "a run does not choose float16, the graph does: make one by `dubench graph half`".to_owned()
             }
@@ -127,7 +156,9 @@ impl fmt::Display for Device {
 
 /// The word that names no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("device `{got}` is unknown: expected `cpu`, `cuda`, `cuda:<ordinal>` or `openvino`")]
+#[error(
+    "device `{got}` is unknown: expected `cpu`, `cuda`, `cuda:<ordinal>` or `openvino`, or several GPUs as `cuda:0,cuda:1`"
+)]
 pub struct UnknownDevice {
     got: String,
 }
@@ -157,7 +188,7 @@ impl FromStr for Device {
 
 #[cfg(test)]
 mod tests {
-    use super::{Device, PrecisionYaml};
+    use super::{Device, PrecisionYaml, RuntimeOptions};
 
     #[test]
     fn a_device_reads_what_it_writes() {
@@ -167,9 +198,22 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_of_different_gpus() {
+        assert_eq!(Device::list("openvino"), Ok(vec![Device::OpenVino]));
+        assert_eq!(Device::list("cuda,cuda:1"), Ok(vec![Device::Cuda(0), Device::Cuda(1)]));
+        for words in ["cpu,cpu", "cpu,cuda", "cuda,cuda:0", "cuda:0,", "cuda:0;cuda:1"] {
+            let error = Device::list(words).unwrap_err().to_string();
+            assert!(error.contains("`cuda:0,cuda:1`"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_precision_that_a_device_has_not_is_refused_with_the_remedy() {
+        let providers = |device: Device, precision| {
+            device.providers(&RuntimeOptions { device, precision, ..RuntimeOptions::default() })
+        };
         let message = |device: Device, precision| {
-            let error = device.providers((1, precision)).map(|_| ()).unwrap_err();
+            let error = providers(device, precision).map(|_| ()).unwrap_err();
             error.to_string()
         };
         let text = message(Device::Cpu, PrecisionYaml::Bfloat16);
@@ -179,8 +223,16 @@ mod tests {
         );
         let text = message(Device::OpenVino, PrecisionYaml::Float16);
         assert!(text.contains("dubench graph half"), "{text}");
-        assert_eq!(Device::Cpu.providers((1, PrecisionYaml::Float32)).unwrap().len(), 0);
-        assert_eq!(Device::OpenVino.providers((1, PrecisionYaml::Float32)).unwrap().len(), 1);
+        let text = message(Device::Cpu, PrecisionYaml::Tf32);
+        assert!(
+            text.contains("device cpu, precision tf32") && text.contains("--device cuda"),
+            "{text}"
+        );
+        let n = |device, precision| providers(device, precision).unwrap().len();
+        assert_eq!(n(Device::Cpu, PrecisionYaml::Float32), 0);
+        assert_eq!(n(Device::OpenVino, PrecisionYaml::Float32), 1);
+        assert_eq!(n(Device::Cuda(1), PrecisionYaml::Float32), 1);
+        assert_eq!(n(Device::Cuda(1), PrecisionYaml::Tf32), 1);
     }
 
     #[test]

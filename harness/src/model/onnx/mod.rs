@@ -4,8 +4,10 @@
 //! nothing else, a device that cannot be had is an error, and every session pins its optimisation
 //! level, because the level changes the bits of the answer.
 
+mod binding;
 pub mod conditions;
 mod conversion;
+pub mod cuda;
 pub mod decoder;
 pub mod denoiser;
 #[cfg(test)]
@@ -17,9 +19,12 @@ mod door_tests;
 pub mod encoder;
 pub mod environment;
 pub mod extractor;
+mod failure;
+mod feed;
 pub mod fit;
 pub mod footprint;
 mod lazy;
+pub mod options;
 pub mod parts;
 mod pieces;
 mod ports;
@@ -38,9 +43,11 @@ pub use denoiser::OnnxDenoiser;
 pub use device::Device;
 pub use encoder::OnnxEncoder;
 pub use extractor::OnnxExtractor;
+pub use feed::Feed;
 pub use footprint::PerGraph;
+pub use options::RuntimeOptions;
 pub use parts::DenoiserParts;
 pub use posterior::{LayerGradients, PosteriorGraphs};
 pub use self_test::SelfTestReport;
-pub use session::{Fallback, Feed, GraphSource, OnnxSession, RuntimeOptions};
+pub use session::{GraphSource, OnnxSession};
 pub use text_encoder::TextEncoder;

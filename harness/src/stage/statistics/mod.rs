@@ -13,12 +13,14 @@ pub mod folder;
 mod jpeg;
 pub mod open;
 mod runs;
+mod shared;
 pub mod source;
 #[cfg(test)]
 mod tests;
 
 pub use file::{Provenance, ReferenceStatistics};
 pub use runs::features as features_of_runs;
+pub use shared::SharedImages;
 pub use source::ImageSource;
 
 use std::path::{Path, PathBuf};
