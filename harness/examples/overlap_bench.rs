@@ -47,7 +47,7 @@ seed: 7
 estimators: [{kind: sample_var, n_draws: 5, window: {start: 45, len: 4}}]
 features: {kind: pixels, grid: 2}
 reference: {dataset: none, path: reference.npz}
-protocol: {kind: filtering, n_random: 2, curve: {n_parts: 2, n_points: 2, n_random: 2}}
+protocol: {kind: filtering, n_random: 2, curve: {n_parts: 2, n_points: 1, n_random: 2}}
 scales:
   smoke: {n_pool: 384, n_keep: 320, block_size: 64, batch_size: 64}
 ";

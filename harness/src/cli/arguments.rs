@@ -120,7 +120,7 @@ pub(crate) struct DeviceOptions {
     #[arg(long)]
     pub(crate) turns: Option<usize>,
     /// What a GPU is told (docs/cuda.md), with commas between: search=fixed|heuristic|exhaustive, layout=nchw|nhwc,
-    /// graph=off|on, other-nodes=refused|cpu; the first of each by default
+    /// graph=off|on, other-nodes=refused|cpu, memory-mib=NUMBER; the first of each by default
     #[arg(long, value_name = "OPTIONS")]
     pub(crate) cuda: Option<String>,
     /// Images in one network call, at most; changes no number on the CPU

@@ -16,6 +16,8 @@ pub struct CudaOptions {
     pub graph: Replay,
     /// Where nodes run that the device has no kernel for.
     pub other_nodes: OtherNodes,
+    /// MiB that a session may take of the device's memory, weights included; `None`: all there is.
+    pub memory_mib: Option<usize>,
 }
 
 /// How the kernel of a convolution is chosen.
@@ -76,7 +78,7 @@ impl CudaOptions {
     }
 
     /// The provider, on the GPU of this ordinal.
-    pub(super) fn provider(self, ordinal: i32, (tf32, memory): (bool, Option<u64>)) -> CUDA {
+    pub(super) fn provider(self, ordinal: i32, tf32: bool) -> CUDA {
         let search = match self.search {
             ConvSearch::Fixed => ConvAlgorithmSearch::Default,
             ConvSearch::Heuristic => ConvAlgorithmSearch::Heuristic,
@@ -89,8 +91,8 @@ impl CudaOptions {
             .with_prefer_nhwc(self.layout == ImageLayout::Nhwc)
             .with_cuda_graph(self.graph == Replay::On)
             .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
-        match memory.and_then(|bytes| usize::try_from(bytes).ok()) {
-            Some(bytes) => provider.with_memory_limit(bytes),
+        match self.memory_mib {
+            Some(mib) => provider.with_memory_limit(mib.saturating_mul(1 << 20)),
             None => provider,
         }
     }
@@ -99,7 +101,7 @@ impl CudaOptions {
 /// A word that is no option of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{got}` is no option of a GPU: expected search=fixed|heuristic|exhaustive, layout=nchw|nhwc, graph=off|on or other-nodes=refused|cpu, several with commas"
+    "`{got}` is no option of a GPU: expected search=fixed|heuristic|exhaustive, layout=nchw|nhwc, graph=off|on, other-nodes=refused|cpu or memory-mib=NUMBER, several with commas"
 )]
 pub struct UnknownCudaOption {
     got: String,
@@ -132,7 +134,11 @@ impl FromStr for CudaOptions {
                 "graph=on" => options.graph = Replay::On,
                 "other-nodes=refused" => options.other_nodes = OtherNodes::Refused,
                 "other-nodes=cpu" => options.other_nodes = OtherNodes::Cpu,
-                _ => return Err(UnknownCudaOption { got: word.to_owned() }),
+                _ => {
+                    let mib = word.strip_prefix("memory-mib=").and_then(|n| n.parse().ok());
+                    let unknown = || UnknownCudaOption { got: word.to_owned() };
+                    options.memory_mib = Some(mib.filter(|mib| *mib > 0).ok_or_else(unknown)?);
+                }
             }
         }
         Ok(options)
@@ -146,16 +152,21 @@ mod tests {
     #[test]
     fn options_that_move_digits_are_told_with_the_device() {
         let all: CudaOptions =
-            "search=exhaustive,layout=nhwc,graph=on,other-nodes=cpu".parse().unwrap();
+            "search=exhaustive,layout=nhwc,graph=on,other-nodes=cpu,memory-mib=20000"
+                .parse()
+                .unwrap();
         assert_eq!(all.suffix(), ", search=exhaustive, layout=nhwc");
         assert_eq!((all.graph, all.other_nodes), (Replay::On, OtherNodes::Cpu));
+        assert_eq!(all.memory_mib, Some(20_000));
         assert_eq!("".parse(), Ok(CudaOptions::default()));
         assert_eq!(CudaOptions::default().suffix(), "");
     }
 
     #[test]
     fn words_that_are_no_option_are_refused_with_those_that_are() {
-        for word in ["search", "search=best", "nhwc", "graph=on;layout=nhwc", "tf32=on"] {
+        for word in
+            ["search", "search=best", "nhwc", "graph=on;layout=nhwc", "memory-mib=0", "tf32=on"]
+        {
             let error = word.parse::<CudaOptions>().unwrap_err().to_string();
             assert!(error.contains("search=fixed|heuristic|exhaustive"), "{error}");
         }

@@ -4,9 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use ort::ep::{ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch, OpenVINO};
-
-use super::options::RuntimeOptions;
 use crate::config::precision_yaml::PrecisionYaml;
 use crate::model::ModelError;
 
@@ -57,48 +54,12 @@ impl Device {
         }
     }
 
-    /// Execution providers of a session on this device.
-    ///
-    /// `error_on_failure` is what stops ONNX Runtime from answering a wish for CUDA with the CPU. Both providers would choose
-    /// a precision by themselves, `TensorFloat32` and bfloat16, where the processor has it, so theirs is said.
-    pub(super) fn providers(
-        self,
-        options: &RuntimeOptions,
-    ) -> Result<Vec<ExecutionProviderDispatch>, ModelError> {
-        let RuntimeOptions { threads, precision, .. } = *options;
-        self.refuse(precision)?;
-        match self {
-            Self::Cpu => Ok(Vec::new()),
-            Self::Cuda(ordinal) => {
-                let id = i32::try_from(ordinal).map_err(|_| ModelError::Runtime {
-                    context: format!("device {self}"),
-                    message: "the ordinal is too large".to_owned(),
-                })?;
-                let tf32 = precision == PrecisionYaml::Tf32;
-                let cuda = options.cuda.provider(id, (tf32, options.memory));
-                Ok(vec![cuda.build().error_on_failure()])
-            }
-            Self::OpenVino => {
-                let hint = if precision == PrecisionYaml::Bfloat16 { "bf16" } else { "f32" };
-                let config = serde_json::json!({ "CPU": {
-                    "INFERENCE_PRECISION_HINT": hint,
-                    "INFERENCE_NUM_THREADS": threads.max(1).to_string(),
-                    "NUM_STREAMS": "1",
-                }});
-                let provider = OpenVINO::default()
-                    .with_device_type("CPU")
-                    .with_arbitrary_config("load_config", config.to_string());
-                Ok(vec![provider.build().error_on_failure()])
-            }
-        }
-    }
-
     /// What to do where the runtime's library does not serve the device.
     pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Cpu => "check ORT_DYLIB_PATH",
             Self::Cuda(_) => {
-                "it needs a build for CUDA: ORT_DYLIB_PATH=$(scripts/setup.sh --where onnxruntime-cuda), and the CUDA and cuDNN libraries on the library path"
+                "it needs a build for CUDA: run `scripts/setup.sh cuda`, then set ORT_DYLIB_PATH=$(scripts/setup.sh --where onnxruntime-cuda); `dubench doctor --device cuda` says what else is missing"
             }
             Self::OpenVino => {
                 "it needs a build with OpenVINO: run `scripts/setup.sh openvino`, then set ORT_DYLIB_PATH=$(scripts/setup.sh --where onnxruntime-openvino)"
@@ -107,7 +68,7 @@ impl Device {
     }
 
     /// Refuses a precision that the device does not compute in: nothing falls back in silence.
-    fn refuse(self, precision: PrecisionYaml) -> Result<(), ModelError> {
+    pub(super) fn refuse(self, precision: PrecisionYaml) -> Result<(), ModelError> {
         let message = match (self, precision) {
             (_, PrecisionYaml::Float32) => return Ok(()),
             (Self::OpenVino, PrecisionYaml::Bfloat16) if has_bfloat16() => return Ok(()),
@@ -188,7 +149,7 @@ impl FromStr for Device {
 
 #[cfg(test)]
 mod tests {
-    use super::{Device, PrecisionYaml, RuntimeOptions};
+    use super::Device;
 
     #[test]
     fn a_device_reads_what_it_writes() {
@@ -205,34 +166,6 @@ mod tests {
             let error = Device::list(words).unwrap_err().to_string();
             assert!(error.contains("`cuda:0,cuda:1`"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_precision_that_a_device_has_not_is_refused_with_the_remedy() {
-        let providers = |device: Device, precision| {
-            device.providers(&RuntimeOptions { device, precision, ..RuntimeOptions::default() })
-        };
-        let message = |device: Device, precision| {
-            let error = providers(device, precision).map(|_| ()).unwrap_err();
-            error.to_string()
-        };
-        let text = message(Device::Cpu, PrecisionYaml::Bfloat16);
-        assert!(
-            text.contains("device cpu, precision bfloat16") && text.contains("--device openvino"),
-            "{text}"
-        );
-        let text = message(Device::OpenVino, PrecisionYaml::Float16);
-        assert!(text.contains("dubench graph half"), "{text}");
-        let text = message(Device::Cpu, PrecisionYaml::Tf32);
-        assert!(
-            text.contains("device cpu, precision tf32") && text.contains("--device cuda"),
-            "{text}"
-        );
-        let n = |device, precision| providers(device, precision).unwrap().len();
-        assert_eq!(n(Device::Cpu, PrecisionYaml::Float32), 0);
-        assert_eq!(n(Device::OpenVino, PrecisionYaml::Float32), 1);
-        assert_eq!(n(Device::Cuda(1), PrecisionYaml::Float32), 1);
-        assert_eq!(n(Device::Cuda(1), PrecisionYaml::Tf32), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod binding;
 pub mod conditions;
 mod conversion;
 pub mod cuda;
+pub mod cuda_libraries;
 pub mod decoder;
 pub mod denoiser;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub mod parts;
 mod pieces;
 mod ports;
 pub mod posterior;
+mod providers;
 mod rows;
 pub mod runner;
 pub mod self_test;

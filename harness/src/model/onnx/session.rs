@@ -5,17 +5,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ndarray::ArrayD;
 use ort::memory::AllocationDevice;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType};
 
 use super::binding::{Bindings, Call, Residence};
-use super::cuda::{OtherNodes, Replay};
+use super::cuda::Replay;
+use super::cuda_libraries;
 use super::device::Device;
 use super::environment;
 use super::failure::{no_kernel, open_failure, run_failure};
 use super::feed::{Feed, Standard};
 use super::options::RuntimeOptions;
+use super::providers::configure;
 use crate::model::ModelError;
 
 /// Where the bytes of a graph are.
@@ -94,6 +95,9 @@ impl OnnxSession {
             None => open_failure(graph, options.device, what, error),
         };
         let _alone = alone(options.device);
+        if let Device::Cuda(_) = options.device {
+            cuda_libraries::preload()?;
+        }
         let mut builder = configure(Session::builder(environment), options)
             .map_err(|(what, error)| fail(what, error.message()))?;
         let session = match source {
@@ -187,45 +191,6 @@ fn direct(session: &mut Session, call: &Call<'_>) -> Result<Vec<ArrayD<f32>>, or
 fn alone(device: Device) -> Option<MutexGuard<'static, ()>> {
     static OPENING: Mutex<()> = Mutex::new(());
     (!device.is_host()).then(|| OPENING.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-type Step = (&'static str, ort::Error);
-
-fn configure(
-    builder: ort::Result<SessionBuilder>,
-    options: &RuntimeOptions,
-) -> Result<SessionBuilder, Step> {
-    let plain = |what: &'static str| move |error: ort::Error<SessionBuilder>| (what, error.into());
-    let mut builder = builder
-        .map_err(|error| ("no session can be made", error))?
-        .with_optimization_level(GraphOptimizationLevel::All)
-        .map_err(plain("the optimisation level was refused"))?
-        .with_intra_threads(options.threads.max(1))
-        .map_err(plain("the thread count was refused"))?
-        .with_inter_threads(1)
-        .map_err(plain("the thread count was refused"))?
-        // Why no spinning? Idle workers that spin take the cores from everything else; on a shared
-        // machine that costs far more than the microseconds of a wake-up.
-        .with_intra_op_spinning(false)
-        .map_err(plain("the spin option was refused"))?;
-    let providers = options
-        .device
-        .providers(options)
-        .map_err(|e| ("the device", ort::Error::new(e.to_string())))?;
-    if !providers.is_empty() {
-        builder = builder.with_execution_providers(providers).map_err(|error| {
-            let message = format!("{}; {}", error.message().trim_end(), options.device.remedy());
-            ("the device cannot be used", ort::Error::new(message))
-        })?;
-        let allows = matches!(options.device, Device::Cuda(_))
-            && options.cuda.other_nodes == OtherNodes::Cpu;
-        if !allows {
-            builder = builder
-                .with_disable_cpu_fallback()
-                .map_err(plain("CPU fall-back cannot be switched off"))?;
-        }
-    }
-    Ok(builder)
 }
 
 fn ports(graph: &str, outlets: &[Outlet]) -> Result<Vec<Port>, ModelError> {
