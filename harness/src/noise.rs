@@ -140,22 +140,19 @@ pub fn standard_normal_from(key: NoiseKey, offset: u64, out: &mut [f32]) {
     while !rest.is_empty() {
         let skip = (at % 4) as usize;
         let wide = (skip == 0 && rest.len() >= FEW).then(|| key.run_of_blocks(at / 4)).flatten();
-        let n = match wide {
-            Some((counter, words)) => {
-                let n = rest.len().min(NORMALS);
-                let mut normals = [0.0; NORMALS];
-                box_muller::normals(counter, words, &mut normals);
-                rest[..n].copy_from_slice(&normals[..n]);
-                n
-            }
-            None => {
-                let words = key.block(at / 4);
-                let [a, b] = box_muller(words[0], words[1]);
-                let [c, d] = box_muller(words[2], words[3]);
-                let n = rest.len().min(4 - skip);
-                rest[..n].copy_from_slice(&[a, b, c, d][skip..skip + n]);
-                n
-            }
+        let n = if let Some((counter, words)) = wide {
+            let n = rest.len().min(NORMALS);
+            let mut normals = [0.0; NORMALS];
+            box_muller::normals(counter, words, &mut normals);
+            rest[..n].copy_from_slice(&normals[..n]);
+            n
+        } else {
+            let words = key.block(at / 4);
+            let [a, b] = box_muller(words[0], words[1]);
+            let [c, d] = box_muller(words[2], words[3]);
+            let n = rest.len().min(4 - skip);
+            rest[..n].copy_from_slice(&[a, b, c, d][skip..skip + n]);
+            n
         };
         at += n as u64;
         rest = &mut rest[n..];

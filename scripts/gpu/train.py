@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--architecture", default="base", help="small, base or ddpm-cifar10-32")
     parser.add_argument("--train-seconds", type=float, default=330.0)
     parser.add_argument("--data-set", default="cifar10")
-    parser.add_argument("rest", nargs="*", help="further options of timed.py, behind --")
+    parser.add_argument("--timed", default="", metavar="OPTIONS", help="further options of timed.py: --timed='--batch 1024'")
 
 
 def run(steps: Steps, arguments: argparse.Namespace) -> None:
@@ -38,7 +39,7 @@ def run(steps: Steps, arguments: argparse.Namespace) -> None:
     data = arguments.box / "files" / "data"
     command = [sys.executable, ROOT / "scripts/train/timed.py", "--out", arguments.out, "--device", device]
     command += ["--seconds", str(arguments.train_seconds), "--architecture", arguments.architecture]
-    command += ["--data-set", arguments.data_set, "--data", data, *arguments.rest]
+    command += ["--data-set", arguments.data_set, "--data", data, *shlex.split(arguments.timed)]
     steps.run("train", arguments.train_seconds + COMPILING + WRITING, lambda: trained(command, arguments.out))
 
 

@@ -76,10 +76,10 @@ impl WithSimd for Blocks<'_> {
 #[inline(always)]
 fn words(counter: [u32; 4], key: [u32; 2]) -> [[u32; BLOCKS]; 4] {
     let [mut a, mut b, mut c, mut d] = [[0; BLOCKS]; 4];
-    for lane in 0..BLOCKS {
-        let first = counter[0].wrapping_add(lane as u32);
-        let block = philox4x32_10([first, counter[1], counter[2], counter[3]], key);
-        [a[lane], b[lane], c[lane], d[lane]] = block;
+    let lanes = a.iter_mut().zip(&mut b).zip(&mut c).zip(&mut d).zip(0_u32..);
+    for ((((a, b), c), d), lane) in lanes {
+        let first = counter[0].wrapping_add(lane);
+        [*a, *b, *c, *d] = philox4x32_10([first, counter[1], counter[2], counter[3]], key);
     }
     [a, b, c, d]
 }
@@ -93,16 +93,18 @@ fn words(counter: [u32; 4], key: [u32; 2]) -> [[u32; BLOCKS]; 4] {
 fn pairs(words_0: &[u32; BLOCKS], words_1: &[u32; BLOCKS]) -> [[f32; BLOCKS]; 2] {
     let [mut first, mut second] = [[0.0; BLOCKS]; 2];
     let mut near_axis = 0_u32;
-    for lane in 0..BLOCKS {
-        let radius = (-2.0 * log((f64::from(words_0[lane]) + 1.0) * SCALE)).sqrt();
-        let (sin, cos, near) = sin_cos(TAU * (f64::from(words_1[lane]) * SCALE));
-        first[lane] = nearest_f32(radius * cos);
-        second[lane] = nearest_f32(radius * sin);
+    let lanes = first.iter_mut().zip(&mut second).zip(words_0).zip(words_1);
+    for (((first, second), word_0), word_1) in lanes {
+        let radius = (-2.0 * log((f64::from(*word_0) + 1.0) * SCALE)).sqrt();
+        let (sin, cos, near) = sin_cos(TAU * (f64::from(*word_1) * SCALE));
+        *first = nearest_f32(radius * cos);
+        *second = nearest_f32(radius * sin);
         near_axis |= u32::from(near);
     }
     if near_axis != 0 {
-        for lane in 0..BLOCKS {
-            [first[lane], second[lane]] = box_muller(words_0[lane], words_1[lane]);
+        let lanes = first.iter_mut().zip(&mut second).zip(words_0).zip(words_1);
+        for (((first, second), word_0), word_1) in lanes {
+            [*first, *second] = box_muller(*word_0, *word_1);
         }
     }
     [first, second]
@@ -158,19 +160,21 @@ fn sin_cos(x: f64) -> (f64, f64, bool) {
     ];
     /// The first 33 bits of pi / 2, and the rest.
     const HALF_PI: [f64; 2] = [1.570_796_326_734_125_6, 6.077_100_506_506_192e-11];
-    let past = |bound: f64| if x >= bound { 1.0 } else { 0.0 };
-    let quadrant = past(BOUNDS[0]) + past(BOUNDS[1]) + past(BOUNDS[2]) + past(BOUNDS[3]);
+    let [first, second, third, fourth] = BOUNDS.map(|bound| if x >= bound { 1.0 } else { 0.0 });
+    let quadrant = first + second + third + fourth;
     let z = x - quadrant * HALF_PI[0];
     let rest = quadrant * HALF_PI[1];
     let y = z - rest;
     let tail = (z - y) - rest;
     let sin = sin_kernel(y, tail, quadrant == 0.0);
     let cos = cos_kernel(y, tail);
-    let odd = (quadrant == 1.0) | (quadrant == 3.0);
-    let (to_sin, to_cos) = if odd { (cos, sin) } else { (sin, cos) };
-    let sin = if (quadrant == 2.0) | (quadrant == 3.0) { -to_sin } else { to_sin };
-    let cos = if (quadrant == 1.0) | (quadrant == 2.0) { -to_cos } else { to_cos };
-    (sin, cos, (quadrant != 0.0) & (y.abs() < 1e-5))
+    // In the odd quadrants the two change places; the second and third turn the sine, the first and second the cosine.
+    let odd = first - second + third - fourth;
+    let (to_sin, to_cos) = if odd == 1.0 { (cos, sin) } else { (sin, cos) };
+    let sin = if second - fourth == 1.0 { -to_sin } else { to_sin };
+    let cos = if first - third == 1.0 { -to_cos } else { to_cos };
+    // Before the first bound nothing was taken off: there `y` is `x`, however small.
+    (sin, cos, y.abs() + (1.0 - first) < 1e-5)
 }
 
 #[expect(

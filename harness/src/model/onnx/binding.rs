@@ -58,12 +58,11 @@ impl Bindings {
         call: &Call<'_>,
     ) -> Result<Vec<ArrayD<f32>>, ort::Error> {
         let key = Key::of(call);
-        let mut bound = match self.known.iter().position(|bound| bound.key == key) {
-            Some(at) => self.known.remove(at),
-            None => {
-                self.n_made += 1;
-                Bound::new(session, (key, call), (&self.residence, self.n_made))?
-            }
+        let mut bound = if let Some(at) = self.known.iter().position(|bound| bound.key == key) {
+            self.known.remove(at)
+        } else {
+            self.n_made += 1;
+            Bound::new(session, (key, call), (&self.residence, self.n_made))?
         };
         bound.fill(call)?;
         let answers = bound.run(session, call)?;
