@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn every_argument_has_the_logarithm_and_the_sine_and_cosine_of_libm() {
-        // All words, stride 1, were compared once, in two minutes: no bit differs.
+        // All 2^32 words, stride 1, were compared once: no bit differs.
         for word in words(10_007) {
             let u_1 = (f64::from(word) + 1.0) * SCALE;
             assert_eq!(log(u_1).to_bits(), libm::log(u_1).to_bits(), "word {word}");
