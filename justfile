@@ -135,7 +135,7 @@ doctor *options: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers promises numbers msrv audit versions lint test test-metrics-python test-slurm test-workflow doc smoke gate-smoke page test-precision
+ci: fmt-check layers promises numbers msrv audit versions lint test test-metrics-python test-slurm test-workflow rehearse-gpu doc smoke gate-smoke page test-precision
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -245,6 +245,11 @@ recompute: (reproduce-table1 "smoke")
 test-precision: (reproduce-table1 "smoke")
     scripts/checks/python.sh scripts/checks/precision.py "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" results/table1-cifar10/smoke
 
+# The quarter of an hour on a GPU, rehearsed on the CPU from an empty folder; TORCH is a Python that has PyTorch
+[group('check')]
+rehearse-gpu TORCH="": setup build
+    {{ python }} scripts/gpu/test_run.py "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" {{ TORCH }}
+
 # Licences, bans and sources of dependencies; advisories where DUBENCH_ADVISORY_DB names a clone of RustSec's database
 [group('check')]
 audit:
@@ -302,6 +307,11 @@ bench-scale *arguments: build
 [group('bench')]
 bench *arguments:
     cargo run --locked --quiet --profile {{ profile }} -p dubench-metrics --example metrics_bench -- {{ arguments }}
+
+# How long a device waits for the host, on a device that is a sleep; and how fast noise is drawn
+[group('bench')]
+bench-overlap *arguments:
+    cargo run --locked --quiet --profile {{ profile }} -p dubench --example overlap_bench -- {{ arguments }}
 
 # What gradients cost beside a forward pass: time, memory; the graphs are held against each other first
 [group('bench')]

@@ -42,6 +42,12 @@ pub fn runtime_libraries(prefix: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Folders `nvidia` in which packages of an environment keep CUDA libraries.
+pub fn nvidia_folders(prefix: &Path) -> Vec<PathBuf> {
+    let folders = package_folders(prefix).into_iter().map(|packages| packages.join("nvidia"));
+    folders.filter(|folder| folder.is_dir()).collect()
+}
+
 fn is_runtime(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     // Not `libonnxruntime_providers_shared.so`, which is a part of it.

@@ -24,11 +24,11 @@
 //! `f64::ln` and `f64::sin_cos` call the platform's C library, whose last bit differs between
 //! machines. The `libm` package is compiled from Rust source and is the same everywhere.
 
+mod box_muller;
 mod philox;
 
-use std::f64::consts::TAU;
-
 use crate::units::SampleId;
+use box_muller::{BLOCKS, NORMALS, box_muller};
 use philox::philox4x32_10;
 
 /// What a draw is for. Draws of different purposes are independent.
@@ -87,6 +87,12 @@ pub fn nearest_f32(value: f64) -> f32 {
 impl NoiseKey {
     /// Four random words of block number `block`. See the module's table for the layout.
     fn block(&self, block: u64) -> [u32; 4] {
+        let (counter, key) = self.place(block);
+        philox4x32_10(counter, key)
+    }
+
+    /// Counter and key of block number `block`.
+    fn place(&self, block: u64) -> ([u32; 4], [u32; 2]) {
         let sample = self.sample.0;
         let sample_low = (sample & 0xFFFF_FFFF) as u32;
         let sample_middle = ((sample >> 32) & 0xFFFF) as u32;
@@ -103,20 +109,14 @@ impl NoiseKey {
             seed_low ^ (self.step & 0xFFFF_0000) ^ sample_high,
             seed_high ^ (((block >> 24) & 0xFFFF_FFFF) as u32),
         ];
-        philox4x32_10(counter, key)
+        (counter, key)
     }
-}
 
-/// Two independent standard normals of two words: Box and Muller (1958), in f64.
-///
-/// `u_1 = (word_0 + 1) / 2^32` lies in (0, 1], so the logarithm is finite and |z| < 6.67.
-fn box_muller(word_0: u32, word_1: u32) -> [f32; 2] {
-    const SCALE: f64 = 1.0 / 4_294_967_296.0;
-    let u_1 = (f64::from(word_0) + 1.0) * SCALE;
-    let u_2 = f64::from(word_1) * SCALE;
-    let radius = (-2.0 * libm::log(u_1)).sqrt();
-    let (sin, cos) = libm::sincos(TAU * u_2);
-    [nearest_f32(radius * cos), nearest_f32(radius * sin)]
+    /// As [`NoiseKey::place`], where the blocks from `block` on differ in the first word of the counter alone.
+    fn run_of_blocks(&self, block: u64) -> Option<([u32; 4], [u32; 2])> {
+        let last = block.checked_add(BLOCKS as u64 - 1)?;
+        (block >> 24 == last >> 24).then(|| self.place(block))
+    }
 }
 
 /// Fills `out` with independent standard normals, f32, in the order of the tensor's elements.
@@ -138,20 +138,31 @@ pub fn standard_normal(key: NoiseKey, out: &mut [f32]) {
 
 /// Elements `offset .. offset + out.len()` of the tensor that [`standard_normal`] would fill.
 pub fn standard_normal_from(key: NoiseKey, offset: u64, out: &mut [f32]) {
-    let mut at = offset;
-    let mut rest = out;
+    let (mut at, mut rest) = (offset, out);
     while !rest.is_empty() {
-        let words = key.block(at / 4);
-        let [a, b] = box_muller(words[0], words[1]);
-        let [c, d] = box_muller(words[2], words[3]);
         let skip = (at % 4) as usize;
-        let n = rest.len().min(4 - skip);
-        let (head, tail) = rest.split_at_mut(n);
-        head.copy_from_slice(&[a, b, c, d][skip..skip + n]);
+        let wide = (skip == 0 && rest.len() >= FEW).then(|| key.run_of_blocks(at / 4)).flatten();
+        let n = if let Some((counter, words)) = wide {
+            let n = rest.len().min(NORMALS);
+            let mut normals = [0.0; NORMALS];
+            box_muller::normals(counter, words, &mut normals);
+            rest[..n].copy_from_slice(&normals[..n]);
+            n
+        } else {
+            let words = key.block(at / 4);
+            let [a, b] = box_muller(words[0], words[1]);
+            let [c, d] = box_muller(words[2], words[3]);
+            let n = rest.len().min(4 - skip);
+            rest[..n].copy_from_slice(&[a, b, c, d][skip..skip + n]);
+            n
+        };
         at += n as u64;
-        rest = tail;
+        rest = &mut rest[n..];
     }
 }
+
+/// Normals below which one block at a time is faster than many.
+const FEW: usize = 48;
 
 /// One integer, uniform on `0 .. n`; 0 where `n` is 0.
 ///

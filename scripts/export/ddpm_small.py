@@ -18,6 +18,7 @@ from layers import (
     conv,
     depth_to_space,
     dropout,
+    embedding,
     group_norm,
     linear,
     per_timestep,
@@ -82,8 +83,10 @@ def decoder(g: Graph, h: Value, time: Value, skips: list[Value], config: dict) -
 def velocity(g: Graph, sample: Value, timestep: str, config: dict) -> Value:
     """The network itself: v [n, 3, 32, 32]."""
     time = timestep_embedding(g, timestep, config["width"])
-    for name in ("time1", "time2"):
-        time = silu(g, linear(g, time, name), name)
+    time = linear(g, silu(g, linear(g, time, "time1"), "time1"), "time2")
+    if "n_classes" in config:
+        time = add(g, time, embedding(g, "label", config["n_classes"] + 1, "label"), "time_and_label")
+    time = silu(g, time, "time2")
     h = conv(g, space_to_depth(g, sample, "stem.unshuffle"), "stem")
     h, skips = encoder(g, h, time, config)
     for block in range(config["n_middle"]):
@@ -108,16 +111,18 @@ def build(weights: Weights, *, train: bool) -> onnx.ModelProto:
     unused = set(weights.tensors) - g.used
     if unused:
         raise WeightsError(f"{weights.path}: {len(unused)} tensors have no place in the network: {sorted(unused)[:3]}")
-    return wrap(g)
+    return wrap(g, classes="n_classes" in config)
 
 
-def wrap(g: Graph) -> onnx.ModelProto:
+def wrap(g: Graph, *, classes: bool) -> onnx.ModelProto:
     """Give the graph its inputs and output."""
     image = ["batch", 3, 32, 32]
     inputs = [
         helper.make_tensor_value_info("sample", TensorProto.FLOAT, image),
         helper.make_tensor_value_info("timestep", TensorProto.INT64, ["batch"]),
     ]
+    if classes:
+        inputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]))
     outputs = [helper.make_tensor_value_info("eps", TensorProto.FLOAT, image)]
     name = "ddpm_cifar10_small_train" if g.train else "ddpm_cifar10_small"
     graph = helper.make_graph(g.nodes, name, inputs, outputs, list(g.initializers.values()))

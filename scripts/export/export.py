@@ -10,6 +10,7 @@ weights.safetensors, so the three files must stay together.
 
 import argparse
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -24,12 +25,12 @@ GRAPHS = {"denoiser.onnx": False, "denoiser_train.onnx": True}
 MODEL_YAML = """\
 format: 1
 name: {name}
-task: {{kind: denoiser, image: [3, 32, 32], range: [-1, 1], classes: null}}
+task: {{kind: denoiser, image: [3, 32, 32], range: [-1, 1], classes: {classes}}}
 prediction: epsilon
 schedule: {{kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}}
 timestep: {{offset: 0}}
 graphs:
-  denoiser: {{file: denoiser.onnx, inputs: {{x: sample, t: timestep, y: null}}, outputs: {{prediction: eps}}}}
+  denoiser: {{file: denoiser.onnx, inputs: {{x: sample, t: timestep, y: {y}}}, outputs: {{prediction: eps}}}}
   train: {{file: denoiser_train.onnx}}
 files:
 {files}
@@ -54,12 +55,14 @@ def file_entry(path: Path) -> str:
     return f"  {path.name}: {{sha256: {hashlib.sha256(content).hexdigest()}, bytes: {len(content)}}}"
 
 
-def model_yaml(folder: Path, fid: str) -> str:
-    """Text of model.yaml for the files in `folder`."""
+def model_yaml(folder: Path, fid: str, n_classes: int | None) -> str:
+    """Text of model.yaml for the files in `folder`, whose name the network has."""
     names = [WEIGHTS, *GRAPHS]
     return MODEL_YAML.format(
         name=folder.resolve().name,
         described=described(folder),
+        classes="null" if n_classes is None else n_classes,
+        y="null" if n_classes is None else "label",
         files="\n".join(file_entry(folder / name) for name in names),
         fid=fid,
     )
@@ -68,12 +71,13 @@ def model_yaml(folder: Path, fid: str) -> str:
 def export(folder: Path, fid: str) -> None:
     """Write both graphs and model.yaml into `folder`."""
     weights = read_header(folder / WEIGHTS)
+    n_classes = json.loads(weights.metadata.get("config", "{}")).get("n_classes")
     for name, train in GRAPHS.items():
         model = ddpm_small.build(weights, train=train)
         write_atomically(folder / name, model.SerializeToString(deterministic=True))
         onnx.checker.check_model(str(folder / name), full_check=True)
         print(f"{folder / name}: {len(model.graph.node)} nodes")
-    write_atomically(folder / "model.yaml", model_yaml(folder, fid).encode())
+    write_atomically(folder / "model.yaml", model_yaml(folder, fid, n_classes).encode())
 
 
 def main() -> None:

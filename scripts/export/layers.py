@@ -97,6 +97,15 @@ def linear(g: Graph, x: Value, name: str) -> Value:
     return Value(g.node("Conv", inputs, name, kernel_shape=[1, 1]), (n_out, 1, 1))
 
 
+def embedding(g: Graph, label: str, n_rows: int, name: str) -> Value:
+    """Row of the table [n_rows, c] for each label [n], i64: [n, c, 1, 1]."""
+    _, width = shape = g.tensor(f"{name}.weight", rank=2).shape
+    if shape[0] != n_rows:
+        raise WeightsError(f"{name}: the table has {shape[0]} rows, expected {n_rows}")
+    row = g.node("Gather", [g.weight(f"{name}.weight"), label], f"{name}.row", axis=0)
+    return reshape(g, Value(row, (width,)), f"{name}.column", (width, 1, 1))
+
+
 def silu(g: Graph, x: Value, name: str) -> Value:
     """x * sigmoid(x)."""
     gate = g.node("Sigmoid", [x.name], f"{name}.sigmoid")

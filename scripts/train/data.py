@@ -39,16 +39,26 @@ def batches_folder() -> Path:
     return cache_folder() / "cifar10" / "cifar-10-batches-bin"
 
 
-def read_batch(path: Path) -> np.ndarray:
-    """Images of one official file, u8 [10000, 3, 32, 32]; exits with one line if it is missing or damaged."""
+def read_records(path: Path) -> np.ndarray:
+    """Records of one official file, u8 [10000, 3073]; exits with one line if it is missing or damaged."""
     if not path.exists():
         sys.exit(f"data: {path} is missing: fetch CIFAR-10 first (see scripts/train/README.md)")
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != MD5[path.name]:
         sys.exit(f"data: {path} has MD5 {found}, expected {MD5[path.name]}: move it aside and fetch CIFAR-10 again")
-    records = np.frombuffer(content, dtype=np.uint8).reshape(N_PER_FILE, RECORD_BYTES)
-    return records[:, 1:].reshape(N_PER_FILE, 3, 32, 32)
+    return np.frombuffer(content, dtype=np.uint8).reshape(N_PER_FILE, RECORD_BYTES)
+
+
+def read_batch(path: Path) -> np.ndarray:
+    """Images of one official file, u8 [10000, 3, 32, 32]."""
+    return read_records(path)[:, 1:].reshape(N_PER_FILE, 3, 32, 32)
+
+
+def load_train_labels(folder: Path) -> np.ndarray:
+    """The classes of the training images, i64 [n]."""
+    labels = [read_records(folder / f"data_batch_{i}.bin")[:, 0] for i in range(1, 6)]
+    return np.concatenate(labels).astype(np.int64)
 
 
 def load_train(folder: Path) -> np.ndarray:
@@ -81,6 +91,21 @@ def read_fashion(path: Path) -> np.ndarray:
     return np.pad(grey, ((0, 0), (0, 0), (2, 2), (2, 2))).repeat(3, axis=1)
 
 
+def no_labels(folder: Path) -> np.ndarray:
+    """Of a data set whose classes nobody has asked for yet."""
+    sys.exit(f"data: the classes of {folder} are not read: train on it without --classes")
+
+
+def discs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`n` images of one disc on a plain ground, and which third it lies in: a data set without a file, for rehearsals."""
+    generator = np.random.default_rng(seed)
+    ground, disc = generator.integers(0, 256, (2, n, 3, 1, 1))
+    row, column, radius = generator.integers([[6], [6], [3]], [[26], [26], [9]], (3, n))
+    y, x = np.mgrid[:32, :32]
+    inside = (y - row[:, None, None]) ** 2 + (x - column[:, None, None]) ** 2 <= radius[:, None, None] ** 2
+    return np.where(inside[:, None], disc, ground).astype(np.uint8), np.minimum(column // 11, 2).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class DataSet:
     """A data set by name: where its files are, and whether its images may be mirrored."""
@@ -89,17 +114,25 @@ class DataSet:
     train: Callable[[Path], np.ndarray]
     test: Callable[[Path], np.ndarray]
     flips: bool
+    labels: Callable[[Path], np.ndarray] = no_labels
 
 
 def data_sets() -> dict[str, DataSet]:
     """All data sets, by the name that `--data-set` takes. Shoes point one way: Fashion-MNIST is not mirrored."""
     return {
-        "cifar10": DataSet(batches_folder(), load_train, load_test, flips=True),
+        "cifar10": DataSet(batches_folder(), load_train, load_test, flips=True, labels=load_train_labels),
         "fashion-mnist": DataSet(
             cache_folder() / "fashion-mnist",
             lambda folder: read_fashion(folder / "train-images-idx3-ubyte"),
             lambda folder: read_fashion(folder / "t10k-images-idx3-ubyte"),
             flips=False,
+        ),
+        "discs": DataSet(
+            cache_folder(),
+            lambda _: discs(2000, seed=0)[0],
+            lambda _: discs(500, seed=1)[0],
+            flips=False,
+            labels=lambda _: discs(2000, seed=0)[1],
         ),
     }
 

@@ -28,10 +28,11 @@ class Config:
     n_groups: int = 16
     attention_level: int = 1
     dropout: float = 0.1
+    n_classes: int | None = None  # with classes, label `n_classes` stands for none
 
     def as_dict(self) -> dict:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; what is not set is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def timestep_embedding(timestep: Tensor, width: int) -> Tensor:
@@ -41,7 +42,7 @@ def timestep_embedding(timestep: Tensor, width: int) -> Tensor:
     has no torch, must arrive at the same f32 frequencies.
     """
     half = width // 2
-    exponents = torch.arange(half, dtype=torch.float64) / half
+    exponents = torch.arange(half, dtype=torch.float64, device=timestep.device) / half
     frequencies = torch.exp(-math.log(10_000.0) * exponents).float()
     angles = timestep.float()[:, None] * frequencies[None, :]
     return torch.cat([angles.cos(), angles.sin()], dim=1)
@@ -112,6 +113,9 @@ class UNet(nn.Module):
         n_time = 4 * config.width
         self.time1 = nn.Linear(config.width, n_time)
         self.time2 = nn.Linear(n_time, n_time)
+        if config.n_classes is not None:
+            self.label = nn.Embedding(config.n_classes + 1, n_time)
+            nn.init.zeros_(self.label.weight)
         self.stem = nn.Conv2d(12, widths[0], 3, padding=1)
 
         self.down = nn.ModuleList()
@@ -147,10 +151,11 @@ class UNet(nn.Module):
         nn.init.zeros_(self.out_conv.weight)
         nn.init.zeros_(self.out_conv.bias)
 
-    def forward(self, x: Tensor, timestep: Tensor) -> Tensor:
-        """Predict v."""
+    def forward(self, x: Tensor, timestep: Tensor, label: Tensor | None = None) -> Tensor:
+        """Predict v; `label` [n] where the network has classes."""
         time = timestep_embedding(timestep, self.config.width)
-        time = F.silu(self.time2(F.silu(self.time1(time))))
+        time = self.time2(F.silu(self.time1(time)))
+        time = F.silu(time if label is None else time + self.label(label))
         h = self.stem(F.pixel_unshuffle(x, 2))
         skips = []
         for stage in self.down:

@@ -114,7 +114,8 @@ pub(crate) enum Command {
 /// Device and threads of the network.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DeviceOptions {
-    /// `cpu`, `cuda` or `cuda:1`. A device that is asked for is used or the command fails
+    /// `cpu`, `openvino`, `cuda` or `cuda:1`; for the blocks of an experiment also several GPUs, `cuda:0,cuda:1`. A
+    /// device that is asked for is used or the command fails
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
     /// Threads of all networks together; default: all cores
@@ -124,6 +125,14 @@ pub(crate) struct DeviceOptions {
     /// weights take no more than 1 GiB
     #[arg(long)]
     pub(crate) networks: Option<usize>,
+    /// Blocks at a time that take turns at each network: while one waits for a GPU, the host draws noise, takes
+    /// statistics and writes files for the others. Default: 3 on a GPU, 1 on the CPU; changes no number
+    #[arg(long)]
+    pub(crate) turns: Option<usize>,
+    /// What a GPU is told (docs/cuda.md), with commas between: search=fixed|heuristic|exhaustive, layout=nchw|nhwc,
+    /// graph=off|on, other-nodes=refused|cpu, memory-mib=NUMBER; the first of each by default
+    #[arg(long, value_name = "OPTIONS")]
+    pub(crate) cuda: Option<String>,
     /// Images in one network call, at most; changes no number on the CPU
     #[arg(long)]
     pub(crate) batch: Option<usize>,

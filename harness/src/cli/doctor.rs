@@ -14,7 +14,10 @@ use super::{benchmark, found, memory};
 use crate::config::ExtractorYaml;
 use crate::exit::Exit;
 use crate::installed;
-use crate::model::onnx::{OnnxExtractor, environment};
+use crate::model::onnx::cuda_libraries::{
+    CudaLibrary, LIBRARIES_COMMAND, LIBRARIES_VARIABLE, cuda_libraries, driver,
+};
+use crate::model::onnx::{Device, OnnxExtractor, environment};
 
 const EXTRACTOR: &str = "fid-inception";
 /// Bundle that is measured where none is named.
@@ -32,10 +35,12 @@ pub(super) fn run(options: &DoctorOptions, context: Context) -> Result<Exit, Cli
         let shipped = || found::shipped(Path::new(SHIPPED));
         return benchmark::run(&bundle.clone().unwrap_or_else(shipped), options, context);
     }
-    let findings = vec![
-        installation(),
-        cache(),
-        library(),
+    let device = runtime_options(&options.device, 1)?.device;
+    let mut findings = vec![installation(), cache(), library()];
+    if let Device::Cuda(_) = device {
+        findings.extend(cuda());
+    }
+    findings.extend([
         extractor(options)?,
         Finding {
             what: "cores",
@@ -47,7 +52,7 @@ pub(super) fn run(options: &DoctorOptions, context: Context) -> Result<Exit, Cli
             ok: true,
             detail: format!("{} free", ByteSize(memory::free_bytes()).display().iec()),
         },
-    ];
+    ]);
     let text: Vec<String> = findings
         .iter()
         .map(|finding| {
@@ -86,6 +91,39 @@ fn library() -> Finding {
         Err(error) => (false, error.to_string()),
     };
     Finding { what: "ONNX Runtime", ok, detail }
+}
+
+/// What sessions on a GPU need beside the feature network: each that is missing with the command that brings it.
+fn cuda() -> [Finding; 3] {
+    let build = match environment::runtime(None) {
+        Ok(runtime) => {
+            let provider = runtime.library.with_file_name("libonnxruntime_providers_cuda.so");
+            let missing = "the library has no CUDA provider beside it: scripts/setup.sh cuda, then export ORT_DYLIB_PATH=$(scripts/setup.sh --where onnxruntime-cuda)";
+            let ok = provider.is_file();
+            (ok, if ok { provider.display().to_string() } else { missing.to_owned() })
+        }
+        Err(_) => (false, "see ONNX Runtime".to_owned()),
+    };
+    let driver = match driver() {
+        Some(path) => (true, path.display().to_string()),
+        None => (false, "no libcuda.so.1: the machine has no NVIDIA driver, or this container was started without it (docker run --gpus all)".to_owned()),
+    };
+    let (found, missing): (Vec<_>, Vec<_>) =
+        cuda_libraries().into_iter().partition(|library| library.path.is_some());
+    let names = |some: &[CudaLibrary]| {
+        some.iter().map(|library| library.name).collect::<Vec<_>>().join(", ")
+    };
+    let libraries = if missing.is_empty() {
+        (true, names(&found))
+    } else {
+        let text = format!(
+            "no {}: {LIBRARIES_COMMAND}, and where that Python is not the one dubench is installed in, export {LIBRARIES_VARIABLE}=its site-packages/nvidia",
+            names(&missing)
+        );
+        (false, text)
+    };
+    let finding = |what, (ok, detail)| Finding { what, ok, detail };
+    [finding("CUDA build", build), finding("CUDA driver", driver), finding("CUDA", libraries)]
 }
 
 /// Opens the feature network on the device that was asked for: library, device and file in one.

@@ -12,7 +12,8 @@ use super::progress::TerminalProgress;
 use super::signal;
 use crate::config::precision_yaml::PrecisionYaml;
 use crate::experiment::{Experiment, Plan};
-use crate::model::onnx::{Device, Fallback, RuntimeOptions};
+use crate::model::onnx::cuda::{CudaOptions, UnknownCudaOption};
+use crate::model::onnx::{Device, RuntimeOptions};
 use crate::plan::Shard;
 use crate::stage::open::{inputs, models};
 use crate::stage::settings::GenerateOptions;
@@ -23,6 +24,8 @@ pub(super) struct Session {
     pub(super) experiment: Experiment,
     pub(super) plan: Plan,
     pub(super) runtime: RuntimeOptions,
+    /// Where networks are opened, in turn: one device, or several GPUs.
+    devices: Vec<Device>,
     pub(super) generate: GenerateOptions,
     shard: Shard,
     limit: Option<usize>,
@@ -41,21 +44,28 @@ impl Session {
         let (experiment, plan) = options.target.resolve()?;
         let sizes = inputs::scale_of(&experiment, &options.target.scale)?;
         let batch = options.device.batch.unwrap_or(sizes.batch_size as usize);
-        let mut runtime = runtime(&options.device, batch)?;
+        let devices = devices(&options.device)?;
+        let mut runtime = runtime_on(devices[0], &options.device, batch)?;
         let weights = models::weight_bytes(&experiment, &options.target.scale)?;
         let wall_times = plan.protocol.needs().times_are_evidence();
         let networks = match options.device.networks {
             None if wall_times => NonZeroUsize::MIN,
-            _ => networks(&options.device, &runtime, weights)?,
+            _ => networks((&options.device, devices.len()), &runtime, weights)?,
         };
+        let turns = turns(&options.device, !wall_times && !runtime.device.is_host())?;
         runtime.threads = (runtime.threads / networks).max(1);
         runtime.memory = runtime.memory.map(|bytes| bytes / networks.get() as u64);
-        let generate =
-            GenerateOptions { batch_size: positive(batch)?, networks, threads: runtime.threads };
+        let generate = GenerateOptions {
+            batch_size: positive(batch)?,
+            networks,
+            turns,
+            threads: runtime.threads,
+        };
         Ok(Self {
             experiment,
             plan,
             runtime,
+            devices,
             generate,
             shard: Shard::choose(options.shard.as_deref(), |name| std::env::var(name).ok())?,
             limit: options.limit,
@@ -75,17 +85,43 @@ impl Session {
         Ok(run)
     }
 
+    /// How to open one network after another: each on the next of the devices.
+    pub(super) fn runtimes(&self) -> impl Iterator<Item = RuntimeOptions> {
+        let on = |device: &Device| RuntimeOptions { device: *device, ..self.runtime.clone() };
+        self.devices.iter().cycle().map(on)
+    }
+
     /// Whether this process does a share of the blocks only.
     pub(super) fn is_shard(&self) -> bool {
         !self.shard.is_whole()
     }
 }
 
-/// Runtime options of a command; `batch` rows go into one call.
+/// Runtime options of a command with one network; `batch` rows go into one call.
 pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOptions, CliError> {
     let device: Device = options.device.parse().map_err(|_| {
-        CliError::option("--device", &options.device, "cpu, cuda, cuda:<ordinal> or openvino")
+        CliError::option(
+            "--device",
+            &options.device,
+            "one of cpu, cuda, cuda:<ordinal> and openvino",
+        )
     })?;
+    runtime_on(device, options, batch)
+}
+
+/// The devices of a command on the blocks of an experiment: one at least.
+fn devices(options: &DeviceOptions) -> Result<Vec<Device>, CliError> {
+    Device::list(&options.device).map_err(|_| {
+        let accepted = "cpu, cuda, cuda:<ordinal> or openvino, or several GPUs as cuda:0,cuda:1";
+        CliError::option("--device", &options.device, accepted)
+    })
+}
+
+fn runtime_on(
+    device: Device,
+    options: &DeviceOptions,
+    batch: usize,
+) -> Result<RuntimeOptions, CliError> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = options.threads.unwrap_or(cores);
     if threads == 0 {
@@ -93,10 +129,15 @@ pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOp
     }
     let micro_batch = positive(batch)?.get();
     let memory = memory::working_bytes(options.memory, device)?;
-    let fallback = Fallback::Refuse;
     // What a model computes in is said by its experiment; features are float32.
     let precision = PrecisionYaml::Float32;
-    Ok(RuntimeOptions { device, threads, micro_batch, memory, fallback, precision, library: None })
+    let cuda = match &options.cuda {
+        Some(text) => text.parse().map_err(|error: UnknownCudaOption| {
+            CliError::option("--cuda", text, &error.to_string())
+        })?,
+        None => CudaOptions::default(),
+    };
+    Ok(RuntimeOptions { device, threads, micro_batch, memory, precision, cuda, library: None })
 }
 
 /// Weights of all networks that work side by side, at most, unless `--networks` asks for more.
@@ -104,16 +145,17 @@ const WEIGHTS_BYTES: u64 = 1 << 30;
 
 /// How many networks work side by side.
 fn networks(
-    options: &DeviceOptions,
+    (options, n_devices): (&DeviceOptions, usize),
     runtime: &RuntimeOptions,
     weight_bytes: u64,
 ) -> Result<NonZeroUsize, CliError> {
     let several = runtime.device.is_host();
     match options.networks {
         Some(n) => match NonZeroUsize::new(n) {
-            Some(n) if several || n.get() == 1 => Ok(n),
+            Some(n) if several || n.get() == n_devices => Ok(n),
             _ => {
-                let accepted = if several { "at least 1" } else { "1: a GPU has one network" };
+                let on_gpus = format!("{n_devices}: a GPU has one network, see --turns");
+                let accepted = if several { "at least 1" } else { &on_gpus };
                 Err(CliError::option("--networks", &n.to_string(), accepted))
             }
         },
@@ -122,6 +164,19 @@ fn networks(
             let n = usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, runtime.threads);
             Ok(NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN))
         }
+        None => Ok(NonZeroUsize::new(n_devices).unwrap_or(NonZeroUsize::MIN)),
+    }
+}
+
+/// Blocks at a time on the network of a GPU: with three, one waits for the device while the host works on two.
+const TURNS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+/// How many blocks take turns at each network.
+fn turns(options: &DeviceOptions, elsewhere: bool) -> Result<NonZeroUsize, CliError> {
+    match options.turns {
+        Some(n) => NonZeroUsize::new(n)
+            .ok_or_else(|| CliError::option("--turns", &n.to_string(), "at least 1")),
+        None if elsewhere => Ok(TURNS),
         None => Ok(NonZeroUsize::MIN),
     }
 }

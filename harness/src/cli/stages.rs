@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::experiment::print::plan_text;
 use crate::stage::evaluate;
 use crate::stage::evaluate::evaluation::{self, Evaluation};
+use crate::stage::features::ExtractOptions;
 use crate::stage::open::models;
 use crate::stage::run::StageStatus;
 use crate::stage::settings::GenerateOptions;
@@ -165,19 +166,32 @@ pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, 
 }
 
 fn threshold_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {
-    let mut open = || models::open_model(&session.experiment, &session.plan, &session.runtime);
+    let mut runtimes = session.runtimes();
+    let mut open = || {
+        let runtime = runtimes.next().unwrap_or_default();
+        models::open_model(&session.experiment, &session.plan, &runtime)
+    };
     Ok(thresholds_stage::thresholds(run, session.generate, &mut open)?)
 }
 
 fn generate_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {
-    let mut open = || models::open_model(&session.experiment, &session.plan, &session.runtime);
+    let mut runtimes = session.runtimes();
+    let mut open = || {
+        let runtime = runtimes.next().unwrap_or_default();
+        models::open_model(&session.experiment, &session.plan, &runtime)
+    };
     Ok(generate_stage::generate(run, session.generate, &mut open)?)
 }
 
 fn feature_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {
-    let mut open = || models::open_extractor(&session.experiment, &session.plan, &session.runtime);
-    let GenerateOptions { batch_size, networks, .. } = session.generate;
-    Ok(features_stage::features(run, (batch_size, networks), &mut open)?)
+    let mut runtimes = session.runtimes();
+    let mut open = || {
+        let runtime = runtimes.next().unwrap_or_default();
+        models::open_extractor(&session.experiment, &session.plan, &runtime)
+    };
+    let GenerateOptions { batch_size, networks, turns, .. } = session.generate;
+    let options = ExtractOptions { batch_size, networks, turns };
+    Ok(features_stage::features(run, options, &mut open)?)
 }
 
 fn results_folder(options: &RunOptions, session: &Session) -> PathBuf {

@@ -99,9 +99,12 @@ fn jobs(options: &SubmitOptions, plan: &Plan) -> Result<SlurmJobs, CliError> {
 fn run_options(options: &SubmitOptions) -> Vec<String> {
     let device = &options.device;
     let mut words = vec!["--device".to_owned(), device.device.clone()];
-    for (option, value) in
-        [("--threads", device.threads), ("--networks", device.networks), ("--batch", device.batch)]
-    {
+    for (option, value) in [
+        ("--threads", device.threads),
+        ("--networks", device.networks),
+        ("--turns", device.turns),
+        ("--batch", device.batch),
+    ] {
         words.extend(value.map(|n| [option.to_owned(), n.to_string()]).into_iter().flatten());
     }
     if let Some(ByteSize(bytes)) = device.memory {

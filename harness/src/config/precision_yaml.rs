@@ -13,6 +13,8 @@ pub enum PrecisionYaml {
     Float16,
     /// Brain half precision.
     Bfloat16,
+    /// 32 bits of which products read 19, on the tensor cores of a GPU.
+    Tf32,
 }
 
 impl PrecisionYaml {
@@ -28,6 +30,7 @@ impl PrecisionYaml {
             Self::Float32 => "float32",
             Self::Float16 => "float16",
             Self::Bfloat16 => "bfloat16",
+            Self::Tf32 => "tf32",
         }
     }
 }

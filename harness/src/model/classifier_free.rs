@@ -115,6 +115,10 @@ impl Denoiser for ClassifierFree {
         self.inner.spec()
     }
 
+    fn is_elsewhere(&self) -> bool {
+        self.inner.is_elsewhere()
+    }
+
     fn evaluations_a_row(&self) -> u64 {
         let n = if self.guides() { 2 } else { 1 };
         n * self.inner.evaluations_a_row()

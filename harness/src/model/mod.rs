@@ -8,6 +8,7 @@ pub mod bundle;
 mod classifier_free;
 mod condition;
 mod error;
+mod in_turn;
 mod last_layer;
 pub mod network;
 pub mod onnx;
@@ -19,12 +20,15 @@ pub use crate::extractor_id::ExtractorId;
 pub use classifier_free::ClassifierFree;
 pub use condition::Condition;
 pub use error::ModelError;
+pub use in_turn::{InTurn, SharedDenoiser, SharedExtractor};
 pub use last_layer::{
     Fisher, FisherError, HeldWeights, LastLayerPosterior, Marginals, Predictive, WeightDraws,
     WeightLook,
 };
 pub use network::Network;
 pub use pixel_decoder::PixelDecoder;
+
+use std::time::Duration;
 
 use ndarray::{Array2, Array4, ArrayView4};
 
@@ -101,6 +105,16 @@ pub trait Denoiser: Send {
     /// Evaluations of the network that a row of an answer costs.
     fn evaluations_a_row(&self) -> u64 {
         1
+    }
+
+    /// Whether it computes on a device of its own, so that the cores of the host are free while a call runs.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+
+    /// Time that its calls have waited for those of others: none, but for one that is asked in turn.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Predicts the noise: `[b, c, h, w]` f32, unit variance in training.

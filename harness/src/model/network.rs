@@ -44,7 +44,7 @@ impl<'a> Network<'a> {
         self.nfe
     }
 
-    /// Wall time spent inside the denoiser so far.
+    /// Wall time spent inside the denoiser so far, without that of waiting for its turn.
     pub fn busy(&self) -> Duration {
         self.busy
     }
@@ -52,6 +52,11 @@ impl<'a> Network<'a> {
     /// Evaluations that a row of an answer costs.
     pub fn evaluations_a_row(&self) -> u64 {
         self.denoiser.evaluations_a_row()
+    }
+
+    /// Whether the cores of the host are free while a call runs.
+    pub fn is_elsewhere(&self) -> bool {
+        self.denoiser.is_elsewhere()
     }
 
     /// `epsilon_hat` of a batch.
@@ -138,9 +143,10 @@ impl<'a> Network<'a> {
     }
 
     fn timed<T>(&mut self, call: impl FnOnce(&mut dyn Denoiser) -> T) -> T {
-        let start = Instant::now();
+        let (start, waited) = (Instant::now(), self.denoiser.waited());
         let out = call(self.denoiser);
-        self.busy += start.elapsed();
+        let waited = self.denoiser.waited().saturating_sub(waited);
+        self.busy += start.elapsed().saturating_sub(waited);
         out
     }
 

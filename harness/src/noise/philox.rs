@@ -10,12 +10,16 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
 /// High and low word of the 64-bit product of two words.
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for wider instructions")]
+#[inline(always)]
 fn wide_product(a: u32, b: u32) -> (u32, u32) {
     let product = u64::from(a) * u64::from(b);
     ((product >> 32) as u32, (product & 0xFFFF_FFFF) as u32)
 }
 
 /// Four random words that belong to `counter` under `key`.
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for wider instructions")]
+#[inline(always)]
 pub(super) fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let mut c = counter;
     let mut k = key;

@@ -161,3 +161,18 @@ fn masks_keep_the_asked_fraction() {
     dropout_mask(key(3, Purpose::Dropout, 1, 40, 0), f32::NAN, &mut mask);
     assert_eq!(mask, vec![0; 33]);
 }
+
+/// Long tensors go by many blocks at a time, short ones and the ends by one; at 2^24 blocks a word of the key changes.
+#[test]
+fn a_tensor_is_that_of_its_blocks_one_by_one() {
+    let key = key(3, Purpose::Perturb, 4, 5, 6);
+    for (offset, n) in [(0, 47), (0, 48), (0, 300), (2, 1000), (4 * ((1 << 24) - 20), 400)] {
+        let mut whole = vec![0.0; n];
+        standard_normal_from(key, offset, &mut whole);
+        for (at, got) in (offset..).zip(&whole) {
+            let mut one = [0.0];
+            standard_normal_from(key, at, &mut one);
+            assert_eq!(one[0].to_bits(), got.to_bits(), "element {at} of {n} from {offset}");
+        }
+    }
+}

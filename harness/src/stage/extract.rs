@@ -8,7 +8,7 @@ use std::time::Instant;
 use ndarray::{Array2, Array4, Axis, concatenate, s};
 
 use crate::config::GeneratedImages;
-use crate::model::{FeatureExtractor, ModelError};
+use crate::model::{FeatureExtractor, ModelError, SharedExtractor};
 use crate::plan::PlanError;
 use crate::store::features::{self, FeaturePart};
 use crate::store::layout::StageName;
@@ -17,7 +17,7 @@ use crate::store::{Provenance, part};
 use crate::units::{BlockId, SampleId};
 
 use super::shelf::Checks;
-use super::statistics::ImageSource;
+use super::statistics::{ImageSource, SharedImages};
 use super::{Run, StageError};
 
 /// A feature network, ready to run.
@@ -33,6 +33,56 @@ pub struct OpenExtractor {
 impl std::fmt::Debug for OpenExtractor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenExtractor").field("id", self.extractor.id()).finish_non_exhaustive()
+    }
+}
+
+impl OpenExtractor {
+    /// The network for `n` workers, who ask it in turn.
+    fn in_turns(self, n: usize) -> Vec<Self> {
+        if n == 1 {
+            return vec![self];
+        }
+        let mut real = self.real.map(|real| SharedImages::share(real, n).into_iter());
+        let handle = |extractor| Self {
+            extractor: Box::new(extractor),
+            provenance: self.provenance.clone(),
+            real: real.as_mut().and_then(Iterator::next).map(|one| Box::new(one) as _),
+        };
+        SharedExtractor::share(self.extractor, n).into_iter().map(handle).collect()
+    }
+}
+
+/// How the networks of a stage work: images a call, networks side by side, and workers who ask each of them in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtractOptions {
+    /// Images a network call, at most.
+    pub batch_size: NonZeroUsize,
+    /// Networks that work side by side.
+    pub networks: NonZeroUsize,
+    /// Blocks at a time on each network.
+    pub turns: NonZeroUsize,
+}
+
+impl ExtractOptions {
+    /// The networks for so many blocks, opened one after another.
+    pub(super) fn open(
+        self,
+        n_blocks: usize,
+        open: &mut dyn FnMut() -> Result<OpenExtractor, StageError>,
+    ) -> Result<Vec<OpenExtractor>, StageError> {
+        let n = self.networks.get().min(n_blocks);
+        (0..n).map(|_| open()).collect()
+    }
+
+    /// `networks` for the workers that ask them.
+    pub(super) fn in_turns(
+        self,
+        networks: Vec<OpenExtractor>,
+        n_blocks: usize,
+    ) -> Vec<OpenExtractor> {
+        let most = n_blocks.div_ceil(networks.len().max(1)).max(1);
+        let turns = self.turns.get().min(most);
+        networks.into_iter().flat_map(|network| network.in_turns(turns)).collect()
     }
 }
 

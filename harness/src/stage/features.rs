@@ -10,7 +10,7 @@ use crate::store::features::{self, FeaturePart};
 use crate::store::layout::StageName;
 use crate::store::part::{self, Parts};
 
-pub use super::extract::OpenExtractor;
+pub use super::extract::{ExtractOptions, OpenExtractor};
 use super::extract::{Handed, checks, extract, manifest};
 use super::shelf;
 use super::side_by_side::each_block;
@@ -18,16 +18,17 @@ use super::{Run, StageError, StageSummary, generate, real};
 
 const STAGE: StageName = StageName::Features;
 
-/// Extracts the outstanding blocks of the shard, whose images must be there, `batch_size` images a call; then those of the
-/// real images that the plan draws. The network is opened only if there are any, `n_networks` times: they work side by side.
+/// Extracts the outstanding blocks of the shard, whose images must be there; then those of the real images that the plan
+/// draws. Networks are opened only if there are any.
 ///
 /// # Errors
 /// [`StageError::Missing`] when images are missing, and the errors of networks and files.
 pub fn features(
     run: &Run<'_>,
-    (batch_size, n_networks): (NonZeroUsize, NonZeroUsize),
+    options: ExtractOptions,
     open: &mut dyn FnMut() -> Result<OpenExtractor, StageError>,
 ) -> Result<StageSummary, StageError> {
+    let batch_size = options.batch_size;
     let start = Instant::now();
     if !run.plan.protocol.needs().features {
         return Ok(StageSummary::default());
@@ -53,19 +54,19 @@ pub fn features(
     }
     summary.n_images = blocks.iter().map(Block::len).sum();
     if !blocks.is_empty() {
-        let n_networks = n_networks.get().min(blocks.len());
-        let mut networks = (0..n_networks).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+        let networks = options.open(blocks.len(), open)?;
+        summary.n_networks = networks.len();
         if let Some(network) = networks.first() {
             manifest(run, STAGE, (network, batch_size)).establish(&run.layout.manifest(STAGE))?;
         }
         run.progress.begin(STAGE.as_str(), found_images + summary.n_images, found_images);
+        let mut networks = options.in_turns(networks, blocks.len());
         let ended = work(run, batch_size, &mut networks, &blocks);
         run.progress.end();
         (summary.network, summary.publish) = ended?;
-        summary.n_networks = n_networks;
         summary.batch_size = batch_size.get();
     }
-    real::real(run, (batch_size, n_networks), open)?;
+    real::real(run, options, open)?;
     summary.wall = start.elapsed();
     Ok(summary)
 }

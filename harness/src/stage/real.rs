@@ -11,7 +11,7 @@ use crate::store::features::{self, Claims, FeaturePart};
 use crate::store::layout::StageName;
 use crate::units::SampleId;
 
-use super::extract::{Handed, OpenExtractor, checks, extract, manifest};
+use super::extract::{ExtractOptions, Handed, OpenExtractor, checks, extract, manifest};
 use super::side_by_side::each_block;
 use super::statistics::source::chosen;
 use super::{Run, StageError, shelf};
@@ -24,7 +24,7 @@ const STAGE: StageName = StageName::Real;
 /// Those of the data set, of networks and of files.
 pub(super) fn real(
     run: &Run<'_>,
-    (batch_size, n_networks): (NonZeroUsize, NonZeroUsize),
+    options: ExtractOptions,
     open: &mut dyn FnMut() -> Result<OpenExtractor, StageError>,
 ) -> Result<(), StageError> {
     let (mut blocks, mut found) = (Vec::new(), 0);
@@ -40,15 +40,15 @@ pub(super) fn real(
     }
     run.layout.create_stage(STAGE)?;
     let _lock = run.lock(STAGE)?;
-    let n_networks = n_networks.get().min(blocks.len());
-    let mut networks = (0..n_networks).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+    let networks = options.open(blocks.len(), open)?;
     if let Some(network) = networks.first() {
-        let manifest = manifest(run, STAGE, (network, batch_size));
+        let manifest = manifest(run, STAGE, (network, options.batch_size));
         manifest.establish(&run.layout.manifest(STAGE))?;
     }
     let left: u64 = blocks.iter().map(Block::len).sum();
     run.progress.begin("features of real images", found + left, found);
-    let ended = work(run, batch_size, &mut networks, &blocks);
+    let mut networks = options.in_turns(networks, blocks.len());
+    let ended = work(run, options.batch_size, &mut networks, &blocks);
     run.progress.end();
     ended
 }

@@ -16,8 +16,10 @@ use super::open::OpenModel;
 pub struct GenerateOptions {
     /// Images a network call, at most.
     pub batch_size: NonZeroUsize,
-    /// Networks that work side by side, each on a block of its own.
+    /// Networks that work side by side, each on blocks of its own.
     pub networks: NonZeroUsize,
+    /// Blocks at a time on each network, which they ask in turn: while one waits for a device, the host works on the others.
+    pub turns: NonZeroUsize,
     /// Threads of a network call, for the manifest.
     pub threads: usize,
 }
@@ -39,6 +41,7 @@ pub(super) fn manifest(
         ("version", provenance.version.clone()),
         ("revision", provenance.revision.clone().unwrap_or_default()),
         ("networks", options.networks.to_string()),
+        ("turns", options.turns.to_string()),
         ("threads", options.threads.to_string()),
     ];
     if let Some(report) = model.self_test {

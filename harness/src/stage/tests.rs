@@ -6,5 +6,6 @@ mod integrity;
 mod outcome;
 mod pinned;
 mod real;
+mod turns;
 
-pub(super) use bench::{Bench, one_network};
+pub(super) use bench::{Bench, one_extractor, one_network};

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::Array4;
 use zip::write::SimpleFileOptions;
@@ -22,11 +23,11 @@ const CLASSES: &str = "y";
 /// An open file of starts. States are read row by row, so a file may be larger than memory.
 ///
 /// The file is an `.npz` as `numpy.savez(FILE, x_T=.., y=..)` writes it: `x_T [n, c, h, w]`, f32, standard normal, row `i` for
-/// sample `i`; `y [n]`, whole numbers, for networks with classes.
-#[derive(Debug)]
+/// sample `i`; `y [n]`, whole numbers, for networks with classes. Clones read the same open file, one at a time.
+#[derive(Clone, Debug)]
 pub struct StartsFile {
     path: PathBuf,
-    file: File,
+    file: Arc<Mutex<File>>,
     /// Place of the first element in the file.
     first: u64,
     n: u64,
@@ -61,7 +62,7 @@ impl StartsFile {
             return Err(refuse(message.to_owned()));
         }
         let classes = npz.has(CLASSES).then(|| classes(&mut npz, path, n)).transpose()?;
-        let file = File::open(path).map_err(StoreError::read(path))?;
+        let file = Arc::new(Mutex::new(File::open(path).map_err(StoreError::read(path))?));
         let first = entry.start + entry.header.length;
         Ok(Self { path: path.to_owned(), file, first, n: n as u64, shape: [c, h, w], classes })
     }
@@ -85,7 +86,7 @@ impl StartsFile {
     ///
     /// # Errors
     /// [`StoreError::Input`] for a sample that the file does not have and for values that are not finite, [`StoreError::Read`].
-    pub fn states(&mut self, samples: &[SampleId]) -> Result<Array4<f32>, StoreError> {
+    pub fn states(&self, samples: &[SampleId]) -> Result<Array4<f32>, StoreError> {
         let [c, h, w] = self.shape;
         let length = c * h * w;
         let mut bytes = vec![0; 4 * length];
@@ -96,9 +97,9 @@ impl StartsFile {
                 return Err(StoreError::input(&self.path, message));
             }
             let place = self.first + sample.0 * bytes.len() as u64;
-            self.file
-                .seek(SeekFrom::Start(place))
-                .and_then(|_| self.file.read_exact(&mut bytes))
+            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.seek(SeekFrom::Start(place))
+                .and_then(|_| file.read_exact(&mut bytes))
                 .map_err(StoreError::read(&self.path))?;
             let (elements, _) = bytes.as_chunks::<4>();
             values.extend(elements.iter().map(|bytes| f32::from_le_bytes(*bytes)));
@@ -235,7 +236,7 @@ mod tests {
         };
         write(&ours, (5, [1, 2, 3]), row, Some(&classes)).unwrap();
         for path in [theirs, ours] {
-            let mut starts = StartsFile::open(&path).unwrap();
+            let starts = StartsFile::open(&path).unwrap();
             assert_eq!((starts.n(), starts.shape()), (5, [1, 2, 3]));
             let samples = [4, 1].map(SampleId);
             let got = starts.states(&samples).unwrap();
@@ -269,7 +270,7 @@ mod tests {
             states[[1, 0, 0, 0]] = f32::NAN;
             npz.add_array("x_T", &states).unwrap();
         });
-        let mut starts = StartsFile::open(&path).unwrap();
+        let starts = StartsFile::open(&path).unwrap();
         assert_eq!(starts.classes_of(&[SampleId(0)]), None);
         assert!(starts.states(&[SampleId(0)]).is_ok());
         let nan = starts.states(&[SampleId(1)]).unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ndarray::parallel::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
-use ndarray::{Array2, Array4, Axis, concatenate, s};
+use ndarray::{Array2, Array4, Axis};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use super::micro_batch::conditions_of;
 use super::perturb::draws_of;
 use super::{
     Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look, PerturbedStatistic,
-    StepContext, Window, in_batches, variance_over_draws,
+    StepContext, Window, in_batches_of, variance_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::{DenoiserSpec, ModelError, Network, NetworkInput};
@@ -165,14 +165,18 @@ impl Estimator for McDropout {
         };
         let b = context.x.shape()[0];
         let total = b * self.n_draws as usize;
-        let stacked = in_batches(total, context.max_batch, |rows| {
-            let masks = self.masks(context, rows.clone(), len);
-            let times = vec![context.point.place(); rows.len()];
-            let classes = conditions_of(context.conditions, rows.clone());
-            let x = repeated_rows(context, rows)?;
-            let input = NetworkInput { x: x.view(), t: &times, y: classes.as_deref() };
-            network.epsilon_dropout(input, &masks, self.p)
-        })?;
+        let made = |rows: Range<usize>| {
+            (self.masks(context, rows.clone(), len), repeated_rows(context, rows))
+        };
+        let place = context.point.place();
+        let stacked =
+            in_batches_of((total, context.max_batch), network, &made, |network, rows, made| {
+                let (masks, x) = made;
+                let times = vec![place; rows.len()];
+                let classes = conditions_of(context.conditions, rows);
+                let input = NetworkInput { x: x.view(), t: &times, y: classes.as_deref() };
+                network.epsilon_dropout(input, &masks, self.p)
+            })?;
         Ok(variance_over_draws(&draws_of(&stacked, b)))
     }
 
@@ -182,12 +186,8 @@ impl Estimator for McDropout {
 }
 
 /// Rows `x[row % b]` of a range.
-fn repeated_rows(context: &StepContext<'_>, rows: Range<usize>) -> Result<Array4<f32>, ModelError> {
+fn repeated_rows(context: &StepContext<'_>, rows: Range<usize>) -> Array4<f32> {
     let b = context.x.shape()[0];
-    let views: Vec<_> =
-        rows.map(|row| context.x.slice(s![row % b..=row % b, .., .., ..])).collect();
-    concatenate(Axis(0), &views).map_err(|error| ModelError::Runtime {
-        context: "stacking states for mc_dropout".to_owned(),
-        message: error.to_string(),
-    })
+    let rows: Vec<usize> = rows.map(|row| row % b).collect();
+    context.x.select(Axis(0), &rows)
 }

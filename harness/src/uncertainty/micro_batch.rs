@@ -32,6 +32,34 @@ pub fn in_batches(
     })
 }
 
+/// As [`in_batches`], where each call takes what `make` makes of its rows. Where the network computes elsewhere, that of the
+/// next call is made on the host's cores while this one runs; where it computes on the same cores, nothing is gained by that.
+///
+/// # Errors
+/// As [`in_batches`].
+pub fn in_batches_of<T: Send>(
+    (rows, max_batch): (usize, NonZeroUsize),
+    network: &mut Network<'_>,
+    make: &(dyn Fn(Range<usize>) -> T + Sync),
+    mut call: impl FnMut(&mut Network<'_>, Range<usize>, T) -> Result<Array4<f32>, ModelError>,
+) -> Result<Array4<f32>, ModelError> {
+    if !network.is_elsewhere() {
+        return in_batches(rows, max_batch, |range| call(network, range.clone(), make(range)));
+    }
+    let mut ahead: Option<T> = None;
+    in_batches(rows, max_batch, |range| {
+        let made = ahead.take().unwrap_or_else(|| make(range.clone()));
+        let next = range.end..rows.min(range.end + max_batch.get());
+        let (answer, made) = std::thread::scope(|scope| {
+            let maker = (!next.is_empty()).then(|| scope.spawn(|| make(next)));
+            let answer = call(network, range, made);
+            (answer, maker.map(|maker| maker.join()))
+        });
+        ahead = made.map(|made| made.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        answer
+    })
+}
+
 /// `epsilon_hat` of `x [rows, c, h, w]`, all at one place of the schedule, in calls of at most `max_batch` rows.
 ///
 /// Row `i` has the condition `conditions[i % conditions.len()]`, so that those of one batch serve any number of
@@ -65,7 +93,12 @@ pub(crate) fn conditions_of(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::model::{Denoiser, DenoiserSpec};
+    use crate::schedule::NoiseLevel;
     use crate::units::SampleId;
 
     #[test]
@@ -85,6 +118,60 @@ mod tests {
                 (0..rows).map(|i| i as f32).collect::<Vec<_>>()
             );
         }
+    }
+
+    /// A network that computes elsewhere, and answers what it is asked.
+    struct Echo(DenoiserSpec);
+
+    impl Denoiser for Echo {
+        fn spec(&self) -> &DenoiserSpec {
+            &self.0
+        }
+
+        fn is_elsewhere(&self) -> bool {
+            true
+        }
+
+        fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {
+            Ok(input.x.to_owned())
+        }
+    }
+
+    #[test]
+    fn what_the_next_call_takes_is_made_while_this_one_runs() {
+        let spec = DenoiserSpec {
+            name: "echo".to_owned(),
+            shape: [1, 1, 1],
+            n_classes: None,
+            has_conditions: false,
+            clip_x0: false,
+            range: [-1.0, 1.0],
+            dropout_mask_len: None,
+            dropout_p: None,
+        };
+        let (mut echo, n_made) = (Echo(spec), AtomicUsize::new(0));
+        let make = |rows: Range<usize>| {
+            n_made.fetch_add(1, Ordering::SeqCst);
+            Array4::from_shape_fn((rows.len(), 1, 1, 1), |(i, ..)| (rows.start + i) as f32)
+        };
+        let mut n_calls = 0;
+        let rows = (7, NonZeroUsize::new(2).unwrap());
+        let answer =
+            in_batches_of(rows, &mut Network::new(&mut echo), &make, |network, rows, x| {
+                n_calls += 1;
+                // A call that ends when the next one can begin: made one after another, it would never end.
+                let patience = Instant::now() + Duration::from_secs(60);
+                while n_made.load(Ordering::SeqCst) < (n_calls + 1).min(4) {
+                    assert!(Instant::now() < patience, "nothing is made during call {n_calls}");
+                    std::thread::yield_now();
+                }
+                let place = NoisePoint { t: 0.0, level: NoiseLevel::CLEAN };
+                let t = vec![place; rows.len()];
+                network.epsilon(NfeKind::Estimator, NetworkInput { x: x.view(), t: &t, y: None })
+            });
+        let answer = answer.unwrap().into_raw_vec_and_offset().0;
+        assert_eq!(answer, (0..7).map(|i| i as f32).collect::<Vec<_>>());
+        assert_eq!((n_calls, n_made.into_inner()), (4, 4));
     }
 
     #[test]

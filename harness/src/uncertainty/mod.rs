@@ -27,7 +27,7 @@ pub use group::{GroupEstimate, estimate_group};
 pub use kinds::{EstimatorConfig, EstimatorPlan};
 pub use mc_dropout::McDropout;
 pub(crate) use micro_batch::conditions_of;
-pub use micro_batch::{epsilon_in_batches, in_batches};
+pub use micro_batch::{epsilon_in_batches, in_batches, in_batches_of};
 pub use perturb::{
     CleanEstimate, Perturbation, PerturbedStatistic, draws_of, perturbed_predictions,
     perturbed_states,

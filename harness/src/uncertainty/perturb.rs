@@ -1,10 +1,13 @@
 //! Re-noised copies of the estimated clean image, and what the network says of them.
 
+use std::ops::Range;
+
 use ndarray::parallel::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use ndarray::{Array4, ArrayView4, Axis, Zip, s};
 
-use super::{Estimator, StepContext, Window, epsilon_in_batches};
-use crate::model::{ModelError, Network};
+use super::micro_batch::conditions_of;
+use super::{Estimator, StepContext, Window, in_batches_of};
+use crate::model::{ModelError, Network, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
 use crate::sampler::{ClipX0, x0_from_epsilon};
 use crate::units::NfeKind;
@@ -71,10 +74,17 @@ pub trait PerturbedStatistic: Send {
 /// `n_m` depends on (seed, sample, loop index, m) alone, so the draws of M = 5 are the first five of M = 20.
 pub fn perturbed_states(context: &StepContext<'_>, perturbation: Perturbation) -> Array4<f32> {
     let clean = clean_estimate(context, perturbation.clean);
+    let rows = clean.dim().0 * perturbation.n_draws as usize;
+    noised(context, &clean, 0..rows)
+}
+
+/// Rows of [`perturbed_states`].
+fn noised(context: &StepContext<'_>, clean: &Array4<f32>, rows: Range<usize>) -> Array4<f32> {
     let (b, c, h, w) = clean.dim();
     let (a, s) = (context.point.a(), context.point.s());
-    let mut states = Array4::zeros((b * perturbation.n_draws as usize, c, h, w));
-    states.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(index, row)| {
+    let mut states = Array4::zeros((rows.len(), c, h, w));
+    let states_of = states.axis_iter_mut(Axis(0)).into_par_iter();
+    states_of.zip(rows.into_par_iter()).for_each(|(row, index)| {
         let (seed, step) = (context.seed, context.point.index.0);
         let (sample, draw) = (context.samples[index % b], index / b);
         let draw = u32::try_from(draw).unwrap_or(u32::MAX);
@@ -98,9 +108,16 @@ pub fn perturbed_predictions(
     network: &mut Network<'_>,
     perturbation: Perturbation,
 ) -> Result<Array4<f32>, ModelError> {
-    let states = perturbed_states(context, perturbation);
-    let batching = (context.conditions, context.max_batch);
-    epsilon_in_batches(network, NfeKind::Estimator, &states, context.point.place(), batching)
+    let clean = clean_estimate(context, perturbation.clean);
+    let rows = clean.dim().0 * perturbation.n_draws as usize;
+    let place = context.point.place();
+    let states = |range| noised(context, &clean, range);
+    in_batches_of((rows, context.max_batch), network, &states, |network, range, x| {
+        let times = vec![place; range.len()];
+        let y = conditions_of(context.conditions, range);
+        let input = NetworkInput { x: x.view(), t: &times, y: y.as_deref() };
+        network.epsilon(NfeKind::Estimator, input)
+    })
 }
 
 /// One view `[b, c, h, w]` a draw of an array `[n_draws b, c, h, w]` that holds draw after draw of a batch of `b` rows, as

@@ -127,3 +127,47 @@ fn a_network_that_cannot_take_a_size_is_told_once_with_its_file_and_node() {
     assert!(!ended.stderr.contains("onnxruntime_src"), "{}", ended.stderr);
     assert_eq!(describe(4).code, 0);
 }
+
+#[test]
+fn doctor_names_what_a_gpu_lacks_with_the_command_that_brings_it() {
+    let folder = Folder::new();
+    let ended = folder.dubench(&["doctor", "--device", "cuda"]);
+    let remedies = [
+        ("CUDA build", "scripts/setup.sh cuda"),
+        ("CUDA driver", "--gpus all"),
+        ("CUDA", "pip install 'onnxruntime-gpu[cuda,cudnn]"),
+    ];
+    let mut n_missing = 0;
+    for (what, remedy) in remedies {
+        let is_of = |line: &&str| line.get(8..20).is_some_and(|name| name.trim_end() == what);
+        let line = ended.stdout.lines().find(is_of).unwrap_or_else(|| panic!("{}", ended.stdout));
+        // A machine that has one of them says where.
+        assert_eq!(line.starts_with("missing"), line.contains(remedy), "{line}");
+        n_missing += usize::from(line.starts_with("missing"));
+    }
+    assert!(n_missing == 0 || ended.code == 7, "{}", ended.stdout);
+    let plain = folder.dubench(&["doctor"]).stdout;
+    assert!(!plain.contains("CUDA"), "{plain}");
+}
+
+#[test]
+fn options_of_a_gpu_and_lists_of_devices_are_refused_with_what_is_accepted() {
+    let folder = Folder::new();
+    let plan = |option: &str, value: &str| {
+        let ended = folder.dubench(&["generate", "tiny.yaml", "--scale", "smoke", option, value]);
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        ended.stderr
+    };
+    assert!(plan("--cuda", "search=best").contains("search=fixed|heuristic|exhaustive"));
+    assert!(plan("--device", "cuda:0,cuda:0").contains("several GPUs as cuda:0,cuda:1"));
+    assert!(plan("--turns", "0").contains("at least 1"));
+    let ended = folder.dubench(&["doctor", "--device", "cuda:0,cuda:1"]);
+    assert!(ended.stderr.contains("one of cpu, cuda, cuda:<ordinal> and openvino"));
+}
+
+#[test]
+fn blocks_in_turn_have_the_digits_of_one_at_a_time_from_the_command_line_too() {
+    let folder = Folder::new();
+    let in_turn = ["--turns", "2", "--networks", "1", "--work-dir", "other"];
+    assert_eq!(folder.digest(&in_turn), folder.digest(&[]));
+}

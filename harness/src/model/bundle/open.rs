@@ -174,7 +174,7 @@ pub fn open_bundle_as(
         files: hashes,
         runtime_version: runtime.version.clone(),
         runtime_build: runtime.build.clone(),
-        device: options.device.to_string(),
+        device: options.device_text(),
         threads: options.threads,
         micro_batch: options.micro_batch,
         self_test: report,

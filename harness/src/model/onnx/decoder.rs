@@ -3,9 +3,11 @@
 use ndarray::{Array4, ArrayView4, Axis, Ix4};
 use ort::value::TensorElementType;
 
+use super::feed::Feed;
+use super::options::RuntimeOptions;
 use super::pieces::Pieces;
 use super::ports;
-use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
+use super::session::{GraphSource, OnnxSession};
 use crate::model::analytic::IdentityDecoder;
 use crate::model::{Decoder, ModelError};
 

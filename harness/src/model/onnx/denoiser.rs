@@ -4,15 +4,18 @@ use ndarray::{Array2, Array4, ArrayView4, aview0, s};
 
 use super::conversion::{add_direct, output_cotangent, to_epsilon};
 use super::derive::{DropoutGraph, VarianceGradientGraph, VjpGraph};
+use super::device::Device;
+use super::feed::Feed;
 use super::footprint::{PerGraph, at_most};
 use super::lazy::{LazySession, Method};
+use super::options::RuntimeOptions;
 use super::parts::{DenoiserParts, SmallInputs, TimeForm, check};
 use super::ports;
 use super::posterior::OpenPosterior;
 use super::rows::{
     calls, check_call, check_draws, check_masks, fit_channels, in_layout, prediction, rows,
 };
-use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
+use super::session::{GraphSource, OnnxSession};
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
 use crate::graph::fused::{GRADIENT, VARIANCE};
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput, Predictive, WeightLook};
@@ -33,6 +36,7 @@ pub struct OnnxDenoiser {
     pub(super) posterior: Option<OpenPosterior>,
     pub(super) layer_gradient: Option<LazySession<()>>,
     pub(super) micro_batch: usize,
+    device: Device,
     /// Images a call that memory holds.
     pub(super) fits: PerGraph,
 }
@@ -68,6 +72,7 @@ impl OnnxDenoiser {
             posterior: None,
             layer_gradient: None,
             micro_batch: options.micro_batch.max(1),
+            device: options.device,
             fits: PerGraph::default(),
             parts,
             types,
@@ -148,6 +153,10 @@ fn draws_of(lazy: &LazySession<VarianceGradientGraph>) -> Option<u32> {
 impl Denoiser for OnnxDenoiser {
     fn spec(&self) -> &DenoiserSpec {
         &self.parts.spec
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        !self.device.is_host()
     }
 
     fn epsilon(&mut self, input: NetworkInput<'_>) -> Result<Array4<f32>, ModelError> {

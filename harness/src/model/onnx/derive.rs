@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::environment;
+use super::options::RuntimeOptions;
 use super::posterior::PosteriorGraphs;
 use super::runner;
-use super::session::RuntimeOptions;
 use crate::graph::cache::content_key;
 use crate::graph::dropout::{self, KeepScale, MaskLayout};
 use crate::graph::head::{self, LayerWeights};

@@ -1,12 +1,8 @@
 //! Where a session runs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
-
-use ort::ep::cuda::ConvAlgorithmSearch;
-use ort::ep::{
-    ArbitrarilyConfigurableExecutionProvider, CUDA, ExecutionProviderDispatch, OpenVINO,
-};
 
 use crate::config::precision_yaml::PrecisionYaml;
 use crate::model::ModelError;
@@ -29,42 +25,32 @@ impl Device {
         matches!(self, Self::Cpu | Self::OpenVino)
     }
 
-    /// Execution providers of a session on this device.
+    /// Reads one device, or several GPUs that share the blocks: `cuda:0,cuda:1`.
     ///
-    /// `error_on_failure` is what stops ONNX Runtime from answering a wish for CUDA with the CPU.
-    /// `TensorFloat32` is off and the convolution search is the fixed default, because both change
-    /// the digits: TF32 has 10 bits of mantissa, an exhaustive search may pick another kernel in
-    /// each run. `OpenVINO` would choose bfloat16 by itself where the processor has it, so its precision is said too.
-    pub(super) fn providers(
-        self,
-        (threads, precision): (usize, PrecisionYaml),
-    ) -> Result<Vec<ExecutionProviderDispatch>, ModelError> {
-        self.refuse(precision)?;
+    /// # Errors
+    /// [`UnknownDevice`] for a word that names none, and for a list of others than different GPUs.
+    ///
+    /// # Examples
+    /// ```
+    /// use dubench::model::onnx::Device;
+    /// assert_eq!(Device::list("cuda:0,cuda:2"), Ok(vec![Device::Cuda(0), Device::Cuda(2)]));
+    /// assert!(Device::list("cuda:0,cuda:0").is_err());
+    /// ```
+    pub fn list(text: &str) -> Result<Vec<Self>, UnknownDevice> {
+        let devices = text.split(',').map(str::parse).collect::<Result<Vec<Self>, _>>()?;
+        let ordinals: BTreeSet<u32> =
+            devices.iter().filter_map(|device| device.ordinal()).collect();
+        if devices.len() > 1 && ordinals.len() != devices.len() {
+            return Err(UnknownDevice { got: text.to_owned() });
+        }
+        Ok(devices)
+    }
+
+    /// Number of a GPU.
+    fn ordinal(self) -> Option<u32> {
         match self {
-            Self::Cpu => Ok(Vec::new()),
-            Self::Cuda(ordinal) => {
-                let id = i32::try_from(ordinal).map_err(|_| ModelError::Runtime {
-                    context: format!("device {self}"),
-                    message: "the ordinal is too large".to_owned(),
-                })?;
-                let cuda = CUDA::default()
-                    .with_device_id(id)
-                    .with_tf32(false)
-                    .with_conv_algorithm_search(ConvAlgorithmSearch::Default);
-                Ok(vec![cuda.build().error_on_failure()])
-            }
-            Self::OpenVino => {
-                let hint = if precision == PrecisionYaml::Bfloat16 { "bf16" } else { "f32" };
-                let config = serde_json::json!({ "CPU": {
-                    "INFERENCE_PRECISION_HINT": hint,
-                    "INFERENCE_NUM_THREADS": threads.max(1).to_string(),
-                    "NUM_STREAMS": "1",
-                }});
-                let provider = OpenVINO::default()
-                    .with_device_type("CPU")
-                    .with_arbitrary_config("load_config", config.to_string());
-                Ok(vec![provider.build().error_on_failure()])
-            }
+            Self::Cuda(ordinal) => Some(ordinal),
+            Self::Cpu | Self::OpenVino => None,
         }
     }
 
@@ -73,7 +59,7 @@ impl Device {
         match self {
             Self::Cpu => "check ORT_DYLIB_PATH",
             Self::Cuda(_) => {
-                "it needs a build for CUDA: run `dubench setup cuda`, set ORT_DYLIB_PATH as it says, and have the CUDA and cuDNN libraries on the library path"
+                "it needs a build for CUDA: run `dubench setup cuda`, and set ORT_DYLIB_PATH as it says; `dubench doctor --device cuda` says what else is missing"
             }
             Self::OpenVino => {
                 "it needs a build with OpenVINO: run `dubench setup openvino` and set ORT_DYLIB_PATH as it says"
@@ -82,7 +68,7 @@ impl Device {
     }
 
     /// Refuses a precision that the device does not compute in: nothing falls back in silence.
-    fn refuse(self, precision: PrecisionYaml) -> Result<(), ModelError> {
+    pub(super) fn refuse(self, precision: PrecisionYaml) -> Result<(), ModelError> {
         let message = match (self, precision) {
             (_, PrecisionYaml::Float32) => return Ok(()),
             (Self::OpenVino, PrecisionYaml::Bfloat16) if has_bfloat16() => return Ok(()),
@@ -91,6 +77,10 @@ impl Device {
             }
             (_, PrecisionYaml::Bfloat16) => {
                 "it does not compute in bfloat16: run with --device openvino, or take `precision: float32`".to_owned()
+            }
+            (Self::Cuda(_), PrecisionYaml::Tf32) => return Ok(()),
+            (_, PrecisionYaml::Tf32) => {
+                "it does not compute in TensorFloat-32: run with --device cuda, or take `precision: float32`".to_owned()
             }
             (_, PrecisionYaml::Float16) => {
                 "a run does not choose float16, the graph does: make one by `dubench graph half`".to_owned()
@@ -127,7 +117,9 @@ impl fmt::Display for Device {
 
 /// The word that names no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("device `{got}` is unknown: expected `cpu`, `cuda`, `cuda:<ordinal>` or `openvino`")]
+#[error(
+    "device `{got}` is unknown: expected `cpu`, `cuda`, `cuda:<ordinal>` or `openvino`, or several GPUs as `cuda:0,cuda:1`"
+)]
 pub struct UnknownDevice {
     got: String,
 }
@@ -157,7 +149,7 @@ impl FromStr for Device {
 
 #[cfg(test)]
 mod tests {
-    use super::{Device, PrecisionYaml};
+    use super::Device;
 
     #[test]
     fn a_device_reads_what_it_writes() {
@@ -167,20 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn a_precision_that_a_device_has_not_is_refused_with_the_remedy() {
-        let message = |device: Device, precision| {
-            let error = device.providers((1, precision)).map(|_| ()).unwrap_err();
-            error.to_string()
-        };
-        let text = message(Device::Cpu, PrecisionYaml::Bfloat16);
-        assert!(
-            text.contains("device cpu, precision bfloat16") && text.contains("--device openvino"),
-            "{text}"
-        );
-        let text = message(Device::OpenVino, PrecisionYaml::Float16);
-        assert!(text.contains("dubench graph half"), "{text}");
-        assert_eq!(Device::Cpu.providers((1, PrecisionYaml::Float32)).unwrap().len(), 0);
-        assert_eq!(Device::OpenVino.providers((1, PrecisionYaml::Float32)).unwrap().len(), 1);
+    fn a_list_is_of_different_gpus() {
+        assert_eq!(Device::list("openvino"), Ok(vec![Device::OpenVino]));
+        assert_eq!(Device::list("cuda,cuda:1"), Ok(vec![Device::Cuda(0), Device::Cuda(1)]));
+        for words in ["cpu,cpu", "cpu,cuda", "cuda,cuda:0", "cuda:0,", "cuda:0;cuda:1"] {
+            let error = Device::list(words).unwrap_err().to_string();
+            assert!(error.contains("`cuda:0,cuda:1`"), "{error}");
+        }
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use ndarray::{Array4, ArrayView4, Ix4, s};
 use ort::value::TensorElementType;
 
+use super::feed::Feed;
+use super::options::RuntimeOptions;
 use super::pieces::Pieces;
 use super::ports;
-use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
+use super::session::{GraphSource, OnnxSession};
 use crate::model::{Encoder, ModelError};
 
 /// The encoder of a latent model: `x_0 = scale mean(image)`, images f32 in [-1, 1].

@@ -6,9 +6,11 @@ use dubench_metrics::resize::{self, Layout};
 use ndarray::{Array2, Array4, ArrayView4, Ix2};
 use ort::value::TensorElementType;
 
+use super::feed::Feed;
+use super::options::RuntimeOptions;
 use super::pieces::Pieces;
 use super::released_padding::as_released;
-use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
+use super::session::{GraphSource, OnnxSession};
 use super::{environment, ports};
 use crate::config::{ExtractorYaml, Preprocess};
 use crate::model::bundle::files;

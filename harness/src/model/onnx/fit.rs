@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::denoiser::OnnxDenoiser;
 use super::footprint::{Measured, PerGraph, bytes_per_image};
-use super::session::RuntimeOptions;
+use super::options::RuntimeOptions;
 use crate::graph::{Names, fused};
 use crate::model::ModelError;
 

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::derive::{cache_failure, derived_folder};
+use super::options::RuntimeOptions;
 use super::runner;
-use super::session::RuntimeOptions;
 use crate::canonical::sha256_hex;
 use crate::graph::cache::PASS_VERSION;
 use crate::graph::{GraphError, Model, Names, memory};

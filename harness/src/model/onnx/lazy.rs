@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::session::{GraphSource, OnnxSession, RuntimeOptions};
+use super::options::RuntimeOptions;
+use super::session::{GraphSource, OnnxSession};
 use crate::model::ModelError;
 
 /// What a derived graph is for.

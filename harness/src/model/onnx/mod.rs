@@ -5,8 +5,11 @@
 //! level, because the level changes the bits of the answer.
 
 mod architecture;
+mod binding;
 pub mod conditions;
 mod conversion;
+pub mod cuda;
+pub mod cuda_libraries;
 pub mod decoder;
 pub mod denoiser;
 #[cfg(test)]
@@ -18,14 +21,18 @@ mod door_tests;
 pub mod encoder;
 pub mod environment;
 pub mod extractor;
+mod failure;
+mod feed;
 pub mod fit;
 pub mod footprint;
 mod lazy;
 pub mod operations;
+pub mod options;
 pub mod parts;
 mod pieces;
 mod ports;
 pub mod posterior;
+mod providers;
 mod released_padding;
 mod rows;
 pub mod runner;
@@ -41,9 +48,11 @@ pub use denoiser::OnnxDenoiser;
 pub use device::Device;
 pub use encoder::OnnxEncoder;
 pub use extractor::OnnxExtractor;
+pub use feed::Feed;
 pub use footprint::PerGraph;
+pub use options::RuntimeOptions;
 pub use parts::DenoiserParts;
 pub use posterior::{LayerGradients, PosteriorGraphs};
 pub use self_test::SelfTestReport;
-pub use session::{Fallback, Feed, GraphSource, OnnxSession, RuntimeOptions};
+pub use session::{GraphSource, OnnxSession};
 pub use text_encoder::TextEncoder;

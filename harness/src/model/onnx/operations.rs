@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::derive::{cache_failure, derived_folder};
 use super::extractor::network_path;
+use super::options::RuntimeOptions;
 use super::runner;
-use super::session::RuntimeOptions;
 use crate::canonical::sha256_hex;
 use crate::config::ExtractorYaml;
 use crate::graph::cache::PASS_VERSION;

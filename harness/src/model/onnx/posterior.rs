@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ndarray::ArrayD;
 
 use super::lazy::LazySession;
-use super::session::RuntimeOptions;
+use super::options::RuntimeOptions;
 use crate::model::LastLayerPosterior;
 
 /// Files of the graphs that look at uncertain weights.

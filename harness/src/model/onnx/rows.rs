@@ -7,8 +7,9 @@ use ndarray::{
 };
 
 use super::conversion::{Line, scaled_input};
+use super::feed::Feed;
 use super::parts::{DenoiserParts, SmallInputs, TimeForm, TimeInput};
-use super::session::{Feed, OnnxSession};
+use super::session::OnnxSession;
 use super::values::Values;
 use crate::config::model_yaml::Layout;
 use crate::model::{Condition, ModelError, NetworkInput};

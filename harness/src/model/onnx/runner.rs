@@ -1,7 +1,7 @@
 //! ONNX Runtime as the runtime of the graph passes: one environment with the sessions.
 
 use super::environment::environment;
-use super::session::RuntimeOptions;
+use super::options::RuntimeOptions;
 pub use crate::graph::OrtRunner;
 use crate::model::ModelError;
 

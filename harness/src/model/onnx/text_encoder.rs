@@ -3,8 +3,10 @@
 use ndarray::{Array2, ArrayD};
 use ort::value::TensorElementType;
 
+use super::feed::Feed;
+use super::options::RuntimeOptions;
 use super::ports;
-use super::session::{Feed, GraphSource, OnnxSession, RuntimeOptions};
+use super::session::{GraphSource, OnnxSession};
 use crate::model::ModelError;
 
 /// Input of every exported text encoder.

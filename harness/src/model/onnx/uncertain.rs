@@ -7,11 +7,12 @@ use ndarray::{Array4, ArrayD, ArrayView4, Zip, s};
 
 use super::OnnxDenoiser;
 use super::conversion::{residual_target, scale_variance, to_epsilon};
+use super::feed::Feed;
 use super::footprint::at_most;
 use super::lazy::LazySession;
+use super::options::RuntimeOptions;
 use super::posterior::{LayerGradients, OpenPosterior, PosteriorGraphs};
 use super::rows::{Rows, calls, check_call, fit_channels, in_layout, prediction, rows};
-use super::session::{Feed, RuntimeOptions};
 use crate::graph::head::{BIAS, WEIGHT};
 use crate::graph::last_layer::{FEATURES, VARIANCE};
 use crate::graph::layer_gradient::{LAYER_GRADIENT, RESIDUAL_WEIGHT, TARGET};

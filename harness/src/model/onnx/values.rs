@@ -4,7 +4,7 @@ use half::f16;
 use ndarray::{Array1, ArrayD};
 use ort::value::TensorElementType;
 
-use super::session::Feed;
+use super::feed::Feed;
 use crate::noise::nearest_f32;
 
 /// Values of an input in the element type of the graph.

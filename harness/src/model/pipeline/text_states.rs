@@ -79,7 +79,7 @@ impl<'a> Encoder<'a> {
         for file in super::identity::external(&path)? {
             digests.push(sha256_file(&path.with_file_name(file)).map_err(failed)?);
         }
-        let device = options.device.to_string();
+        let device = options.device_text();
         // Another library or device may round otherwise.
         let digest = fingerprint(&(digests, &runtime.version, &runtime.build, device, STATES));
         Ok(Self { path, digest, options, open: None })

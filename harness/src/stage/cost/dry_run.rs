@@ -39,7 +39,7 @@ pub(super) fn exchange(model: OpenModel) -> (OpenModel, Tally) {
 
 fn options() -> GenerateOptions {
     let one = NonZeroUsize::MIN;
-    GenerateOptions { batch_size: one, networks: one, threads: 1 }
+    GenerateOptions { batch_size: one, networks: one, turns: one, threads: 1 }
 }
 
 /// Walks one image of an arm.

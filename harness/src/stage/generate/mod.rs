@@ -30,7 +30,7 @@ use crate::store::records::ImagePart;
 use crate::store::{Provenance, StoreError};
 
 use super::back_off::BackOff;
-use super::open::OpenModel;
+use super::open::{OpenModel, in_turns};
 use super::run::{failure_file, record_failure};
 use super::settings::{GenerateOptions, manifest};
 use super::shelf::{self, Checks};
@@ -89,9 +89,11 @@ pub fn generate(
     let n_warm: u64 = warm_up.iter().map(Block::len).sum();
     run.progress.begin(STAGE.as_str(), found_images + n_images + n_warm, found_images);
     let back_off = BackOff::new(options.batch_size);
-    let ended = clock
-        .begin(&warm_up, (options, &mut models[0]))
-        .and_then(|()| work((run, &clock), (options, &back_off), &mut models, &blocks));
+    let n_networks = models.len();
+    let ended = clock.begin(&warm_up, (options, &mut models[0])).and_then(|()| {
+        let mut models = in_turns(models, options.turns, blocks.len());
+        work((run, &clock), (options, &back_off), &mut models, &blocks)
+    });
     run.progress.end();
     let Tally { network, publish, .. } = ended?;
     Ok(StageSummary {
@@ -99,7 +101,7 @@ pub fn generate(
         wall: start.elapsed(),
         network,
         publish,
-        n_networks: models.len(),
+        n_networks,
         batch_size: back_off.batch_size().get(),
         ..summary
     })

@@ -46,7 +46,7 @@ impl<'a> Starts<'a> {
         let spec = model.denoiser.spec().clone();
         let Start::Images { noise } = arm.start else {
             let std = model.schedule.start_std(&sampler.point(StepIndex(0)).level);
-            return match &mut model.starts {
+            return match &model.starts {
                 None => Ok(Self::from_noise((seed, samples), &spec, std)),
                 Some(file) => Self::from_file(file, (seed, samples), &spec, std),
             };
@@ -83,7 +83,7 @@ impl<'a> Starts<'a> {
     /// # Errors
     /// [`StageError::Store`] for a file that does not have them.
     fn from_file(
-        file: &mut StartsFile,
+        file: &StartsFile,
         (seed, samples): (u64, &'a [SampleId]),
         spec: &DenoiserSpec,
         std: f64,

@@ -31,7 +31,7 @@ pub(super) struct Clock<'a> {
 
 impl<'a> Clock<'a> {
     /// # Errors
-    /// [`StageError::Untimeable`] for a share of the blocks and for networks side by side.
+    /// [`StageError::Untimeable`] for a share of the blocks, for networks side by side, and for blocks that take turns.
     pub(super) fn of(run: &'a Run<'a>, options: GenerateOptions) -> Result<Self, StageError> {
         let is_asked_for = run.plan.protocol.needs().times_are_evidence();
         let refuse = |what: String, remedy| Err(StageError::Untimeable { what, remedy });
@@ -42,6 +42,10 @@ impl<'a> Clock<'a> {
         if is_asked_for && options.networks.get() > 1 {
             let what = format!("{} networks would disturb each other", options.networks);
             return refuse(what, "set --networks 1");
+        }
+        if is_asked_for && options.turns.get() > 1 {
+            let what = format!("{} blocks at a time would wait for each other", options.turns);
+            return refuse(what, "set --turns 1");
         }
         Ok(Self { run, is_asked_for })
     }

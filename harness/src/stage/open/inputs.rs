@@ -16,7 +16,6 @@ use crate::plan::{
     StartsIdentity, real_images,
 };
 use crate::protocol::PosteriorNeed;
-use crate::propagation::{METHOD, PosteriorSettings};
 use crate::store::StoreError;
 use crate::store::digest::{ContentHasher, sha256_of_file};
 use crate::store::laplace::{self, LaplaceFile};

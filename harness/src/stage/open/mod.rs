@@ -5,19 +5,21 @@ pub mod inputs;
 pub mod models;
 pub mod pixels;
 
+use std::num::NonZeroUsize;
+
 use ndarray::Array3;
 
 use crate::config::AnalyticConfig;
 use crate::model::analytic::{GaussianDenoiser, IdentityDecoder};
 use crate::model::bundle::Opened;
 use crate::model::onnx::SelfTestReport;
-use crate::model::{Decoder, Denoiser, Encoder};
+use crate::model::{Decoder, Denoiser, Encoder, InTurn, SharedDenoiser};
 use crate::schedule::NoiseSchedule;
 use crate::store::Provenance;
 use crate::store::starts::StartsFile;
 
 use super::StageError;
-use super::statistics::ImageSource;
+use super::statistics::{ImageSource, SharedImages};
 
 /// A model, ready to run.
 pub struct OpenModel {
@@ -61,6 +63,42 @@ impl std::fmt::Debug for OpenModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenModel").field("spec", self.denoiser.spec()).finish_non_exhaustive()
     }
+}
+
+impl OpenModel {
+    /// The model for `n` workers, who ask its networks in turn.
+    pub fn in_turns(self, n: NonZeroUsize) -> Vec<Self> {
+        let n = n.get();
+        if n == 1 {
+            return vec![self];
+        }
+        let mut encoders = self.encoder.map(|encoder| InTurn::share(encoder, n).into_iter());
+        let mut images = self.images.map(|images| SharedImages::share(images, n).into_iter());
+        let denoisers = SharedDenoiser::share(self.denoiser, n).into_iter();
+        let handles =
+            denoisers.zip(InTurn::share(self.decoder, n)).map(|(denoiser, decoder)| Self {
+                denoiser: Box::new(denoiser),
+                decoder: Box::new(decoder),
+                schedule: self.schedule.clone(),
+                provenance: self.provenance.clone(),
+                self_test: self.self_test,
+                encoder: encoders.as_mut().and_then(Iterator::next).map(|one| Box::new(one) as _),
+                images: images.as_mut().and_then(Iterator::next).map(|one| Box::new(one) as _),
+                starts: self.starts.clone(),
+            });
+        handles.collect()
+    }
+}
+
+/// `models` for `turns` workers each, no more in all than there are blocks to do.
+pub(super) fn in_turns(
+    models: Vec<OpenModel>,
+    turns: NonZeroUsize,
+    n_blocks: usize,
+) -> Vec<OpenModel> {
+    let most = n_blocks.div_ceil(models.len().max(1));
+    let turns = NonZeroUsize::new(most).map_or(NonZeroUsize::MIN, |most| most.min(turns));
+    models.into_iter().flat_map(|model| model.in_turns(turns)).collect()
 }
 
 /// Name of the model with a closed form.

@@ -139,10 +139,8 @@ pub fn open_extractor(
         FeaturesConfig::Extractor { path, preprocess, .. } => {
             let extractor = OnnxExtractor::open(&experiment.resolve(path), *preprocess, options)?;
             let runtime = environment::runtime(options.library.as_deref())?;
-            let provenance = Provenance::new(
-                format!("onnxruntime {}", runtime.version),
-                options.device.to_string(),
-            );
+            let provenance =
+                Provenance::new(format!("onnxruntime {}", runtime.version), options.device_text());
             Ok(OpenExtractor { extractor: Box::new(extractor), provenance, real })
         }
     }

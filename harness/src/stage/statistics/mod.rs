@@ -21,6 +21,7 @@ pub mod open;
 mod pictures;
 mod pieces;
 mod runs;
+mod shared;
 pub mod source;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub mod transform;
 
 pub use file::{Provenance, ReferenceStatistics};
 pub use runs::features as features_of_runs;
+pub use shared::SharedImages;
 pub use source::ImageSource;
 
 use std::ops::Range;

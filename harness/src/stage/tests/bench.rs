@@ -11,7 +11,7 @@ use crate::model::onnx::RuntimeOptions;
 use crate::plan::Shard;
 use crate::stage::evaluate::evaluate;
 use crate::stage::evaluate::evaluation::Evaluation;
-use crate::stage::features::{OpenExtractor, features};
+use crate::stage::features::{ExtractOptions, OpenExtractor, features};
 use crate::stage::generate::generate;
 use crate::stage::open::{OpenModel, inputs, models};
 use crate::stage::settings::GenerateOptions;
@@ -80,8 +80,9 @@ impl Bench {
     }
 
     pub(super) fn features_by(&self, run: &Run<'_>, n: usize) -> Result<StageSummary, StageError> {
-        let [batch_size, n] = [5, n].map(|n| NonZeroUsize::new(n).unwrap());
-        features(run, (batch_size, n), &mut || self.extractor())
+        let networks = NonZeroUsize::new(n).unwrap();
+        let options = ExtractOptions { networks, ..one_extractor(5) };
+        features(run, options, &mut || self.extractor())
     }
 
     /// All stages in the work folder `name`.
@@ -105,5 +106,15 @@ impl Bench {
 
 pub(in crate::stage) fn one_network(batch: usize) -> GenerateOptions {
     let batch_size = NonZeroUsize::new(batch).unwrap();
-    GenerateOptions { batch_size, networks: NonZeroUsize::MIN, threads: 1 }
+    GenerateOptions {
+        batch_size,
+        networks: NonZeroUsize::MIN,
+        turns: NonZeroUsize::MIN,
+        threads: 1,
+    }
+}
+
+pub(in crate::stage) fn one_extractor(batch: usize) -> ExtractOptions {
+    let batch_size = NonZeroUsize::new(batch).unwrap();
+    ExtractOptions { batch_size, networks: NonZeroUsize::MIN, turns: NonZeroUsize::MIN }
 }

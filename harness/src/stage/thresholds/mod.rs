@@ -24,7 +24,7 @@ use crate::store::layout::StageName;
 use crate::store::{Provenance, StoreError, maps};
 
 use super::back_off::BackOff;
-use super::open::OpenModel;
+use super::open::{OpenModel, in_turns};
 use super::run::failure_file;
 use super::run::record_failure;
 use super::settings::{GenerateOptions, manifest};
@@ -89,10 +89,11 @@ fn make(
     let total: u64 = sets.iter().map(|set| set.block.len()).sum();
     run.progress.begin(STAGE.as_str(), total, total - todo);
     let back_off = BackOff::new(options.batch_size);
+    summary.n_networks = models.len();
+    let mut models = in_turns(models, options.turns, blocks.len());
     let ended = work(run, (options, &back_off), &mut models, (sets, blocks));
     run.progress.end();
     (summary.n_images, summary.network) = ended?;
-    summary.n_networks = models.len();
     summary.batch_size = back_off.batch_size().get();
     Ok(summary)
 }

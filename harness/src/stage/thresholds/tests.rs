@@ -18,6 +18,7 @@ use crate::stage::evaluate::evaluation::Evaluation;
 use crate::stage::features::{OpenExtractor, features};
 use crate::stage::generate::generate;
 use crate::stage::open::models;
+use crate::stage::tests::one_extractor;
 use crate::stage::verify::{Networks, verify};
 use crate::stage::{Silent, Stop, run as run_stage, tests};
 use crate::store::digest::sha256_of_file;
@@ -46,7 +47,12 @@ impl Bench {
 
     fn options(batch: usize) -> GenerateOptions {
         let batch_size = NonZeroUsize::new(batch).unwrap();
-        GenerateOptions { batch_size, networks: NonZeroUsize::MIN, threads: 1 }
+        GenerateOptions {
+            batch_size,
+            networks: NonZeroUsize::MIN,
+            turns: NonZeroUsize::MIN,
+            threads: 1,
+        }
     }
 
     fn open(&self) -> Result<OpenModel, StageError> {
@@ -70,8 +76,7 @@ impl Bench {
     fn all(&self, run: &Run<'_>, batch: usize) -> Result<(), StageError> {
         self.sets(run, batch)?;
         generate(run, Self::options(batch), &mut || self.open())?;
-        let sizes = (NonZeroUsize::new(5).unwrap(), NonZeroUsize::MIN);
-        features(run, sizes, &mut || self.extractor()).map(drop)
+        features(run, one_extractor(5), &mut || self.extractor()).map(drop)
     }
 
     fn numbers(&self, name: &str, batch: usize) -> Evaluation {

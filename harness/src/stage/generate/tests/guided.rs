@@ -168,12 +168,12 @@ scales:
 fn the_shipped_network_guided_twice_gives_the_same_bits() {
     let bench = Bench::edited(|_| shipped());
     let stop = Stop::default();
-    let digests = |name: &str, networks: usize, memory: Option<u64>| -> Vec<String> {
+    let digests = |name: &str, [networks, turns]: [usize; 2], memory: Option<u64>| -> Vec<String> {
         let runtime = RuntimeOptions { memory, ..RuntimeOptions::default() };
         let open = || models::open_model(&bench.experiment, &bench.plan, &runtime);
         let run = bench.run(name, Shard::whole(), &stop);
-        let networks = NonZeroUsize::new(networks).unwrap();
-        let options = GenerateOptions { networks, ..one_network(2) };
+        let [networks, turns] = [networks, turns].map(|n| NonZeroUsize::new(n).unwrap());
+        let options = GenerateOptions { networks, turns, ..one_network(2) };
         thresholds(&run, options, &mut || open()).unwrap();
         generate(&run, options, &mut || open()).unwrap();
         let id = run.layout.stage_id(StageName::Generate);
@@ -181,11 +181,12 @@ fn the_shipped_network_guided_twice_gives_the_same_bits() {
         let claims = bench.plan.blocks().map(|block| part::claims(&part(block.id), id).unwrap());
         claims.map(|claims| claims.content_sha256).collect()
     };
-    let first = digests("first", 1, None);
+    let first = digests("first", [1, 1], None);
     assert_eq!(first.len(), 6);
-    assert_eq!(digests("second", 2, None), first);
+    assert_eq!(digests("second", [2, 1], None), first);
+    assert_eq!(digests("in turn", [1, 3], None), first);
     // Memory for less than one image: one at a time, and the same bits.
-    assert_eq!(digests("narrow", 1, Some(1)), first);
+    assert_eq!(digests("narrow", [1, 1], Some(1)), first);
     // The rules moved something: these are not three times the same images.
     assert!(first[0] != first[2] && first[2] != first[4], "{first:?}");
 }

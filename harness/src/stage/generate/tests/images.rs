@@ -23,6 +23,7 @@ use crate::stage::generate::starts::noised_at;
 use crate::stage::open::{inputs, models};
 use crate::stage::run::status;
 use crate::stage::settings::GenerateOptions;
+use crate::stage::tests::one_extractor;
 use crate::stage::verify::{Networks, verify};
 use crate::stage::{Run, Silent, StageError, Stop};
 use crate::store::layout::StageName;
@@ -90,7 +91,12 @@ impl Bench {
 
     fn options(batch: usize) -> GenerateOptions {
         let batch_size = NonZeroUsize::new(batch).unwrap();
-        GenerateOptions { batch_size, networks: NonZeroUsize::MIN, threads: 1 }
+        GenerateOptions {
+            batch_size,
+            networks: NonZeroUsize::MIN,
+            turns: NonZeroUsize::MIN,
+            threads: 1,
+        }
     }
 
     fn generate(&self, run: &Run<'_>, batch: usize) -> Result<(), StageError> {
@@ -221,8 +227,7 @@ fn a_reconstruction_has_no_features_and_can_be_verified() {
     let stop = Stop::default();
     let run = bench.run("work", Shard::whole(), &stop);
     assert_eq!(status(&bench.plan, &run.layout).len(), 1);
-    let sizes = (NonZeroUsize::MIN, NonZeroUsize::MIN);
-    let none = features(&run, sizes, &mut || panic!("no network is opened"));
+    let none = features(&run, one_extractor(1), &mut || panic!("no network is opened"));
     assert_eq!(none.unwrap().n_blocks, 0);
     let networks = Networks {
         model: &mut || {

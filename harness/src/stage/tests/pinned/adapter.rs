@@ -3,12 +3,10 @@
 //! A change of layout is followed there, and nowhere else in the pins. Every experiment has as many images as a block, so a
 //! block is an arm, in the order of the file.
 
-use std::num::NonZeroUsize;
-
 use ndarray::{Array2, Array4, stack};
 use ndarray_npy::NpzWriter;
 
-use super::super::{Bench, one_network};
+use super::super::{Bench, one_extractor, one_network};
 use crate::model::Denoiser;
 use crate::model::onnx::RuntimeOptions;
 use crate::plan::Shard;
@@ -140,8 +138,7 @@ impl<'a> Lab<'a> {
     pub(super) fn features(&self) -> Vec<Array2<f32>> {
         let stop = Stop::default();
         let run = self.run(&stop);
-        let sizes = (NonZeroUsize::MIN, NonZeroUsize::MIN);
-        features(&run, sizes, &mut || {
+        features(&run, one_extractor(1), &mut || {
             models::open_extractor(
                 &self.bench.experiment,
                 &self.bench.plan,
