@@ -50,9 +50,23 @@ reproduce-thresholds scale=scale: (reproduce "thresholds-cifar10" scale)
 [group('run')]
 reproduce-strength scale=scale: (reproduce "strength-cifar10" scale)
 
-# Figures 1, 6, 7: the same prompts with and without guidance (smoke: a tiny pipeline of random weights; paper: a GPU)
+# Figure 1: the same prompts with and without guidance, Stable Diffusion 1.5 and 3 (smoke: tiny pipelines of random weights; paper: a GPU)
 [group('run')]
-reproduce-fig1 scale=scale: (reproduce "fig1-sd15" scale)
+reproduce-fig1 scale=scale: (reproduce "fig1-sd15" scale) (reproduce "fig1-sd3" scale)
+
+# Figures 6 and 7: the settings of the released configuration and of its example, Stable Diffusion 1.5 (as above)
+[group('run')]
+reproduce-fig6 scale=scale: (reproduce "fig6-sd15" scale)
+
+[group('run')]
+reproduce-fig7 scale=scale: (reproduce "fig7-sd15" scale)
+
+# Figures 12 and 13: the same for Stable Diffusion 3, by Eq. 10 and as released (as above)
+[group('run')]
+reproduce-fig12 scale=scale: (reproduce "fig12-sd3" scale)
+
+[group('run')]
+reproduce-fig13 scale=scale: (reproduce "fig13-sd3" scale)
 
 # Figure 10: one prompt over percentiles and strengths (as above)
 [group('run')]

@@ -10,6 +10,7 @@
 //! | How far are two sets apart? | [`Reference::estimate`] (FID, sFID, FD-DINOv2), [`kid`], [`mmd`] (CMMD) |
 //! | Is the difference of two models real? | [`compare_paired`], [`compare_unpaired`], [`compare_overlapping`] |
 //! | Does dropping uncertain images help? | [`FilterStudy`] |
+//! | Are paired differences above or below zero? | [`signed_rank`] |
 //! | Of several tests, which hold? | [`holm`] |
 //! | Are images there more than once? | [`equal_rows`], [`FrechetEstimate::se_by_group`] |
 //! | Does uncertainty rank the error? | [`sparsification`](sparsification::sparsification) (AUSE, AURG), [`spearman`], [`kendall`] |
@@ -71,6 +72,7 @@ mod normal;
 mod rank;
 pub mod resize;
 mod rng;
+mod signed_rank;
 mod simd;
 pub mod sparsification;
 
@@ -92,6 +94,7 @@ pub use moments::{BLOCK_ROWS, Moments, MomentsBuilder};
 pub use mt19937::RandomState;
 pub use multiple::holm;
 pub use rank::{RankCorrelation, kendall, spearman};
+pub use signed_rank::{SignedRank, signed_rank};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

@@ -76,16 +76,16 @@ def vocabulary(merges: int = 400) -> tuple[dict[str, int], list[tuple[str, str]]
     return {token: number for number, token in enumerate(tokens)}, pairs
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, merges: int = 400, pad: str = END) -> None:
     """`vocab.json`, `merges.txt` and `tokenizer_config.json` as an exported pipeline has them."""
     folder.mkdir(parents=True, exist_ok=True)
-    vocab, merges = vocabulary()
+    vocab, pairs = vocabulary(merges)
     text = lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     (folder / "vocab.json").write_text(text(vocab) + "\n", encoding="utf-8")
-    lines = ["#version: 0.2"] + [" ".join(pair) for pair in merges]
+    lines = ["#version: 0.2"] + [" ".join(pair) for pair in pairs]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     config = {
-        "bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END,
+        "bos_token": START, "eos_token": END, "unk_token": END, "pad_token": pad,
         "model_max_length": 77, "tokenizer_class": "CLIPTokenizer",
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

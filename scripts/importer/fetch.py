@@ -72,6 +72,7 @@ class Exported:
     folder: str  # below experiments/models/
     gigabytes: float  # about, as ONNX
     licence: str
+    note: str = ""
 
     def command(self) -> str:
         """The one command that does both."""
@@ -82,6 +83,14 @@ _RAIL = "CreativeML Open RAIL-M"
 PIPELINES = {
     "sd15": Exported("stable-diffusion-v1-5/stable-diffusion-v1-5", "stable-diffusion-v1-5", 4.3, _RAIL),
     "sd21": Exported("stabilityai/stable-diffusion-2-1", "stable-diffusion-2-1", 5.3, _RAIL.replace("Open", "Open++")),
+    "sdxl": Exported(
+        "stabilityai/stable-diffusion-xl-base-1.0", "stable-diffusion-xl-base-1.0", 13.9, _RAIL.replace("Open", "Open++")
+    ),
+    "sd3": Exported(
+        "stabilityai/stable-diffusion-3-medium-diffusers", "stable-diffusion-3-medium", 31.0,
+        "Stability AI Community License (to be accepted at the page of the model)",
+        "without T5 (19 of the 31 GB), as the paper has it: set text_encoder_3 and tokenizer_3 of model_index.json to [null, null]",
+    ),
 }
 
 
@@ -118,6 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
             if name in PIPELINES:
                 # Optimum fetches and converts in one go: nothing is fetched here.
                 print(PIPELINES[name].command())
+                if PIPELINES[name].note:
+                    print(f"fetch-checkpoints: {PIPELINES[name].note}", file=sys.stderr)
                 continue
             each = PUBLISHED[name]
             file = obtain(each, folder)

@@ -18,6 +18,8 @@ mod load;
 mod memory;
 mod metric;
 mod model;
+mod model_pipeline;
+mod model_words;
 mod panic;
 mod progress;
 mod publish;

@@ -1,15 +1,17 @@
 //! `dubench model init` and `dubench model inspect`.
 
-use std::num::NonZeroUsize;
-
 use super::answer::Context;
 use super::arguments::{InitOptions, InspectOptions, ModelCommand};
 use super::error::CliError;
+use super::model_pipeline;
+use super::model_words::{invariance, memory, noise, ports};
+use super::sample_source::is_pipeline;
 use super::session::runtime;
 use crate::config::model_yaml::MODEL_FILE;
 use crate::exit::Exit;
 use crate::model::bundle::init::{Hints, propose};
-use crate::model::bundle::{Gradients, NoiseCheck, PortSummary, SiteSummary, Summary, inspect};
+use crate::model::bundle::{Gradients, SiteSummary, Summary, inspect};
+use crate::model::pipeline;
 use crate::store::{StoreError, publish};
 
 pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliError> {
@@ -17,6 +19,9 @@ pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliE
         ModelCommand::Init(options) => return init(options, context),
         ModelCommand::Inspect(options) => options,
     };
+    if is_pipeline(&options.bundle) {
+        return inspect_pipeline(options, context);
+    }
     let summary = summary(options)?;
     context.answer(&summary, &text(&summary))?;
     Ok(Exit::Complete)
@@ -58,9 +63,18 @@ fn init(options: &InitOptions, context: Context) -> Result<Exit, CliError> {
 
 fn summary(options: &InspectOptions) -> Result<Summary, CliError> {
     let runtime = runtime(&options.device, options.device.batch.unwrap_or(32))?;
-    let gradients =
-        if options.gradients { Gradients::Derive { n_draws: Vec::new() } } else { Gradients::None };
-    Ok(inspect(&options.bundle, &runtime, &gradients)?)
+    Ok(inspect(&options.bundle, &runtime, &gradients(options))?)
+}
+
+fn inspect_pipeline(options: &InspectOptions, context: Context) -> Result<Exit, CliError> {
+    let runtime = runtime(&options.device, options.device.batch.unwrap_or(4))?;
+    let summary = pipeline::inspect(&options.bundle, &runtime, &gradients(options))?;
+    context.answer(&summary, &model_pipeline::text(&summary))?;
+    Ok(Exit::Complete)
+}
+
+fn gradients(options: &InspectOptions) -> Gradients {
+    if options.gradients { Gradients::Derive { n_draws: Vec::new() } } else { Gradients::None }
 }
 
 fn text(summary: &Summary) -> String {
@@ -69,27 +83,9 @@ fn text(summary: &Summary) -> String {
         (None, Some(reason)) => format!("not applicable: {reason}"),
         (None, None) => "not applicable".to_owned(),
     };
-    let kilobytes = |bytes: NonZeroUsize| format!("{} KB an image of a call", bytes.get() / 1000);
-    let memory = summary.memory.forward.map_or("not known".to_owned(), kilobytes);
-    let gradients = match (&summary.memory.vjp, &summary.gradient_reason) {
-        (_, Some(reason)) => format!("not applicable: {reason}"),
-        (Some(bytes), None) => format!("applicable, {}", kilobytes(*bytes)),
-        (None, None) => "not looked for (--gradients)".to_owned(),
-    };
-    let test = &summary.self_test;
-    let invariance = if test.is_invariant() {
-        "an answer has the same bits alone, in a batch, and at any place in it".to_owned()
-    } else {
-        format!(
-            "answers depend on the batch: alone {:e}, reversed {:e}, repeated {:e} (scale {:e})",
-            test.against_single, test.against_reversed, test.against_repeat, test.largest
-        )
-    };
-    let at = |check: &NoiseCheck| format!("variance {:.3} at t={}", check.variance, check.t);
-    let noise = summary.noise.iter().map(at).collect::<Vec<_>>().join(", ");
-    let warnings = summary.warnings.iter().map(|w| format!("  WARNING     {w}"));
-    let lines = warnings.collect::<Vec<_>>().join("\n");
-    let warnings = if lines.is_empty() { lines } else { format!("\n{lines}") };
+    let (memory, gradients) = memory(&summary.memory, summary.gradient_reason.as_deref());
+    let invariance = invariance(&summary.self_test);
+    let (noise, warnings) = noise(&summary.noise, &summary.warnings);
     let classes = summary.n_classes.map_or("unconditional".to_owned(), |n| format!("{n} classes"));
     format!(
         "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {invariance}\n  noise       {noise}\n  files       {} checked by SHA-256{warnings}",
@@ -109,13 +105,4 @@ fn sites(summary: &Summary) -> String {
         format!("\n    site {}, p = {}{idle}", site.node, site.p)
     };
     summary.dropout_sites.iter().map(line).collect()
-}
-
-fn ports(ports: &[PortSummary]) -> String {
-    let show = |port: &PortSummary| {
-        let dims: Vec<String> =
-            port.dims.iter().map(|dim| dim.map_or("?".to_owned(), |n| n.to_string())).collect();
-        format!("{} {} [{}]", port.name, port.dtype, dims.join(", "))
-    };
-    ports.iter().map(show).collect::<Vec<_>>().join("; ")
 }

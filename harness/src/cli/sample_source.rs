@@ -27,7 +27,7 @@ impl Source {
     /// A pipeline where there is an index of one, else a bundle.
     pub(super) fn of(options: &SampleOptions) -> Result<Self, CliError> {
         let folder = &options.bundle;
-        if folder.join(INDEX_FILE).is_file() && !folder.join(MODEL_FILE).is_file() {
+        if is_pipeline(folder) {
             let pipeline = Pipeline::read(&config(options)?, Path::new(""))?;
             return Ok(Self::Pipeline(Box::new(pipeline)));
         }
@@ -98,12 +98,17 @@ impl Source {
         let Self::Pipeline(pipeline) = self else { return serde_json::Value::Null };
         serde_json::json!({
             "prompts": pipeline.prompts,
-            "negative": pipeline.negative,
+            "negative": pipeline.told_negative(),
             "guidance_scale": pipeline.scale,
             "scheduler": pipeline.folder.scheduler.sampler.kind(),
             "safety_checker": "not run",
         })
     }
+}
+
+/// Whether a folder is a pipeline and no bundle.
+pub(super) fn is_pipeline(folder: &Path) -> bool {
+    folder.join(INDEX_FILE).is_file() && !folder.join(MODEL_FILE).is_file()
 }
 
 /// The sampler of a network whose schedule has these times.

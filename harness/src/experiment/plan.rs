@@ -177,6 +177,8 @@ fn arm_faults(arm: &ArmPlan, inputs: &PlanInputs) -> Vec<Fault> {
     let sampler = format!("{key}: sampler");
     let mut faults: Vec<Fault> =
         arm.sampler.faults(facts.axis).into_iter().map(|f| f.below(&sampler)).chain(few).collect();
+    let misfit = arm.guide.as_ref().and_then(|rule| rule.misfit(facts.axis));
+    faults.extend(misfit.map(|message| Fault::new(format!("{key}: rule"), message)));
     if facts.axis.n_train_steps().is_none() {
         faults.extend(counted_steps(arm).map(|(field, what)| {
             let has = facts.axis.words();

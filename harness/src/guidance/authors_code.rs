@@ -31,7 +31,7 @@ use crate::fault::Fault;
 use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;
 use crate::sampler::{ClipX0, x0_from_epsilon};
-use crate::schedule::NoiseSchedule;
+use crate::schedule::{NoiseSchedule, TimeAxis};
 use crate::uncertainty::{CleanEstimate, Perturbation, StepContext, Window};
 use crate::units::Timestep;
 
@@ -101,6 +101,10 @@ impl RuleSettings for AuthorsGradientSettings {
         Some(format!("divided by a batch of {}, noise level at the loop index", self.batch_size))
     }
 
+    fn misfit(&self, axis: TimeAxis) -> Option<String> {
+        steps_alone(axis)
+    }
+
     fn published(&self) -> Option<&'static str> {
         None
     }
@@ -110,6 +114,17 @@ impl RuleSettings for AuthorsGradientSettings {
         let rule = Box::new(AuthorsGradient::new(setting, mask, self.window)?);
         Ok(Box::new(LoopIndexAlpha::new(rule, path.schedule.clone(), path.clip)?))
     }
+}
+
+/// Why a rule that reads the noise level at a training step does not fit.
+fn steps_alone(axis: TimeAxis) -> Option<String> {
+    let fits = axis.n_train_steps().is_some() || axis == TimeAxis::Unread;
+    (!fits).then(|| {
+        format!(
+            "reads the noise level at a training step, and the model has {}: use the rule without the released quirk",
+            axis.words()
+        )
+    })
 }
 
 /// The posterior rule as the released code computes it, as an experiment writes it.
@@ -156,6 +171,10 @@ impl RuleSettings for AuthorsPosteriorSettings {
 
     fn words(&self) -> Option<String> {
         Some("last draw alone, noise level at the loop index".to_owned())
+    }
+
+    fn misfit(&self, axis: TimeAxis) -> Option<String> {
+        steps_alone(axis)
     }
 
     fn published(&self) -> Option<&'static str> {

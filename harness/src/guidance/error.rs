@@ -75,6 +75,14 @@ pub enum GuidanceError {
         /// Name of the rule.
         rule: String,
     },
+    /// A released quirk of flows is asked of another model.
+    #[error(
+        "guidance ({rule}): it takes the time of a flow for alpha_bar, and the model is no flow: use gradient"
+    )]
+    NotFlow {
+        /// Name of the rule.
+        rule: &'static str,
+    },
     /// An own value of a kind makes none.
     #[error("{kind}: {fault}")]
     Setting {

@@ -11,6 +11,7 @@ use super::{
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;
+use crate::schedule::TimeAxis;
 use crate::uncertainty::{CleanEstimate, Perturbation, StepContext, Window};
 
 /// The paper's rule as an experiment writes it.
@@ -66,6 +67,10 @@ impl RuleSettings for GradientSettings {
 
     fn words(&self) -> Option<String> {
         (self.direction == Direction::Descent).then(|| "downhill".to_owned())
+    }
+
+    fn misfit(&self, _axis: TimeAxis) -> Option<String> {
+        None
     }
 
     fn published(&self) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use super::{
     Guidance, GuidanceError, MaskConfig, MaskRule, Path, RuleSettings, RuleValues, StepThresholds,
-    authors_code, gradient, posterior, second_order,
+    authors_code, authors_flow, gradient, posterior, second_order,
 };
 use crate::kinds::kinds;
 
@@ -19,6 +19,8 @@ kinds! {
         "authors_gradient", "Released gradient" => AuthorsGradient(authors_code::AuthorsGradientSettings),
         /// The posterior rule as the released code computes it.
         "authors_posterior", "Released posterior" => AuthorsPosterior(authors_code::AuthorsPosteriorSettings),
+        /// The gradient on a flow as the released code computes it.
+        "authors_flow_gradient", "Released gradient, flow" => AuthorsFlowGradient(authors_flow::AuthorsFlowGradientSettings),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Guidance rules: each rewrites `epsilon_hat` before a sampler steps with it.
 //!
 //! [`GradientGuidance`] is the paper's (Eq. 10, arXiv:2412.00205). [`PosteriorGuidance`] and [`SecondOrderGuidance`] exist in
-//! the released code only; [`authors_code`] holds what that code does differently from the paper.
+//! the released code only; [`authors_code`] holds what that code does differently from the paper, and [`AuthorsFlowGradient`] what it
+//! does to a flow.
 //!
 //! To add one: a file with the rule ([`Guidance`]) and its settings ([`RuleSettings`]), `mod` here, a line in the list of
 //! [`RuleConfig`]. Worked example, run as a test: `harness/tests/worked/guidance_rule.rs`.
 
 pub mod authors_code;
+mod authors_flow;
 mod error;
 mod gradient;
 mod kinds;
@@ -21,6 +23,7 @@ mod thresholds;
 mod variance_gradient;
 
 pub use authors_code::{AuthorsGradientSettings, AuthorsPosteriorSettings};
+pub use authors_flow::{AuthorsFlowGradient, AuthorsFlowGradientSettings};
 pub use error::GuidanceError;
 pub use gradient::{Direction, GradientGuidance, GradientSettings};
 pub use kinds::RuleConfig;

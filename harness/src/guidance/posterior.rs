@@ -11,6 +11,7 @@ use super::{
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
 use crate::noise::nearest_f32;
+use crate::schedule::TimeAxis;
 use crate::uncertainty::{
     CleanEstimate, Perturbation, StepContext, Window, draws_of, perturbed_predictions,
 };
@@ -61,6 +62,10 @@ impl RuleSettings for PosteriorSettings {
     }
 
     fn words(&self) -> Option<String> {
+        None
+    }
+
+    fn misfit(&self, _axis: TimeAxis) -> Option<String> {
         None
     }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
 use crate::noise::{NoiseKey, Purpose, dropout_mask, nearest_f32};
+use crate::schedule::TimeAxis;
 use crate::uncertainty::{
     CleanEstimate, Perturbation, StepContext, Window, draws_of, perturbed_predictions,
 };
@@ -64,6 +65,10 @@ impl RuleSettings for SecondOrderSettings {
     }
 
     fn words(&self) -> Option<String> {
+        None
+    }
+
+    fn misfit(&self, _axis: TimeAxis) -> Option<String> {
         None
     }
 

@@ -3,7 +3,7 @@
 use super::{Guidance, GuidanceError, MaskConfig, MaskRule, MaskStatistic};
 use crate::fault::Fault;
 use crate::sampler::ClipX0;
-use crate::schedule::NoiseSchedule;
+use crate::schedule::{NoiseSchedule, TimeAxis};
 use crate::uncertainty::Window;
 
 /// What a rule's settings know. The enum of the kinds hands every question on.
@@ -25,6 +25,9 @@ pub trait RuleSettings {
 
     /// What a reader must know of it beyond the values in common.
     fn words(&self) -> Option<String>;
+
+    /// Why it cannot guide a model whose schedule has these times; `None` where it can.
+    fn misfit(&self, axis: TimeAxis) -> Option<String>;
 
     /// Name of the published method that it answers; `None` where it answers none.
     fn published(&self) -> Option<&'static str>;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::support::{Ended, Folder, copy_folder};
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd15-random");
+const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models");
 const FIG1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/fig1-sd15.yaml");
 
 fn sample(folder: &Folder, output: &str, more: &[&str]) -> Ended {
@@ -103,6 +104,25 @@ fn pipelines_and_prompts_that_cannot_be_are_refused_by_name() {
     assert!(!folder.path("out").exists());
 }
 
+/// The declared element type of the state, as an export in half precision has it.
+#[test]
+fn pipelines_in_half_precision_are_refused_with_the_remedy() {
+    let folder = Folder::new();
+    copy_folder(Path::new(TINY), &folder.path("half"));
+    let mut bytes = std::fs::read(folder.path("half/unet/model.onnx")).unwrap();
+    // Name, type, tensor type, and in it field 1, the element type: 1 is float32, 10 float16.
+    let is_port = |window: &[u8]| {
+        window.starts_with(b"\x0a\x06sample\x12") && window[10] == 0x0a && window[12..] == [8, 1]
+    };
+    let at = bytes.windows(14).position(is_port).unwrap();
+    bytes[at + 13] = 10;
+    folder.bytes("half/unet/model.onnx", &bytes);
+    folder.dubench(&["sample", "half", "-o", "out", "--prompt", "a"]).fails(
+        3,
+        &["unet/model.onnx: `sample` is float16", "export the pipeline in float32", "graph half"],
+    );
+}
+
 #[test]
 fn figure_1_at_smoke_is_a_sheet_of_pairs_and_their_differences() {
     let folder = Folder::new();
@@ -112,4 +132,104 @@ fn figure_1_at_smoke_is_a_sheet_of_pairs_and_their_differences() {
     let table = std::fs::read_to_string(folder.path("out/fig1-sd15/smoke/table.md")).unwrap();
     assert!(table.contains("`gradient`") && table.contains("Δ unguided"), "{table}");
     assert!(folder.path("out/fig1-sd15/smoke/plots/pairs.svg").is_file());
+}
+
+#[test]
+fn pipelines_are_inspected_with_their_text_encoders_and_latents() {
+    let folder = Folder::new();
+    let inspect = |name: &str, more: &[&str]| {
+        let path = Path::new(MODELS).join(name);
+        let path = path.to_str().unwrap();
+        folder.dubench(&[&["model", "inspect", path][..], more].concat())
+    };
+    let ended = inspect("tiny-sd3-random", &["--gradients"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    for words in [
+        "pipeline    StableDiffusion3Pipeline, diffusers 0.42.1",
+        "images      32 x 32 of latents [4, 16, 16], decoded from latent / 1.5305 + 0.0609",
+        "prediction  velocity",
+        "guidance    7",
+        "text        text_encoder_2 by tokenizer_2, 77 tokens: hidden_states.1, text_embeds",
+        "text        text_encoder_3 by tokenizer_3, 256 tokens: last_hidden_state",
+        "gradients   applicable",
+    ] {
+        assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
+    }
+    let xl = inspect("tiny-sdxl-random", &["--format", "json"]).json();
+    assert_eq!(xl["conditions"]["time_ids"], serde_json::json!([6]));
+    assert_eq!((&xl["zero_negative"], &xl["guidance"]), (&true.into(), &5.0.into()));
+    assert_eq!(xl["sampler"], "edm_euler-50");
+}
+
+#[test]
+fn stable_diffusion_3_without_t5_or_of_a_wrong_kind_says_what_to_do() {
+    let folder = Folder::new();
+    let refused = |name: &str, change: &dyn Fn(PathBuf), words: &[&str]| {
+        copy_folder(&Path::new(MODELS).join("tiny-sd3-random"), &folder.path(name));
+        change(folder.path(name));
+        folder.dubench(&["sample", name, "-o", "out", "--prompt", "a"]).fails(3, words);
+    };
+    let without =
+        |part: &'static str| move |root: PathBuf| std::fs::remove_dir_all(root.join(part)).unwrap();
+    refused(
+        "a",
+        &without("text_encoder_3"),
+        &["text_encoder_3: is no folder", "[null, null]", "without T5"],
+    );
+    refused("b", &without("transformer"), &["transformer: is no folder of the pipeline"]);
+    refused("c", &without("tokenizer_2"), &["tokenizer_2: is no folder of the pipeline"]);
+    let replace = |name: &'static str, from: &'static str, to: &'static str| {
+        let folder = &folder;
+        move |root: PathBuf| {
+            let text = std::fs::read_to_string(root.join(name)).unwrap();
+            assert!(text.contains(from), "{text}");
+            let path = root.join(name);
+            folder.text(path.to_str().unwrap(), &text.replace(from, to));
+        }
+    };
+    let scheduler = "scheduler/scheduler_config.json";
+    refused(
+        "d",
+        &replace(scheduler, "\"use_dynamic_shifting\": false", "\"use_dynamic_shifting\": true"),
+        &["use_dynamic_shifting: is true"],
+    );
+    refused(
+        "e",
+        &replace("text_encoder/config.json", "\"num_hidden_layers\": 2", "\"layers\": 2"),
+        &["text_encoder/config.json: num_hidden_layers: is missing"],
+    );
+    refused(
+        "f",
+        &replace("model_index.json", "StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
+        &["is StableDiffusion3Img2ImgPipeline: StableDiffusionPipeline (1 and 2)"],
+    );
+    let slow = |root: PathBuf| {
+        std::fs::remove_file(root.join("tokenizer_3/tokenizer.json")).unwrap();
+        let path = root.join("tokenizer_3/spiece.model");
+        folder.bytes(path.to_str().unwrap(), b"\n\x0e");
+    };
+    refused("g", &slow, &["tokenizer_3: holds spiece.model alone", "save_pretrained"]);
+    let size = folder.path("h");
+    copy_folder(&Path::new(MODELS).join("tiny-sd3-random"), &size);
+    folder
+        .dubench(&["sample", "h", "-o", "out", "--prompt", "a", "--size", "30,32"])
+        .fails(3, &["size: is [30, 32], expected multiples of 4"]);
+    assert!(!folder.path("out").exists());
+}
+
+#[test]
+fn figures_of_a_flow_at_smoke_have_the_released_quirk_beside_the_rule() {
+    let folder = Folder::new();
+    for name in ["fig1-sd3", "fig12-sd3"] {
+        let file = Path::new(MODELS).join("..").join(format!("{name}.yaml"));
+        let file = file.to_str().unwrap();
+        let arguments =
+            ["run", file, "--scale", "smoke", "--work-dir", "work", "--results-dir", "out"];
+        let ended = folder.dubench(&arguments);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let table = format!("out/{name}/smoke/table.md");
+        let table = std::fs::read_to_string(folder.path(&table)).unwrap();
+        assert!(table.contains("`released_flow") && table.contains("Δ unguided"), "{table}");
+        assert!(table.contains("velocity taken for epsilon"), "{table}");
+    }
 }

@@ -5,6 +5,7 @@ use dubench::guidance::{
     Guidance, GuidanceError, MaskRule, MaskStatistic, Path, RuleSettings, RuleValues,
 };
 use dubench::model::{ModelError, Network};
+use dubench::schedule::TimeAxis;
 use dubench::uncertainty::{StepContext, Window};
 use ndarray::{Array4, Zip};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,10 @@ impl RuleSettings for Damp {
     }
 
     fn words(&self) -> Option<String> {
+        None
+    }
+
+    fn misfit(&self, _axis: TimeAxis) -> Option<String> {
         None
     }
 

@@ -55,11 +55,14 @@ class FetchTest(FolderTest):
         self.assertFalse((self.folder / "net.pt").exists())
 
     def test_a_pipeline_is_named_with_the_one_command_that_exports_it(self) -> None:
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            code = fetch.main(["sd15"])
-        self.assertEqual(code, 0)
-        self.assertEqual(out.getvalue(), f"{fetch.PIPELINES['sd15'].command()}\n")
-        self.assertTrue(out.getvalue().startswith("optimum-cli export onnx --model "))
+        for name in ("sd15", "sd21", "sdxl", "sd3"):
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = fetch.main([name])
+            self.assertEqual(code, 0)
+            self.assertEqual(out.getvalue(), f"{fetch.PIPELINES[name].command()}\n")
+            self.assertTrue(out.getvalue().startswith("optimum-cli export onnx --model "))
+            self.assertEqual("without T5" in err.getvalue(), name == "sd3")
 
     def test_a_web_page_is_no_checkpoint(self) -> None:
         with FlakyServer(b"<!DOCTYPE html><title>Quota exceeded</title>") as server:

@@ -4,28 +4,32 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::decoder::DecoderJson;
+use super::family::{self, Family, TextPart};
 use super::index::{INDEX_FILE, PipelineIndex};
 use super::json::{read_json, refuse};
 use super::scheduler::Scheduler;
 use crate::config::ConfigError;
 use crate::fault::Fault;
+use crate::schedule::TimeAxis;
 
 /// Name of every graph in its folder.
 const GRAPH: &str = "model.onnx";
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
-/// Pipelines that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// Stable Diffusion 1 and 2: one text encoder, whose last hidden states the network attends to.
-    StableDiffusion,
+/// How latents are turned before they are decoded: `latent / scale + shift`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LatentScale {
+    /// Standard deviation of latents is brought to 1 by this factor.
+    pub scale: f64,
+    /// Mean of latents, 0 for all but Stable Diffusion 3.
+    pub shift: f64,
 }
 
-impl Family {
-    /// Classifier-free guidance that the pipeline of diffusers has by default.
-    pub fn guidance(self) -> f64 {
-        match self {
-            Self::StableDiffusion => 7.5,
-        }
+impl LatentScale {
+    /// A scale alone.
+    pub fn of(scale: f64) -> Self {
+        Self { scale, shift: 0.0 }
     }
 }
 
@@ -35,31 +39,10 @@ struct NetworkJson {
     in_channels: usize,
     #[serde(default)]
     sample_size: Option<usize>,
-}
-
-/// `config.json` of the decoder.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-struct DecoderJson {
-    #[serde(default = "scaling_factor")]
-    scaling_factor: f64,
     #[serde(default)]
-    shift_factor: Option<f64>,
+    patch_size: Option<usize>,
     #[serde(default)]
-    latents_mean: Option<Vec<f64>>,
-    block_out_channels: Vec<usize>,
-    latent_channels: usize,
-}
-
-/// That of `AutoencoderKL` where the file says nothing.
-fn scaling_factor() -> f64 {
-    0.18215
-}
-
-/// `config.json` of a text encoder.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct TextJson {
-    #[serde(default)]
-    max_position_embeddings: Option<usize>,
+    joint_attention_dim: Option<usize>,
 }
 
 /// A pipeline as its folder describes it.
@@ -81,10 +64,14 @@ pub struct PipelineFolder {
     pub trained_side: Option<usize>,
     /// Pixels of an image along one side of a latent's pixel.
     pub pixels: usize,
-    /// The decoder takes `latent / scale`.
-    pub scale: f64,
-    /// Tokens of a text, where the encoder says.
-    pub text_length: Option<usize>,
+    /// Pixels of a latent that the network takes at a time, along one side.
+    pub patch: usize,
+    /// The decoder takes `latent / scale + shift`.
+    pub scale: LatentScale,
+    /// Text encoders, in the order in which the network takes their states.
+    pub texts: Vec<TextPart>,
+    /// Width of the states that a transformer takes, which may be wider than those of its encoders.
+    pub joint_width: Option<usize>,
 }
 
 impl PipelineFolder {
@@ -94,22 +81,21 @@ impl PipelineFolder {
     /// [`ConfigError`] for files that are missing, of another library or version, or say what is not understood.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let index = PipelineIndex::read(path)?;
-        let family = family(path, &index)?;
-        require_parts(path, &index)?;
-        let scheduler = Scheduler::read(&path.join("scheduler/scheduler_config.json"))?;
-        let network: NetworkJson = read_json(&path.join("unet/config.json"))?;
-        let decoder_path = path.join("vae_decoder/config.json");
-        let decoder: DecoderJson = read_json(&decoder_path)?;
-        refuse(&decoder_path, decoder_faults(&decoder))?;
+        let family = Family::of(path, &index)?;
+        require_parts(path, family, &index)?;
+        let scheduler = Scheduler::read(&path.join(SCHEDULER))?;
+        refuse(&path.join(SCHEDULER), scheduler_faults(family, &scheduler))?;
+        let network_path = path.join(family.network()).join("config.json");
+        let network: NetworkJson = read_json(&network_path)?;
+        let decoder = DecoderJson::read(&path.join("vae_decoder/config.json"))?;
         if network.in_channels != decoder.latent_channels {
             let message = format!(
                 "is {}, and the decoder takes latents of {} channels: only pipelines that start from text alone are read",
                 network.in_channels, decoder.latent_channels
             );
-            refuse(&path.join("unet/config.json"), vec![Fault::new("in_channels", message)])?;
+            refuse(&network_path, vec![Fault::new("in_channels", message)])?;
         }
-        let text: TextJson = read_json(&path.join("text_encoder/config.json"))?;
-        let levels = u32::try_from(decoder.block_out_channels.len()).unwrap_or(1);
+        let texts = family::texts(path, family, &index)?;
         Ok(Self {
             path: path.to_owned(),
             name: name(path),
@@ -118,9 +104,14 @@ impl PipelineFolder {
             scheduler,
             channels: network.in_channels,
             trained_side: network.sample_size,
-            pixels: 2_usize.pow(levels.clamp(1, 8) - 1),
-            scale: decoder.scaling_factor,
-            text_length: text.max_position_embeddings,
+            pixels: decoder.pixels(),
+            patch: network.patch_size.unwrap_or(1).max(1),
+            scale: LatentScale {
+                scale: decoder.scaling_factor,
+                shift: decoder.shift_factor.unwrap_or_default(),
+            },
+            texts,
+            joint_width: network.joint_attention_dim.filter(|_| family.is_flow()),
         })
     }
 
@@ -140,13 +131,16 @@ impl PipelineFolder {
         };
         let Some([height, width]) = size else {
             let side = self.trained_side.ok_or_else(|| {
-                fault("is not given, and unet/config.json has no sample_size: write size: [height, width]".to_owned())
+                fault(format!(
+                    "is not given, and {}/config.json has no sample_size: write size: [height, width]",
+                    self.family.network()
+                ))
             })?;
             return Ok([self.channels, side, side]);
         };
-        let pixels = self.pixels;
-        if !height.is_multiple_of(pixels) || !width.is_multiple_of(pixels) {
-            let message = format!("is [{height}, {width}], expected multiples of {pixels}");
+        let (pixels, whole) = (self.pixels, self.pixels * self.patch);
+        if !height.is_multiple_of(whole) || !width.is_multiple_of(whole) {
+            let message = format!("is [{height}, {width}], expected multiples of {whole}");
             return Err(fault(message));
         }
         Ok([self.channels, height / pixels, width / pixels])
@@ -154,13 +148,13 @@ impl PipelineFolder {
 
     /// Files whose bytes decide what the pipeline computes, without external weights and tokenizers.
     pub fn files(&self) -> Vec<PathBuf> {
-        let parts = ["unet", "text_encoder", "vae_decoder"];
+        let texts = self.texts.iter().map(|text| text.encoder);
+        let parts = [self.family.network()].into_iter().chain(texts).chain(["vae_decoder"]);
         let mut files: Vec<PathBuf> = parts
-            .iter()
             .flat_map(|part| [self.path.join(part).join("config.json"), self.graph(part)])
             .collect();
         files.push(self.path.join(INDEX_FILE));
-        files.push(self.path.join("scheduler/scheduler_config.json"));
+        files.push(self.path.join(SCHEDULER));
         files
     }
 }
@@ -172,36 +166,38 @@ fn name(path: &Path) -> String {
         .map_or_else(|| "pipeline".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn family(path: &Path, index: &PipelineIndex) -> Result<Family, ConfigError> {
-    match index.class.as_str() {
-        "StableDiffusionPipeline"
-        | "ORTStableDiffusionPipeline"
-        | "OnnxStableDiffusionPipeline" => Ok(Family::StableDiffusion),
-        other => {
-            let message = format!(
-                "is {other}: StableDiffusionPipeline is read (Stable Diffusion 1 and 2); for another network write a model.yaml (`dubench model init`)"
-            );
-            let faults = vec![Fault::new("_class_name", message)];
-            Err(ConfigError::Invalid { path: path.join(INDEX_FILE), faults })
-        }
+/// A flow has the scheduler of one, and nothing else has.
+fn scheduler_faults(family: Family, scheduler: &Scheduler) -> Vec<Fault> {
+    let flows = scheduler.schedule.axis() == TimeAxis::Flow;
+    if flows == family.is_flow() {
+        return Vec::new();
     }
+    let message = if flows {
+        "is FlowMatchEulerDiscreteScheduler, and the network is no flow: take that of the published pipeline"
+    } else {
+        "is not FlowMatchEulerDiscreteScheduler, and Stable Diffusion 3 is a flow: take that of the published pipeline"
+    };
+    vec![Fault::new("_class_name", message)]
 }
 
 /// Every part that is run must be there, as a graph.
-fn require_parts(path: &Path, index: &PipelineIndex) -> Result<(), ConfigError> {
+fn require_parts(path: &Path, family: Family, index: &PipelineIndex) -> Result<(), ConfigError> {
     let mut faults = Vec::new();
-    for part in ["scheduler", "unet", "text_encoder", "tokenizer", "vae_decoder"] {
+    let texts = family.text_folders(index);
+    let parts =
+        texts.iter().flatten().copied().chain(["scheduler", family.network(), "vae_decoder"]);
+    for part in parts {
         let folder = path.join(part);
         let named = index.parts.contains_key(part) || part == "vae_decoder";
+        let is_graph = part != "scheduler" && !part.starts_with("tokenizer");
         if !named {
             faults.push(Fault::new(
                 part,
                 "is not named by model_index.json: export the pipeline again",
             ));
         } else if !folder.is_dir() {
-            let message = "is no folder of the pipeline: export it again with all its parts";
-            faults.push(Fault::new(part, message));
-        } else if !["scheduler", "tokenizer"].contains(&part) && !folder.join(GRAPH).is_file() {
+            faults.push(Fault::new(part, no_folder(part)));
+        } else if is_graph && !folder.join(GRAPH).is_file() {
             let message = "has no model.onnx: export the pipeline to ONNX, `optimum-cli export onnx --model FOLDER OUT`";
             faults.push(Fault::new(part, message));
         }
@@ -209,25 +205,9 @@ fn require_parts(path: &Path, index: &PipelineIndex) -> Result<(), ConfigError> 
     refuse(path, faults)
 }
 
-fn decoder_faults(decoder: &DecoderJson) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let DecoderJson { scaling_factor, shift_factor, latents_mean, block_out_channels, .. } =
-        decoder;
-    if !(scaling_factor.is_finite() && *scaling_factor > 0.0) {
-        let message = format!("is {scaling_factor}, expected a number above 0");
-        faults.push(Fault::new("scaling_factor", message));
+fn no_folder(part: &str) -> &'static str {
+    if part.ends_with("_3") {
+        return "is no folder of the pipeline: export it again with all its parts, or set text_encoder_3 and tokenizer_3 of model_index.json to [null, null] to go without T5";
     }
-    if let Some(shift) = shift_factor.filter(|shift| *shift != 0.0) {
-        let message =
-            format!("is {shift}, and latents are not shifted here: use a decoder without it");
-        faults.push(Fault::new("shift_factor", message));
-    }
-    if latents_mean.is_some() {
-        let message = "is given, and latents are not shifted here: use a decoder without it";
-        faults.push(Fault::new("latents_mean", message));
-    }
-    if block_out_channels.is_empty() {
-        faults.push(Fault::new("block_out_channels", "is empty: export the decoder again"));
-    }
-    faults
+    "is no folder of the pipeline: export it again with all its parts"
 }

@@ -21,6 +21,8 @@ pub struct PipelineIndex {
     pub version: Option<String>,
     /// Classes of the parts that are there, by folder.
     pub parts: BTreeMap<String, String>,
+    /// Whether no negative prompt means states of zeros instead of those of the empty text: a key of Stable Diffusion XL.
+    pub zeros_for_none: bool,
 }
 
 impl PipelineIndex {
@@ -54,6 +56,8 @@ impl PipelineIndex {
             Some((name.clone(), class.to_owned()))
         });
         let parts = parts.collect();
-        Ok(Self { class, version, parts })
+        let key = object.get("force_zeros_for_empty_prompt");
+        let zeros_for_none = key.and_then(Value::as_bool).unwrap_or(true);
+        Ok(Self { class, version, parts, zeros_for_none })
     }
 }

@@ -4,6 +4,8 @@
 //! `scheduler/scheduler_config.json` are to a pipeline. Keys that change what is computed are understood or refused.
 
 mod classes;
+mod decoder;
+mod family;
 mod folder;
 mod index;
 mod json;
@@ -13,7 +15,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use folder::{Family, PipelineFolder};
+pub use family::{Family, NetworkNames, T5_LENGTH, TextPart};
+pub use folder::{LatentScale, PipelineFolder};
 pub use index::{INDEX_FILE, PipelineIndex};
 pub use scheduler::Scheduler;
 pub use settings::{PipelineCfg, PipelineConfig};

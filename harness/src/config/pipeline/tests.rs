@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{PipelineFolder, Scheduler};
+use super::{LatentScale, PipelineFolder, Scheduler};
 use crate::config::Prediction;
 use crate::sampler::SamplerConfig;
 use crate::schedule::{GridConfig, ScheduleConfig};
@@ -121,8 +121,9 @@ fn edit(path: &Path, change: impl Fn(&mut Map<String, Value>)) {
 fn a_folder_says_size_scale_and_length_of_texts() {
     let (_guard, root) = copy();
     let folder = PipelineFolder::read(&root).unwrap();
-    assert_eq!((folder.name.as_str(), folder.pixels, folder.text_length), ("mine", 2, Some(77)));
-    assert_eq!(folder.scale, 0.18215);
+    assert_eq!((folder.name.as_str(), folder.pixels), ("mine", 2));
+    assert_eq!((folder.texts.len(), folder.texts[0].length), (1, Some(77)));
+    assert_eq!(folder.scale, LatentScale::of(0.18215));
     assert_eq!(folder.shape(None).unwrap(), [4, 16, 16]);
     assert_eq!(folder.shape(Some([32, 48])).unwrap(), [4, 16, 24]);
     let odd = folder.shape(Some([33, 48])).unwrap_err().to_string();
@@ -158,7 +159,7 @@ fn folders_that_are_not_whole_or_of_another_kind_are_refused_by_name() {
     assert!(words.contains("_diffusers_version: is 1.2.0, versions 0.x are read"), "{words}");
     let words = index(&|object| drop(object.insert("_class_name".into(), json!("FluxPipeline"))));
     assert!(
-        words.contains("_class_name: is FluxPipeline: StableDiffusionPipeline is read"),
+        words.contains("_class_name: is FluxPipeline: StableDiffusionPipeline (1 and 2), Stable"),
         "{words}"
     );
     let words = index(&|object| drop(object.remove("tokenizer")));
@@ -178,12 +179,6 @@ fn folders_that_are_not_whole_or_of_another_kind_are_refused_by_name() {
         words.contains("in_channels: is 9, and the decoder takes latents of 4 channels"),
         "{words}"
     );
-    let words = refusal(&|root| {
-        edit(&root.join("vae_decoder/config.json"), |o| {
-            drop(o.insert("shift_factor".into(), json!(0.1)));
-        });
-    });
-    assert!(words.contains("shift_factor: is 0.1"), "{words}");
     // A safety checker is never run: whether it is there does not matter.
     let (_guard, root) = copy();
     let checker = json!(["stable_diffusion", "StableDiffusionSafetyChecker"]);
@@ -191,4 +186,25 @@ fn folders_that_are_not_whole_or_of_another_kind_are_refused_by_name() {
         drop(o.insert("safety_checker".into(), checker.clone()));
     });
     assert!(PipelineFolder::read(&root).is_ok());
+}
+
+#[test]
+fn latents_with_means_of_their_own_and_schedulers_of_other_networks_are_refused_by_name() {
+    let refusal = |change: &dyn Fn(&Path)| {
+        let (_guard, root) = copy();
+        change(&root);
+        PipelineFolder::read(&root).unwrap_err().to_string()
+    };
+    let words = refusal(&|root| {
+        edit(&root.join("vae_decoder/config.json"), |o| {
+            drop(o.insert("latents_mean".into(), json!([0.1, 0.0, 0.0, 0.0])));
+        });
+    });
+    assert!(words.contains("latents_mean: is given"), "{words}");
+    let flow = json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0});
+    let words = refusal(&|root| {
+        let path = root.join("scheduler/scheduler_config.json");
+        crate::store::publish(&path, flow.to_string().as_bytes()).unwrap();
+    });
+    assert!(words.contains("is FlowMatchEulerDiscreteScheduler, and the network is no"), "{words}");
 }

@@ -133,8 +133,8 @@ pub fn inspect(
         schedule: model.schedule,
         time,
         clip_x0: spec.clip_x0,
-        inputs: denoiser.session().inputs().iter().map(summary).collect(),
-        outputs: denoiser.session().outputs().iter().map(summary).collect(),
+        inputs: denoiser.session().inputs().iter().map(PortSummary::of).collect(),
+        outputs: denoiser.session().outputs().iter().map(PortSummary::of).collect(),
         dropout_mask_len: spec.dropout_mask_len,
         dropout_p: spec.dropout_p,
         dropout_sites: sites,
@@ -155,6 +155,9 @@ fn sites(train: &Path) -> Result<Vec<SiteSummary>, ModelError> {
     Ok(sites.into_iter().map(|site| SiteSummary { node: site.node, p: site.p }).collect())
 }
 
-fn summary(port: &Port) -> PortSummary {
-    PortSummary { name: port.name.clone(), dtype: port.dtype.to_string(), dims: port.dims.clone() }
+impl PortSummary {
+    /// Of a port of a session.
+    pub(in crate::model) fn of(port: &Port) -> Self {
+        Self { name: port.name.clone(), dtype: port.dtype.to_string(), dims: port.dims.clone() }
+    }
 }

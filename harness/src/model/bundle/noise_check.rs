@@ -91,6 +91,21 @@ pub(super) fn run(denoiser: &mut dyn Denoiser, walk: &Walk) -> Result<Vec<NoiseC
         .collect()
 }
 
+/// [`run`] over the walk of a schedule.
+///
+/// # Errors
+/// Those of the network, and [`ModelError::Runtime`] for a schedule without a grid of its own.
+pub(in crate::model) fn noise_of(
+    denoiser: &mut dyn Denoiser,
+    schedule: &NoiseSchedule,
+) -> Result<Vec<NoiseCheck>, ModelError> {
+    let walk = Walk::over(schedule).map_err(|error| ModelError::Runtime {
+        context: denoiser.spec().name.clone(),
+        message: error.to_string(),
+    })?;
+    run(denoiser, &walk)
+}
+
 fn noise((c, h, w): (usize, usize, usize), draw: u32) -> Array4<f32> {
     let mut states = Array4::zeros((N_IMAGES as usize, c, h, w));
     for (sample, mut row) in (0..).map(SampleId).zip(states.axis_iter_mut(Axis(0))) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::conditions::Conditioned;
 use super::{files, precision};
 use crate::config::model_yaml::{ClipX0Yaml, Layout, MODEL_FILE, ModelYaml, TaskYaml};
+use crate::config::pipeline::LatentScale;
 use crate::config::{CfgYaml, Prediction};
 use crate::graph::{GraphError, Model, checks};
 use crate::model::onnx::derive::{
@@ -341,7 +342,8 @@ fn decoder(
             let path = folder.join(decoder);
             let name = format!("{} ({decoder})", model.name);
             let source = GraphSource::File(&path);
-            Ok(Box::new(OnnxDecoder::open(&name, source, *shape, *scale, options)?))
+            let scale = LatentScale::of(*scale);
+            Ok(Box::new(OnnxDecoder::open(&name, source, *shape, scale, options)?))
         }
     }
 }
@@ -372,7 +374,7 @@ pub(super) fn encoder(
 }
 
 /// Word of a prediction, as in `model.yaml`.
-pub(super) fn prediction_word(prediction: Prediction) -> &'static str {
+pub(in crate::model) fn prediction_word(prediction: Prediction) -> &'static str {
     match prediction {
         Prediction::Epsilon => "epsilon",
         Prediction::X0 => "x0",

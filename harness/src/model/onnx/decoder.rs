@@ -8,10 +8,11 @@ use super::options::RuntimeOptions;
 use super::pieces::Pieces;
 use super::ports;
 use super::session::{GraphSource, OnnxSession};
+use crate::config::pipeline::LatentScale;
 use crate::model::analytic::IdentityDecoder;
 use crate::model::{Decoder, ModelError};
 
-/// The decoder of a latent model: `image = decoder(latent / scale)`, f32 in [-1, 1].
+/// The decoder of a latent model: `image = decoder(latent / scale + shift)`, f32 in [-1, 1].
 #[derive(Debug)]
 pub struct OnnxDecoder {
     session: OnnxSession,
@@ -19,6 +20,7 @@ pub struct OnnxDecoder {
     output: String,
     shape: [usize; 3],
     scale: f32,
+    shift: f32,
     pieces: Pieces,
 }
 
@@ -32,7 +34,7 @@ impl OnnxDecoder {
         name: &str,
         source: GraphSource<'_>,
         shape: [usize; 3],
-        scale: f64,
+        scale: LatentScale,
         options: &RuntimeOptions,
     ) -> Result<Self, ModelError> {
         let session = OnnxSession::open(name, source, options)?;
@@ -51,12 +53,15 @@ impl OnnxDecoder {
         ports::element(&session, output, &[TensorElementType::Float32])?;
         let (input, output) = (input.name.clone(), output.name.clone());
         #[expect(clippy::cast_possible_truncation, reason = "the network computes in f32")]
-        let scale = scale as f32;
-        Ok(Self { session, input, output, shape, scale, pieces })
+        let (scale, shift) = (scale.scale as f32, scale.shift as f32);
+        Ok(Self { session, input, output, shape, scale, shift, pieces })
     }
 
     fn run(&mut self, latents: &ArrayView4<'_, f32>) -> Result<Array4<f32>, ModelError> {
-        let scaled = latents.mapv(|value| value / self.scale);
+        let mut scaled = latents.mapv(|value| value / self.scale);
+        if self.shift != 0.0 {
+            scaled += self.shift;
+        }
         let feeds = [(self.input.as_str(), Feed::F32(scaled.view().into_dyn()))];
         let answer = self.session.run_one(&feeds, &self.output)?;
         let got = answer.shape().to_vec();

@@ -38,23 +38,30 @@ impl TextEncoder {
         Ok(Self { session, wide })
     }
 
-    /// The output `output` for token ids `[b, n]`.
+    /// The outputs `wanted` for token ids `[b, n]`, by one run.
     ///
     /// # Errors
     /// [`ModelError::Bundle`] where there is no such output, or it is not f32; [`ModelError::NotFinite`];
     /// [`ModelError::Runtime`] where the runtime fails.
-    pub fn encode(&mut self, ids: &Array2<u32>, output: &str) -> Result<ArrayD<f32>, ModelError> {
-        let port = ports::find(&self.session, "output", self.session.outputs(), output)?;
-        ports::element(&self.session, port, &[TensorElementType::Float32])?;
+    pub fn encode(
+        &mut self,
+        ids: &Array2<u32>,
+        wanted: &[&str],
+    ) -> Result<Vec<ArrayD<f32>>, ModelError> {
+        for output in wanted {
+            let port = ports::find(&self.session, "output", self.session.outputs(), output)?;
+            ports::element(&self.session, port, &[TensorElementType::Float32])?;
+        }
         let wide = ids.mapv(i64::from).into_dyn();
         let narrow = ids.mapv(|id| i32::try_from(id).unwrap_or(i32::MAX)).into_dyn();
         let feed = if self.wide { Feed::I64(wide.view()) } else { Feed::I32(narrow.view()) };
-        let states = self.session.run_one(&[(INPUT, feed)], output)?;
-        let broken = states.iter().filter(|value| !value.is_finite()).count();
-        if broken == 0 {
+        let states = self.session.run(&[(INPUT, feed)], wanted)?;
+        let values = || states.iter().flatten();
+        let n = values().filter(|value| !value.is_finite()).count();
+        if n == 0 {
             return Ok(states);
         }
-        let (model, n, total) = (self.session.graph().to_owned(), broken, states.len());
+        let (model, total) = (self.session.graph().to_owned(), values().count());
         Err(ModelError::NotFinite { model, n, total, t: None, rows: Vec::new() })
     }
 }

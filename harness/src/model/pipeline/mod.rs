@@ -4,7 +4,9 @@
 //! classifier-free guidance, so they need to know nothing of text. A doubled batch shares its noise, and each row counts
 //! two evaluations.
 
+mod encoder;
 mod identity;
+mod inspect;
 mod open;
 mod prompts;
 mod request;
@@ -13,5 +15,6 @@ mod tests;
 mod text_states;
 
 pub use identity::{identity, weight_bytes};
+pub use inspect::{PipelineSummary, TextSummary, inspect};
 pub use open::open_pipeline;
 pub use request::Pipeline;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::prompts;
-use crate::config::pipeline::PipelineFolder;
+use crate::config::pipeline::{Family, PipelineFolder};
 use crate::config::{ConfigError, PipelineConfig};
 use crate::model::ModelError;
 use crate::schedule::TimeAxis;
@@ -17,6 +17,8 @@ pub struct Pipeline {
     pub prompts: Vec<String>,
     /// What stands for no prompt.
     pub negative: String,
+    /// Whether states of zeros stand for no prompt: Stable Diffusion XL where no negative prompt is given.
+    pub zero_negative: bool,
     /// Scale of classifier-free guidance.
     pub scale: f64,
     /// `[c, h, w]` of the latents.
@@ -35,7 +37,16 @@ impl Pipeline {
         let prompts = prompts::of(config, base)?;
         let cfg = config.cfg.clone().unwrap_or_default();
         let scale = cfg.scale.unwrap_or_else(|| folder.family.guidance());
-        Ok(Self { folder, prompts, negative: cfg.negative.unwrap_or_default(), scale, shape })
+        let zero_negative = cfg.negative.is_none()
+            && folder.family == Family::StableDiffusionXl
+            && folder.index.zeros_for_none;
+        let negative = cfg.negative.unwrap_or_default();
+        Ok(Self { folder, prompts, negative, zero_negative, scale, shape })
+    }
+
+    /// The negative prompt, for people; nothing where zeros stand for it.
+    pub fn told_negative(&self) -> Option<&str> {
+        (!self.zero_negative).then_some(self.negative.as_str())
     }
 
     /// What the times of its schedule are.

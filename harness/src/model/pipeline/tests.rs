@@ -1,8 +1,8 @@
-//! The tiny pipeline of random weights beside diffusers: text states, what is refused, gradients through guidance.
+//! The tiny pipelines of random weights beside diffusers: text states, what is refused, gradients through guidance.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use ndarray::{Array3, Array4};
+use ndarray::{Array4, ArrayD, ArrayViewD, Axis};
 use ndarray_npy::NpzReader;
 
 use super::text_states::TextStates;
@@ -11,42 +11,101 @@ use crate::config::{PipelineCfg, PipelineConfig};
 use crate::model::bundle::{Gradients, Opened, SelfTest};
 use crate::model::onnx::RuntimeOptions;
 use crate::model::{ModelError, NetworkInput};
+use crate::schedule::NoisePoint;
 use crate::units::{SampleId, Timestep};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/pipelines");
-const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd15-random");
+const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models");
 
 /// The prompts of `scripts/golden/pipelines.py`.
 const PROMPTS: [&str; 2] = ["a red cat", "一张 photo of 🐱, très BELLE lumière"];
 
-fn config(prompts: &[&str], scale: f64) -> PipelineConfig {
+fn config_of(name: &str, prompts: &[&str], scale: f64) -> PipelineConfig {
     let prompts = prompts.iter().map(|prompt| (*prompt).to_owned()).collect();
     let cfg = PipelineCfg { scale: Some(scale), negative: None };
-    PipelineConfig { cfg: Some(cfg), ..PipelineConfig::new(PathBuf::from(TINY), prompts) }
+    let path = Path::new(MODELS).join(name);
+    PipelineConfig { cfg: Some(cfg), ..PipelineConfig::new(path, prompts) }
+}
+
+fn config(prompts: &[&str], scale: f64) -> PipelineConfig {
+    config_of("tiny-sd15-random", prompts, scale)
+}
+
+fn pipeline_of(name: &str, prompts: &[&str], scale: f64) -> Pipeline {
+    Pipeline::read(&config_of(name, prompts, scale), Path::new("")).unwrap()
 }
 
 fn pipeline(prompts: &[&str], scale: f64) -> Pipeline {
-    Pipeline::read(&config(prompts, scale), Path::new("")).unwrap()
+    pipeline_of("tiny-sd15-random", prompts, scale)
+}
+
+fn golden(file: &str, name: &str) -> ArrayD<f32> {
+    let file = std::fs::File::open(Path::new(DATA).join(file)).unwrap();
+    NpzReader::new(file).unwrap().by_name(name).unwrap()
+}
+
+fn close(got: ArrayViewD<'_, f32>, expected: ArrayViewD<'_, f32>) {
+    assert_eq!(got.shape(), expected.shape());
+    for (got, expected) in got.iter().zip(expected) {
+        assert!((got - expected).abs() <= 1e-5, "{got} {expected}");
+    }
 }
 
 #[test]
 fn text_states_are_those_of_transformers_and_equal_texts_share_them() {
-    let file = std::fs::File::open(Path::new(DATA).join("golden.npz")).unwrap();
-    let expected: Array3<f32> = NpzReader::new(file).unwrap().by_name("text").unwrap();
+    let expected = golden("golden.npz", "text");
     let asked = pipeline(&[PROMPTS[0], PROMPTS[1], PROMPTS[0]], 7.5);
     let options = RuntimeOptions::default();
     let states = TextStates::of(&asked, &options).unwrap();
-    assert_eq!(states.prompts.shape(), [3, 77, 16]);
+    assert_eq!((states.prompts.states.shape(), &states.prompts.pooled), (&[3, 77, 16][..], &None));
     for (row, of) in [0, 1, 0].into_iter().enumerate() {
-        let (got, expected) = (states.prompts.outer_iter().nth(row), expected.outer_iter().nth(of));
-        for (got, expected) in got.unwrap().iter().zip(expected.unwrap()) {
-            assert!((got - expected).abs() <= 1e-5, "{got} {expected}");
-        }
+        let got = states.prompts.states.index_axis(Axis(0), row);
+        close(got, expected.index_axis(Axis(0), of));
     }
     // From the cache: the same bits.
     assert_eq!(TextStates::of(&asked, &options).unwrap(), states);
     let empty = TextStates::of(&pipeline(&[""], 7.5), &options).unwrap();
     assert_eq!(states.negative, empty.prompts);
+}
+
+#[test]
+fn states_of_two_encoders_stand_beside_each_other_and_zeros_stand_for_no_prompt() {
+    let options = RuntimeOptions::default();
+    let mut asked = pipeline_of("tiny-sdxl-random", &PROMPTS, 5.0);
+    let texts = TextStates::of(&asked, &options).unwrap();
+    close(texts.prompts.states.view(), golden("golden_sdxl.npz", "text").view());
+    let pooled = texts.prompts.pooled.unwrap();
+    close(pooled.view(), golden("golden_sdxl.npz", "pooled").view());
+    let zero = |states: &ArrayD<f32>| states.iter().all(|value| *value == 0.0);
+    assert!(zero(&texts.negative.states) && zero(&texts.negative.pooled.unwrap()));
+    assert_eq!(asked.told_negative(), None);
+    asked.zero_negative = false;
+    assert!(!zero(&TextStates::of(&asked, &options).unwrap().negative.states));
+    // A plan that feeds zeros is not that of the empty text.
+    let with = |negative: Option<&str>| {
+        let cfg = PipelineCfg { scale: None, negative: negative.map(str::to_owned) };
+        let config = config_of("tiny-sdxl-random", &PROMPTS, 5.0);
+        let config = PipelineConfig { cfg: Some(cfg), ..config };
+        identity(&Pipeline::read(&config, Path::new("")).unwrap()).unwrap()
+    };
+    assert_ne!(with(None), with(Some("")));
+}
+
+#[test]
+fn states_of_t5_follow_those_of_clip_and_zeros_stand_for_it_where_it_is_left_out() {
+    let options = RuntimeOptions::default();
+    let mut asked = pipeline_of("tiny-sd3-random", &PROMPTS, 7.0);
+    let texts = TextStates::of(&asked, &options).unwrap();
+    assert_eq!(texts.prompts.states.shape(), [2, 77 + 256, 24]);
+    close(texts.prompts.states.view(), golden("golden_sd3.npz", "flow_shift_3_text").view());
+    let pooled = texts.prompts.pooled.unwrap();
+    close(pooled.view(), golden("golden_sd3.npz", "flow_shift_3_pooled").view());
+    asked.folder.texts.pop();
+    let texts = TextStates::of(&asked, &options).unwrap().prompts.states;
+    assert_eq!(texts.shape(), [2, 77 + 256, 24]);
+    let (clip, t5) = texts.view().split_at(Axis(1), 80);
+    close(clip, golden("golden_sd3.npz", "no_t5_text").view());
+    assert!(t5.iter().all(|value| *value == 0.0));
 }
 
 fn opened(pipeline: &Pipeline, gradients: &Gradients) -> Opened {
@@ -60,24 +119,25 @@ fn states(seed: f32) -> Array4<f32> {
 }
 
 /// `v . (epsilon(x + h d) - epsilon(x - h d)) / 2 h = (J^T v) . d` of the guided prediction, both halves of each row at once.
-#[test]
-fn products_through_guidance_are_the_finite_differences_of_the_guided_prediction() {
-    let open = opened(&pipeline(&PROMPTS, 7.5), &Gradients::Derive { n_draws: vec![5] });
+fn products_are_differences(pipeline: &Pipeline, place: impl Fn(&Opened) -> NoisePoint) {
+    let open = opened(pipeline, &Gradients::Derive { n_draws: vec![5] });
     assert_eq!(open.denoiser.gradient_unavailable(), None);
-    let place = open.schedule.at(Timestep(401));
+    let place = place(&open);
     let conditions = open.spec.conditions(&[SampleId(0), SampleId(1)], None).unwrap();
     let mut guided = Opened::guided(open.denoiser, open.guidance);
     assert_eq!(guided.evaluations_a_row(), 2);
-    let (x, v, d) = (states(0.37), states(0.71), states(1.13));
+    let (x, v) = (states(0.37), states(0.71));
+    let t = [place; 2];
+    let asked = NetworkInput { x: x.view(), t: &t, y: Some(&conditions) };
+    let (_, product) = guided.epsilon_vjp(asked, v.view()).unwrap();
+    // No step is large, and all go uphill, so that the sum is no accident.
+    let d = states(1.13).abs() * product.signum();
     let mut epsilon = |x: Array4<f32>| {
         let t = [place; 2];
         guided.epsilon(NetworkInput { x: x.view(), t: &t, y: Some(&conditions) }).unwrap()
     };
-    let h = 1e-2;
+    let h = 1e-3;
     let slope = (epsilon(&x + h * &d) - epsilon(&x - h * &d)) / (2.0 * h);
-    let t = [place; 2];
-    let asked = NetworkInput { x: x.view(), t: &t, y: Some(&conditions) };
-    let (_, product) = guided.epsilon_vjp(asked, v.view()).unwrap();
     let dot = |a: &Array4<f32>, b: &Array4<f32>| {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
     };
@@ -85,6 +145,19 @@ fn products_through_guidance_are_the_finite_differences_of_the_guided_prediction
     let size = (dot(&product, &product) * dot(&d, &d)).sqrt();
     assert!((got - expected).abs() < 1e-3 * size, "{got} {expected} {size}");
     assert!(got.abs() > 1e-3 * size, "the direction sees nothing: {got} of {size}");
+}
+
+#[test]
+fn products_through_guidance_are_the_finite_differences_of_the_guided_prediction() {
+    products_are_differences(&pipeline(&PROMPTS, 7.5), |open| open.schedule.at(Timestep(401)));
+}
+
+#[test]
+fn so_they_are_for_two_encoders_and_for_a_flow() {
+    let xl = pipeline_of("tiny-sdxl-random", &PROMPTS, 5.0);
+    products_are_differences(&xl, |open| open.schedule.at(Timestep(401)));
+    let flow = pipeline_of("tiny-sd3-random", &PROMPTS, 7.0);
+    products_are_differences(&flow, |open| open.schedule.place(0.6));
 }
 
 #[test]

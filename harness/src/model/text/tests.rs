@@ -9,6 +9,8 @@ use super::TextTokenizer;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/pipelines");
 const TINY: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd15-random/tokenizer");
+const TINY_T5: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd3-random/tokenizer_3");
 
 /// What `CLIPTokenizer` of transformers gives (`scripts/golden/pipelines.py`).
 #[derive(Deserialize)]
@@ -47,6 +49,32 @@ fn ids_of_500_texts_in_16_languages_are_those_of_transformers() {
     }
 }
 
+/// What T5's tokenizer of transformers gives (`scripts/golden/pipelines_sd3.py`).
+#[derive(Deserialize)]
+struct GoldenT5 {
+    texts: Vec<String>,
+    /// Words, end; not cut.
+    ids: Vec<Vec<u32>>,
+    /// Cut or padded to 64.
+    cut: Vec<Vec<u32>>,
+}
+
+#[test]
+fn ids_of_t5_are_those_of_transformers_cut_and_padded() {
+    let text = std::fs::read(Path::new(DATA).join("tokens_t5.json")).unwrap();
+    let golden: GoldenT5 = serde_json::from_slice(&text).unwrap();
+    let (mut n_cut, mut n_padded) = (0, 0);
+    let tokenizer = TextTokenizer::open(Path::new(TINY_T5), Some(64)).unwrap();
+    for (at, text) in golden.texts.iter().enumerate() {
+        let tokens = tokenizer.encode(text).unwrap();
+        assert_eq!(tokens.ids, golden.cut[at], "{text:?}");
+        assert_eq!(tokens.n_lost, golden.ids[at].len().saturating_sub(64), "{text:?}");
+        n_cut += usize::from(tokens.n_lost > 0);
+        n_padded += usize::from(golden.ids[at].len() < 64);
+    }
+    assert!(n_cut >= 10 && n_padded >= 10, "{n_cut} {n_padded}");
+}
+
 fn folder(names: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in names {
@@ -76,6 +104,11 @@ fn tokenizers_that_are_not_whole_are_refused_with_what_is_missing() {
     assert!(words.contains("is no UTF-8 at byte 14"), "{words}");
     let words = write("tokenizer_config.json", br#"{"tokenizer_class": "T5Tokenizer"}"#);
     assert!(words.contains("is a T5Tokenizer without tokenizer.json"), "{words}");
+    let words = write("spiece.model", b"\n\x0e");
+    assert!(
+        words.contains("holds spiece.model alone") && words.contains("AutoTokenizer"),
+        "{words}"
+    );
     let words = write("tokenizer.json", b"{}");
     assert!(words.contains("tokenizer.json: "), "{words}");
 }

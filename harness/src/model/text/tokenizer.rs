@@ -41,12 +41,7 @@ impl TextTokenizer {
             Some(text) => Tokenizer::from_bytes(text.as_bytes())
                 .map_err(|error| fault(&path, format!("{error}: export the tokenizer again")))?,
             None if is_clip(&file) => clip::tokenizer(folder, &file)?,
-            None => {
-                let class = file.tokenizer_class.as_deref().unwrap_or_default();
-                let message =
-                    format!("is a {class} without tokenizer.json: save it as a fast tokenizer");
-                return Err(fault(folder, message));
-            }
+            None => return Err(slow(folder, &file)),
         };
         // Texts are cut and padded here, so that what is lost can be counted.
         tokenizer.with_truncation(None).map_err(|error| fault(folder, error.to_string()))?;
@@ -81,6 +76,17 @@ impl TextTokenizer {
         ids.resize(self.length, self.pad);
         Ok(Tokens { ids, n_lost })
     }
+}
+
+/// A tokenizer that is in no form that can be read.
+fn slow(folder: &Path, file: &TokenizerFile) -> ModelError {
+    let class = file.tokenizer_class.as_deref().unwrap_or_default();
+    let remedy = "save it as a fast tokenizer, in Python: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)";
+    if folder.join("spiece.model").is_file() {
+        let message = format!("holds spiece.model alone, which is not read ({class}): {remedy}");
+        return fault(folder, message);
+    }
+    fault(folder, format!("is a {class} without tokenizer.json: {remedy}"))
 }
 
 fn is_clip(file: &TokenizerFile) -> bool {

@@ -1,8 +1,10 @@
 //! Parts of pairs to numbers.
 
+use dubench_metrics::signed_rank;
+
 use super::UNGUIDED;
 use crate::guidance::DISPLACEMENT;
-use crate::protocol::rows::mean_and_se;
+use crate::protocol::rows::{holm_rows, mean_and_se};
 use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
 use crate::report::metric;
 use crate::store::records::{MetricRow, ScoreTable};
@@ -19,11 +21,15 @@ pub(super) fn evaluate(evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolE
     let mut numbers = Numbers::default();
     for (at, arm) in scores.iter().enumerate() {
         let facts = RunFacts::of(evidence, at);
-        numbers.rows.extend(rows(&facts, arm, scores.first()));
+        numbers.rows.extend(rows(&facts, arm, scores.first())?);
         let label = &evidence.work().arms[at].name;
         numbers.scores.samples.clone_from(&arm.samples);
         add_columns(&mut numbers.scores, label, arm);
     }
+    let family: Vec<&MetricRow> =
+        numbers.rows.iter().filter(|row| row.metric == metric::P_VALUE).collect();
+    let adjusted = holm_rows(&family).map_err(ProtocolError::metric("p of pairs"))?;
+    numbers.rows.extend(adjusted);
     let absent = evidence.not_applicable().iter();
     let facts = RunFacts::of(evidence, 0);
     numbers.rows.extend(absent.map(|(method, why)| facts.not_applicable(method, SCORE, why)));
@@ -36,12 +42,13 @@ fn add_columns(table: &mut ScoreTable, arm: &str, scores: &ArmScores) {
     }
 }
 
-/// Rows of an arm. A difference is paired over starts: its error is that of the mean of differences.
+/// Rows of an arm. A difference is paired over starts: its error is that of the mean of differences, its p that of the
+/// signed-rank test.
 pub(super) fn rows(
     facts: &RunFacts,
     arm: &ArmScores,
     unguided: Option<&ArmScores>,
-) -> Vec<MetricRow> {
+) -> Result<Vec<MetricRow>, ProtocolError> {
     let mut rows = Vec::new();
     for method in &arm.methods {
         let (mean, se) = mean_and_se(&method.scores);
@@ -55,6 +62,7 @@ pub(super) fn rows(
         let (mean, se) = mean_and_se(&differences);
         let row = facts.row(&method.name, metric::DELTA, Some(mean)).with_se(se).of(UNGUIDED);
         rows.push(row.over(differences.len()));
+        rows.push(tested(facts, &method.name, &differences)?);
     }
     if rows.is_empty() {
         // An arm that nothing looked at has a cost all the same.
@@ -63,5 +71,16 @@ pub(super) fn rows(
         let cost = (arm.nfe_trajectory, Some(Nfe::default()), Some(arm.network_seconds));
         rows.push(MetricRow { reason, ..row.costing(cost.0, cost.1, cost.2) });
     }
-    rows
+    Ok(rows)
+}
+
+/// Two-sided p of the signed-rank test over pairs.
+fn tested(facts: &RunFacts, method: &str, differences: &[f64]) -> Result<MetricRow, ProtocolError> {
+    let found = signed_rank(differences).map_err(ProtocolError::metric("differences of pairs"))?;
+    let row = facts.row(method, metric::P_VALUE, found.map(|found| found.p)).of(UNGUIDED);
+    let reason = match found {
+        Some(found) => format!("two-sided, Wilcoxon's signed ranks of {} differences", found.n),
+        None => "no pair differs".to_owned(),
+    };
+    Ok(MetricRow { reason: Some(reason), ..row.over(differences.len()) })
 }

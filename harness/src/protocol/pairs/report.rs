@@ -16,7 +16,9 @@ use crate::units::SampleId;
 /// Starts that the sheet shows: the first ones, so that nobody chose them.
 const N_SHOWN: u64 = 8;
 
-const NOTE_DELTA: &str = "Δ is the mean difference to the unguided images of the same starts, ± its standard error over pairs. \
+const NOTE_DELTA: &str = "Δ is the mean difference to the unguided images of the same starts, ± its standard error over pairs; p: \
+     two-sided, Wilcoxon's signed ranks, exact; n pairs cannot give less than 2^(1 - n). Several starts of a prompt are \
+     taken for independent: the numbers speak of these prompts. \
      Moved: sum over guided steps and elements of the squared change of the prediction, mean over images ± SE. NFE: \
      evaluations per image of the trajectory + those of the method + reverse passes; classifier-free guidance counts two each.";
 
@@ -75,6 +77,8 @@ fn table(rows: &[MetricRow], model: &str) -> Section {
         ("Score", Align::Left),
         ("Mean ± SE", Align::Right),
         ("Δ unguided ± SE", Align::Right),
+        ("p", Align::Right),
+        ("p (Holm)", Align::Right),
         ("n", Align::Right),
         ("NFE", Align::Right),
         ("Seconds", Align::Right),
@@ -82,7 +86,8 @@ fn table(rows: &[MetricRow], model: &str) -> Section {
     let mut last = "";
     for row in rows.iter().filter(|row| [SCORE, DISPLACEMENT].contains(&row.metric.as_str())) {
         let same = |other: &&MetricRow| other.arm == row.arm && other.method == row.method;
-        let delta = rows.iter().filter(same).find(|other| other.metric == metric::DELTA);
+        let beside = |name: &str| rows.iter().filter(same).find(|other| other.metric == name);
+        let delta = beside(metric::DELTA);
         let starts_group = row.arm != last;
         last = &row.arm;
         let name = if row.metric == DISPLACEMENT {
@@ -95,6 +100,8 @@ fn table(rows: &[MetricRow], model: &str) -> Section {
             Cell::new(name),
             cells::estimate(Some(row), &mut grid),
             cells::difference(delta, &mut grid),
+            cells::p_value(beside(metric::P_VALUE), &mut grid),
+            cells::p_value(beside(metric::P_HOLM), &mut grid),
             cells::count(Some(row)),
             cells::nfe(Some(row)),
             cells::seconds(Some(row)),
