@@ -142,7 +142,7 @@ mod tests {
         std::os::unix::fs::symlink(&kept, folder.path().join("downloads")).unwrap();
         let caller = Caller {
             tell: &|line| {
-                assert!(!line.contains("fetching"), "run `just setup` first: it keeps the archive")
+                assert!(!line.contains("fetching"), "run `just setup` first: it keeps the archive");
             },
             ..SILENT
         };

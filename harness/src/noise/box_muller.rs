@@ -111,10 +111,7 @@ fn pairs(words_0: &[u32; BLOCKS], words_1: &[u32; BLOCKS]) -> [[f32; BLOCKS]; 2]
 }
 
 /// `ln x` for `x` in (0, 1], as `libm` has it.
-#[expect(
-    clippy::inline_always,
-    reason = "only what is inlined is compiled for the wider instructions"
-)]
+// Only what is inlined is compiled for the wider instructions.
 #[inline(always)]
 fn log(x: f64) -> f64 {
     const LN_2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
@@ -145,10 +142,7 @@ fn log(x: f64) -> f64 {
 }
 
 /// `(sin x, cos x)` for `x` in [0, 2 pi), as `libm` has them, and whether `x` is so near an axis that it has them not.
-#[expect(
-    clippy::inline_always,
-    reason = "only what is inlined is compiled for the wider instructions"
-)]
+// Only what is inlined is compiled for the wider instructions.
 #[inline(always)]
 fn sin_cos(x: f64) -> (f64, f64, bool) {
     /// Where the next multiple of pi / 2 is taken off: the first number of each high word behind pi / 4, 3 pi / 4, ...
@@ -177,10 +171,7 @@ fn sin_cos(x: f64) -> (f64, f64, bool) {
     (sin, cos, y.abs() + (1.0 - first) < 1e-5)
 }
 
-#[expect(
-    clippy::inline_always,
-    reason = "only what is inlined is compiled for the wider instructions"
-)]
+// Only what is inlined is compiled for the wider instructions.
 #[inline(always)]
 fn sin_kernel(x: f64, tail: f64, is_exact: bool) -> f64 {
     const S: [f64; 6] = [
@@ -200,10 +191,7 @@ fn sin_kernel(x: f64, tail: f64, is_exact: bool) -> f64 {
     if is_exact { exact } else { reduced }
 }
 
-#[expect(
-    clippy::inline_always,
-    reason = "only what is inlined is compiled for the wider instructions"
-)]
+// Only what is inlined is compiled for the wider instructions.
 #[inline(always)]
 fn cos_kernel(x: f64, tail: f64) -> f64 {
     const C: [f64; 6] = [

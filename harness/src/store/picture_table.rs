@@ -133,8 +133,7 @@ impl PictureTable {
             if self.at.as_ref().is_none_or(|at| at.next != index) {
                 self.at = Some(self.cursor(index)?);
             }
-            loop {
-                let Some(at) = &mut self.at else { break };
+            while let Some(at) = &mut self.at {
                 if at.row < at.batch.num_rows() {
                     let bytes = self.column.bytes(&path, &at.batch, at.row)?;
                     at.row += 1;
@@ -143,7 +142,7 @@ impl PictureTable {
                 }
                 match at.reader.next() {
                     Some(batch) => {
-                        (at.batch, at.row) = (batch.map_err(StoreError::decode(&path))?, 0)
+                        (at.batch, at.row) = (batch.map_err(StoreError::decode(&path))?, 0);
                     }
                     // The next image lies in the next file.
                     None if self.file(index).start == index => self.at = Some(self.cursor(index)?),

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::thread::ScopedJoinHandle;
 
 use ndarray::{Array4, ArrayRef4, Axis, concatenate, s};
 
@@ -53,7 +54,7 @@ pub fn in_batches_of<T: Send>(
         let (answer, made) = std::thread::scope(|scope| {
             let maker = (!next.is_empty()).then(|| scope.spawn(|| make(next)));
             let answer = call(network, range, made);
-            (answer, maker.map(|maker| maker.join()))
+            (answer, maker.map(ScopedJoinHandle::join))
         });
         ahead = made.map(|made| made.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         answer
@@ -160,7 +161,7 @@ mod tests {
             in_batches_of(rows, &mut Network::new(&mut echo), &make, |network, rows, x| {
                 n_calls += 1;
                 // A call that ends when the next one can begin: made one after another, it would never end.
-                let patience = Instant::now() + Duration::from_secs(60);
+                let patience = Instant::now() + Duration::from_mins(1);
                 while n_made.load(Ordering::SeqCst) < (n_calls + 1).min(4) {
                     assert!(Instant::now() < patience, "nothing is made during call {n_calls}");
                     std::thread::yield_now();

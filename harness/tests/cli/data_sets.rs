@@ -22,7 +22,8 @@ const SIZES: [(u32, u32); 7] =
 fn drawn() -> RgbImage {
     RgbImage::from_fn(512, 512, |x, y| {
         let ring = ((x.abs_diff(256).pow(2) + y.abs_diff(256).pow(2)) / 900) % 2;
-        Rgb([x / 2, y / 2, (x * y / 512 + 120 * ring) % 256].map(|level| (level % 256) as u8))
+        Rgb([x / 2, y / 2, (x * y / 512 + 120 * ring) % 256]
+            .map(|level| u8::try_from(level % 256).unwrap()))
     })
 }
 
@@ -67,7 +68,7 @@ fn encoded(photographs: &[RgbImage], index: usize) -> Vec<u8> {
 fn broken(photographs: &[RgbImage], n: usize) -> Vec<(Vec<u8>, &'static str)> {
     let good = encoded(photographs, 3);
     let mut deep = Vec::new();
-    let levels: Vec<u8> = (0..2 * 3 * 20 * 20).map(|at| (at % 251) as u8).collect();
+    let levels: Vec<u8> = (0..2 * 3 * 20 * 20).map(|at| u8::try_from(at % 251).unwrap()).collect();
     image::codecs::png::PngEncoder::new(&mut deep)
         .write_image(&levels, 20, 20, ExtendedColorType::Rgb16)
         .unwrap();

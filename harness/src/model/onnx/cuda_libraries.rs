@@ -107,7 +107,7 @@ pub(super) fn preload() -> Result<(), ModelError> {
         context: context.clone(),
         message: message.clone(),
     };
-    loaded.as_ref().map(|()| ()).map_err(failure)
+    loaded.as_ref().copied().map_err(failure)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Device {
     /// Refuses a precision that the device does not compute in: nothing falls back in silence.
     pub(super) fn refuse(self, precision: PrecisionYaml) -> Result<(), ModelError> {
         let message = match (self, precision) {
-            (_, PrecisionYaml::Float32) => return Ok(()),
+            (_, PrecisionYaml::Float32) | (Self::Cuda(_), PrecisionYaml::Tf32) => return Ok(()),
             (Self::OpenVino, PrecisionYaml::Bfloat16) if has_bfloat16() => return Ok(()),
             (Self::OpenVino, PrecisionYaml::Bfloat16) => {
                 "this processor has no bfloat16 (AVX512-BF16 or AMX): take `precision: float32`".to_owned()
@@ -78,7 +78,6 @@ impl Device {
             (_, PrecisionYaml::Bfloat16) => {
                 "it does not compute in bfloat16: run with --device openvino, or take `precision: float32`".to_owned()
             }
-            (Self::Cuda(_), PrecisionYaml::Tf32) => return Ok(()),
             (_, PrecisionYaml::Tf32) => {
                 "it does not compute in TensorFloat-32: run with --device cuda, or take `precision: float32`".to_owned()
             }

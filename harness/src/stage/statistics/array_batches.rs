@@ -156,7 +156,9 @@ mod tests {
     }
 
     fn rows(n: usize, first: usize) -> Array2<u8> {
-        Array2::from_shape_fn((n, 12), |(row, level)| ((20 * (first + row) + level) % 256) as u8)
+        Array2::from_shape_fn((n, 12), |(row, level)| {
+            u8::try_from((20 * (first + row) + level) % 256).unwrap()
+        })
     }
 
     #[test]
@@ -175,8 +177,9 @@ mod tests {
         for (image, pixels) in images.outer_iter().enumerate() {
             // Red plane first, row after row.
             let levels: Vec<u8> = pixels.iter().copied().collect();
-            let expected: Vec<u8> =
-                (0..12).map(|level| ((20 * (image + 1) + level) % 256) as u8).collect();
+            let expected: Vec<u8> = (0..12)
+                .map(|level| u8::try_from((20 * (image + 1) + level) % 256).unwrap())
+                .collect();
             assert_eq!(levels, expected);
         }
         let classes: Vec<u32> = set.classes(0..7).unwrap().unwrap().iter().map(|c| c.0).collect();

@@ -73,7 +73,9 @@ impl ImagesDigest {
             [digest] => digest.clone(),
             digests => {
                 let mut hasher = Sha256::new();
-                digests.iter().for_each(|digest| hasher.update(digest.as_bytes()));
+                for digest in digests {
+                    hasher.update(digest.as_bytes());
+                }
                 hex(&hasher.finalize())
             }
         };

@@ -103,9 +103,10 @@ impl ImageFolder {
             return Err(StatisticsError::input(folder, message));
         }
         new.files.sort();
-        match ClassList::beside(folder, options.class_list.as_deref())? {
-            Some(list) => new.classes = Some(list.classes(folder, &new.files)?),
-            None => (new.classes, new.empty) = by_subfolder(&new.files, listing.top),
+        if let Some(list) = ClassList::beside(folder, options.class_list.as_deref())? {
+            new.classes = Some(list.classes(folder, &new.files)?);
+        } else {
+            (new.classes, new.empty) = by_subfolder(&new.files, listing.top);
         }
         Ok(new)
     }

@@ -237,7 +237,9 @@ fn one_block(
         if !is_there {
             rows.push(runs::features(extractor, &runs)?);
         }
-        runs.into_iter().for_each(|images| digest.push(images));
+        for images in runs {
+            digest.push(images);
+        }
     }
     let promised = digest.promise(extractor.id());
     let header = found.map(|found| found.checked(&promised)).transpose()?;

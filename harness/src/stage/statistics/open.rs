@@ -142,9 +142,8 @@ fn kind(path: &Path) -> Result<Kind, StatisticsError> {
         return Err(StatisticsError::input(path, PICKLE));
     }
     match content(path)? {
-        Content::Npy => Ok(Kind::Array),
         Content::Npz if PictureZip::is_one(path)? => Ok(Kind::Zip),
-        Content::Npz => Ok(Kind::Array),
+        Content::Npy | Content::Npz => Ok(Kind::Array),
         Content::Parquet => Ok(Kind::Table(ParquetFiles::find(path)?.unwrap_or_default())),
         Content::Other => {
             let message = format!("is no set of images: expected {EXPECTED}");

@@ -216,7 +216,9 @@ fn pieces_have_the_digest_of_their_block() {
     let (all, extractor) = (images(150), means());
     let of = |pieces: Vec<Array4<u8>>| {
         let mut digest = super::block::ImagesDigest::new(None);
-        pieces.into_iter().for_each(|piece| digest.push(piece));
+        for piece in pieces {
+            digest.push(piece);
+        }
         digest.promise(&extractor.id)
     };
     let part = |range: Range<usize>| all.slice(s![range, .., .., ..]).to_owned();

@@ -115,8 +115,9 @@ mod tests {
 
     #[test]
     fn every_recipe_is_read_back_and_makes_a_square() {
-        let image =
-            Array3::from_shape_fn((9, 23, 3), |(y, x, c)| ((y * 20 + x * 3 + c) % 256) as u8);
+        let image = Array3::from_shape_fn((9, 23, 3), |(y, x, c)| {
+            u8::try_from((y * 20 + x * 3 + c) % 256).unwrap()
+        });
         for recipe in Recipe::ALL {
             let transform = Transform { recipe, size: 5 };
             assert_eq!(transform.to_string().parse(), Ok(transform));

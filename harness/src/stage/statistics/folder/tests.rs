@@ -50,8 +50,8 @@ fn levels_are_those_of_pillow() {
     let expected = of_pillow();
     assert_eq!(folder.len(), expected.len());
     let mut wrong = Vec::new();
-    for index in 0..folder.len() {
-        let name = names[index].file_name().unwrap().to_string_lossy().into_owned();
+    for (index, name) in names.iter().enumerate() {
+        let name = name.file_name().unwrap().to_string_lossy().into_owned();
         let ours = folder.read_runs(index..index + 1).unwrap().remove(0);
         let ours = ours.index_axis(ndarray::Axis(0), 0).permuted_axes([1, 2, 0]).to_owned();
         let theirs = &expected[&name];

@@ -17,7 +17,8 @@ fn put(path: &Path, bytes: &[u8]) {
 fn picture(index: usize, width: u32, height: u32) -> RgbImage {
     let at = u32::try_from(index).unwrap();
     RgbImage::from_fn(width, height, |x, y| {
-        Rgb([x * 3 + at * 7, y * 5 + at, (x * y + at * 13) % 97].map(|v| (v % 256) as u8))
+        Rgb([x * 3 + at * 7, y * 5 + at, (x * y + at * 13) % 97]
+            .map(|v| u8::try_from(v % 256).unwrap()))
     })
 }
 
