@@ -118,8 +118,12 @@ fn refused(ended: &Ended, code: i32, words: &[&str]) {
     }
 }
 
-/// Statistics of a tree with files that cannot be read are those of the tree without them, and say which they were.
-fn statistics_leave_out_what_cannot_be_read(photographs: &[RgbImage], n: usize, n_broken: usize) {
+/// Statistics of a tree with files that cannot be read are those of the tree without them, to `within`, and say which they were.
+fn statistics_leave_out_what_cannot_be_read(
+    photographs: &[RgbImage],
+    (n, n_broken): (usize, usize),
+    within: f64,
+) {
     let folder = Folder::new();
     let network = extractor(&folder);
     let names = tree(&folder, photographs, (n, n_broken));
@@ -152,15 +156,14 @@ fn statistics_leave_out_what_cannot_be_read(photographs: &[RgbImage], n: usize, 
         let sigma: Array2<f64> = npz.by_name("sigma").unwrap();
         (mu, sigma)
     };
-    // Images travel in other batches, over which the runtime adds in another order; measured: 2e-9.
     let ((mu, sigma), (own_mu, own_sigma)) = (moments("tree.npz"), moments("good.npz"));
-    assert!(mu.iter().zip(&own_mu).all(|(a, b)| (a - b).abs() < 1e-7), "{mu} {own_mu}");
-    assert!(sigma.iter().zip(&own_sigma).all(|(a, b)| (a - b).abs() < 1e-7), "{sigma} {own_sigma}");
+    assert!(mu.iter().zip(&own_mu).all(|(a, b)| (a - b).abs() <= within), "{mu} {own_mu}");
+    assert!(sigma.iter().zip(&own_sigma).all(|(a, b)| (a - b).abs() <= within), "{sigma} {own_sigma}");
 }
 
 #[test]
 fn unreadable_images_are_counted_named_and_left_out_of_the_statistics() {
-    statistics_leave_out_what_cannot_be_read(&[drawn()], 40, 5);
+    statistics_leave_out_what_cannot_be_read(&[drawn()], (40, 5), 0.0);
 }
 
 #[test]
@@ -174,7 +177,8 @@ fn a_thousand_photographs_are_read_and_the_broken_ones_named() {
     assert!(files.len() >= 20, "{} photographs", files.len());
     let open = |file: &PathBuf| image::open(file).unwrap().to_rgb8();
     let photographs: Vec<RgbImage> = files.iter().map(open).collect();
-    statistics_leave_out_what_cannot_be_read(&photographs, 1_020, 20);
+    // Images behind a broken one travel in other batches, and the runtime may add in another order there; measured: 2e-9.
+    statistics_leave_out_what_cannot_be_read(&photographs, (1_020, 20), 1e-7);
 }
 
 /// A reference file as guided-diffusion publishes it, of `dim` features of images of `side`.

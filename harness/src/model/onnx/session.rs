@@ -316,7 +316,7 @@ mod tests {
     fn a_device_that_is_not_there_is_an_error_and_never_the_cpu() {
         let path = tiny("quarter.onnx");
         for (device, remedy) in
-            [(Device::Cuda(0), "onnxruntime-cuda"), (Device::OpenVino, "onnxruntime-openvino")]
+            [(Device::Cuda(0), "dubench setup cuda"), (Device::OpenVino, "dubench setup openvino")]
         {
             let options = RuntimeOptions { device, ..RuntimeOptions::default() };
             match OnnxSession::open("quarter", GraphSource::File(&path), &options) {
