@@ -256,7 +256,10 @@ assets:
         let named = |name: &str, platform| list.named(&[name.to_owned()], platform);
         let error = named("nobody", "linux-x86_64").unwrap_err();
         assert_eq!(error.exit(), Exit::Usage);
-        assert!(error.to_string().contains("one of cifar10, fashion-mnist-test"), "{error}");
+        assert!(
+            error.to_string().contains("one of cifar10, efficientnet-lite0, fashion-mnist-test"),
+            "{error}"
+        );
         let error = named("onnxruntime", "plan9-mips").unwrap_err();
         assert_eq!(error.exit(), Exit::Usage);
         assert!(error.to_string().contains("no pinned build for plan9-mips"), "{error}");
