@@ -145,7 +145,7 @@ mod tests {
                 assert!(
                     !line.contains("fetching"),
                     "run `just setup-tests` first: it keeps the archive"
-                )
+                );
             },
             ..SILENT
         };
