@@ -153,7 +153,7 @@ ci: fmt-check layers promises numbers msrv audit versions lint test test-metrics
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
-test: setup test-rust test-doc test-python
+test: setup-tests test-rust test-doc test-python
 
 [private]
 test-rust:
@@ -280,6 +280,11 @@ msrv:
 [group('data')]
 setup device=device: build
     @DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/setup.sh {{ replace_regex(device, ":.*", "") }} >/dev/null
+
+# That, and the network that no device needs by itself: EfficientNet-Lite0, for tests (an experiment brings what it names)
+[group('data')]
+setup-tests: setup
+    @DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/setup.sh --only efficientnet-lite0 >/dev/null
 
 # The finished assets, hashed again
 [group('data')]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The pinned Python of the set-up (numpy, onnx, Pillow, PyYAML), with scripts/ on its path.
-# usage: scripts/setup/python.sh -m unittest discover -s scripts/setup/tests -t scripts
+# The pinned Python of the importer and of scripts beside it (numpy, onnx, Pillow, PyYAML), with scripts/ on its path.
+# usage: scripts/setup/python.sh -m importer --help
 set -euo pipefail
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

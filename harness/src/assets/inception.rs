@@ -9,18 +9,11 @@
 
 use std::collections::BTreeMap;
 
+use super::network::{Network, Norm, list, port, whole};
 use super::torchscript::Tensor;
 use super::wire::Message;
 
 const PREFIX: &str = "net.layers.";
-const BN_EPSILON: f64 = 1e-3;
-const OPSET: u64 = 17;
-const IR_VERSION: u64 = 8;
-/// `TensorProto.FLOAT`.
-const FLOAT: u64 = 1;
-/// `AttributeProto.INT` and `INTS`.
-const INT: u64 = 2;
-const INTS: u64 = 7;
 
 type Tensors = BTreeMap<String, Tensor>;
 type Built<T = String> = Result<T, String>;
@@ -30,53 +23,23 @@ type Built<T = String> = Result<T, String>;
 /// # Errors
 /// A text that names a tensor which is missing, has another shape, or is left over.
 pub(super) fn build(tensors: &Tensors) -> Built<Vec<u8>> {
-    let mut graph = Graph { tensors, nodes: Vec::new(), weights: Vec::new() };
+    let mut graph = Graph { tensors, network: Network::default() };
     let last = trunk(&mut graph, "images")?;
     graph.node("GlobalAveragePool", &[&last], "pool3.mean", Vec::new());
     graph.node("Flatten", &["pool3.mean"], "pool3", vec![whole("axis", 1)]);
     // Four tensors a convolution become two.
-    if 2 * graph.weights.len() != tensors.len() {
-        let (have, used) = (tensors.len(), 2 * graph.weights.len());
+    let (have, used) = (tensors.len(), 2 * graph.network.n_weights());
+    if have != used {
         return Err(format!("the weight file has {have} tensors, the network uses {used}"));
     }
-    let body = Message::default()
-        .messages(1, &graph.nodes)
-        .bytes(2, "fid_inception_pool3")
-        .messages(5, &graph.weights)
-        .message(11, &port("images", &[3, 299, 299]))
-        .message(12, &port("pool3", &[2048]));
-    let opset = Message::default().bytes(1, "").number(2, OPSET);
-    let model = Message::default().number(1, IR_VERSION).bytes(2, "dubench");
-    Ok(model.message(7, &body).message(8, &opset).finish())
-}
-
-/// An input or output: f32, the batch first.
-fn port(name: &str, extents: &[u64]) -> Message {
-    let batch = Message::default().bytes(2, "batch");
-    let mut shape = Message::default().message(1, &batch);
-    for &extent in extents {
-        shape = shape.message(1, &Message::default().number(1, extent));
-    }
-    let tensor = Message::default().number(1, FLOAT).message(2, &shape);
-    Message::default().bytes(1, name).message(2, &Message::default().message(1, &tensor))
-}
-
-/// An attribute with one number.
-fn whole(name: &str, value: u64) -> Message {
-    Message::default().bytes(1, name).number(3, value).number(20, INT)
-}
-
-/// An attribute with several numbers.
-fn list(name: &str, values: &[u64]) -> Message {
-    let named = Message::default().bytes(1, name);
-    values.iter().fold(named, |message, &value| message.number(8, value)).number(20, INTS)
+    let ports = [port("images", &[3, 299, 299]), port("pool3", &[2048])];
+    Ok(graph.network.finish("fid_inception_pool3", &ports))
 }
 
 /// Grows the list of nodes; every method gives the name of the value that it made. Shapes are NCHW.
 struct Graph<'a> {
     tensors: &'a Tensors,
-    nodes: Vec<Message>,
-    weights: Vec<Message>,
+    network: Network,
 }
 
 /// Stride and padding (height, width) of a convolution.
@@ -96,27 +59,10 @@ impl Graph<'_> {
             let path = format!("{PREFIX}{name}.{part}");
             self.tensors.get(&path).ok_or_else(|| format!("the weight file lacks {path}"))
         };
-        let (weight, beta, mean, var) =
-            (part("weight")?, part("beta")?, part("mean")?, part("var")?);
-        let [filters, _, height, width] = weight.shape.as_slice() else {
-            return Err(format!("{name}.weight has shape {:?}, expected four axes", weight.shape));
-        };
-        let kernel = [*height as u64, *width as u64];
-        let sizes = [beta.values.len(), mean.values.len(), var.values.len()];
-        if *filters == 0 || sizes.iter().any(|size| size != filters) {
-            return Err(format!("{name} has {filters} filters, and {sizes:?} numbers for them"));
-        }
-        let scale: Vec<f64> =
-            var.values.iter().map(|&v| 1.0 / (f64::from(v) + BN_EPSILON).sqrt()).collect();
-        let each = weight.values.len() / filters;
-        let scaled = weight.values.iter().enumerate().map(|(i, &w)| f64::from(w) * scale[i / each]);
-        let bias = beta.values.iter().zip(&mean.values).zip(&scale);
-        let bias = bias.map(|((&b, &m), s)| f64::from(b) - f64::from(m) * s);
-        let weights = [
-            initializer(&format!("{name}.weight"), &weight.shape, scaled),
-            initializer(&format!("{name}.bias"), &beta.shape, bias),
-        ];
-        self.weights.extend(weights);
+        let weight = part("weight")?;
+        let norm =
+            Norm { gamma: None, beta: part("beta")?, mean: part("mean")?, var: part("var")? };
+        let kernel = self.network.folded(name, weight, &norm)?;
         let Walk(stride, (rows, columns)) = walk;
         let attributes = vec![
             list("kernel_shape", &kernel),
@@ -160,27 +106,9 @@ impl Graph<'_> {
         self.node("Concat", &parts, &format!("{block}.concat"), vec![whole("axis", 1)])
     }
 
-    /// A node, whose name is that of its output; attributes in the order of their names.
-    fn node(
-        &mut self,
-        kind: &str,
-        inputs: &[&str],
-        output: &str,
-        attributes: Vec<Message>,
-    ) -> String {
-        let named = inputs.iter().fold(Message::default(), |node, input| node.bytes(1, input));
-        let node = named.bytes(2, output).bytes(3, output).bytes(4, kind);
-        self.nodes.push(node.messages(5, &attributes));
-        output.to_owned()
+    fn node(&mut self, kind: &str, inputs: &[&str], output: &str, has: Vec<Message>) -> String {
+        self.network.node(kind, inputs, output, &has)
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
-fn initializer(name: &str, shape: &[usize], values: impl Iterator<Item = f64>) -> Message {
-    let raw: Vec<u8> = values.flat_map(|value| (value as f32).to_le_bytes()).collect();
-    let tensor =
-        shape.iter().fold(Message::default(), |tensor, &extent| tensor.number(1, extent as u64));
-    tensor.number(2, FLOAT).bytes(8, name).bytes(9, raw)
 }
 
 fn trunk(g: &mut Graph<'_>, x: &str) -> Built {

@@ -133,7 +133,7 @@ mod tests {
     const SILENT: Caller<'_> = Caller { tell: &|_| {}, stopped: &|| false };
 
     /// Builds in an empty folder, from the archive that set-up has kept. The hashes were taken of what the authors publish
-    /// (CIFAR-10, Fashion-MNIST) and of what another program has built (the network).
+    /// (CIFAR-10, Fashion-MNIST) and of what another program has built (the networks).
     fn is_built_again(name: &str) {
         let (list, folder) = (shipped(), tempfile::tempdir().unwrap());
         let asset =
@@ -142,7 +142,10 @@ mod tests {
         std::os::unix::fs::symlink(&kept, folder.path().join("downloads")).unwrap();
         let caller = Caller {
             tell: &|line| {
-                assert!(!line.contains("fetching"), "run `just setup` first: it keeps the archive");
+                assert!(
+                    !line.contains("fetching"),
+                    "run `just setup-tests` first: it keeps the archive"
+                );
             },
             ..SILENT
         };
@@ -155,6 +158,12 @@ mod tests {
     #[test]
     fn the_network_has_the_hash_of_the_one_that_another_program_has_built() {
         is_built_again("fid-inception");
+    }
+
+    /// With the packages numpy and onnx.
+    #[test]
+    fn efficientnet_has_the_hash_of_the_one_that_another_program_has_built() {
+        is_built_again("efficientnet-lite0");
     }
 
     #[test]

@@ -1,68 +1,33 @@
-//! The part of the pickle format that a `TorchScript` file of tensors needs.
+//! The part of the pickle format that a file of tensors needs, a `TorchScript` archive or a state dict of `torch.save`.
 //!
-//! A pickle is a program. This machine knows no function of anybody: it has the opcodes that `TorchScript` writes, four names
-//! that it answers itself, and classes of the archive, which become bags of attributes. Everything else ends the reading.
+//! A pickle is a program. This machine knows no function of anybody: it has the opcodes that those files hold, five names
+//! that it answers itself (`pickle_value`), and classes of the archive, which become bags of attributes. Everything else ends
+//! the reading.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+
+use super::pickle_value::{Module, Name, Step, Value, call, fill, name, storage};
 
 /// Objects that may be remembered, at most: a number above it would fill memory.
 const MAX_MEMO: usize = 1 << 20;
 
-/// A flat f32 buffer of the archive, by its key, and a view of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TensorView {
-    pub(super) key: String,
-    pub(super) n_elements: u64,
-    pub(super) offset: u64,
-    pub(super) shape: Vec<u64>,
-    pub(super) strides: Vec<u64>,
-}
-
-/// Attributes of an object of the archive, in their order.
-pub(super) type Module = Rc<RefCell<Vec<(String, Value)>>>;
-
-/// What the machine's stack holds.
-#[derive(Clone)]
-pub(super) enum Value {
-    /// `None`, a truth value: attributes that no tensor needs.
-    Other,
-    Integer(i64),
-    Text(String),
-    Tuple(Rc<[Value]>),
-    List(Rc<RefCell<Vec<Value>>>),
-    Dict(Rc<RefCell<Vec<(Value, Value)>>>),
-    Name(Name),
-    Module(Module),
-    Storage(String, u64),
-    Tensor(Rc<TensorView>),
-}
-
-/// A name that the machine answers itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
-    RebuildTensor,
-    IntegerList,
-    OrderedDict,
-    FloatStorage,
-    /// Any class of the archive's own code.
-    Class,
-}
-
-type Step<T = ()> = Result<T, String>;
-
 /// Runs `program` and gives the module that it leaves.
 pub(super) fn read(program: &[u8]) -> Step<Module> {
+    match load(program)?.0 {
+        Value::Module(module) => Ok(module),
+        _ => Err("the pickle holds no module".to_owned()),
+    }
+}
+
+/// Runs the program at the head of `bytes`; gives the value that it leaves, and the bytes behind it.
+pub(super) fn load(bytes: &[u8]) -> Step<(Value, &[u8])> {
     let mut machine =
-        Machine { rest: program, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+        Machine { rest: bytes, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     loop {
         let opcode = machine.take(1)?[0];
         if opcode == b'.' {
-            return match machine.pop()? {
-                Value::Module(module) => Ok(module),
-                _ => Err("the pickle holds no module".to_owned()),
-            };
+            return Ok((machine.pop()?, machine.rest));
         }
         let known = machine.constant(opcode)?
             || machine.container(opcode)?
@@ -90,7 +55,8 @@ impl<'a> Machine<'a> {
                 self.take(1)?;
                 return Ok(true);
             }
-            b'N' | 0x88 | 0x89 => Value::Other,
+            b'N' => Value::Nothing,
+            0x88 | 0x89 => Value::Truth(opcode == 0x88),
             b'J' => {
                 let bytes = self.take(4)?;
                 Value::Integer(i64::from(i32::from_le_bytes([
@@ -134,17 +100,29 @@ impl<'a> Machine<'a> {
                 };
                 list.borrow_mut().extend(items);
             }
+            b's' => {
+                let items = self.last(2)?;
+                self.set(items)?;
+            }
             b'u' => {
                 let items = self.marked()?;
-                let Some(Value::Dict(dict)) = self.stack.last() else {
-                    return Err("the pickle sets an item of what is no dict".to_owned());
-                };
-                let mut dict = dict.borrow_mut();
-                dict.extend(items.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())));
+                self.set(items)?;
             }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Sets items of the dict on top: key, value, key, value.
+    fn set(&mut self, items: Vec<Value>) -> Step {
+        let Some(Value::Dict(dict)) = self.stack.last() else {
+            return Err("the pickle sets an item of what is no dict".to_owned());
+        };
+        let mut items = items.into_iter();
+        while let (Some(key), Some(value)) = (items.next(), items.next()) {
+            dict.borrow_mut().push((key, value));
+        }
+        Ok(())
     }
 
     fn memory(&mut self, opcode: u8) -> Step<bool> {
@@ -184,10 +162,7 @@ impl<'a> Machine<'a> {
             }
             b'b' => {
                 let state = self.pop()?;
-                let Some(Value::Module(module)) = self.stack.last() else {
-                    return Err("the pickle fills what is no module".to_owned());
-                };
-                fill(module, &state)?;
+                fill(self.stack.last(), &state)?;
                 return Ok(true);
             }
             _ => return Ok(false),
@@ -232,88 +207,9 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn name(module: &str, name: &str) -> Step<Name> {
-    match (module, name) {
-        ("torch._utils", "_rebuild_tensor_v2") => Ok(Name::RebuildTensor),
-        ("torch.jit._pickle", "build_intlist") => Ok(Name::IntegerList),
-        ("torch", "FloatStorage") => Ok(Name::FloatStorage),
-        ("collections", "OrderedDict") => Ok(Name::OrderedDict),
-        _ if module.starts_with("__torch__.") => Ok(Name::Class),
-        _ => Err(format!("the pickle asks for {module}.{name}, which no weight file needs")),
-    }
-}
-
-fn call(function: &Value, arguments: &Value) -> Step<Value> {
-    let Value::Tuple(arguments) = arguments else {
-        return Err("the pickle calls without arguments".to_owned());
-    };
-    match (function, arguments.as_ref()) {
-        (Value::Name(Name::IntegerList), [list @ Value::List(_)]) => Ok(list.clone()),
-        (Value::Name(Name::OrderedDict), []) => Ok(Value::Dict(Rc::default())),
-        (Value::Name(Name::RebuildTensor), [storage, offset, shape, strides, ..]) => {
-            tensor(storage, offset, shape, strides)
-                .ok_or_else(|| "the pickle describes a tensor without buffer or shape".to_owned())
-        }
-        _ => Err("the pickle calls what is no function of a weight file".to_owned()),
-    }
-}
-
-fn tensor(storage: &Value, offset: &Value, shape: &Value, strides: &Value) -> Option<Value> {
-    let Value::Storage(key, n_elements) = storage else { return None };
-    let view = TensorView {
-        key: key.clone(),
-        n_elements: *n_elements,
-        offset: size(offset)?,
-        shape: sizes(shape)?,
-        strides: sizes(strides)?,
-    };
-    Some(Value::Tensor(Rc::new(view)))
-}
-
-fn size(value: &Value) -> Option<u64> {
-    let Value::Integer(number) = value else { return None };
-    u64::try_from(*number).ok()
-}
-
-fn sizes(value: &Value) -> Option<Vec<u64>> {
-    let Value::Tuple(items) = value else { return None };
-    items.iter().map(size).collect()
-}
-
-fn storage(identity: &Value) -> Step<Value> {
-    if let Value::Tuple(parts) = identity
-        && let [
-            Value::Text(tag),
-            Value::Name(Name::FloatStorage),
-            Value::Text(key),
-            Value::Text(device),
-            n,
-        ] = parts.as_ref()
-        && (tag.as_str(), device.as_str()) == ("storage", "cpu")
-        && !key.is_empty()
-        && key.bytes().all(|byte| byte.is_ascii_digit())
-        && let Some(n_elements) = size(n)
-    {
-        return Ok(Value::Storage(key.clone(), n_elements));
-    }
-    Err("the pickle refers to an unexpected storage".to_owned())
-}
-
-fn fill(module: &Module, state: &Value) -> Step {
-    let Value::Dict(state) = state else {
-        return Err("the pickle fills a module with what is no dict".to_owned());
-    };
-    for (key, value) in state.borrow().iter() {
-        let Value::Text(key) = key else {
-            return Err("the pickle names an attribute by what is no text".to_owned());
-        };
-        module.borrow_mut().push((key.clone(), value.clone()));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::pickle_value::{Kind, TensorView};
     use super::*;
 
     /// What Python's own `pickletools.dis` shows of a module with one attribute `w`, written by hand.
@@ -335,6 +231,7 @@ mod tests {
         let [(name, Value::Tensor(view))] = module.as_slice() else { panic!("one tensor") };
         let expected = TensorView {
             key: "7".to_owned(),
+            kind: Kind::F32,
             n_elements: 6,
             offset: 0,
             shape: vec![2, 3],

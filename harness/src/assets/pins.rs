@@ -258,7 +258,10 @@ assets:
         let named = |name: &str, platform| list.named(&[name.to_owned()], platform);
         let error = named("nobody", "linux-x86_64").unwrap_err();
         assert_eq!(error.exit(), Exit::Usage);
-        assert!(error.to_string().contains("one of adaptive-terrain-diffusion, cifar10"), "{error}");
+        assert!(
+            error.to_string().contains("one of adaptive-terrain-diffusion, cifar10"),
+            "{error}"
+        );
         let error = named("onnxruntime", "plan9-mips").unwrap_err();
         assert_eq!(error.exit(), Exit::Usage);
         assert!(error.to_string().contains("no pinned build for plan9-mips"), "{error}");

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use zip::ZipArchive;
 
-use super::pickle::{self, Module, TensorView, Value};
+use super::pickle;
+use super::pickle_value::{Kind, Module, TensorView, Value};
 
 /// Largest tree of modules that is read.
 const MAX_TREE_BYTES: u64 = 4 << 20;
@@ -34,7 +35,8 @@ pub(super) fn read(archive: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     let root = tree.trim_end_matches("/data.pkl");
     let mut tensors = BTreeMap::new();
     for (name, view) in walk(&pickle::read(&program)?)? {
-        let bytes = 4 * elements(&view).ok_or_else(|| format!("{name} has no whole buffer"))?;
+        let bytes = 4 * elements(&view)
+            .ok_or_else(|| format!("{name} is not the whole of an f32 buffer"))?;
         let raw = entry(&mut zip, &format!("{root}/data/{}", view.key), bytes)?;
         if raw.len() as u64 != bytes {
             return Err(format!("{name} has {} bytes, its shape needs {bytes}", raw.len()));
@@ -44,7 +46,7 @@ pub(super) fn read(archive: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     Ok(tensors)
 }
 
-/// Number of elements of a view that is the whole of its buffer, in row-major order.
+/// Number of elements of a view that is the whole of its f32 buffer, in row-major order.
 fn elements(view: &TensorView) -> Option<u64> {
     let mut step: u64 = 1;
     for (extent, stride) in view.shape.iter().zip(&view.strides).rev() {
@@ -53,8 +55,10 @@ fn elements(view: &TensorView) -> Option<u64> {
         }
         step = step.checked_mul(*extent)?;
     }
-    let whole =
-        view.offset == 0 && view.shape.len() == view.strides.len() && step == view.n_elements;
+    let whole = view.kind == Kind::F32
+        && view.offset == 0
+        && view.shape.len() == view.strides.len()
+        && step == view.n_elements;
     (whole && step < 1 << 28).then_some(step)
 }
 
@@ -105,7 +109,7 @@ mod tests {
 
     fn view(shape: &[u64], strides: &[u64], n_elements: u64) -> TensorView {
         let (shape, strides) = (shape.to_vec(), strides.to_vec());
-        TensorView { key: "0".to_owned(), n_elements, offset: 0, shape, strides }
+        TensorView { key: "0".to_owned(), kind: Kind::F32, n_elements, offset: 0, shape, strides }
     }
 
     #[test]
@@ -119,6 +123,7 @@ mod tests {
             None,
             "more than there is"
         );
+        assert_eq!(elements(&TensorView { kind: Kind::I64, ..view(&[6], &[1], 6) }), None);
         assert_eq!(elements(&TensorView { offset: 1, ..view(&[6], &[1], 6) }), None);
     }
 

@@ -284,6 +284,13 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_no_device_needs_is_fetched_for_the_experiment_that_names_it() {
+        let names = needed("table4-cifar10-efficientnet", "smoke");
+        assert_eq!(names, ["efficientnet-lite0", "cifar10"]);
+        assert!(!needed("table4-cifar10", "smoke").contains(&names[0]));
+    }
+
+    #[test]
     fn every_data_set_that_has_a_name_is_in_the_list() {
         let list = AssetList::read(&experiments().join("assets.yaml")).unwrap();
         let listed: Vec<&String> = list.assets.iter().flat_map(|asset| &asset.datasets).collect();

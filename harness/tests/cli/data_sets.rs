@@ -158,7 +158,10 @@ fn statistics_leave_out_what_cannot_be_read(
     };
     let ((mu, sigma), (own_mu, own_sigma)) = (moments("tree.npz"), moments("good.npz"));
     assert!(mu.iter().zip(&own_mu).all(|(a, b)| (a - b).abs() <= within), "{mu} {own_mu}");
-    assert!(sigma.iter().zip(&own_sigma).all(|(a, b)| (a - b).abs() <= within), "{sigma} {own_sigma}");
+    assert!(
+        sigma.iter().zip(&own_sigma).all(|(a, b)| (a - b).abs() <= within),
+        "{sigma} {own_sigma}"
+    );
 }
 
 #[test]
