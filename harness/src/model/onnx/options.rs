@@ -21,7 +21,7 @@ pub struct RuntimeOptions {
     pub precision: PrecisionYaml,
     /// What a session on a GPU is told.
     pub cuda: CudaOptions,
-    /// Library to load; `None` searches as [`environment::library_path`] says.
+    /// Library to load; `None` searches as [`super::environment::library_path`] says.
     pub library: Option<PathBuf>,
 }
 

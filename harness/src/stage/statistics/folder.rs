@@ -22,8 +22,8 @@ const ENDINGS: [&str; 18] = [
 const START: u64 = 64;
 
 /// All image files of a folder and its subfolders, in the order of their paths. PNG, JPEG, WebP, TIFF and BMP are known by
-/// their content. A list says their classes ([`ClassList`]); without one, where all of them lie in two or more subfolders,
-/// the place of a subfolder in the order of their names is the class of its images.
+/// their content. A list in the folder (`classes.txt`), or one that is named, says their classes; without one, where all of
+/// them lie in two or more subfolders, the place of a subfolder in the order of their names is the class of its images.
 #[derive(Debug)]
 pub struct ImageFolder {
     name: String,
