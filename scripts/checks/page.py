@@ -101,34 +101,26 @@ def browser() -> str | None:
 def seen_by(program: str, page: Path) -> dict:
     """What the browser shows of a page. Its clock runs on while other threads decode pictures, so a busy machine can be
     too late with them: a browser that wrote nothing down is asked again, twice."""
-    for attempt in range(1, N_ATTEMPTS + 1):
-        try:
-            return seen_once(program, page)
-        except NothingShownError as error:
-            if attempt == N_ATTEMPTS:
-                sys.exit(f"page: {error}, {N_ATTEMPTS} times")
-            print(f"page: {program} wrote nothing down, asked again")
-    raise AssertionError("unreachable")
-
-
-class NothingShownError(Exception):
-    """The browser ended before the page had written down what it shows."""
-
-
-def seen_once(program: str, page: Path) -> dict:
-    """One run of the browser."""
     text = page.read_text(encoding="utf-8")
     base = f'<head>\n<base href="{page.parent.as_uri()}/">'
+    probed = text.replace("<head>", base, 1).replace("</body>", PROBE + "</body>", 1)
+    for _ in range(N_ATTEMPTS):
+        ended = dump_of(program, probed)
+        probe = Probe()
+        probe.feed(ended.stdout)
+        if probe.text:
+            return json.loads(probe.text)
+        print(f"page: {program} wrote nothing down")
+    sys.exit(f"page: {program} ended with {ended.returncode} and shows no page: {ended.stderr[-800:]}")
+
+
+def dump_of(program: str, text: str) -> subprocess.CompletedProcess[str]:
+    """One run of the browser, with a profile of its own."""
     with tempfile.TemporaryDirectory() as folder:
         probed = Path(folder) / "probed.html"
-        probed.write_text(text.replace("<head>", base, 1).replace("</body>", PROBE + "</body>", 1), encoding="utf-8")
+        probed.write_text(text, encoding="utf-8")
         command = [program, *OPTIONS, f"--user-data-dir={folder}/profile", "--dump-dom", probed.as_uri()]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-    probe = Probe()
-    probe.feed(ended.stdout)
-    if not probe.text:
-        raise NothingShownError(f"{program} ended with {ended.returncode} and shows no page: {ended.stderr[-800:]}")
-    return json.loads(probe.text)
+        return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
 def faults(seen: dict, said: dict) -> list[str]:
