@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::error::check_draws;
 use super::variance::sum_of_squares_about;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
-    Perturbation, PerturbedStatistic, StepContext, Window,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
+    Look, Perturbation, PerturbedStatistic, StepContext, Window,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
 use crate::noise::nearest_f32;
 
 /// The released code's estimator as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CenteredSettings {
     /// Name in tables, `centered` if left out.
@@ -32,13 +32,12 @@ pub struct CenteredSettings {
 }
 
 impl EstimatorSettings for CenteredSettings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
-    fn fill(&mut self, _defaults: &Defaults) {
-        *self = Self { clean: self.clean, ..Self::default() };
-    }
+    fn fill(&mut self, _defaults: &Defaults) {}
 
     fn default_window(&self, defaults: &Defaults) -> Window {
         defaults.window
@@ -48,12 +47,8 @@ impl EstimatorSettings for CenteredSettings {
         Vec::new()
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
-    }
-
-    fn signed(&self) -> bool {
-        false
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: false, signed: false }
     }
 
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::centered::mean_square_about;
 use super::error::check_draws;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
-    Perturbation, PerturbedStatistic, StepContext, Window,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
+    Look, Perturbation, PerturbedStatistic, StepContext, Window,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
 
 /// The released second-order estimator as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dpm2Settings {
     /// Name in tables, `dpm2_centered_code` if left out.
@@ -28,13 +28,12 @@ pub struct Dpm2Settings {
 }
 
 impl EstimatorSettings for Dpm2Settings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
-    fn fill(&mut self, _defaults: &Defaults) {
-        *self = Self::default();
-    }
+    fn fill(&mut self, _defaults: &Defaults) {}
 
     fn default_window(&self, defaults: &Defaults) -> Window {
         defaults.window
@@ -44,12 +43,8 @@ impl EstimatorSettings for Dpm2Settings {
         Vec::new()
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
-    }
-
-    fn signed(&self) -> bool {
-        false
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: false, signed: false }
     }
 
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {

@@ -33,7 +33,7 @@ pub use perturb::{
     perturbed_states,
 };
 pub use sample_var::SampleVariance;
-pub use settings::{Defaults, EstimatorSettings, Given, Look};
+pub use settings::{Defaults, EstimatorFacts, EstimatorSettings, Given, Look};
 pub use variance::{mean_over_draws, variance_over_draws};
 
 use std::num::NonZeroUsize;

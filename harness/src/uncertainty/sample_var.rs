@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
-    Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
+    Look, Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
 
 /// The paper's estimator as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleVarSettings {
     /// Name in tables, `sample_var` if left out.
@@ -30,13 +30,12 @@ pub struct SampleVarSettings {
 }
 
 impl EstimatorSettings for SampleVarSettings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
-    fn fill(&mut self, _defaults: &Defaults) {
-        *self = Self { clean: self.clean, ..Self::default() };
-    }
+    fn fill(&mut self, _defaults: &Defaults) {}
 
     fn default_window(&self, defaults: &Defaults) -> Window {
         defaults.window
@@ -46,12 +45,8 @@ impl EstimatorSettings for SampleVarSettings {
         Vec::new()
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
-    }
-
-    fn signed(&self) -> bool {
-        false
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: false, signed: false }
     }
 
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
