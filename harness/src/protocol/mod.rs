@@ -7,6 +7,8 @@
 pub mod contract;
 pub mod error;
 pub mod evidence;
+#[cfg(test)]
+mod example;
 pub mod filtering;
 pub mod generative;
 pub mod guidance;
