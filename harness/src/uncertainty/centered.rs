@@ -7,7 +7,7 @@ use super::error::check_draws;
 use super::variance::sum_of_squares_about;
 use super::{
     CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
-    Look, Perturbation, PerturbedStatistic, StepContext, Window,
+    Look, PerturbedStatistic, Renoising, StepContext, Window,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
@@ -68,11 +68,7 @@ impl EstimatorSettings for CenteredSettings {
 /// `mean e` is near zero, so a large part of this map is `epsilon_t^2`. That is why
 /// [`crate::control::MeanSquaredEpsilon`] is a control row.
 #[derive(Clone, Debug)]
-pub struct CenteredVariance {
-    name: String,
-    window: Window,
-    perturbation: Perturbation,
-}
+pub struct CenteredVariance(Renoising);
 
 impl CenteredVariance {
     /// The estimator over `window` with `n_draws` draws and the sampler's own `x0_hat`.
@@ -81,21 +77,20 @@ impl CenteredVariance {
     /// [`EstimatorError::TooFewDraws`] without a draw.
     pub fn new(window: Window, n_draws: u32) -> Result<Self, EstimatorError> {
         check_draws("centered", n_draws, 1)?;
-        let perturbation = Perturbation { n_draws, clean: CleanEstimate::FollowSampler };
-        Ok(Self { name: "centered".to_owned(), window, perturbation })
+        Ok(Self(Renoising::new("centered", window, n_draws)))
     }
 
     /// The same over another clean estimate.
     #[must_use]
     pub fn with_clean_estimate(mut self, clean: CleanEstimate) -> Self {
-        self.perturbation.clean = clean;
+        self.0.perturbation.clean = clean;
         self
     }
 
     /// The same under another name, for tables with several settings.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.0.name = name.into();
         self
     }
 }
@@ -110,16 +105,8 @@ pub(crate) fn mean_square_about(
 }
 
 impl PerturbedStatistic for CenteredVariance {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn perturbation(&self) -> Perturbation {
-        self.perturbation
+    fn renoising(&self) -> &Renoising {
+        &self.0
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

@@ -7,7 +7,7 @@ use super::centered::mean_square_about;
 use super::error::check_draws;
 use super::{
     CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
-    Look, Perturbation, PerturbedStatistic, StepContext, Window,
+    Look, Perturbation, PerturbedStatistic, Renoising, StepContext, Window,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
@@ -65,11 +65,7 @@ impl EstimatorSettings for Dpm2Settings {
 /// it. It exists here for that comparison only; [`super::SampleVariance`] and
 /// [`super::CenteredVariance`] use the network's own prediction under every sampler.
 #[derive(Clone, Debug)]
-pub struct Dpm2CenteredCode {
-    name: String,
-    window: Window,
-    n_draws: u32,
-}
+pub struct Dpm2CenteredCode(Renoising);
 
 impl Dpm2CenteredCode {
     /// The estimator over `window` with `n_draws` draws.
@@ -78,28 +74,21 @@ impl Dpm2CenteredCode {
     /// [`EstimatorError::TooFewDraws`] without a draw.
     pub fn new(window: Window, n_draws: u32) -> Result<Self, EstimatorError> {
         check_draws("dpm2_centered_code", n_draws, 1)?;
-        Ok(Self { name: "dpm2_centered_code".to_owned(), window, n_draws })
+        let perturbation = Perturbation { n_draws, clean: CleanEstimate::Dpm2Code };
+        Ok(Self(Renoising { name: "dpm2_centered_code".to_owned(), window, perturbation }))
     }
 
     /// The same under another name, for tables with several settings.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.0.name = name.into();
         self
     }
 }
 
 impl PerturbedStatistic for Dpm2CenteredCode {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn perturbation(&self) -> Perturbation {
-        Perturbation { n_draws: self.n_draws, clean: CleanEstimate::Dpm2Code }
+    fn renoising(&self) -> &Renoising {
+        &self.0
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

@@ -29,7 +29,7 @@ pub use mc_dropout::McDropout;
 pub(crate) use micro_batch::conditions_of;
 pub use micro_batch::{epsilon_in_batches, in_batches, in_batches_of};
 pub use perturb::{
-    CleanEstimate, Perturbation, PerturbedStatistic, draws_of, perturbed_predictions,
+    CleanEstimate, Perturbation, PerturbedStatistic, Renoising, draws_of, perturbed_predictions,
     perturbed_states,
 };
 pub use sample_var::SampleVariance;

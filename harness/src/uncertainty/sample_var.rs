@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_draws;
 use super::{
     CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
-    Look, Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
+    Look, PerturbedStatistic, Renoising, StepContext, Window, variance_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
@@ -75,11 +75,7 @@ impl EstimatorSettings for SampleVarSettings {
 /// # Ok::<(), dubench::uncertainty::EstimatorError>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct SampleVariance {
-    name: String,
-    window: Window,
-    perturbation: Perturbation,
-}
+pub struct SampleVariance(Renoising);
 
 impl SampleVariance {
     /// The estimator over `window` with `n_draws` draws and the sampler's own `x0_hat`.
@@ -88,36 +84,27 @@ impl SampleVariance {
     /// [`EstimatorError::TooFewDraws`] below two draws.
     pub fn new(window: Window, n_draws: u32) -> Result<Self, EstimatorError> {
         check_draws("sample_var", n_draws, 2)?;
-        let perturbation = Perturbation { n_draws, clean: CleanEstimate::FollowSampler };
-        Ok(Self { name: "sample_var".to_owned(), window, perturbation })
+        Ok(Self(Renoising::new("sample_var", window, n_draws)))
     }
 
     /// The same over another clean estimate.
     #[must_use]
     pub fn with_clean_estimate(mut self, clean: CleanEstimate) -> Self {
-        self.perturbation.clean = clean;
+        self.0.perturbation.clean = clean;
         self
     }
 
     /// The same under another name, for tables with several settings.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.0.name = name.into();
         self
     }
 }
 
 impl PerturbedStatistic for SampleVariance {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn perturbation(&self) -> Perturbation {
-        self.perturbation
+    fn renoising(&self) -> &Renoising {
+        &self.0
     }
 
     fn map(&self, _context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

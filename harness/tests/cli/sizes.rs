@@ -174,7 +174,9 @@ fn published_statistics_are_imported() {
     let sigma = Array2::<f64>::eye(2048) * 0.004 + u.t().dot(&u) * 0.01;
     folder.moments("theirs.npz", &sigma, 50_000);
     let import = ["import-stats", "theirs.npz", "--from", "adm", "--dataset", "theirs"];
-    let more = ["--size", "64", "-o", "ours.npz", "--format", "json"];
+    let network =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/extractors/fid-inception.yaml");
+    let more = ["--size", "64", "--extractor", network, "-o", "ours.npz", "--format", "json"];
     let answer = folder.dubench(&[&import[..], &more].concat()).json();
     assert_eq!(answer["n"].as_u64(), Some(50_000));
     let pair = ["metric", "fid", "--real", "ours.npz", "--fake", "theirs.npz", "--format", "json"];

@@ -6,8 +6,8 @@
 use dubench::fault::Fault;
 use dubench::model::DenoiserSpec;
 use dubench::uncertainty::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
-    Look, Perturbation, PerturbedStatistic, StepContext, Window,
+    Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given, Look,
+    PerturbedStatistic, Renoising, StepContext, Window,
 };
 use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
@@ -47,29 +47,16 @@ impl EstimatorSettings for SquaredRangeSettings {
     }
 
     fn build(&self, look: &Look<'_>) -> Result<Box<dyn Estimator>, EstimatorError> {
-        let (name, window, n_draws) = (look.name.to_owned(), look.window, look.n_draws);
-        Ok(Box::new(SquaredRange { name, window, n_draws }))
+        Ok(Box::new(SquaredRange(Renoising::new(look.name, look.window, look.n_draws))))
     }
 }
 
 /// `U_t = (max_m e_m - min_m e_m)^2`.
-struct SquaredRange {
-    name: String,
-    window: Window,
-    n_draws: u32,
-}
+struct SquaredRange(Renoising);
 
 impl PerturbedStatistic for SquaredRange {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn perturbation(&self) -> Perturbation {
-        Perturbation { n_draws: self.n_draws, clean: CleanEstimate::FollowSampler }
+    fn renoising(&self) -> &Renoising {
+        &self.0
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

@@ -154,7 +154,7 @@ fn trajectory_seconds(arm: &ArmPlan, scores: &ArmScores) -> Result<Option<f64>, 
     for plan in &arm.watch {
         let Some(method) = scores.method(&plan.name) else { continue };
         let estimator = plan.build().map_err(ProtocolError::evidence)?;
-        match estimator.as_perturbed().map(|statistic| statistic.perturbation().clean) {
+        match estimator.as_perturbed().map(|statistic| statistic.renoising().perturbation.clean) {
             None => alone += method.seconds,
             Some(clean) => {
                 let (longest, windows) = shared.entry(clean).or_default();

@@ -17,7 +17,7 @@ use crate::units::SampleId;
 const N_SHOWN: u64 = 8;
 
 const NOTE_DELTA: &str = "Δ is the mean difference to the unguided images of the same starts, ± its standard error over pairs; p: \
-     two-sided, Wilcoxon's signed ranks, exact; n pairs cannot give less than 2^(1 - n). Several starts of a prompt are \
+     two-sided, Wilcoxon's signed ranks, exact up to 1,024 pairs; n pairs cannot give less than 2^(1 - n). Several starts of a prompt are \
      taken for independent: the numbers speak of these prompts. \
      Moved: sum over guided steps and elements of the squared change of the prediction, mean over images ± SE. NFE: \
      evaluations per image of the trajectory + those of the method + reverse passes; classifier-free guidance counts two each.";
