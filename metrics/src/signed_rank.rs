@@ -132,9 +132,9 @@ fn saddle(ranks: &[f64], x: f64) -> f64 {
     for _ in 0..200 {
         let (mean, spread) = slope(t);
         if mean < x {
-            low = t
+            low = t;
         } else {
-            high = t
+            high = t;
         }
         let newton = t + (x - mean) / spread;
         let inside = newton > low && newton < high;
@@ -262,7 +262,7 @@ mod tests {
         // As many of either sign: no evidence.
         let even: Vec<f64> = (1..=50_000).flat_map(|i| [f64::from(i), -f64::from(i)]).collect();
         assert_eq!(signed_rank(&even).unwrap().unwrap().p, 1.0);
-        let one_sided = signed_rank(&[1.0; 5000]).unwrap().unwrap();
+        let one_sided = signed_rank(&vec![1.0; 5000]).unwrap().unwrap();
         assert!(one_sided.p < 1e-300, "{}", one_sided.p);
     }
 }
