@@ -14,7 +14,7 @@ from pathlib import Path
 
 import card
 import sample_sheet
-from export import WEIGHTS, export, write_atomically
+from export import WEIGHTS, add_time, export, write_atomically
 from weights import Weights, WeightsError, read_header
 
 
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--from", dest="source", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--checkpoint", type=Path, help="take this EMA file instead of the best")
     parser.add_argument("--threads", type=int, default=1, help="threads for the sample sheet")
+    add_time(parser)
     arguments = parser.parse_args()
     folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def main() -> None:
         checkpoint = arguments.checkpoint or best_checkpoint(arguments.source)
         print(f"taking {checkpoint.name}")
         write_atomically(folder / WEIGHTS, checkpoint.read_bytes())
-        export(folder, fid="null")
+        export(folder, fid="null", time=arguments.time)
     except (WeightsError, OSError) as error:
         sys.exit(f"bundle: {error}")
     sample_sheet.draw(folder, seed=0, n_threads=arguments.threads)
