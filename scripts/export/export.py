@@ -29,7 +29,7 @@ task: {{kind: denoiser, image: [3, 32, 32], range: [-1, 1], classes: {classes}}}
 prediction: epsilon
 schedule: {{kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}}
 timestep: {{offset: 0}}
-graphs:
+{cfg}graphs:
   denoiser: {{file: denoiser.onnx, inputs: {{x: sample, t: timestep, y: {y}}}, outputs: {{prediction: eps}}}}
   train: {{file: denoiser_train.onnx}}
 files:
@@ -63,6 +63,7 @@ def model_yaml(folder: Path, fid: str, metadata: dict[str, str]) -> str:
         described=described(folder, metadata),
         recipe=metadata.get("trainer", "scripts/train/train.py"),
         classes="null" if n_classes is None else n_classes,
+        cfg="" if n_classes is None else f"cfg: {{null: {{label: {n_classes}}}}}\n",
         y="null" if n_classes is None else "label",
         files="\n".join(file_entry(folder / name) for name in names),
         fid=fid,

@@ -214,8 +214,8 @@ def per_timestep(g: Graph, timestep: str, name: str, table: np.ndarray) -> str:
 def signal_and_noise(g: Graph, timestep: str, alpha_bar: np.ndarray) -> tuple[str, str]:
     """a = sqrt(alpha_bar_t) and s = sqrt(1 - alpha_bar_t), [n, 1, 1, 1] each.
 
-    At a whole step they are those of the table, to the bit. Between two steps ln(s / a) is interpolated, as solvers do
-    that ask there (Lu et al. 2022, arXiv:2206.00927): a^2 and s^2 are logistic functions of it.
+    At a whole step they are those of the table, to the bit. Between two steps ln(s / a) is interpolated, as the harness does
+    for solvers that ask there: a^2 = 1 / (1 + (s / a)^2) and s^2 = 1 / (1 + (a / s)^2).
     """
     tables = {"sqrt_alpha_bar": np.sqrt(alpha_bar), "sqrt_one_minus_alpha_bar": np.sqrt(1.0 - alpha_bar)}
     if not g.real_time:
@@ -232,9 +232,11 @@ def signal_and_noise(g: Graph, timestep: str, alpha_bar: np.ndarray) -> tuple[st
     rise = g.node("Mul", [share, g.node("Sub", [column, low], "log_ratio.step")], "log_ratio.rise")
     between = g.node("Add", [low, rise], "log_ratio.between")
     whole = g.node("Equal", [share, g.constant("zero", np.array(0, np.float32))], "time.whole")
+    one = g.constant("one.real", np.array(1, np.float32))
     found = []
-    for (name, table), sign in zip(tables.items(), (-2.0, 2.0), strict=True):
+    for (name, table), sign in zip(tables.items(), (2.0, -2.0), strict=True):
         exponent = g.node("Mul", [between, g.constant(f"{name}.sign", np.array(sign, np.float32))], f"{name}.exponent")
-        real = g.node("Sqrt", [g.node("Sigmoid", [exponent], f"{name}.square")], f"{name}.between")
+        power = g.node("Add", [g.node("Exp", [exponent], f"{name}.power"), one], f"{name}.inverse_square")
+        real = g.node("Reciprocal", [g.node("Sqrt", [power], f"{name}.inverse")], f"{name}.between")
         found.append(g.node("Where", [whole, per_timestep(g, step, f"{name}.whole", table), real], name))
     return found[0], found[1]
