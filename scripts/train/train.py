@@ -74,7 +74,7 @@ class Trainer:
             self.model.to(memory_format=torch.channels_last)
         self.averages = Averages(self.model, arguments.half_lives)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.01)
-        self.schedule = Schedule(arguments.learning_rate, 20_000, arguments.total_images)
+        self.schedule = Schedule(arguments.learning_rate, arguments.warm_up, arguments.total_images)
         self.images, self.seconds, self.generator = 0, 0.0, torch.Generator().manual_seed(arguments.seed)
         self.order, self.position = torch.empty(0, dtype=torch.long), 0
         self.stages: list[dict] = []
@@ -274,6 +274,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--start-from", type=Path, help="weights.safetensors of a bundle, where there is no last.pt")
     parser.add_argument("--total-images", type=int, default=700_000)
     add_options(parser, batch=64, learning_rate=4e-4, precision=native_precision())
+    parser.add_argument("--warm-up", type=int, default=20_000, metavar="IMAGES", help="over which the rate rises")
     parser.add_argument("--micro-batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=float, default=180.0, help="seconds between checkpoints")
