@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="bundle folder")
     parser.add_argument("--from", dest="source", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--checkpoint", type=Path, help="take this EMA file instead of the best")
+    text = "log of the training that this one began with: train_log.csv of that bundle"
+    parser.add_argument("--log-before", type=Path, action="append", default=[], metavar="CSV", help=text)
     parser.add_argument("--threads", type=int, default=1, help="threads for the sample sheet")
     add_time(parser)
     arguments = parser.parse_args()
@@ -53,7 +55,7 @@ def main() -> None:
     except (WeightsError, OSError) as error:
         sys.exit(f"bundle: {error}")
     sample_sheet.draw(folder, seed=0, n_threads=arguments.threads)
-    card.write(folder, arguments.source / "log.csv", fid=None)
+    card.write(folder, [*arguments.log_before, arguments.source / "log.csv"], fid=None)
 
 
 if __name__ == "__main__":

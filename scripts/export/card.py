@@ -146,18 +146,25 @@ def card(weights: Weights, rows: list[dict[str, str]], fid: str) -> str:
     )
 
 
-def write(folder: Path, log: Path, fid: str | None) -> None:
-    """Write the card into the bundle, and the log if it comes from elsewhere."""
-    weights = read_header(folder / "weights.safetensors")
-    with log.open(newline="") as file:
-        latest = {int(row["images"]): row for row in csv.DictReader(file)}  # a resumed run repeats some rows
+def read_logs(logs: list[Path]) -> dict[int, dict[str, str]]:
+    """Rows by images seen, the later ones of a row that a resumed run repeats."""
+    latest = {}
+    for log in logs:
+        with log.open(newline="") as file:
+            latest |= {int(row["images"]): row for row in csv.DictReader(file)}
+    return latest
+
+
+def write(folder: Path, logs: list[Path], fid: str | None) -> None:
+    """Write the card into the bundle, and the log if it comes from elsewhere: `logs` of one training, in order."""
+    weights, latest = read_header(folder / "weights.safetensors"), read_logs(logs)
     n_seen = int(weights.metadata["images_seen"])
     rows = [latest[images] for images in sorted(latest) if images <= n_seen]
     (folder / "MODEL_CARD.md").write_text(card(weights, rows, fid or NO_FID))
-    if log.resolve() == (folder / "train_log.csv").resolve():
+    if [log.resolve() for log in logs] == [(folder / "train_log.csv").resolve()]:
         return  # thinned already
     with (folder / "train_log.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, list(rows[-1]), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(thin(rows))
 
@@ -166,10 +173,10 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="bundle folder")
-    parser.add_argument("--log", type=Path, help="the trainer's log.csv; default: the bundle's train_log.csv")
+    parser.add_argument("--log", type=Path, action="append", help="log.csv of the trainer; again for several of one training, in order")
     parser.add_argument("--fid", help="FID with its error, n and reference, as the card should say it")
     arguments = parser.parse_args()
-    write(arguments.folder, arguments.log or arguments.folder / "train_log.csv", arguments.fid)
+    write(arguments.folder, arguments.log or [arguments.folder / "train_log.csv"], arguments.fid)
 
 
 if __name__ == "__main__":

@@ -36,4 +36,5 @@ def text(metadata: dict[str, str], precision: str) -> str:
     lines = ["| " + " | ".join(header) + " |", "| " + " | ".join("---" for _ in header) + " |", *map(row, stages)]
     half_life = f"{int(metadata['half_life']):,}"
     average = f"What ships is a moving average of the weights with a half-life of {half_life} images, in float32."
-    return "\n\n".join([FIXED, "\n".join(lines), f"{average}\n{SEEDED}"])
+    first = [f"The first line: {precision}"] if stages[0].get("first_trainer") and precision else []
+    return "\n\n".join([FIXED, "\n".join(lines), *first, f"{average}\n{SEEDED}"])

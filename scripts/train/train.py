@@ -156,7 +156,7 @@ class Trainer:
             weights = {name: file.get_tensor(name) for name in file.keys()}
             metadata = file.metadata()
         self.images, self.seconds = int(metadata["images_seen"]), float(metadata["train_seconds"])
-        before = [{"after_images": 0, **FIRST_RECIPE.as_dict()}]
+        before = [{"after_images": 0, "first_trainer": True, **FIRST_RECIPE.as_dict()}]
         self.stages = json.loads(metadata["recipe"]) if "recipe" in metadata else before
         self.model.load_state_dict(weights)
         self.averages = Averages(self.model, self.arguments.half_lives)
