@@ -219,7 +219,13 @@ def main() -> None:
     parser.add_argument("--error-images", type=int, default=500, help="training images that each average is held against")
     parser.add_argument("--sheet", type=int, default=8, help="images along a side of the sheets")
     parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(loss_weights=None)
     arguments = parser.parse_args()
+    if ARCHITECTURES[arguments.architecture].predicts == "epsilon":
+        if arguments.loss_weights not in (None, "epsilon"):
+            parser.error(f"--loss-weights: {arguments.architecture} predicts epsilon and learns its plain square: take epsilon")
+        arguments.loss_weights = "epsilon"
+    arguments.loss_weights = arguments.loss_weights or "min-snr"
     if arguments.device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("timed: torch finds no CUDA device here: take --device cpu, or a torch that is built for CUDA")
     arguments.out.mkdir(parents=True, exist_ok=True)
