@@ -29,14 +29,14 @@ task: {{kind: denoiser, image: [3, 32, 32], range: [-1, 1], classes: {classes}}}
 prediction: epsilon
 schedule: {{kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}}
 timestep: {{offset: 0}}
-graphs:
+{cfg}graphs:
   denoiser: {{file: denoiser.onnx, inputs: {{x: sample, t: timestep, y: {y}}}, outputs: {{prediction: eps}}}}
   train: {{file: denoiser_train.onnx}}
 files:
 {files}
 provenance:
   training_data: {described.training_data}
-  recipe: scripts/train/train.py
+  recipe: {recipe}
   licence: MIT OR Apache-2.0
   fid: {fid}
 """
@@ -55,29 +55,36 @@ def file_entry(path: Path) -> str:
     return f"  {path.name}: {{sha256: {hashlib.sha256(content).hexdigest()}, bytes: {len(content)}}}"
 
 
-def model_yaml(folder: Path, fid: str, n_classes: int | None) -> str:
-    """Text of model.yaml for the files in `folder`, whose name the network has."""
-    names = [WEIGHTS, *GRAPHS]
+def model_yaml(folder: Path, fid: str, metadata: dict[str, str]) -> str:
+    """Text of model.yaml for the files in `folder`, whose name the network has; `metadata` is that of the weights."""
+    names, n_classes = [WEIGHTS, *GRAPHS], json.loads(metadata["config"]).get("n_classes")
     return MODEL_YAML.format(
         name=folder.resolve().name,
-        described=described(folder),
+        described=described(folder, metadata),
+        recipe=metadata.get("trainer", "scripts/train/train.py"),
         classes="null" if n_classes is None else n_classes,
+        cfg="" if n_classes is None else f"cfg: {{null: {{label: {n_classes}}}}}\n",
         y="null" if n_classes is None else "label",
         files="\n".join(file_entry(folder / name) for name in names),
         fid=fid,
     )
 
 
-def export(folder: Path, fid: str) -> None:
-    """Write both graphs and model.yaml into `folder`."""
+def export(folder: Path, fid: str, time: str = "int64") -> None:
+    """Write both graphs and model.yaml into `folder`; `time` is the element type of the timestep."""
     weights = read_header(folder / WEIGHTS)
-    n_classes = json.loads(weights.metadata.get("config", "{}")).get("n_classes")
     for name, train in GRAPHS.items():
-        model = ddpm_small.build(weights, train=train)
+        model = ddpm_small.build(weights, train=train, real_time=time == "float32")
         write_atomically(folder / name, model.SerializeToString(deterministic=True))
         onnx.checker.check_model(str(folder / name), full_check=True)
         print(f"{folder / name}: {len(model.graph.node)} nodes")
-    write_atomically(folder / "model.yaml", model_yaml(folder, fid, n_classes).encode())
+    write_atomically(folder / "model.yaml", model_yaml(folder, fid, weights.metadata).encode())
+
+
+def add_time(parser: argparse.ArgumentParser) -> None:
+    """The option for the element type of the timestep."""
+    text = "element type of the timestep: float32 for samplers that ask between two training steps (DPM-Solver-2)"
+    parser.add_argument("--time", choices=["int64", "float32"], default="int64", help=text)
 
 
 def main() -> None:
@@ -85,9 +92,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="bundle folder that holds weights.safetensors")
     parser.add_argument("--fid", default="null", help="measured FID, for provenance.fid")
+    add_time(parser)
     arguments = parser.parse_args()
     try:
-        export(arguments.folder, arguments.fid)
+        export(arguments.folder, arguments.fid, arguments.time)
     except WeightsError as error:
         sys.exit(f"export: {error}")
 
