@@ -211,14 +211,14 @@ fn library_path_from(
     in_environment: &[PathBuf],
 ) -> Result<PathBuf, ModelError> {
     let (path, source) = if let Some(path) = chosen {
-        (path.to_owned(), "the option")
+        (path.to_owned(), "the option".to_owned())
     } else if let Some(value) = variable(LIBRARY_VARIABLE) {
-        (PathBuf::from(value), LIBRARY_VARIABLE)
+        (PathBuf::from(value), LIBRARY_VARIABLE.to_owned())
     } else if let Some(path) = only_one(in_environment)? {
-        (path.clone(), "the Python environment")
+        (path.clone(), "the Python environment".to_owned())
     } else {
-        let cache = cache_root_from(variable)?;
-        (cache.join("ort").join(PINNED_VERSION).join(LIBRARY_FILE), "the cache folder")
+        let cache = cache_root_from(variable)?.join("ort").join(PINNED_VERSION);
+        (cache.join(LIBRARY_FILE), format!("the cache folder{}", bare_package()))
     };
     if path.as_os_str().is_empty() {
         let message = format!("{source} is empty: {REMEDY}");
@@ -229,6 +229,16 @@ fn library_path_from(
         return Err(failure(&path, &message));
     }
     path.canonicalize().map_err(|error| failure(&path, &error.to_string()))
+}
+
+/// Words on a package of the environment that a reader would take for the library.
+fn bare_package() -> String {
+    let prefix = installed::prefix();
+    let folder = prefix.and_then(|prefix| installed::runtime_without_library(&prefix));
+    folder.map_or_else(String::new, |folder| {
+        let folder = folder.display();
+        format!(", since {folder} holds none: `pip install --upgrade 'onnxruntime>=1.19'`")
+    })
 }
 
 /// The library of an environment. Which of several is meant nobody can know: a package for GPUs and one without, or one for
