@@ -26,6 +26,7 @@ mod feed;
 pub mod fit;
 pub mod footprint;
 mod lazy;
+mod library;
 pub mod operations;
 pub mod options;
 pub mod parts;
