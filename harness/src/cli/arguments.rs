@@ -13,7 +13,7 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use graph::{
-    DropoutOptions, GRAPH_HELP, GraphCommand, LastLayerOptions, TapOptions,
+    DropoutOptions, GRAPH_HELP, GraphCommand, HalfOptions, LastLayerOptions, TapOptions,
     VarianceGradientOptions, VjpOptions,
 };
 pub(crate) use metric::{

@@ -86,9 +86,13 @@ fn text(summary: &Summary) -> String {
     let (memory, gradients) = memory(&summary.memory, summary.gradient_reason.as_deref());
     let invariance = invariance(&summary.self_test);
     let (noise, warnings) = noise(&summary.noise, &summary.warnings);
+    let weights = match summary.storage {
+        stored if stored == summary.precision => stored.to_owned(),
+        stored => format!("{}, stored in {stored}", summary.precision),
+    };
     let classes = summary.n_classes.map_or("unconditional".to_owned(), |n| format!("{n} classes"));
     format!(
-        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {invariance}\n  noise       {noise}\n  files       {} checked by SHA-256{warnings}",
+        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  weights     {weights}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {invariance}\n  noise       {noise}\n  files       {} checked by SHA-256{warnings}",
         summary.name,
         summary.shape,
         summary.prediction,

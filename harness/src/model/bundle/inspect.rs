@@ -55,6 +55,10 @@ pub struct Summary {
     pub inputs: Vec<PortSummary>,
     /// Outputs of the forward graph.
     pub outputs: Vec<PortSummary>,
+    /// Element type in which most weights are computed with.
+    pub precision: &'static str,
+    /// Element type in which most weights lie in the file.
+    pub storage: &'static str,
     /// Elements of one image's dropout mask; null where MC-Dropout is not applicable.
     pub dropout_mask_len: Option<usize>,
     /// Dropout probability of training, where all sites share it.
@@ -99,7 +103,7 @@ pub fn inspect(
 ) -> Result<Summary, ModelError> {
     let model = open::describe(folder)?;
     let files = files::check(folder, &model)?;
-    precision::check(folder, &model)?;
+    let precision = precision::check(folder, &model)?;
     let schedule = model
         .schedule
         .build()
@@ -135,6 +139,8 @@ pub fn inspect(
         clip_x0: spec.clip_x0,
         inputs: denoiser.session().inputs().iter().map(PortSummary::of).collect(),
         outputs: denoiser.session().outputs().iter().map(PortSummary::of).collect(),
+        precision: precision.computed.as_str(),
+        storage: precision.stored.as_str(),
         dropout_mask_len: spec.dropout_mask_len,
         dropout_p: spec.dropout_p,
         dropout_sites: sites,
