@@ -14,7 +14,7 @@ from pathlib import Path
 
 import card
 import sample_sheet
-from export import WEIGHTS, export, write_atomically
+from export import export, put_weights
 from weights import Weights, WeightsError, read_header
 
 
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="bundle folder")
     parser.add_argument("--from", dest="source", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--checkpoint", type=Path, help="take this EMA file instead of the best")
+    parser.add_argument("--weights", choices=["full", "half"], default="full", help="store them in float32 or float16")
     parser.add_argument("--threads", type=int, default=1, help="threads for the sample sheet")
     arguments = parser.parse_args()
     folder = arguments.folder
@@ -47,7 +48,7 @@ def main() -> None:
     try:
         checkpoint = arguments.checkpoint or best_checkpoint(arguments.source)
         print(f"taking {checkpoint.name}")
-        write_atomically(folder / WEIGHTS, checkpoint.read_bytes())
+        put_weights(folder, checkpoint, half=arguments.weights == "half")
         export(folder, fid="null")
     except (WeightsError, OSError) as error:
         sys.exit(f"bundle: {error}")

@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 
 from described import described
-from weights import Weights, read_header
+from weights import STORED_FROM, Weights, read_header
 
 N_LOG_ROWS = 120
 NO_FID = "not measured yet: filled in from the harness's report"
@@ -47,7 +47,7 @@ CARD = """\
 (arXiv:2303.09556); timesteps stratified over each batch of 64; AdamW (betas 0.9, 0.99, weight decay 0.01), learning
 rate 4e-4 after a warm-up of 20,000 images, brought down linearly over the last part; gradient norm clipped to 1;
 dropout 0.1 between the second SiLU and convolution of each residual block; exponential moving average
-of the weights, decay 0.9995 with warm-up. The average is what ships, in float32. {described.precision} Noise and the order of
+of the weights, decay 0.9995 with warm-up. The average is what ships, {stored}. {described.precision} Noise and the order of
 images are seeded; dropout masks and the order of sums depend on how threads are scheduled, so a second run gives close, not
 equal, weights.
 
@@ -130,9 +130,18 @@ def card(weights: Weights, rows: list[dict[str, str]], fid: str) -> str:
         fid=fid,
         parity=parity(folder, sha256),
         sha256=sha256,
+        stored=stored(weights),
         history=history(rows),
         by_timestep=table(["t", "error"], [[t, f"{error:.5f}"] for t, error in errors.items()]),
     )
+
+
+def stored(weights: Weights) -> str:
+    """In which precision the weights ship."""
+    if all(tensor.dtype == "F32" for tensor in weights.tensors.values()):
+        return "in float32"
+    source = weights.metadata[STORED_FROM]
+    return f"rounded to float16 and computed with in float32 (from float32 weights of SHA-256 `{source[:12]}`)"
 
 
 def write(folder: Path, log: Path, fid: str | None) -> None:

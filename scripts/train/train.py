@@ -143,7 +143,7 @@ class Trainer:
     def start_from(self, path: Path) -> None:
         """Begin with a bundle's averaged weights and image count; the optimiser starts anew, with a warm-up."""
         with safe_open(path, "pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}
             self.images = int(file.metadata()["images_seen"])
             self.seconds = float(file.metadata()["train_seconds"])
         self.model.load_state_dict(weights)
