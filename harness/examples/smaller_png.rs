@@ -14,7 +14,8 @@ use dubench::store::publish;
 
 fn main() -> Result<(), Box<dyn Error>> {
     for name in std::env::args().skip(1) {
-        let (before, after) = shrink(Path::new(&name)).map_err(|error| format!("{name}: {error}"))?;
+        let (before, after) =
+            shrink(Path::new(&name)).map_err(|error| format!("{name}: {error}"))?;
         #[expect(clippy::print_stdout, reason = "it is the answer")]
         {
             println!("{name}: {before} to {after} bytes");

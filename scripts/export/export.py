@@ -69,7 +69,7 @@ def is_half(folder: Path) -> bool:
 def put_weights(folder: Path, source: Path, *, half: bool) -> None:
     """Write the float32 weights of `source` into the bundle, rounded where `half`."""
     if half and (folder / WEIGHTS).exists() and source.samefile(folder / WEIGHTS):
-        raise WeightsError(f"{source}: the float32 weights would be lost: copy them to a place outside the bundle first")
+        raise WeightsError(f"{source}: the float32 weights would be lost: copy them out of the bundle first")
     content = in_half(read_header(source)) if half else source.read_bytes()
     write_atomically(folder / WEIGHTS, content)
 

@@ -2,8 +2,8 @@
 
 A `Graph` collects nodes and initializers; layer functions add to it and return the name of their output. Weights are
 *not* copied: an initializer names its bytes inside `weights.safetensors` (ONNX external data), so that every graph of
-a bundle shares one file. Weights in float16 are cast to float32 before anything reads them. Shapes are [n, c, h, w] with
-static c, h, w and a free batch n.
+a bundle shares one file. Weights in float16 are cast to float32 before anything reads them. Shapes are [n, c, h, w]
+with static c, h, w and a free batch n.
 
 Why are linear layers written as 1x1 convolutions? ONNX Runtime multiplies all rows of a batch in one matrix product
 and may sum a row in another order when the batch is 1; a convolution treats every image alone, so that results do

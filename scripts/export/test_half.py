@@ -1,4 +1,4 @@
-"""Weights that are stored in float16: the exported graphs compute, bit for bit, what the float32 network of the rounded weights does.
+"""Weights that are stored in float16: the graphs compute, bit for bit, what the float32 network of the rounded weights does.
 
 run:  scripts/importer/tests/run.sh discover -s scripts/export -t scripts/export
 """
@@ -57,7 +57,8 @@ class HalfTest(unittest.TestCase):
         once = layers.linear(g, pooled, "second")
         weight, bias = g.weight("second.weight", (4, 4, 1, 1)), g.weight("second.bias")
         out = g.node("Conv", [once.name, weight, bias], "y", kernel_shape=[1, 1])
-        ports = [onnx.helper.make_tensor_value_info(name, 1, ["n", *s]) for name, s in (("x", (3, 8, 8)), (out, (4, 1, 1)))]
+        shapes = {"x": (3, 8, 8), out: (4, 1, 1)}
+        ports = [onnx.helper.make_tensor_value_info(name, 1, ["n", *shape]) for name, shape in shapes.items()]
         body = onnx.helper.make_graph(g.nodes, "half", ports[:1], ports[1:], list(g.initializers.values()))
         model = onnx.helper.make_model(body, opset_imports=[onnx.helper.make_opsetid("", layers.OPSET)], ir_version=8)
         path = weights.with_suffix(".onnx")

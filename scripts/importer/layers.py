@@ -73,8 +73,8 @@ def reshape(g: Graph, x: Value, name: str, shape: tuple[int, ...]) -> Value:
     return Value(g.node("Reshape", [x.name, g.shape(-1, *shape)], name), shape)
 
 
-# ONNX Runtime sums a group of InstanceNormalization in one float32. Of 131,072 elements (the largest of ADM 128) that is off by
-# some 1e-6, of the 1,048,576 of a decoder of 512 pixels by 1e-5: larger groups are normalised by means of means.
+# ONNX Runtime sums a group of InstanceNormalization in one float32. Of 131,072 elements (the largest of ADM 128) that is
+# off by some 1e-6, of the 1,048,576 of a decoder of 512 pixels by 1e-5: larger groups are normalised by means of means.
 LARGEST_SUM = 1 << 17
 
 
@@ -111,7 +111,8 @@ def normalize_large(g: Graph, x: Value, name: str, epsilon: float) -> str:
 
     centred = g.node("Sub", [x.name, mean(x.name, "mean")], f"{name}.centred")
     variance = mean(g.node("Mul", [centred, centred], f"{name}.squares"), "variance")
-    shifted = g.node("Add", [variance, g.constant(f"epsilon_{epsilon!r}", np.array(epsilon, np.float32))], f"{name}.shifted")
+    smallest = g.constant(f"epsilon_{epsilon!r}", np.array(epsilon, np.float32))
+    shifted = g.node("Add", [variance, smallest], f"{name}.shifted")
     return g.node("Div", [centred, g.node("Sqrt", [shifted], f"{name}.deviation")], f"{name}.normalize")
 
 

@@ -37,9 +37,8 @@ pub(crate) fn values(weight: &TensorProto, raw: &[u8]) -> Vec<f32> {
 pub(crate) fn widened(weight: &TensorProto, raw: &[u8]) -> Result<Tensor, String> {
     let (shape, values) = (shape_of(weight)?, values(weight, raw));
     let n = values.len();
-    Tensor::new(shape.clone(), TensorData::F32(values)).ok_or_else(|| {
-        format!("holds {n} elements, its shape {shape:?} asks for another number")
-    })
+    Tensor::new(shape.clone(), TensorData::F32(values))
+        .ok_or_else(|| format!("holds {n} elements, its shape {shape:?} asks for another number"))
 }
 
 /// Names of half-precision weights that nothing reads but `Cast`s to float32.

@@ -8,8 +8,8 @@ use ndarray_npy::NpzReader;
 
 use super::answer::Context;
 use super::arguments::{
-    DropoutOptions, GraphCommand, HalfOptions, LastLayerOptions, TapOptions, VarianceGradientOptions,
-    VjpOptions,
+    DropoutOptions, GraphCommand, HalfOptions, LastLayerOptions, TapOptions,
+    VarianceGradientOptions, VjpOptions,
 };
 use super::error::CliError;
 use crate::exit::Exit;

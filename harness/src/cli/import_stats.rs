@@ -14,8 +14,9 @@ const OURS: &str = "dubench";
 
 pub(super) fn run(options: &ImportStatsOptions, context: Context) -> Result<Exit, CliError> {
     let statistics = if options.from == OURS { ours(options)? } else { theirs(options)? };
-    statistics.write(&options.output, Compact::covariance(options.compact))?;
-    let provenance = &statistics.provenance;
+    let form = Compact::covariance(options.compact);
+    statistics.write(&options.output, form)?;
+    let provenance = statistics.provenance_as(form);
     let answer = serde_json::json!({
         "output": options.output, "n": statistics.n, "provenance": provenance,
     });

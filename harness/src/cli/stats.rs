@@ -35,9 +35,10 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
     let mut statistics = reduce(source.name(), network.id(), &blocks?)?;
     statistics.provenance.runtime = Some(runtime.version.clone());
     statistics.provenance.images = Some(source.described());
-    statistics.write(&options.output, Compact::covariance(options.compact))?;
+    let form = Compact::covariance(options.compact);
+    statistics.write(&options.output, form)?;
     let answer = serde_json::json!({
-        "output": options.output, "n": statistics.n, "provenance": statistics.provenance,
+        "output": options.output, "n": statistics.n, "provenance": statistics.provenance_as(form),
         "left_out": source.left_out(), "notes": source.notes(),
     });
     let mut text = format!(

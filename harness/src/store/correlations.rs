@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn variances_are_exact_and_correlations_within_half_a_step() {
-        let sigma = array![[4.0, -1.9, 0.3, 0.0], [-1.9, 1.0, 1e-7, 0.0], [0.3, 1e-7, 0.5, 0.0], [0.0; 4]];
+        let sigma =
+            array![[4.0, -1.9, 0.3, 0.0], [-1.9, 1.0, 1e-7, 0.0], [0.3, 1e-7, 0.5, 0.0], [0.0; 4]];
         let (diagonal, steps) = correlations(&sigma);
         let back = covariance(&diagonal, &steps).unwrap();
         assert_eq!(back.diag(), sigma.diag());

@@ -115,8 +115,11 @@ fn covariance(
                 Numbers::U8(steps) => steps.into_dimensionality::<Ix2>().ok(),
                 _ => None,
             };
-            let sigma = diagonal.zip(steps).and_then(|(d, steps)| correlations::covariance(&d, &steps));
-            sigma.ok_or_else(|| refuse("expected u8 [2, d (d - 1) / 2] and variances of 0 or more"))?
+            let sigma =
+                diagonal.zip(steps).and_then(|(d, steps)| correlations::covariance(&d, &steps));
+            sigma.ok_or_else(|| {
+                refuse("expected u8 [2, d (d - 1) / 2] and variances of 0 or more")
+            })?
         }
         SIGMA_UPPER => unpacked(&widened(numbers), dim)
             .ok_or_else(|| refuse("expected [d] and [d (d + 1) / 2]"))?,

@@ -88,7 +88,8 @@ fn masks_fits_and_variances_of_the_last_layer_too() {
     let (plain, [small, twin]) = golden("ddpm_traced_17");
     let layer = last_layer(&small, None).unwrap();
     assert_eq!(layer, last_layer(&twin, None).unwrap());
-    let weight = noise(layer.weight_shape.iter().product(), 3).iter().map(|v| v * v).collect::<Vec<_>>();
+    let weight =
+        noise(layer.weight_shape.iter().product(), 3).iter().map(|v| v * v).collect::<Vec<_>>();
     let variance = WeightVariance { weight: &weight, bias: None };
     let [a, b] = [&small, &twin].map(|m| with_variance(m, None, variance).unwrap());
     let mut feeds = plain.feeds(&["sample", "timestep"]);

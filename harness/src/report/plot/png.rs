@@ -3,8 +3,8 @@
 use image::RgbImage;
 use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 
-/// Filters that are tried. Sheets of enlarged tiles and lines on white want none; photographs one chosen row by row.
-const FILTERS: [Filter; 3] = [Filter::NoFilter, Filter::MinEntropy, Filter::Adaptive];
+/// Filters that are tried. Lines on white want none, sheets of enlarged tiles the row above, photographs one chosen row by row.
+const FILTERS: [Filter; 4] = [Filter::NoFilter, Filter::Up, Filter::MinEntropy, Filter::Adaptive];
 
 /// Colours that a palette holds.
 const PALETTE: usize = 256;
@@ -26,12 +26,17 @@ const PALETTE: usize = 256;
 /// assert_eq!(image::load_from_memory(&file).unwrap().to_rgb8(), pixels);
 /// ```
 pub fn smallest(pixels: &RgbImage) -> Result<Vec<u8>, String> {
-    let form = Form::of(pixels);
-    let sized = |filter| Ok((encoded(pixels, &form, filter, Compression::Balanced)?.len(), filter));
-    let sizes: Vec<(usize, Filter)> = FILTERS.into_iter().map(sized).collect::<Result<_, String>>()?;
-    let best = sizes.into_iter().min_by_key(|(size, _)| *size);
-    let filter = best.map_or(Filter::Adaptive, |(_, filter)| filter);
-    encoded(pixels, &form, filter, Compression::High)
+    let forms = Form::all(pixels);
+    let ways = forms.iter().flat_map(|form| FILTERS.map(|filter| (form, filter)));
+    let sized = |(form, filter)| {
+        let size = encoded(pixels, form, filter, Compression::Balanced)?.len();
+        Ok((size, form, filter))
+    };
+    let sizes: Vec<(usize, &Form, Filter)> = ways.map(sized).collect::<Result<_, String>>()?;
+    match sizes.into_iter().min_by_key(|(size, ..)| *size) {
+        Some((_, form, filter)) => encoded(pixels, form, filter, Compression::High),
+        None => Err("there is no way to write it".to_owned()),
+    }
 }
 
 /// How pixels are written.
@@ -42,18 +47,20 @@ struct Form {
 }
 
 impl Form {
-    fn of(pixels: &RgbImage) -> Self {
+    /// Those that can hold the pixels and may be the smallest.
+    fn all(pixels: &RgbImage) -> Vec<Self> {
         let colours = pixels.as_raw().as_chunks::<3>().0;
         if colours.iter().all(|[r, g, b]| r == g && g == b) {
             let bytes = colours.iter().map(|[level, ..]| *level).collect();
-            return Self { colour: ColorType::Grayscale, palette: None, bytes };
+            return vec![Self { colour: ColorType::Grayscale, palette: None, bytes }];
         }
-        match indexed(colours) {
-            Some((palette, bytes)) => {
-                Self { colour: ColorType::Indexed, palette: Some(palette), bytes }
-            }
-            None => Self { colour: ColorType::Rgb, palette: None, bytes: pixels.as_raw().clone() },
-        }
+        let plain = Self { colour: ColorType::Rgb, palette: None, bytes: pixels.as_raw().clone() };
+        let with_palette = indexed(colours).map(|(palette, bytes)| Self {
+            colour: ColorType::Indexed,
+            palette: Some(palette),
+            bytes,
+        });
+        with_palette.into_iter().chain([plain]).collect()
     }
 }
 
@@ -128,11 +135,14 @@ mod tests {
         bytes.len()
     }
 
-    /// A photograph-like tile: smooth, with noise in the last bits.
+    /// A tile as networks make them: smooth, with noise.
     fn tile() -> RgbImage {
         RgbImage::from_fn(32, 32, |x, y| {
-            let noise = (x * 2_654_435_761 ^ y.wrapping_mul(40_503)) >> 7 & 7;
-            let level = |slope: u32| u8::try_from((slope * (x + y) + noise) & 255).unwrap();
+            let level = |slope: u32| {
+                let mixed = (x * 37 + y * 1009 + slope).wrapping_mul(2_654_435_761);
+                let noise = (mixed ^ mixed >> 15).wrapping_mul(2_246_822_519) >> 26;
+                u8::try_from((slope * (x + y) + noise) & 255).unwrap()
+            };
             Rgb([level(3), level(2), level(4)])
         })
     }
@@ -140,12 +150,14 @@ mod tests {
     #[test]
     fn every_form_decodes_to_the_same_pixels() {
         let grey = RgbImage::from_fn(40, 30, |x, y| Rgb([u8::try_from(x * y % 256).unwrap(); 3]));
-        let few = RgbImage::from_fn(40, 30, |x, y| Rgb([u8::try_from(x).unwrap(), 9, u8::try_from(y % 6).unwrap()]));
+        let few = RgbImage::from_fn(40, 30, |x, y| {
+            Rgb([u8::try_from(x).unwrap(), 9, u8::try_from(y % 6).unwrap()])
+        });
         let many = tile();
         for (pixels, colour) in
             [(grey, ColorType::Grayscale), (few, ColorType::Indexed), (many, ColorType::Rgb)]
         {
-            assert_eq!(Form::of(&pixels).colour, colour);
+            assert_eq!(Form::all(&pixels)[0].colour, colour);
             let file = smallest(&pixels).unwrap();
             assert_eq!(back(&file), pixels);
             assert!(file.len() <= plain(&pixels), "{} and {}", file.len(), plain(&pixels));
@@ -155,10 +167,12 @@ mod tests {
     #[test]
     fn a_palette_holds_256_colours_and_no_more() {
         let with = |n: u32| {
-            RgbImage::from_fn(n, 1, |x, _| Rgb([u8::try_from(x % 256).unwrap(), u8::try_from(x / 256).unwrap(), 1]))
+            RgbImage::from_fn(n, 1, |x, _| {
+                Rgb([u8::try_from(x % 256).unwrap(), u8::try_from(x / 256).unwrap(), 1])
+            })
         };
-        assert_eq!(Form::of(&with(256)).colour, ColorType::Indexed);
-        assert_eq!(Form::of(&with(257)).colour, ColorType::Rgb);
+        assert_eq!(Form::all(&with(256))[0].colour, ColorType::Indexed);
+        assert_eq!(Form::all(&with(257))[0].colour, ColorType::Rgb);
         assert_eq!(back(&smallest(&with(256)).unwrap()), with(256));
     }
 

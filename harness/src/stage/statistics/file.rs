@@ -133,6 +133,14 @@ impl ReferenceStatistics {
         Ok(Self { n, mu, sigma, provenance })
     }
 
+    /// What a file of this form says of where it comes from.
+    pub fn provenance_as(&self, covariance: Covariance) -> Provenance {
+        Provenance {
+            covariance: covariance.rounds().or_else(|| self.provenance.covariance.clone()),
+            ..self.provenance.clone()
+        }
+    }
+
     /// Publishes the statistics as `.npz`: [`Covariance::Full`] for `pytorch-fid` and its kin, [`Covariance::Upper`] in half
     /// the size, digit for digit the same, [`Covariance::Rounded`] in a fifth, [`Covariance::Correlations`] in a ninth.
     ///
@@ -140,12 +148,8 @@ impl ReferenceStatistics {
     /// [`StatisticsError::Io`].
     pub fn write(&self, path: &Path, covariance: Covariance) -> Result<(), StatisticsError> {
         let fail = |message: String| StatisticsError::input(path, message);
-        let provenance = Provenance {
-            covariance: covariance.rounds().or_else(|| self.provenance.covariance.clone()),
-            ..self.provenance.clone()
-        };
-        let provenance =
-            serde_json::to_vec(&provenance).map_err(|error| fail(error.to_string()))?;
+        let provenance = serde_json::to_vec(&self.provenance_as(covariance))
+            .map_err(|error| fail(error.to_string()))?;
         let n = i64::try_from(self.n).map_err(|error| fail(error.to_string()))?;
         let mut members = vec![("mu", npy(&self.mu))];
         match covariance {

@@ -198,6 +198,9 @@ fn statistics_as_correlations_come_from_a_file_with_all_digits() {
     assert!(worst <= 0.5001 && worst > 1e-4, "{worst}");
     let refused = ReferenceStatistics::read(&path).unwrap_err().to_string();
     assert!(refused.contains("rounded already"), "{refused}");
+    let said = again.provenance_as(Covariance::Correlations).covariance;
+    assert_eq!(said.as_deref(), Some("correlations rounded to steps of 1/32767"));
+    assert_eq!(again.provenance_as(Covariance::Full).covariance, None);
     written.write(&full, Covariance::Rounded).unwrap();
     assert!(ReferenceStatistics::read(&full).unwrap_err().to_string().contains("rounded already"));
 }
