@@ -169,9 +169,12 @@ impl Model {
     /// float weight. A weight that is cast to float32 before anything reads it counts as that.
     pub fn weight_type(&self) -> ElementType {
         let stored = widen::only_stored(self.graph());
-        self.most(|weight| match stored.contains(weight.name.as_str()) {
-            true => ElementType::F32.to_onnx(),
-            false => weight.data_type.unwrap_or(0),
+        self.most(|weight| {
+            if stored.contains(weight.name.as_str()) {
+                ElementType::F32.to_onnx()
+            } else {
+                weight.data_type.unwrap_or(0)
+            }
         })
     }
 

@@ -138,6 +138,37 @@ class ParityTest(support.FolderTest):
             found = support.run(self.folder / case / graph, inputs, output)
             self.assertLess(support.error(found, np.load(recipe.DATA / f"{case}.npz")[output]), CLOSE)
 
+    def test_weights_stored_in_float16_are_those_of_a_rounded_checkpoint_bit_for_bit(self) -> None:
+        for case, graph, output in (
+            ("adm-new", "denoiser.onnx", "eps"),
+            ("uvit-latent", "denoiser.onnx", "eps"),
+            ("unet2d-cifar", "denoiser.onnx", "eps"),
+            ("kl-diffusers", "decoder.onnx", "image"),
+        ):
+            with self.subTest(case=case):
+                small, golden, feeds = self.bundle(case, "--weights", "half")
+                small = small.rename(self.folder / f"{case}-small")
+                arguments = support.write_case(case, self.folder)
+                rounded = {
+                    key: value.astype(np.float16).astype(np.float32) for key, value in support.checkpoint(case).items()
+                }
+                Path(str(arguments[1])).write_bytes(recipe.safetensors(rounded))
+                code, text = self.run_import(*arguments)
+                self.assertEqual(code, 0, text)
+                feeds = feeds or {"latent": recipe.inputs(case, (4, 8, 8), None)["sample"]}
+                found = support.run(small / graph, feeds, output)
+                self.assertEqual(found.tobytes(), support.run(self.folder / case / graph, feeds, output).tobytes())
+                self.assertLess(support.error(found, golden[output]), HALF)
+                sizes = [(each / "weights.safetensors").stat().st_size for each in (small, self.folder / case)]
+                self.assertLess(sizes[0], 0.6 * sizes[1])
+                if output == "eps":
+                    words = support.dubench("model", "inspect", small)
+                    self.assertIn("float32, stored in float16", words)
+
+    def test_float16_bundles_say_so(self) -> None:
+        folder, _, _ = self.bundle("adm-new", "--half")
+        self.assertIn("\n  weights     float16\n", support.dubench("model", "inspect", folder))
+
     def test_float16_gradients_are_near_autograd(self) -> None:
         for case in ("adm-new", "uvit-latent", "unet2d-cifar"):
             with self.subTest(case=case):

@@ -20,7 +20,9 @@ fn twins(plain: &Model) -> (Model, Model) {
         .graph()
         .node
         .iter()
-        .filter(|node| node.op_type == "Cast" && node.name.ends_with(".cast"))
+        .filter(|node| {
+            node.op_type == "Cast" && node.input[0] == format!("{}.half", node.output[0])
+        })
         .map(|node| (node.output[0].clone(), small.floats(&node.input[0]).unwrap().unwrap()))
         .collect();
     assert!(!stored.is_empty());
