@@ -16,7 +16,7 @@ from pathlib import Path
 import onnx
 import recipe_text
 from described import described
-from weights import Weights, read_header
+from weights import STORED_FROM, Weights, read_header
 
 N_LOG_ROWS = 120
 NO_FID = "not measured yet: filled in from the harness's report"
@@ -126,7 +126,7 @@ def card(weights: Weights, rows: list[dict[str, str]], fid: str) -> str:
     return CARD.format(
         name=folder.name,
         described=words,
-        recipe=recipe_text.text(metadata, words.precision),
+        recipe=recipe_text.text(metadata, words.precision, stored(weights)),
         **inputs(folder, config.get("n_classes")),
         trained_on=metadata.get("trained_on", "two shared CPU cores"),
         measured_on=measured_on,
@@ -144,6 +144,14 @@ def card(weights: Weights, rows: list[dict[str, str]], fid: str) -> str:
         history=history(rows),
         by_timestep=table(["t", "error"], [[t, f"{error:.5f}"] for t, error in errors.items()]),
     )
+
+
+def stored(weights: Weights) -> str:
+    """In which precision the weights ship."""
+    if all(tensor.dtype == "F32" for tensor in weights.tensors.values()):
+        return "in float32"
+    source = weights.metadata[STORED_FROM]
+    return f"rounded to float16 and computed with in float32 (from float32 weights of SHA-256 `{source[:12]}`)"
 
 
 def read_logs(logs: list[Path]) -> dict[int, dict[str, str]]:

@@ -2,7 +2,8 @@
 
 A `Graph` collects nodes and initializers; layer functions add to it and return the name of their output. Weights are
 *not* copied: an initializer names its bytes inside `weights.safetensors` (ONNX external data), so that every graph of
-a bundle shares one file. Shapes are [n, c, h, w] with static c, h, w and a free batch n.
+a bundle shares one file. Weights in float16 are cast to float32 before anything reads them. Shapes are [n, c, h, w]
+with static c, h, w and a free batch n.
 
 Why are linear layers written as 1x1 convolutions? ONNX Runtime multiplies all rows of a batch in one matrix product
 and may sum a row in another order when the batch is 1; a convolution treats every image alone, so that results do
@@ -69,15 +70,24 @@ class Graph:
         shape = shape or tensor.shape
         if math.prod(shape) != math.prod(tensor.shape):
             raise WeightsError(f"{self.weights.path}: {name} is {list(tensor.shape)}, expected {list(shape)}")
-        if name not in self.initializers:
-            proto = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
-            proto.data_location = TensorProto.EXTERNAL
-            place = {"location": self.weights.path.name, "offset": tensor.offset, "length": tensor.length}
-            for key, value in place.items():
-                proto.external_data.add(key=key, value=str(value))
-            self.initializers[name] = proto
+        if name not in self.used:
+            self.store(tensor, shape)
         self.used.add(name)
         return name
+
+    def store(self, tensor: Tensor, shape: tuple[int, ...]) -> None:
+        """The initializer of `tensor`; of one in float16, `NAME.half` and a Cast that makes `NAME` of it."""
+        half = tensor.dtype == "F16"
+        stored, kind = (f"{tensor.name}.half", TensorProto.FLOAT16) if half else (tensor.name, TensorProto.FLOAT)
+        proto = TensorProto(name=stored, data_type=kind, dims=shape)
+        proto.data_location = TensorProto.EXTERNAL
+        place = {"location": self.weights.path.name, "offset": tensor.offset, "length": tensor.length}
+        for key, value in place.items():
+            proto.external_data.add(key=key, value=str(value))
+        self.initializers[stored] = proto
+        if half:
+            cast = helper.make_node("Cast", [stored], [tensor.name], name=f"{tensor.name}.cast", to=TensorProto.FLOAT)
+            self.nodes.append(cast)
 
 
 def conv(g: Graph, x: Value, name: str, *, stride: int = 1) -> Value:

@@ -122,10 +122,10 @@ def the_card_says_every_recipe(_: Path) -> None:
     """A line for each recipe that the weights have seen, in order; the first trainer's text where they say nothing."""
     first = {"loss_weights": "min-snr", "learning_rate": 4e-4, "dropout": 0.1, "flips": True, "batch": 64, "precision": "f32"}
     stages = [{"after_images": 0, **first}, {"after_images": 1_020_032, **first, "loss_weights": "v", "flips": False}]
-    text = recipe_text.text({"recipe": json.dumps(stages), "half_life": "150000"}, "")
+    text = recipe_text.text({"recipe": json.dumps(stages), "half_life": "150000"}, "", "in float32")
     assert "| 0 | min-snr | 0.0004 | 0.1 | mirrored at random | 64 | f32 |\n| 1,020,032 | v |" in text, text
     assert "half-life of 150,000 images" in text and "as they are" in text, text
-    assert recipe_text.text({}, "In bf16.").startswith("`scripts/train/train.py` at its defaults.")
+    assert recipe_text.text({}, "In bf16.", "in float32").startswith("`scripts/train/train.py` at its defaults.")
 
 
 def main() -> None:

@@ -153,7 +153,7 @@ class Trainer:
     def start_from(self, path: Path) -> None:
         """Begin with a bundle's averaged weights and image count; the optimiser starts anew, with a warm-up."""
         with safe_open(path, "pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}
             metadata = file.metadata()
         self.images, self.seconds = int(metadata["images_seen"]), float(metadata["train_seconds"])
         before = [{"after_images": 0, "first_trainer": True, **FIRST_RECIPE.as_dict()}]

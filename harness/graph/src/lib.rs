@@ -13,12 +13,13 @@
 //! | [`tap::tap`] | output `features`: input of the last layer | fitting a last-layer posterior |
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
 //! | [`half::half`] | nothing: weights and heavy operators in float16 | memory and speed of a GPU |
+//! | [`stored::in_half`] | nothing: weights lie in float16, all is computed in float32 | disk |
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work. Passes that need shapes infer them, and ask a [`Runner`] for what shapes and
 //! weights do not decide; the feature `ort` brings `OrtRunner`, which is one on ONNX Runtime.
 //!
-//! How the modules stand: `proto` (messages), `tensor` and `model` at the bottom; `checks`, `fold`, `shapes`,
+//! How the modules stand: `proto` (messages), `tensor`, `widen` and `model` at the bottom; `checks`, `fold`, `shapes`,
 //! `types` look; `edit` writes; `reverse` is the state of a gradient that is being written, `rules` has one
 //! function an operator over it, `pull_back` walks the nodes; the passes stand on top.
 
@@ -61,6 +62,7 @@ mod rules;
 mod runner;
 mod shapes;
 mod sized;
+pub mod stored;
 mod tail;
 pub mod tap;
 mod tensor;
@@ -68,6 +70,7 @@ mod tensor;
 mod testing;
 mod types;
 pub mod vjp;
+mod widen;
 mod write;
 
 pub use checks::{Interface, Names};

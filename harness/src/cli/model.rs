@@ -86,9 +86,13 @@ fn text(summary: &Summary) -> String {
     let network = &summary.network;
     let NetworkWords { inputs, outputs, memory, gradients, self_test, noise, warnings } =
         NetworkWords::of(network);
+    let weights = match summary.storage {
+        stored if stored == summary.precision => stored.to_owned(),
+        stored => format!("{}, stored in {stored}", summary.precision),
+    };
     let classes = summary.n_classes.map_or("unconditional".to_owned(), |n| format!("{n} classes"));
     format!(
-        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {inputs}\n  outputs     {outputs}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {self_test}\n  noise       {noise}\n  files       {} checked by SHA-256{warnings}",
+        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {inputs}\n  outputs     {outputs}\n  weights     {weights}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {self_test}\n  noise       {noise}\n  files       {} checked by SHA-256{warnings}",
         network.name,
         network.shape,
         network.prediction,

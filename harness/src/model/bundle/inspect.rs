@@ -34,6 +34,10 @@ pub struct Summary {
     pub time: TimeYaml,
     /// Whether samplers clip `x0_hat`.
     pub clip_x0: bool,
+    /// Element type in which most weights are computed with.
+    pub precision: &'static str,
+    /// Element type in which most weights lie in the file.
+    pub storage: &'static str,
     /// Elements of one image's dropout mask; null where MC-Dropout is not applicable.
     pub dropout_mask_len: Option<usize>,
     /// Dropout probability of training, where all sites share it.
@@ -57,7 +61,7 @@ pub fn inspect(
 ) -> Result<Summary, ModelError> {
     let model = open::describe(folder)?;
     let files = files::check(folder, &model)?;
-    precision::check(folder, &model)?;
+    let precision = precision::check(folder, &model)?;
     let schedule = model
         .schedule
         .build()
@@ -95,6 +99,8 @@ pub fn inspect(
         n_classes,
         time,
         clip_x0,
+        precision: precision.computed.as_str(),
+        storage: precision.stored.as_str(),
         dropout_mask_len,
         dropout_p,
         dropout_sites,
