@@ -129,8 +129,8 @@ impl<'py> Statistics<'py> {
 
 /// The array behind an argument: itself, or what it shares by DLPack or `__array__`.
 fn array<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
-    // NumPy's masked arrays are arrays, and their mask would go unseen.
-    if value.hasattr("mask")? {
+    // NumPy's masked arrays are arrays, and their mask would go unseen. A method `mask`, as of pandas, is none.
+    if value.getattr_opt("mask")?.is_some_and(|mask| !mask.is_callable()) {
         return Err(refused(format!(
             "{name} is a masked array, whose mask no metric reads: give the rows that are valid"
         )));

@@ -36,6 +36,13 @@ class Converts:
         return self.array if dtype is None else self.array.astype(dtype)
 
 
+class Frame(Converts):
+    """A table as pandas has it: `mask` is a method, and no mask."""
+
+    def mask(self, cond):
+        raise AssertionError("nobody asks for it")
+
+
 def strided(rows):
     wide = np.zeros((2 * len(rows), 3 * rows.shape[1]), rows.dtype)
     wide[::2, ::3] = rows
@@ -44,8 +51,8 @@ def strided(rows):
 
 @pytest.mark.parametrize(
     "wrap",
-    [Shares, Converts, strided, np.asfortranarray, lambda x: x[::-1].copy()[::-1], lambda x: x.view(np.ndarray)],
-    ids=["dlpack", "__array__", "strided", "fortran", "reversed", "view"],
+    [Shares, Converts, Frame, strided, np.asfortranarray, lambda x: x[::-1].copy()[::-1], lambda x: x.view(np.ndarray)],
+    ids=["dlpack", "__array__", "table", "strided", "fortran", "reversed", "view"],
 )
 def test_every_layout_of_an_array_gives_the_same_bits(wrap):
     expected = dm.fid(REAL, FAKE)
