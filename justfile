@@ -168,6 +168,7 @@ test-python: setup build
     DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/importer/tests/run.sh
     scripts/importer/tests/run.sh third_party.tests.test_third_party
     scripts/importer/tests/run.sh discover -s scripts/export -t scripts/export
+    scripts/checks/python.sh scripts/export/test_export.py >/dev/null
 
 # The Python package of the metrics: wheel and tests; prints SKIPPED with the reason where Python or its packages are missing
 [group('check')]
