@@ -14,6 +14,8 @@
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
 //! | [`half::half`] | nothing: weights and heavy operators in float16 | memory and speed of a GPU |
 //!
+//! [`at_size`] and [`in_single`] prepare a graph for them: lengths that it leaves open, float16 at its ends.
+//!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work. Passes that need shapes infer them, and ask a [`Runner`] for what shapes and
 //! weights do not decide; the feature `ort` brings `OrtRunner`, which is one on ONNX Runtime.
@@ -32,6 +34,7 @@ pub mod dropout;
 mod dropout_tests;
 mod edit;
 mod encode;
+mod ends;
 mod error;
 mod external;
 pub mod flops;
@@ -72,6 +75,7 @@ mod write;
 
 pub use checks::{Interface, Names};
 pub use dim::Dim;
+pub use ends::in_single;
 pub use error::GraphError;
 pub use model::{DeclaredDim, Model, Port};
 #[cfg(any(test, feature = "ort"))]

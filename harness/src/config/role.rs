@@ -19,6 +19,8 @@ pub enum Role {
     Claims,
     /// A part of a text-to-image pipeline.
     Pipeline,
+    /// A part of a CLIP export.
+    Clip,
 }
 
 impl Role {
@@ -37,6 +39,9 @@ impl Role {
             }
             Self::Pipeline => {
                 "expected a pipeline as Optimum writes it, with model_index.json, scheduler/, unet/, text_encoder/, tokenizer/ and vae_decoder/: export it again, or check its path"
+            }
+            Self::Clip => {
+                "expected CLIP as Optimum writes it, with model.onnx, config.json, preprocessor_config.json and a tokenizer: export it again, or check `features.path`"
             }
             Self::Published => {
                 "expected a table of published numbers: check `published.file` of the experiment"

@@ -49,6 +49,9 @@ pub trait Protocol {
 pub struct Needs<'a> {
     /// Features of the generated images.
     pub features: bool,
+    /// How well images agree with their prompts, where the experiment names a CLIP export for it; without one there are no
+    /// such numbers.
+    pub agreement: bool,
     /// Mean and covariance of the reference's features.
     pub statistics: bool,
     /// Features of real images, at every scale. Without it they are there at the scales that have `n_real`.

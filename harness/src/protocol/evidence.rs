@@ -61,6 +61,12 @@ pub trait Evidence {
     /// As [`Evidence::scores`].
     fn features(&mut self, arm: usize) -> Result<Array2<f32>, ProtocolError>;
 
+    /// Number of prompts of a text-to-image model: sample `id` is of prompt `id % n`. `None` of other models.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Evidence`] for a file of prompts that cannot be read.
+    fn n_prompts(&self) -> Result<Option<usize>, ProtocolError>;
+
     /// Images and maps of an arm, all of them.
     ///
     /// # Errors

@@ -223,6 +223,10 @@ impl Evidence for Parts {
         Err(ProtocolError::Absent { what: "features" })
     }
 
+    fn n_prompts(&self) -> Result<Option<usize>, ProtocolError> {
+        Ok(None)
+    }
+
     fn maps(&mut self, _arm: usize) -> Result<ArmMaps, ProtocolError> {
         Err(ProtocolError::Absent { what: "maps" })
     }

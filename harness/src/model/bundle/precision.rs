@@ -10,7 +10,7 @@ use crate::graph::{ElementType, Model};
 use crate::model::ModelError;
 
 /// Precision of most of the weights of a graph.
-pub(super) fn of_graph(model: &Model) -> PrecisionYaml {
+pub(in crate::model) fn of_graph(model: &Model) -> PrecisionYaml {
     match model.weight_type() {
         ElementType::F16 => PrecisionYaml::Float16,
         ElementType::Bf16 => PrecisionYaml::Bfloat16,

@@ -6,6 +6,7 @@
 
 mod architecture;
 mod binding;
+pub mod clip;
 pub mod conditions;
 mod conversion;
 pub mod cuda;
@@ -42,6 +43,7 @@ pub mod text_encoder;
 mod uncertain;
 mod values;
 
+pub use clip::{ClipNetwork, ClipText};
 pub use conditions::{ConditionTensor, NullClass};
 pub use decoder::OnnxDecoder;
 pub use denoiser::OnnxDenoiser;

@@ -85,7 +85,7 @@ pub(super) fn check(
     let c = parts.spec.shape[0];
     let inputs = session.inputs();
     let x = ports::find(session, "input", inputs, &parts.x)?;
-    ports::element(session, x, &[Float32])?;
+    ports::element(session, x, &ports::FLOATS)?;
     let batch = x.dims.first().copied().flatten();
     let rows = batch.map_or(Axis::Batch, Axis::Of);
     ports::dims(session, x, &state_axes(rows, c, parts))?;
@@ -106,7 +106,7 @@ pub(super) fn check(
         .map(|tensor| condition_input(session, tensor, rows))
         .collect::<Result<_, _>>()?;
     let output = ports::find(session, "output", session.outputs(), &parts.output)?;
-    ports::element(session, output, &[Float32])?;
+    ports::element(session, output, &ports::FLOATS)?;
     let channels = match output.dims.get(if parts.layout == Layout::Nhwc { 3 } else { 1 }) {
         Some(Some(channels)) if *channels == 2 * c => 2 * c,
         _ => c,

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ndarray::ArrayD;
+use half::f16;
+use ndarray::{ArrayD, CowArray};
 use ort::memory::AllocationDevice;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType};
 
-use super::binding::{Bindings, Call, Residence};
+use super::binding::{Bindings, Call, Residence, Wanted};
 use super::cuda::Replay;
 use super::cuda_libraries;
 use super::device::Device;
@@ -125,22 +126,24 @@ impl OnnxSession {
         &self.outputs
     }
 
-    /// Runs the graph and copies the outputs `wanted`, all of them f32, out of it.
+    /// Runs the graph and copies the outputs `wanted` out of it. Where the graph takes or gives float16, f32 is rounded on the way
+    /// in and widened on the way out.
     ///
     /// # Errors
-    /// [`ModelError::Runtime`] when the runtime fails or an output is missing or not f32.
+    /// [`ModelError::Runtime`] when the runtime fails or an output is missing or neither f32 nor float16.
     pub fn run(
         &mut self,
         feeds: &[(&str, Feed<'_>)],
         wanted: &[&str],
     ) -> Result<Vec<ArrayD<f32>>, ModelError> {
         let layout: Vec<(&str, Standard<'_>)> =
-            feeds.iter().map(|(name, feed)| (*name, feed.standard())).collect();
+            feeds.iter().map(|(name, feed)| (*name, self.fitted(name, feed))).collect();
         let rows = layout.first().and_then(|(_, feed)| feed.shape().first().copied());
-        let outputs: Vec<(&str, Option<Vec<usize>>)> = wanted
-            .iter()
-            .map(|name| Ok((*name, self.output(name)?.shape(rows))))
-            .collect::<Result<_, ModelError>>()?;
+        let output = |name: &&'_ str| {
+            let port = self.output(name)?;
+            Ok(Wanted { name: port.name.clone(), dtype: port.dtype, shape: port.shape(rows) })
+        };
+        let outputs = wanted.iter().map(output).collect::<Result<Vec<_>, ModelError>>()?;
         let call = Call { feeds: &layout, outputs: &outputs };
         let answers = match &mut self.transfer {
             Transfer::Direct => direct(&mut self.session, &call),
@@ -159,6 +162,18 @@ impl OnnxSession {
         wanted: &str,
     ) -> Result<ArrayD<f32>, ModelError> {
         self.run(feeds, &[wanted]).map(|mut outputs| outputs.remove(0))
+    }
+
+    /// A feed in the elements of its input.
+    fn fitted<'a>(&self, name: &str, feed: &'a Feed<'_>) -> Standard<'a> {
+        let narrow = |port: &Port| port.name == name && port.dtype == TensorElementType::Float16;
+        match feed {
+            Feed::F32(values) if self.inputs.iter().any(narrow) => {
+                let values = values.as_standard_layout().mapv(f16::from_f32);
+                Standard::F16(CowArray::from(values))
+            }
+            _ => feed.standard(),
+        }
     }
 
     fn output(&self, name: &str) -> Result<&Port, ModelError> {
@@ -267,6 +282,37 @@ mod tests {
             // More sets of shapes than are kept: each is made anew, none is mistaken for another.
             (1..=6).chain(1..=6).for_each(|rows| drop(call(&mut session, rows, 3.0)));
             assert!(n_made(&session) > 6);
+        }
+    }
+
+    /// The decoder of an export with `--fp16`: it is fed float32 and answers in it, what it answers has eleven bits.
+    #[test]
+    fn half_precision_is_rounded_to_and_widened_at_the_border_of_the_graph() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/data/pipelines/half/vae_decoder/model.onnx");
+        let options = RuntimeOptions::default();
+        let mut session = OnnxSession::open("half", GraphSource::File(&path), &options).unwrap();
+        let x = Array4::from_shape_fn((2, 4, 8, 8), |(b, c, h, w)| {
+            ((b * 256 + c * 64 + h * 8 + w) as f32 * 0.37).sin()
+        });
+        let rounded = x.mapv(|value| half::f16::from_f32(value).to_f32());
+        assert_ne!(x, rounded);
+        let call = |session: &mut OnnxSession, x: &Array4<f32>| {
+            session.run_one(&[("latent_sample", Feed::F32(x.view().into_dyn()))], "sample").unwrap()
+        };
+        let direct = call(&mut session, &x);
+        assert_eq!(direct.shape(), [2, 3, 16, 16]);
+        assert!(direct.iter().all(|value| half::f16::from_f32(*value).to_f32() == *value));
+        assert_eq!(call(&mut session, &rounded), direct);
+        // A view whose axes are turned is fed as it is, not as it lies.
+        let turned = x.clone().reversed_axes().as_standard_layout().to_owned();
+        let turned = turned.view().reversed_axes();
+        let feed = [("latent_sample", Feed::F32(turned.into_dyn()))];
+        assert_eq!(session.run_one(&feed, "sample").unwrap(), direct);
+        let [host, _] = bound();
+        session.transfer = Transfer::Bound(host);
+        for _ in 0..3 {
+            assert_eq!(call(&mut session, &x), direct);
         }
     }
 

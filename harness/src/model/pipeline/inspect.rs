@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::identity::{REQUEST, identity};
+use super::identity::{REQUEST, identity, label};
 use super::open::{self, conditions, denoiser_of, schedule};
 use super::request::Pipeline;
 use super::text_states::TextStates;
@@ -112,7 +112,7 @@ pub fn inspect(
         warnings.map(|text| text.replace("model.yaml", "scheduler_config.json")).collect();
     let (folder, [c, h, w]) = (&pipeline.folder, denoiser.spec().shape);
     Ok(PipelineSummary {
-        name: folder.name.clone(),
+        name: label(&pipeline)?,
         class: folder.index.class.clone(),
         diffusers: folder.index.version.clone(),
         shape: [c, h, w],

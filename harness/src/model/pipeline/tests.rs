@@ -208,3 +208,55 @@ fn prompts_come_from_a_file_of_utf8_with_a_prompt_a_line() {
     assert!(words(b"a\nb\xe9\n").contains("is no UTF-8 at byte 3, in line 2: save it as UTF-8"));
     assert!(words(b"").contains("has no prompt"));
 }
+
+/// The tiny pipeline with graphs as of an export with `--fp16`.
+fn half() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let from = |root: &str, part: &str| {
+        let source = Path::new(root).join(part);
+        std::fs::create_dir_all(folder.path().join(part)).unwrap();
+        for entry in std::fs::read_dir(&source).unwrap() {
+            let name = entry.unwrap().file_name();
+            std::fs::copy(source.join(&name), folder.path().join(part).join(&name)).unwrap();
+        }
+    };
+    let whole = format!("{MODELS}/tiny-sd15-random");
+    for part in ["scheduler", "text_encoder", "tokenizer", "unet", "vae_decoder"] {
+        from(&whole, part);
+    }
+    for part in ["text_encoder", "unet", "vae_decoder"] {
+        from(&format!("{DATA}/half"), part);
+    }
+    let index = Path::new(&whole).join("model_index.json");
+    std::fs::copy(index, folder.path().join("model_index.json")).unwrap();
+    folder
+}
+
+/// What is rounded are weights, states and answers, by 2^-11 each; the product itself is made in float32.
+#[test]
+fn an_export_in_half_precision_says_so_and_has_the_gradients_of_single_precision() {
+    let folder = half();
+    // Guidance would make the distance of each half w + (w - 1) times as large.
+    let config = config(&PROMPTS, 1.0);
+    let half = PipelineConfig { path: folder.path().to_owned(), ..config };
+    let half = Pipeline::read(&half, Path::new("")).unwrap();
+    assert!(super::label(&half).unwrap().ends_with(", float16"));
+    assert_eq!(super::label(&pipeline(&PROMPTS, 7.5)).unwrap(), "tiny-sd15-random");
+    let product = |pipeline: &Pipeline| {
+        let open = opened(pipeline, &Gradients::Derive { n_draws: vec![5] });
+        assert_eq!(open.denoiser.gradient_unavailable(), None);
+        let t = [open.schedule.at(Timestep(401)); 2];
+        let conditions = open.spec.conditions(&[SampleId(0), SampleId(1)], None).unwrap();
+        let mut guided = Opened::guided(open.denoiser, open.guidance);
+        let (x, v) = (states(0.37), states(0.71));
+        let asked = NetworkInput { x: x.view(), t: &t, y: Some(&conditions) };
+        guided.epsilon_vjp(asked, v.view()).unwrap()
+    };
+    let ((epsilon, jtv), (expected, of_single)) = (product(&half), product(&pipeline(&PROMPTS, 1.0)));
+    let size = |a: &Array4<f32>| a.iter().map(|a| f64::from(*a).powi(2)).sum::<f64>().sqrt();
+    for (got, expected) in [(&epsilon, &expected), (&jtv, &of_single)] {
+        let apart = size(&(got - expected)) / size(expected);
+        println!("half precision: {apart:e}");
+        assert!((1e-5..5e-3).contains(&apart), "{apart}");
+    }
+}

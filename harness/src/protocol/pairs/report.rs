@@ -17,8 +17,7 @@ use crate::units::SampleId;
 const N_SHOWN: u64 = 8;
 
 const NOTE_DELTA: &str = "Δ is the mean difference to the unguided images of the same starts, ± its standard error over pairs; p: \
-     two-sided, Wilcoxon's signed ranks, exact; n pairs cannot give less than 2^(1 - n). Several starts of a prompt are \
-     taken for independent: the numbers speak of these prompts. \
+     two-sided, Wilcoxon's signed ranks, exact; n pairs cannot give less than 2^(1 - n). \
      Moved: sum over guided steps and elements of the squared change of the prediction, mean over images ± SE. NFE: \
      evaluations per image of the trajectory + those of the method + reverse passes; classifier-free guidance counts two each.";
 
@@ -121,5 +120,33 @@ pub(super) fn remarks(evidence: &dyn Evidence) -> Vec<String> {
         let rule = arm.guide.as_ref()?;
         Some(format!("{}, `{}`: {}.", label_of(arm), arm.sampler.label(), rule_words(rule)))
     });
-    guided.collect()
+    let mut remarks: Vec<String> = guided.collect();
+    remarks.extend(prompts_remark(evidence));
+    remarks.push(agreement_remark(evidence));
+    remarks
+}
+
+/// Over what errors and p are.
+fn prompts_remark(evidence: &dyn Evidence) -> Option<String> {
+    let n_images = usize::try_from(evidence.work().arms.first()?.n).ok()?;
+    match evidence.n_prompts().ok()?? {
+        1 => Some(format!(
+            "One prompt: errors and p are over its {n_images} starts, and speak of that prompt alone."
+        )),
+        n if n < n_images => Some(format!(
+            "{n_images} starts of {n} prompts: starts of one prompt are not independent, so errors are cluster-robust over prompts, and p is of the {n} mean differences."
+        )),
+        _ => Some("One start a prompt: errors and p are over prompts.".to_owned()),
+    }
+}
+
+/// What a CLIP score is, or that there is none.
+fn agreement_remark(evidence: &dyn Evidence) -> String {
+    match &evidence.work().extractor {
+        Some(clip) => format!(
+            "CLIP score: 100 max(cos, 0) of CLIP's embeddings of image and prompt, by `{}`; higher agrees better. arXiv:2104.08718 takes 2.5 in the place of 100.",
+            clip.name
+        ),
+        None => "No CLIP score was taken: `features: {kind: clip, path: FOLDER}` names an exported CLIP.".to_owned(),
+    }
 }

@@ -354,6 +354,14 @@ impl Evidence for RunEvidence<'_> {
         self.read_features(arm).map_err(ProtocolError::evidence)
     }
 
+    fn n_prompts(&self) -> Result<Option<usize>, ProtocolError> {
+        let prompts = || -> Result<Option<usize>, StageError> {
+            let sizes = inputs::scale_of(self.experiment, &self.run.plan.scale)?;
+            Ok(inputs::prompts(self.experiment, sizes)?.map(|prompts| prompts.len()))
+        };
+        prompts().map_err(ProtocolError::evidence)
+    }
+
     fn maps(&mut self, arm: usize) -> Result<ArmMaps, ProtocolError> {
         self.read_maps(arm).map_err(ProtocolError::evidence)
     }

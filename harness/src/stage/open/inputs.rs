@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::canonical::fingerprint;
 use crate::config::model_yaml::{MODEL_FILE, TaskYaml};
+use crate::config::pipeline::ClipFolder;
 use crate::config::precision_yaml::PrecisionYaml;
 use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceConfig, ScaleConfig};
 use crate::experiment::plan::{Encoding, ModelFacts};
 use crate::experiment::{Experiment, Plan, PlanInputs};
+use crate::model::clip::ClipScore;
 use crate::model::pipeline::{self, Pipeline};
 use crate::model::{ExtractorId, FeatureExtractor, ModelError};
 use crate::plan::{
@@ -37,7 +39,8 @@ use crate::stage::statistics::{BLOCK_IMAGES, ImageSource, StatisticsError, open}
 pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
     let sizes = scale_of(experiment, scale)?;
     let needs = experiment.protocol.needs();
-    let extractor = needs.features.then(|| extractor_id(experiment)).transpose()?;
+    let wanted = needs.features || (needs.agreement && experiment.features_of(sizes).is_some());
+    let extractor = wanted.then(|| extractor_id(experiment, sizes)).transpose()?;
     let reference = reference_of(experiment, sizes)?;
     let config = experiment.model_of(sizes);
     let (model, facts) = model_identity(experiment, config)?;
@@ -165,12 +168,40 @@ pub fn reference_config<'a>(
     common.reference_of(sizes).ok_or(StageError::Absent { what: "reference statistics" })
 }
 
-/// The feature network of an experiment.
+/// The feature network of a scale.
 ///
 /// # Errors
 /// [`StageError::Absent`] for a protocol that has none.
-pub fn features_config(common: &Common) -> Result<&FeaturesConfig, StageError> {
-    common.features.as_ref().ok_or(StageError::Absent { what: "feature network" })
+pub fn features_config<'a>(
+    common: &'a Common,
+    sizes: &'a ScaleConfig,
+) -> Result<&'a FeaturesConfig, StageError> {
+    common.features_of(sizes).ok_or(StageError::Absent { what: "feature network" })
+}
+
+/// Prompts of a scale's model; `None` of one that takes no text.
+///
+/// # Errors
+/// [`StageError::Model`] for a file of prompts that cannot be read.
+pub fn prompts(common: &Common, sizes: &ScaleConfig) -> Result<Option<Vec<String>>, StageError> {
+    match common.model_of(sizes) {
+        ModelConfig::Pipeline(config) => Ok(Some(pipeline::prompts(config, &common.folder)?)),
+        ModelConfig::Analytic(_) | ModelConfig::Bundle { .. } => Ok(None),
+    }
+}
+
+/// The CLIP export in a folder, and the prompts that images are held against.
+///
+/// # Errors
+/// As [`prompts`]; [`StageError::Config`] for a folder that is none.
+pub fn clip(
+    common: &Common,
+    sizes: &ScaleConfig,
+    path: &Path,
+) -> Result<(ClipFolder, Vec<String>), StageError> {
+    let prompts = prompts(common, sizes)?;
+    let prompts = prompts.ok_or(StageError::Absent { what: "prompt (a text-to-image model)" })?;
+    Ok((ClipFolder::read(&common.resolve(path))?, prompts))
 }
 
 /// Real images, by the name that `dubench stats` takes, else by a path relative to the experiment file.
@@ -311,7 +342,7 @@ fn model_identity(
                 n_classes: None,
                 encoding: Encoding::Missing,
             };
-            let (name, files) = (pipeline.folder.name.clone(), pipeline::identity(&pipeline)?);
+            let (name, files) = (pipeline::label(&pipeline)?, pipeline::identity(&pipeline)?);
             Ok((ModelIdentity { name, files }, facts))
         }
         ModelConfig::Bundle { path, cfg, precision } => {
@@ -388,12 +419,16 @@ fn reference_identity(
     })
 }
 
-/// Identity of the feature network of an experiment.
+/// Identity of the feature network of a scale.
 ///
 /// # Errors
 /// [`StageError`] when there is no such network.
-pub fn extractor_id(common: &Common) -> Result<ExtractorId, StageError> {
-    match features_config(common)? {
+pub fn extractor_id(common: &Common, sizes: &ScaleConfig) -> Result<ExtractorId, StageError> {
+    match features_config(common, sizes)? {
+        FeaturesConfig::Clip { path } => {
+            let (folder, prompts) = clip(common, sizes, path)?;
+            Ok(ClipScore::id_of(&folder, &prompts)?)
+        }
         FeaturesConfig::Pixels { grid } => Ok(PixelFeatures::new(*grid).id().clone()),
         FeaturesConfig::Extractor { path, preprocess, .. } => {
             identities::extractor_id(&common.resolve(path), *preprocess)
