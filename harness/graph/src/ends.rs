@@ -34,7 +34,8 @@ pub fn in_single(model: Model, x: &str, output: &str) -> Result<Model, GraphErro
     }
     if !wide(of_output) {
         let narrow = editor.fresh();
-        let values = nodes.iter_mut().flat_map(|node| node.input.iter_mut().chain(&mut node.output));
+        let values =
+            nodes.iter_mut().flat_map(|node| node.input.iter_mut().chain(&mut node.output));
         rename(values, output, &narrow);
         editor.node_to("Cast", &[&narrow], to(ElementType::F32), output);
         nodes.extend(editor.take_nodes());
@@ -71,9 +72,12 @@ mod tests {
 
     /// `y = x x`, whose output is read inside too.
     fn square() -> Model {
-        let graph = GraphUnderTest::new(&[3, 2])
-            .node("Mul", &["x", "x"], &["y"], vec![])
-            .node("Relu", &["y"], &["unused"], vec![]);
+        let graph = GraphUnderTest::new(&[3, 2]).node("Mul", &["x", "x"], &["y"], vec![]).node(
+            "Relu",
+            &["y"],
+            &["unused"],
+            vec![],
+        );
         let mut model = graph.model();
         let narrow = |info: &mut ValueInfoProto| {
             let tensor = info.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap();
@@ -88,7 +92,10 @@ mod tests {
     fn a_network_of_half_ends_is_fed_and_differentiated_in_single() {
         assert!(vjp(&square(), Options::default(), &runner()).is_err());
         let model = in_single(square(), "x", "y").unwrap();
-        assert_eq!((model.inputs()[0].element, model.outputs()[0].element), (ElementType::F32, ElementType::F32));
+        assert_eq!(
+            (model.inputs()[0].element, model.outputs()[0].element),
+            (ElementType::F32, ElementType::F32)
+        );
         let (x, v) = (random_tensor(&[2, 3, 2], 1), random_tensor(&[2, 3, 2], 2));
         let derived = vjp(&model, Options::default(), &runner()).unwrap();
         let feeds = vec![("x".to_owned(), x.clone()), ("cotangent".to_owned(), v.clone())];

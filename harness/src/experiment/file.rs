@@ -151,8 +151,12 @@ impl Experiment {
             let of_text = matches!(self.model_of(scale), ModelConfig::Pipeline(_));
             let message = match (asked, of_text) {
                 (true, true) => return None,
-                (true, false) => "the model has no prompts that a CLIP score could hold images against: leave it out",
-                (false, _) => "a CLIP score holds images against their prompts, which protocol pairs alone reports: name a network of kind extractor",
+                (true, false) => {
+                    "the model has no prompts that a CLIP score could hold images against: leave it out"
+                }
+                (false, _) => {
+                    "a CLIP score holds images against their prompts, which protocol pairs alone reports: name a network of kind extractor"
+                }
             };
             Some(Fault::new(format!("scales.{key}: features"), message))
         };

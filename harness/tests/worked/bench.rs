@@ -13,7 +13,7 @@ use dubench::model::{Denoiser, Network};
 use dubench::plan::{ArmPlan, ModelIdentity, Work};
 use dubench::protocol::{
     ArmMaps, ArmScores, ArmTimes, Evidence, MethodColumn, Protocol, ProtocolError, Scope, Shown,
-    StepScores,
+    StepScores, Texts,
 };
 use dubench::sampler::{ClipX0, Sampler, SamplerConfig, SamplerSettings, StepPoint, Walk};
 use dubench::schedule::NoiseSchedule;
@@ -223,7 +223,7 @@ impl Evidence for Parts {
         Err(ProtocolError::Absent { what: "features" })
     }
 
-    fn n_prompts(&self) -> Result<Option<usize>, ProtocolError> {
+    fn texts(&self) -> Result<Option<Texts>, ProtocolError> {
         Ok(None)
     }
 

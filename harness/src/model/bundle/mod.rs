@@ -19,9 +19,9 @@ pub use last_layer::{with_layer_gradient, with_posterior};
 pub use noise_check::NoiseCheck;
 pub(in crate::model) use noise_check::noise_of;
 pub(in crate::model) use open::prediction_word;
-pub(in crate::model) use precision::of_graph as precision_of;
 pub(in crate::model) use open::with_products;
 pub use open::{
     Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,
     open_encoder,
 };
+pub(in crate::model) use precision::of_graph as precision_of;

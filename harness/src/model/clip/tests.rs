@@ -175,7 +175,8 @@ fn exports_that_are_not_whole_are_refused_with_what_is_missing() {
     let sized = copy(&whole);
     let text = std::fs::read_to_string(sized.path().join("preprocessor_config.json")).unwrap();
     let larger = text.replace("32", "64");
-    crate::store::publish(&sized.path().join("preprocessor_config.json"), larger.as_bytes()).unwrap();
+    crate::store::publish(&sized.path().join("preprocessor_config.json"), larger.as_bytes())
+        .unwrap();
     // The graph of Optimum leaves height and width open: the runtime itself refuses.
     assert!(open(sized.path()).is_err());
     let two = halves();
@@ -185,5 +186,8 @@ fn exports_that_are_not_whole_are_refused_with_what_is_missing() {
     let narrow = Path::new(DATA).join("narrow_vision_model.onnx");
     std::fs::copy(narrow, names.1.join("vision_model.onnx")).unwrap();
     crate::store::publish(&names.0, text.as_bytes()).unwrap();
-    refused(two.path(), "image_embeds has 8 elements, text_embeds 12: the graphs are of two models");
+    refused(
+        two.path(),
+        "image_embeds has 8 elements, text_embeds 12: the graphs are of two models",
+    );
 }

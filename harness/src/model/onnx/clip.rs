@@ -48,9 +48,8 @@ impl ClipNetwork {
         (side, blank): (usize, ClipText),
         options: &RuntimeOptions,
     ) -> Result<Self, ModelError> {
-        let open = |path: &std::path::Path| {
-            OnnxSession::open("clip", GraphSource::File(path), options)
-        };
+        let open =
+            |path: &std::path::Path| OnnxSession::open("clip", GraphSource::File(path), options);
         let (image, text) = match files {
             ClipFiles::Whole(path) => (open(path)?, None),
             ClipFiles::Halves { text, image } => (open(image)?, Some(open(text)?)),

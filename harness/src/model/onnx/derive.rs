@@ -15,8 +15,8 @@ use crate::graph::head::{self, LayerWeights};
 use crate::graph::last_layer::{self, WeightVariance};
 use crate::graph::layer_gradient::{self, FittedLayer};
 use crate::graph::{
-    ConvGradient, GraphError, Model, Names, Runner, Tensor, Weights, at_size, fused, in_single, tap,
-    vjp,
+    ConvGradient, GraphError, Model, Names, Runner, Tensor, Weights, at_size, fused, in_single,
+    tap, vjp,
 };
 use crate::model::{LastLayerPosterior, ModelError};
 use crate::store::publish;

@@ -252,7 +252,8 @@ fn an_export_in_half_precision_says_so_and_has_the_gradients_of_single_precision
         let asked = NetworkInput { x: x.view(), t: &t, y: Some(&conditions) };
         guided.epsilon_vjp(asked, v.view()).unwrap()
     };
-    let ((epsilon, jtv), (expected, of_single)) = (product(&half), product(&pipeline(&PROMPTS, 1.0)));
+    let ((epsilon, jtv), (expected, of_single)) =
+        (product(&half), product(&pipeline(&PROMPTS, 1.0)));
     let size = |a: &Array4<f32>| a.iter().map(|a| f64::from(*a).powi(2)).sum::<f64>().sqrt();
     for (got, expected) in [(&epsilon, &expected), (&jtv, &of_single)] {
         let apart = size(&(got - expected)) / size(expected);

@@ -19,7 +19,7 @@ pub(super) const SCORE: &str = "score";
 /// starts, and how far the rule moved the predictions.
 pub(super) fn evaluate(evidence: &mut dyn Evidence) -> Result<Numbers, ProtocolError> {
     let n_arms = evidence.work().arms.len();
-    let n_prompts = evidence.n_prompts()?;
+    let n_prompts = evidence.texts()?.map(|texts| texts.prompts.len());
     let scores = (0..n_arms).map(|arm| scores_of(evidence, arm)).collect::<Result<Vec<_>, _>>()?;
     let mut numbers = Numbers::default();
     for (at, arm) in scores.iter().enumerate() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Pairs, UNGUIDED};
-use crate::config::{Common, FeaturesConfig};
 use crate::config::values::{estimator_list, name, window};
+use crate::config::{Common, FeaturesConfig};
 use crate::fault::Fault;
 use crate::protocol::guidance::rule_faults;
 

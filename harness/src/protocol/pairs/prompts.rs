@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::noise::{NoiseKey, Purpose, standard_normal};
     use crate::protocol::rows::mean_and_se;
-    
+
     fn prompts(n_images: u64, n_prompts: usize) -> Prompts {
         let samples: Vec<SampleId> = (0..n_images).map(SampleId).collect();
         Prompts::of(&samples, Some(n_prompts))

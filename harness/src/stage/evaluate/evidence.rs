@@ -12,7 +12,7 @@ use crate::experiment::Experiment;
 use crate::plan::{PlacedArm, Work};
 use crate::protocol::{
     ArmMaps, ArmScores, ArmTimes, BlockTime, Evidence, MethodColumn, MethodMaps, ProtocolError,
-    Shown, StepScores,
+    Shown, StepScores, Texts,
 };
 use crate::stage::open::inputs;
 use crate::stage::statistics::StatisticsError;
@@ -354,12 +354,12 @@ impl Evidence for RunEvidence<'_> {
         self.read_features(arm).map_err(ProtocolError::evidence)
     }
 
-    fn n_prompts(&self) -> Result<Option<usize>, ProtocolError> {
-        let prompts = || -> Result<Option<usize>, StageError> {
+    fn texts(&self) -> Result<Option<Texts>, ProtocolError> {
+        let texts = || -> Result<Option<Texts>, StageError> {
             let sizes = inputs::scale_of(self.experiment, &self.run.plan.scale)?;
-            Ok(inputs::prompts(self.experiment, sizes)?.map(|prompts| prompts.len()))
+            inputs::texts(self.experiment, sizes)
         };
-        prompts().map_err(ProtocolError::evidence)
+        texts().map_err(ProtocolError::evidence)
     }
 
     fn maps(&mut self, arm: usize) -> Result<ArmMaps, ProtocolError> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::canonical::fingerprint;
 use crate::config::model_yaml::{MODEL_FILE, TaskYaml};
-use crate::config::pipeline::ClipFolder;
+use crate::config::pipeline::{ClipFolder, PipelineIndex};
 use crate::config::precision_yaml::PrecisionYaml;
 use crate::config::{Common, FeaturesConfig, ModelConfig, ModelYaml, ReferenceConfig, ScaleConfig};
 use crate::experiment::plan::{Encoding, ModelFacts};
@@ -17,7 +17,7 @@ use crate::plan::{
     ImagesIdentity, ModelIdentity, PlanError, PosteriorIdentity, RealIdentity, ReferenceIdentity,
     StartsIdentity, real_images,
 };
-use crate::protocol::PosteriorNeed;
+use crate::protocol::{PosteriorNeed, Texts};
 use crate::store::StoreError;
 use crate::store::digest::{ContentHasher, sha256_of_file};
 use crate::store::laplace::{self, LaplaceFile};
@@ -188,6 +188,20 @@ pub fn prompts(common: &Common, sizes: &ScaleConfig) -> Result<Option<Vec<String
         ModelConfig::Pipeline(config) => Ok(Some(pipeline::prompts(config, &common.folder)?)),
         ModelConfig::Analytic(_) | ModelConfig::Bundle { .. } => Ok(None),
     }
+}
+
+/// What a scale's model is asked for; `None` of one that takes no text.
+///
+/// # Errors
+/// As [`prompts`]; [`StageError::Config`] for a pipeline that cannot be read.
+pub fn texts(common: &Common, sizes: &ScaleConfig) -> Result<Option<Texts>, StageError> {
+    let (Some(prompts), ModelConfig::Pipeline(config)) =
+        (prompts(common, sizes)?, common.model_of(sizes))
+    else {
+        return Ok(None);
+    };
+    let note = PipelineIndex::read(&common.resolve(&config.path))?.note;
+    Ok(Some(Texts { prompts, note }))
 }
 
 /// The CLIP export in a folder, and the prompts that images are held against.

@@ -158,7 +158,8 @@ fn half_precision_costs_latents_no_more_than_it_does_in_diffusers() {
         let folder = half(case);
         let mut ours = single.clone();
         for (row, asked) in asked.iter().enumerate() {
-            let got = sampled(folder.path(), *asked, start.slice(s![row..=row, .., .., ..]).to_owned());
+            let got =
+                sampled(folder.path(), *asked, start.slice(s![row..=row, .., .., ..]).to_owned());
             ours.slice_mut(s![row..=row, .., .., ..]).assign(&got.x0);
             let levels = got.images.iter().zip(images.index_axis(Axis(0), row));
             let apart = levels.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
