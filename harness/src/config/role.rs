@@ -32,7 +32,7 @@ impl Role {
                 "expected the file that `extends` names, relative to the one that names it"
             }
             Self::Bundle => {
-                "expected the model.yaml of a bundle: name the folder that holds it (`model.path` in an experiment)"
+                "expected the model.yaml of a bundle, or the model_index.json of a pipeline: name the folder that holds it (`model.path` in an experiment)"
             }
             Self::Extractor => {
                 "expected the description of a feature network: check `features.path` of the experiment, or --extractor"

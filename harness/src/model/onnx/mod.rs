@@ -44,7 +44,7 @@ mod uncertain;
 mod values;
 
 pub use clip::{ClipNetwork, ClipText};
-pub use conditions::{ConditionTensor, NullClass};
+pub use conditions::{ConditionRows, ConditionTensor, NullClass, RowSource};
 pub use decoder::OnnxDecoder;
 pub use denoiser::OnnxDenoiser;
 pub use device::Device;

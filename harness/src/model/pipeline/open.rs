@@ -200,15 +200,15 @@ pub(super) fn conditions(pipeline: &Pipeline, texts: TextStates) -> Vec<Conditio
     let TextStates { prompts, negative } = texts;
     let mut conditions = vec![ConditionTensor {
         input: TEXT.to_owned(),
-        values: prompts.states,
+        values: prompts.hidden(),
         null: Some(negative.states),
     }];
-    if let (Some(input), Some(values)) = (names.pooled, prompts.pooled) {
+    if let (Some(input), Some(values)) = (names.pooled, prompts.pooled()) {
         let input = input.to_owned();
         conditions.push(ConditionTensor { input, values, null: negative.pooled });
     }
     if let Some(input) = names.sizes {
-        let (values, null) = (sizes(pipeline), None);
+        let (values, null) = (sizes(pipeline).into(), None);
         conditions.push(ConditionTensor { input: input.to_owned(), values, null });
     }
     conditions

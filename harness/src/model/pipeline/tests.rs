@@ -57,15 +57,34 @@ fn text_states_are_those_of_transformers_and_equal_texts_share_them() {
     let asked = pipeline(&[PROMPTS[0], PROMPTS[1], PROMPTS[0]], 7.5);
     let options = RuntimeOptions::default();
     let states = TextStates::of(&asked, &options).unwrap();
-    assert_eq!((states.prompts.states.shape(), &states.prompts.pooled), (&[3, 77, 16][..], &None));
+    assert_eq!(states.prompts.hidden().shape(), [3, 77, 16]);
+    assert_eq!(states.prompts.pooled(), None);
+    let prompts = states.prompts.all(MANY);
     for (row, of) in [0, 1, 0].into_iter().enumerate() {
-        let got = states.prompts.states.index_axis(Axis(0), row);
+        let got = prompts.states.index_axis(Axis(0), row);
         close(got, expected.index_axis(Axis(0), of));
     }
     // From the cache: the same bits.
-    assert_eq!(TextStates::of(&asked, &options).unwrap(), states);
+    assert_eq!(TextStates::of(&asked, &options).unwrap().prompts.all(MANY), prompts);
     let empty = TextStates::of(&pipeline(&[""], 7.5), &options).unwrap();
-    assert_eq!(states.negative, empty.prompts);
+    assert_eq!(states.negative, empty.prompts.all(MANY));
+}
+
+/// Bytes that hold the states of all prompts here.
+const MANY: usize = 1 << 28;
+
+/// A text of the tiny pipeline has 77 states of 16 values.
+#[test]
+fn memory_holds_no_more_states_than_it_may_whatever_the_number_of_prompts() {
+    let prompts: Vec<String> = (0..40).map(|at| format!("a red cat, number {at}")).collect();
+    let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+    let texts = TextStates::of(&pipeline(&prompts, 7.5), &RuntimeOptions::default()).unwrap();
+    let all = texts.prompts.all(MANY);
+    assert_eq!((all.states.shape(), texts.prompts.n_held()), (&[40, 77, 16][..], 40));
+    for (rows, held) in [(3, 3), (1, 1), (0, 1)] {
+        assert_eq!(texts.prompts.all(rows * 77 * 16 * 4), all);
+        assert_eq!(texts.prompts.n_held(), held);
+    }
 }
 
 #[test]
@@ -73,8 +92,10 @@ fn states_of_two_encoders_stand_beside_each_other_and_zeros_stand_for_no_prompt(
     let options = RuntimeOptions::default();
     let mut asked = pipeline_of("tiny-sdxl-random", &PROMPTS, 5.0);
     let texts = TextStates::of(&asked, &options).unwrap();
-    close(texts.prompts.states.view(), golden("golden_sdxl.npz", "text").view());
-    let pooled = texts.prompts.pooled.unwrap();
+    let prompts = texts.prompts.all(MANY);
+    close(prompts.states.view(), golden("golden_sdxl.npz", "text").view());
+    let pooled = prompts.pooled.unwrap();
+    assert_eq!(texts.prompts.pooled().unwrap().shape(), pooled.shape());
     close(pooled.view(), golden("golden_sdxl.npz", "pooled").view());
     let zero = |states: &ArrayD<f32>| states.iter().all(|value| *value == 0.0);
     assert!(zero(&texts.negative.states) && zero(&texts.negative.pooled.unwrap()));
@@ -96,12 +117,13 @@ fn states_of_t5_follow_those_of_clip_and_zeros_stand_for_it_where_it_is_left_out
     let options = RuntimeOptions::default();
     let mut asked = pipeline_of("tiny-sd3-random", &PROMPTS, 7.0);
     let texts = TextStates::of(&asked, &options).unwrap();
-    assert_eq!(texts.prompts.states.shape(), [2, 77 + 256, 24]);
-    close(texts.prompts.states.view(), golden("golden_sd3.npz", "flow_shift_3_text").view());
-    let pooled = texts.prompts.pooled.unwrap();
+    let prompts = texts.prompts.all(MANY);
+    assert_eq!(prompts.states.shape(), [2, 77 + 256, 24]);
+    close(prompts.states.view(), golden("golden_sd3.npz", "flow_shift_3_text").view());
+    let pooled = prompts.pooled.unwrap();
     close(pooled.view(), golden("golden_sd3.npz", "flow_shift_3_pooled").view());
     asked.folder.texts.pop();
-    let texts = TextStates::of(&asked, &options).unwrap().prompts.states;
+    let texts = TextStates::of(&asked, &options).unwrap().prompts.all(MANY).states;
     assert_eq!(texts.shape(), [2, 77 + 256, 24]);
     let (clip, t5) = texts.view().split_at(Axis(1), 80);
     close(clip, golden("golden_sd3.npz", "no_t5_text").view());

@@ -130,7 +130,7 @@ pub(super) fn remarks(evidence: &dyn Evidence) -> Vec<String> {
     let n_images = usize::try_from(evidence.work().arms.first().map_or(0, |arm| arm.n));
     let (texts, model) = (evidence.texts().ok().flatten(), &evidence.work().model.name);
     if let (Some(texts), Ok(n_images)) = (texts, n_images) {
-        remarks.extend(texts.note.as_ref().map(|note| format!("`{model}`: {note}.")));
+        remarks.extend(texts.note.as_ref().map(|note| format!("`{model}`, {note}.")));
         remarks.push(prompts_remark(&texts, n_images));
     }
     remarks.push(agreement_remark(evidence));

@@ -64,7 +64,7 @@ impl Caption {
         let Some(texts) = texts else {
             return Self { model: model.to_owned(), legend: Vec::new() };
         };
-        let note = texts.note.as_ref().map(|note| format!(": {note}"));
+        let note = texts.note.as_ref().map(|note| format!(", {note}"));
         let n_prompts = texts.prompts.len() as u64;
         let line = |(at, prompt): (u64, &String)| {
             let ids = (0..n).filter(|id| id % n_prompts == at).map(|id| format!("#{id}"));
@@ -186,18 +186,17 @@ mod tests {
 
     #[test]
     fn every_line_has_a_tile_a_start_or_is_refused() {
-        let sheet = |n, lines: &[Line]| PairsSheet::new(n, lines, Caption::default());
+        let made = |n, lines: &[Line]| PairsSheet::new(n, lines, Caption::default());
         let images = Line::of_images("unguided".into(), vec![Array3::zeros((3, 8, 8)); 2]);
         let maps = Line::of_maps("map".into(), vec![Array3::ones((1, 4, 4)); 2]);
-        let sheet =
-            sheet(2, &[images.clone().with_notes(vec!["CLIP 1.0".into(); 2]), maps.clone()])
-                .unwrap()
-                .unwrap();
+        let sheet = made(2, &[images.clone().with_notes(vec!["CLIP 1.0".into(); 2]), maps.clone()])
+            .unwrap()
+            .unwrap();
         assert_eq!(crate::report::plot::files(&sheet).unwrap().len(), 2);
-        assert!(sheet(3, &[images]).is_err());
+        assert!(made(3, &[images]).is_err());
         let broken = Line::of_maps("map".into(), vec![Array3::from_elem((1, 4, 4), f32::NAN); 2]);
-        assert!(sheet(2, &[maps, broken]).is_err());
-        assert_eq!(sheet(0, &[]).unwrap(), None);
+        assert!(made(2, &[maps, broken]).is_err());
+        assert_eq!(made(0, &[]).unwrap(), None);
     }
 
     #[test]
@@ -205,7 +204,7 @@ mod tests {
         let prompts = ["a cat", "a dog", "a bird"].map(str::to_owned).to_vec();
         let texts = Texts { prompts, note: Some("random weights".to_owned()) };
         let caption = Caption::new("tiny", Some(&texts), 4);
-        assert_eq!(caption.model, "tiny: random weights");
+        assert_eq!(caption.model, "tiny, random weights");
         assert_eq!(caption.legend[..3], ["#0 #3  a cat", "#1  a dog", "#2  a bird"]);
         let fewer = Caption::new("tiny", Some(&texts), 2).legend;
         assert_eq!(fewer[..2], ["#0  a cat", "#1  a dog"]);
