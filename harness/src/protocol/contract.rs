@@ -45,6 +45,7 @@ pub trait Protocol {
 }
 
 /// What a protocol reads beyond the parts of its arms.
+#[expect(clippy::struct_excessive_bools, reason = "questions, any of which may be answered yes")]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Needs<'a> {
     /// Features of the generated images.

@@ -198,7 +198,7 @@ impl PreprocessorJson {
             side: self.side().unwrap_or(224),
             factor: self.rescale_factor.unwrap_or(1.0 / 255.0),
             mean: self.image_mean.unwrap_or([0.481_454_66, 0.457_827_5, 0.408_210_73]),
-            std: self.image_std.unwrap_or([0.268_629_54, 0.261_302_58, 0.275_777_11]),
+            std: self.image_std.unwrap_or([0.268_629_55, 0.261_302_6, 0.275_777_1]),
         }
     }
 }

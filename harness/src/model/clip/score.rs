@@ -19,7 +19,7 @@ use crate::units::SampleId;
 const DESCRIPTIONS: [&str; 2] = ["config.json", "preprocessor_config.json"];
 
 /// How well images agree with their prompts: one feature an image, `cos(E_I, E_T)` of CLIP's embeddings of the image and of the
-/// prompt of its sample. CLIPScore (arXiv:2104.08718) is `w max(cos, 0)`.
+/// prompt of its sample. The CLIP score (arXiv:2104.08718) is `w max(cos, 0)`.
 #[derive(Debug)]
 pub struct ClipScore {
     id: ExtractorId,
@@ -160,10 +160,8 @@ impl FeatureExtractor for ClipScore {
         if n == 0 {
             return Ok(Array2::zeros((0, 1)));
         }
-        let pixels = prepared(&images, &self.pixels).map_err(|error| ModelError::Runtime {
-            context: self.id.name.clone(),
-            message: error.to_string(),
-        })?;
+        let pixels = prepared(&images, &self.pixels)
+            .map_err(|message| ModelError::Runtime { context: self.id.name.clone(), message })?;
         let embeds = self.network.images(&pixels.view())?;
         let mut cosines = Array2::zeros((n, 1));
         for (row, sample) in samples.iter().enumerate() {

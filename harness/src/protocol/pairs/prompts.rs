@@ -125,9 +125,9 @@ mod tests {
     fn errors_and_p_hold_where_images_of_a_prompt_are_alike() {
         const PROMPTS: usize = 12;
         const IMAGES: usize = 5;
+        const RUNS: u64 = 600;
         let of = prompts((PROMPTS * IMAGES) as u64, PROMPTS);
         let (mut squares, mut rejected, mut naive) = (0.0, 0, 0);
-        const RUNS: u64 = 600;
         for run in 0..RUNS {
             let key = NoiseKey {
                 seed: 5,

@@ -73,7 +73,7 @@ impl Caption {
         };
         let mut legend: Vec<String> = (0..).zip(&texts.prompts).filter_map(line).collect();
         if n_prompts == 1 {
-            legend = texts.prompts.clone();
+            legend.clone_from(&texts.prompts);
         }
         legend.push("Each map has a scale of its own.".to_owned());
         Self { model: format!("{model}{}", note.unwrap_or_default()), legend }
