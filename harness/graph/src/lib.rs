@@ -15,6 +15,8 @@
 //! | [`half::half`] | nothing: weights and heavy operators in float16 | memory and speed of a GPU |
 //! | [`stored::in_half`] | nothing: weights lie in float16, all is computed in float32 | disk |
 //!
+//! [`at_size`] and [`in_single`] prepare a graph for them: lengths that it leaves open, float16 at its ends.
+//!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work. Passes that need shapes infer them, and ask a [`Runner`] for what shapes and
 //! weights do not decide; the feature `ort` brings `OrtRunner`, which is one on ONNX Runtime.
@@ -33,6 +35,7 @@ pub mod dropout;
 mod dropout_tests;
 mod edit;
 mod encode;
+mod ends;
 mod error;
 mod external;
 pub mod flops;
@@ -75,6 +78,7 @@ mod write;
 
 pub use checks::{Interface, Names};
 pub use dim::Dim;
+pub use ends::in_single;
 pub use error::GraphError;
 pub use model::{DeclaredDim, Model, Port};
 #[cfg(any(test, feature = "ort"))]

@@ -27,3 +27,4 @@ pub use open::{
     Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,
     open_encoder,
 };
+pub(in crate::model) use precision::of_graph as precision_of;

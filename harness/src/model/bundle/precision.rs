@@ -24,6 +24,11 @@ impl Precision {
     }
 }
 
+/// In which most of the weights of a graph are computed with.
+pub(in crate::model) fn of_graph(model: &Model) -> PrecisionYaml {
+    Precision::of(model).computed
+}
+
 fn word(element: ElementType) -> PrecisionYaml {
     match element {
         ElementType::F16 => PrecisionYaml::Float16,

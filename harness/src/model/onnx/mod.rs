@@ -6,6 +6,7 @@
 
 mod architecture;
 mod binding;
+pub mod clip;
 pub mod conditions;
 mod conversion;
 pub mod cuda;
@@ -43,7 +44,8 @@ pub mod text_encoder;
 mod uncertain;
 mod values;
 
-pub use conditions::{ConditionTensor, NullClass};
+pub use clip::{ClipNetwork, ClipText};
+pub use conditions::{ConditionRows, ConditionTensor, NullClass, RowSource};
 pub use decoder::OnnxDecoder;
 pub use denoiser::OnnxDenoiser;
 pub use device::Device;

@@ -6,12 +6,13 @@ mod tests;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ndarray::ArrayD;
+use half::f16;
+use ndarray::{ArrayD, CowArray};
 use ort::memory::AllocationDevice;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType};
 
-use super::binding::{Bindings, Call, Residence};
+use super::binding::{Bindings, Call, Residence, Wanted};
 use super::cuda::Replay;
 use super::cuda_libraries;
 use super::device::Device;
@@ -128,22 +129,24 @@ impl OnnxSession {
         &self.outputs
     }
 
-    /// Runs the graph and copies the outputs `wanted`, all of them f32, out of it.
+    /// Runs the graph and copies the outputs `wanted` out of it. Where the graph takes or gives float16, f32 is rounded on the way
+    /// in and widened on the way out.
     ///
     /// # Errors
-    /// [`ModelError::Runtime`] when the runtime fails or an output is missing or not f32.
+    /// [`ModelError::Runtime`] when the runtime fails or an output is missing or neither f32 nor float16.
     pub fn run(
         &mut self,
         feeds: &[(&str, Feed<'_>)],
         wanted: &[&str],
     ) -> Result<Vec<ArrayD<f32>>, ModelError> {
         let layout: Vec<(&str, Standard<'_>)> =
-            feeds.iter().map(|(name, feed)| (*name, feed.standard())).collect();
+            feeds.iter().map(|(name, feed)| (*name, self.fitted(name, feed))).collect();
         let rows = layout.first().and_then(|(_, feed)| feed.shape().first().copied());
-        let outputs: Vec<(&str, Option<Vec<usize>>)> = wanted
-            .iter()
-            .map(|name| Ok((*name, self.output(name)?.shape(rows))))
-            .collect::<Result<_, ModelError>>()?;
+        let output = |name: &&'_ str| {
+            let port = self.output(name)?;
+            Ok(Wanted { name: port.name.clone(), dtype: port.dtype, shape: port.shape(rows) })
+        };
+        let outputs = wanted.iter().map(output).collect::<Result<Vec<_>, ModelError>>()?;
         let call = Call { feeds: &layout, outputs: &outputs };
         let answers = match &mut self.transfer {
             Transfer::Direct => direct(&mut self.session, &call),
@@ -162,6 +165,18 @@ impl OnnxSession {
         wanted: &str,
     ) -> Result<ArrayD<f32>, ModelError> {
         self.run(feeds, &[wanted]).map(|mut outputs| outputs.remove(0))
+    }
+
+    /// A feed in the elements of its input.
+    fn fitted<'a>(&self, name: &str, feed: &'a Feed<'_>) -> Standard<'a> {
+        let narrow = |port: &Port| port.name == name && port.dtype == TensorElementType::Float16;
+        match feed {
+            Feed::F32(values) if self.inputs.iter().any(narrow) => {
+                let values = values.as_standard_layout().mapv(f16::from_f32);
+                Standard::F16(CowArray::from(values))
+            }
+            _ => feed.standard(),
+        }
     }
 
     fn output(&self, name: &str) -> Result<&Port, ModelError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::identity::{REQUEST, identity};
+use super::identity::{REQUEST, identity, label};
 use super::open::{self, conditions, denoiser_of, schedule};
 use super::request::Pipeline;
 use super::text_states::TextStates;
@@ -85,7 +85,7 @@ pub fn inspect(
     let memory = denoiser.memory_per_image((&graph, digest), options)?;
     let (folder, [_, h, w]) = (&pipeline.folder, denoiser.spec().shape);
     let said = Said {
-        name: folder.name.clone(),
+        name: label(&pipeline)?,
         prediction: prediction_word(folder.scheduler.prediction),
         schedule: folder.scheduler.schedule.clone(),
         files,

@@ -60,6 +60,37 @@ fn bound_calls_give_the_bits_of_direct_ones_and_their_buffers_stay() {
     }
 }
 
+/// The decoder of an export with `--fp16`: it is fed float32 and answers in it, what it answers has eleven bits.
+#[test]
+fn half_precision_is_rounded_to_and_widened_at_the_border_of_the_graph() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/pipelines/half/vae_decoder/model.onnx");
+    let options = RuntimeOptions::default();
+    let mut session = OnnxSession::open("half", GraphSource::File(&path), &options).unwrap();
+    let x = Array4::from_shape_fn((2, 4, 8, 8), |(b, c, h, w)| {
+        ((b * 256 + c * 64 + h * 8 + w) as f32 * 0.37).sin()
+    });
+    let rounded = x.mapv(|value| half::f16::from_f32(value).to_f32());
+    assert_ne!(x, rounded);
+    let call = |session: &mut OnnxSession, x: &Array4<f32>| {
+        session.run_one(&[("latent_sample", Feed::F32(x.view().into_dyn()))], "sample").unwrap()
+    };
+    let direct = call(&mut session, &x);
+    assert_eq!(direct.shape(), [2, 3, 16, 16]);
+    assert!(direct.iter().all(|value| half::f16::from_f32(*value).to_f32() == *value));
+    assert_eq!(call(&mut session, &rounded), direct);
+    // A view whose axes are turned is fed as it is, not as it lies.
+    let turned = x.clone().reversed_axes().as_standard_layout().to_owned();
+    let turned = turned.view().reversed_axes();
+    let feed = [("latent_sample", Feed::F32(turned.into_dyn()))];
+    assert_eq!(session.run_one(&feed, "sample").unwrap(), direct);
+    let [host, _] = bound();
+    session.transfer = Transfer::Bound(host);
+    for _ in 0..3 {
+        assert_eq!(call(&mut session, &x), direct);
+    }
+}
+
 /// Pages that the process has in memory, in bytes.
 #[cfg(target_os = "linux")]
 fn resident() -> usize {

@@ -5,15 +5,18 @@ mod model;
 mod posterior;
 mod reference;
 mod starts;
+mod texts;
 
 pub use images::{classes, images, real_source};
 pub use posterior::posterior;
 pub use reference::{reference_config, statistics_path};
 pub use starts::starts;
+pub use texts::{clip, prompts, texts};
 
 use crate::config::{Common, FeaturesConfig, ScaleConfig};
 use crate::experiment::plan::ModelFacts;
 use crate::experiment::{Experiment, Plan, PlanInputs};
+use crate::model::clip::ClipScore;
 use crate::model::{ExtractorId, FeatureExtractor};
 use crate::plan::{PlanError, PosteriorIdentity};
 use crate::store::laplace;
@@ -34,7 +37,8 @@ use starts::starts_identity;
 pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
     let sizes = scale_of(experiment, scale)?;
     let needs = experiment.protocol.needs();
-    let extractor = needs.features.then(|| extractor_id(experiment)).transpose()?;
+    let wanted = needs.features || (needs.agreement && experiment.features_of(sizes).is_some());
+    let extractor = wanted.then(|| extractor_id(experiment, sizes)).transpose()?;
     let reference = reference_of(experiment, sizes)?;
     let config = experiment.model_of(sizes);
     let (model, facts) = model_identity(experiment, config)?;
@@ -75,20 +79,27 @@ pub fn scale_of<'a>(common: &'a Common, scale: &str) -> Result<&'a ScaleConfig, 
     })
 }
 
-/// The feature network of an experiment.
+/// The feature network of a scale.
 ///
 /// # Errors
 /// [`StageError::Absent`] for a protocol that has none.
-pub fn features_config(common: &Common) -> Result<&FeaturesConfig, StageError> {
-    common.features.as_ref().ok_or(StageError::Absent { what: "feature network" })
+pub fn features_config<'a>(
+    common: &'a Common,
+    sizes: &'a ScaleConfig,
+) -> Result<&'a FeaturesConfig, StageError> {
+    common.features_of(sizes).ok_or(StageError::Absent { what: "feature network" })
 }
 
-/// Identity of the feature network of an experiment.
+/// Identity of the feature network of a scale.
 ///
 /// # Errors
 /// [`StageError`] when there is no such network.
-pub fn extractor_id(common: &Common) -> Result<ExtractorId, StageError> {
-    match features_config(common)? {
+pub fn extractor_id(common: &Common, sizes: &ScaleConfig) -> Result<ExtractorId, StageError> {
+    match features_config(common, sizes)? {
+        FeaturesConfig::Clip { path } => {
+            let (folder, prompts) = clip(common, sizes, path)?;
+            Ok(ClipScore::id_of(&folder, &prompts)?)
+        }
         FeaturesConfig::Pixels { grid } => Ok(PixelFeatures::new(*grid).id().clone()),
         FeaturesConfig::Extractor { path, preprocess, .. } => {
             identities::extractor_id(&common.resolve(path), *preprocess)

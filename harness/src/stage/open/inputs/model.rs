@@ -35,7 +35,7 @@ pub(super) fn model_identity(
                 n_classes: None,
                 encoding: Encoding::Missing,
             };
-            let (name, files) = (pipeline.folder.name.clone(), pipeline::identity(&pipeline)?);
+            let (name, files) = (pipeline::label(&pipeline)?, pipeline::identity(&pipeline)?);
             Ok((ModelIdentity { name, files }, facts))
         }
         ModelConfig::Bundle { path, cfg, precision } => {
