@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dubench::experiment::{Experiment, Plan};
-use dubench::model::onnx::RuntimeOptions;
+use dubench::model::onnx::{RuntimeOptions, StepGraphs};
 use dubench::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use dubench::noise::{NoiseKey, Purpose, standard_normal};
 use dubench::plan::Shard;
@@ -126,7 +126,8 @@ fn generated(
     let calls = Calls::default();
     let several = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
     let (batch_size, networks, turns) = (several(64), several(1), several(turns));
-    let options = GenerateOptions { batch_size, networks, turns, threads: 1 };
+    let step_graphs = StepGraphs::Off;
+    let options = GenerateOptions { batch_size, networks, turns, threads: 1, step_graphs };
     generate(&run, options, &mut || {
         let model = open_model(experiment, plan, &RuntimeOptions::default())?;
         let (spec, calls) = (model.denoiser.spec().clone(), Arc::clone(&calls));

@@ -13,7 +13,7 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use graph::{
-    DropoutOptions, GRAPH_HELP, GraphCommand, LastLayerOptions, TapOptions,
+    DropoutOptions, GRAPH_HELP, GraphCommand, LastLayerOptions, StepOptions, StepUpdate, TapOptions,
     VarianceGradientOptions, VjpOptions,
 };
 pub(crate) use metric::{
@@ -21,7 +21,8 @@ pub(crate) use metric::{
     PairOptions, PrOptions, SparsificationOptions, SphereOptions,
 };
 pub(crate) use run::{
-    Engine, GcOptions, PlanOptions, RunOptions, StartsOptions, SubmitOptions, Target, VerifyOptions,
+    Engine, GcOptions, PlanOptions, RunOptions, StartsOptions, StepGraph, SubmitOptions, Target,
+    VerifyOptions,
 };
 pub(crate) use sample::{SAMPLE_HELP, SampleOptions};
 pub(crate) use setup::{SETUP_HELP, SetupDevice, SetupOptions};
@@ -98,7 +99,7 @@ pub(crate) enum Command {
     Collect(CollectOptions),
     /// One page: every claim of the paper, its number, ours, and whether it holds
     Summary(SummaryOptions),
-    /// Graphs made from graphs: gradients, dropout masks, features, last-layer variance
+    /// Graphs made from graphs: gradients, whole steps, dropout masks, features, last-layer variance
     #[command(subcommand, after_help = GRAPH_HELP)]
     Graph(GraphCommand),
     /// Look at a model bundle

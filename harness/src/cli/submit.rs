@@ -107,6 +107,9 @@ fn run_options(options: &SubmitOptions) -> Vec<String> {
     ] {
         words.extend(value.map(|n| [option.to_owned(), n.to_string()]).into_iter().flatten());
     }
+    if let Some(cuda) = &device.cuda {
+        words.extend(["--cuda".to_owned(), cuda.clone()]);
+    }
     if let Some(ByteSize(bytes)) = device.memory {
         words.extend(["--memory".to_owned(), bytes.to_string()]);
     }

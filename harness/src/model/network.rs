@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use ndarray::{Array2, Array4, ArrayView4};
 
 use super::{
-    Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive, WeightLook,
+    Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive, StepAnswer,
+    StepInput, StepKind, WeightLook,
 };
 use crate::schedule::NoisePoint;
 use crate::units::{Nfe, NfeKind};
@@ -140,6 +141,26 @@ impl<'a> Network<'a> {
         self.nfe.add(NfeKind::Estimator, n);
         self.nfe.add(NfeKind::Gradient, n);
         Ok(Some((variance, gradient)))
+    }
+
+    /// Whether [`Network::step`] makes steps of this kind.
+    pub fn makes(&self, kind: &StepKind) -> bool {
+        self.denoiser.step_kinds().contains(kind)
+    }
+
+    /// A whole step in one call: one evaluation of the trajectory a row, and one of the estimators a draw.
+    ///
+    /// # Errors
+    /// As [`Denoiser::step`], and [`ModelError::NotFinite`].
+    pub fn step(&mut self, input: StepInput<'_>) -> Result<StepAnswer, ModelError> {
+        let answer = self.timed(|d| d.step(input))?;
+        let rows = input.at.t.len() as u64 * self.evaluations_a_row();
+        self.nfe.add(NfeKind::Trajectory, rows);
+        self.nfe.add(NfeKind::Estimator, rows * input.noise.shape()[0] as u64);
+        for values in answer.arrays() {
+            self.finite(values, input.at.t)?;
+        }
+        Ok(answer)
     }
 
     fn timed<T>(&mut self, call: impl FnOnce(&mut dyn Denoiser) -> T) -> T {

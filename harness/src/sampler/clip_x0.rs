@@ -26,6 +26,15 @@ impl ClipX0 {
             (true, _) => Self::Unit,
         }
     }
+
+    /// The range that it clips to; `None` where it leaves values as they are.
+    pub fn range(self) -> Option<[f32; 2]> {
+        match self {
+            Self::Unit => Some([-1.0, 1.0]),
+            Self::ZeroOne => Some([0.0, 1.0]),
+            Self::Never => None,
+        }
+    }
 }
 
 /// `x0_hat = (x - s epsilon_hat) / a`, computed in f64, rounded to f32 once, then clipped.

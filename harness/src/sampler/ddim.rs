@@ -10,7 +10,7 @@ use super::{
     x0_from_epsilon,
 };
 use crate::fault::Fault;
-use crate::model::ModelError;
+use crate::model::{ModelError, StepKind, StepRule, StepUpdate};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
 use crate::schedule::{
     GridConfig, NoiseLevel, NoisePoint, NoiseSchedule, ScheduleError, TimeAxis, TimestepGrid,
@@ -195,6 +195,12 @@ impl Ddim {
         self.eta.powi(2) * next.s2() / now.s2() * now.variance_from(next)
     }
 
+    /// Weight of `epsilon_hat` in the state that step `index` ends at.
+    fn toward(&self, index: StepIndex) -> f64 {
+        let (now, next) = (self.points[index.0 as usize].level, self.next_level(index));
+        (next.s2() - self.noise_variance(&now, &next)).max(0.0).sqrt()
+    }
+
     /// Level of the state that step `index` ends at.
     pub fn next_level(&self, index: StepIndex) -> NoiseLevel {
         self.points.get(index.0 as usize + 1).map_or(self.end, |point| point.level)
@@ -253,10 +259,22 @@ impl Sampler for Ddim {
     fn linear(&self, index: StepIndex) -> Option<LinearStep> {
         let (now, next) = (self.point(index).level, self.next_level(index));
         let noise_variance = self.noise_variance(&now, &next);
-        let toward = (next.s2() - noise_variance).max(0.0).sqrt();
+        let toward = self.toward(index);
         let (of_x, of_epsilon) = factors(&now, &next, toward);
         let step = LinearStep { of_x, of_epsilon, noise_variance, midpoint: None };
         (self.clip == ClipX0::Never).then_some(step)
+    }
+
+    /// None with `eta > 0`, which adds keyed noise.
+    fn step_kind(&self, n_draws: u32) -> Option<StepKind> {
+        let kind = StepKind { n_draws, clip: self.clip.range(), rule: StepRule::Ddim };
+        self.noise.is_none().then_some(kind)
+    }
+
+    fn update(&self, index: StepIndex) -> Option<StepUpdate<'_>> {
+        let next = self.next_level(index);
+        let update = StepUpdate::Ddim { clip: self.clip.range(), a: next.a(), s: self.toward(index) };
+        self.noise.is_none().then_some(update)
     }
 
     /// # Panics
@@ -270,7 +288,7 @@ impl Sampler for Ddim {
     ) -> Result<Array4<f32>, ModelError> {
         let (now, next) = (self.point(index).level, self.next_level(index));
         let variance = self.noise_variance(&now, &next);
-        let (a, toward) = (next.a(), (next.s2() - variance).max(0.0).sqrt());
+        let (a, toward) = (next.a(), self.toward(index));
         let x0_hat = self.x0_hat(index, x, epsilon);
         let mut moved = Zip::from(&x0_hat)
             .and(epsilon)

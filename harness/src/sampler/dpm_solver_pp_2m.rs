@@ -9,7 +9,7 @@ use super::{
     Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon,
 };
 use crate::fault::Fault;
-use crate::model::ModelError;
+use crate::model::{ModelError, StepKind, StepRule, StepUpdate};
 use crate::noise::nearest_f32;
 use crate::schedule::{GridConfig, NoiseSchedule, TimeAxis, TimestepGrid};
 use crate::units::StepIndex;
@@ -134,6 +134,23 @@ impl Sampler for DpmSolverPp2m {
         epsilon: ArrayView4<'_, f32>,
     ) -> Array4<f32> {
         x0_from_epsilon(&self.point(index), &x, &epsilon, ClipX0::Never)
+    }
+
+    fn step_kind(&self, n_draws: u32) -> Option<StepKind> {
+        Some(StepKind { n_draws, clip: None, rule: StepRule::DpmSolverPp2m })
+    }
+
+    /// None without the prediction of the step before: a first-order step is made by separate calls.
+    fn update(&self, index: StepIndex) -> Option<StepUpdate<'_>> {
+        let (at, earlier) = self.previous.as_ref()?;
+        let (keep, gain) = self.coefficients(index);
+        let (weight, earlier) = (self.difference_weight(index), earlier.view());
+        let update = StepUpdate::DpmSolverPp2m { keep, gain, weight, earlier };
+        (at.0 + 1 == index.0).then_some(update)
+    }
+
+    fn stepped(&mut self, index: StepIndex, x0_hat: &Array4<f32>) {
+        self.previous = Some((index, x0_hat.clone()));
     }
 
     /// A step whose predecessor was not taken by this value (the first one of a trajectory, wherever

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_draws;
 use super::variance::sum_of_squares_about;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, GraphStatistic, Look,
     Perturbation, PerturbedStatistic, StepContext, Window,
 };
 use crate::fault::Fault;
@@ -125,6 +125,10 @@ impl PerturbedStatistic for CenteredVariance {
 
     fn perturbation(&self) -> Perturbation {
         self.perturbation
+    }
+
+    fn in_graph(&self) -> Option<GraphStatistic> {
+        Some(GraphStatistic::MeanSquare)
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

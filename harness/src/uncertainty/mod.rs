@@ -16,6 +16,7 @@ mod perturb;
 mod sample_var;
 mod settings;
 mod variance;
+mod whole_step;
 
 pub use centered::CenteredVariance;
 pub(crate) use centered::mean_square_about;
@@ -29,12 +30,13 @@ pub use mc_dropout::McDropout;
 pub(crate) use micro_batch::conditions_of;
 pub use micro_batch::{epsilon_in_batches, in_batches, in_batches_of};
 pub use perturb::{
-    CleanEstimate, Perturbation, PerturbedStatistic, draws_of, perturbed_predictions,
+    CleanEstimate, GraphStatistic, Perturbation, PerturbedStatistic, draws_of, perturbed_predictions,
     perturbed_states,
 };
 pub use sample_var::SampleVariance;
 pub use settings::{Defaults, EstimatorSettings, Given, Look};
 pub use variance::{mean_over_draws, variance_over_draws};
+pub use whole_step::{StepRequest, WholeStep, draws_in_one_call};
 
 use std::num::NonZeroUsize;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, GraphStatistic, Look,
     Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
 };
 use crate::fault::Fault;
@@ -123,6 +123,10 @@ impl PerturbedStatistic for SampleVariance {
 
     fn perturbation(&self) -> Perturbation {
         self.perturbation
+    }
+
+    fn in_graph(&self) -> Option<GraphStatistic> {
+        Some(GraphStatistic::Variance)
     }
 
     fn map(&self, _context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

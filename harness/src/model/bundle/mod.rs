@@ -12,6 +12,7 @@ mod open;
 mod precision;
 #[cfg(test)]
 mod tests;
+mod whole_step;
 pub mod work;
 
 pub use inspect::{MemoryPerImage, PortSummary, SiteSummary, Summary, inspect};
@@ -24,3 +25,4 @@ pub use open::{
     Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,
     open_encoder,
 };
+pub use whole_step::with_steps;

@@ -41,6 +41,9 @@ pub mod session;
 pub mod text_encoder;
 mod uncertain;
 mod values;
+pub mod whole_step;
+#[cfg(test)]
+mod whole_step_tests;
 
 pub use conditions::{ConditionTensor, NullClass};
 pub use decoder::OnnxDecoder;
@@ -50,9 +53,10 @@ pub use encoder::OnnxEncoder;
 pub use extractor::OnnxExtractor;
 pub use feed::Feed;
 pub use footprint::PerGraph;
-pub use options::RuntimeOptions;
+pub use options::{RuntimeOptions, StepGraphs};
 pub use parts::DenoiserParts;
 pub use posterior::{LayerGradients, PosteriorGraphs};
 pub use self_test::SelfTestReport;
 pub use session::{GraphSource, OnnxSession};
 pub use text_encoder::TextEncoder;
+pub use whole_step::StepGraph;
