@@ -1,13 +1,14 @@
 //! DDIM (Song, Meng, Ermon 2021), deterministic or with keyed noise.
 
-use ndarray::{Array4, ArrayView4, Axis, Zip};
+use ndarray::{Array4, ArrayView4, Axis};
 
 use serde::{Deserialize, Serialize};
 
+use super::elementwise::of_both;
 use super::linear::factors;
 use super::{
     Ask, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
-    x0_from_epsilon,
+    clean_estimate, x0_from_epsilon,
 };
 use crate::fault::Fault;
 use crate::model::{ModelError, StepKind, StepRule, StepUpdate};
@@ -273,7 +274,8 @@ impl Sampler for Ddim {
 
     fn update(&self, index: StepIndex) -> Option<StepUpdate<'_>> {
         let next = self.next_level(index);
-        let update = StepUpdate::Ddim { clip: self.clip.range(), a: next.a(), s: self.toward(index) };
+        let update =
+            StepUpdate::Ddim { clip: self.clip.range(), a: next.a(), s: self.toward(index) };
         self.noise.is_none().then_some(update)
     }
 
@@ -289,10 +291,10 @@ impl Sampler for Ddim {
         let (now, next) = (self.point(index).level, self.next_level(index));
         let variance = self.noise_variance(&now, &next);
         let (a, toward) = (next.a(), self.toward(index));
-        let x0_hat = self.x0_hat(index, x, epsilon);
-        let mut moved = Zip::from(&x0_hat)
-            .and(epsilon)
-            .map_collect(|x0, e| nearest_f32(a * f64::from(*x0) + toward * f64::from(*e)));
+        let clean = clean_estimate(&self.point(index), self.clip);
+        let mut moved = of_both(&x, &epsilon, |x, e| {
+            nearest_f32(a * f64::from(clean(x, e)) + toward * f64::from(e))
+        });
         if let Some(noise) = &self.noise {
             add_noise(&mut moved, noise, index, variance.sqrt());
         }

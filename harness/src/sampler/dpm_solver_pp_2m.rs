@@ -5,6 +5,7 @@ use ndarray::{Array4, ArrayView4, Zip};
 use serde::{Deserialize, Serialize};
 
 use super::ddim::step_points;
+use super::elementwise::of_both;
 use super::{
     Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon,
 };
@@ -176,9 +177,7 @@ impl Sampler for DpmSolverPp2m {
                     nearest_f32(keep * f64::from(*x) + gain * (m + weight * (m - earlier)))
                 })
             }
-            None => Zip::from(x)
-                .and(&m)
-                .map_collect(|x, m| nearest_f32(keep * f64::from(*x) + gain * f64::from(*m))),
+            None => of_both(&x, &m, |x, m| nearest_f32(keep * f64::from(x) + gain * f64::from(m))),
         };
         self.previous = Some((index, m));
         Ok(moved)

@@ -12,6 +12,7 @@ mod dpm_solver_2;
 mod dpm_solver_pp_2m;
 mod edm_euler;
 mod edm_heun;
+mod elementwise;
 mod error;
 mod flow_euler;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod pndm;
 mod settings;
 
 pub use churn::Churn;
+use clip_x0::clean_estimate;
 pub use clip_x0::{ClipX0, x0_from_epsilon};
 pub use ddim::{AncestralNoise, Clip, Ddim, DdimSettings, FinalAlphaBar, step_points};
 pub use ddpm::{Ddpm, DdpmSettings, StepVariance};

@@ -73,7 +73,7 @@ impl<'a, T: Send> Ahead<'a, T> {
     ) -> A {
         let make = self.make;
         let made = self.made.take().unwrap_or_else(|| make(range.clone()));
-        let next = range.end..self.rows.min(range.end + self.max_batch.get());
+        let next = range.end..self.rows.min(range.end.saturating_add(self.max_batch.get()));
         if next.is_empty() || !network.is_elsewhere() {
             return call(network, range, made);
         }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use ndarray::parallel::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
-use ndarray::{Array4, Array5, ArrayView4, Axis, Zip, s};
+use ndarray::{Array4, Array5, ArrayView4, Zip, s};
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use super::micro_batch::conditions_of;
@@ -97,15 +97,17 @@ pub fn perturbed_states(context: &StepContext<'_>, perturbation: Perturbation) -
 fn noised(context: &StepContext<'_>, clean: &Array4<f32>, rows: Range<usize>) -> Array4<f32> {
     let (b, c, h, w) = clean.dim();
     let (a, s) = (context.point.a(), context.point.s());
+    let clean = clean.as_standard_layout();
+    let images: Vec<&[f32]> =
+        clean.as_slice().unwrap_or_default().chunks((c * h * w).max(1)).collect();
     let mut states = Array4::zeros((rows.len(), c, h, w));
-    let states_of = states.axis_iter_mut(Axis(0)).into_par_iter();
-    states_of.zip(rows.into_par_iter()).for_each(|(row, index)| {
-        let key = key_of((context.seed, context.point.index), context.samples[index % b], index / b);
-        let mut noise = vec![0.0; c * h * w];
-        standard_normal(key, &mut noise);
-        let x0 = clean.index_axis(Axis(0), index % b);
-        for ((value, x0), n) in row.into_iter().zip(x0).zip(&noise) {
-            *value = nearest_f32(a * f64::from(*x0) + s * f64::from(*n));
+    let elements = states.as_slice_mut().unwrap_or_default();
+    elements.par_chunks_mut((c * h * w).max(1)).enumerate().for_each(|(row, values)| {
+        let index = rows.start + row;
+        let (at, sample) = ((context.seed, context.point.index), context.samples[index % b]);
+        standard_normal(key_of(at, sample, index / b), values);
+        for (value, x0) in values.iter_mut().zip(images[index % b]) {
+            *value = nearest_f32(a * f64::from(*x0) + s * f64::from(*value));
         }
     });
     states
