@@ -139,9 +139,12 @@ fn measured(bench: &mut Bench, images: u64, rows: usize) -> Answer<[[f64; 2]; 2]
 }
 
 fn main() -> Answer<()> {
-    println!("| images | rows a call | separate, ms an evaluation | one call | ratio | of the wall |");
+    println!(
+        "| images | rows a call | separate, ms an evaluation | one call | ratio | of the wall |"
+    );
     println!("|---:|---:|---:|---:|---:|---:|");
-    for (images, rows) in [(1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (64, 64), (64, 128)] {
+    for (images, rows) in [(1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (64, 64), (64, 128)]
+    {
         let mut bench = Bench::open(rows)?;
         let [separate, whole] = measured(&mut bench, images, rows)?;
         println!(

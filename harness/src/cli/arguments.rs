@@ -13,8 +13,8 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use graph::{
-    DropoutOptions, GRAPH_HELP, GraphCommand, LastLayerOptions, StepOptions, StepUpdate, TapOptions,
-    VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GRAPH_HELP, GraphCommand, LastLayerOptions, StepOptions, StepUpdate,
+    TapOptions, VarianceGradientOptions, VjpOptions,
 };
 pub(crate) use metric::{
     FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,
@@ -127,7 +127,7 @@ pub(crate) struct DeviceOptions {
     #[arg(long)]
     pub(crate) networks: Option<usize>,
     /// Blocks at a time that take turns at each network: while one waits for a GPU, the host draws noise, takes
-    /// statistics and writes files for the others. Default: 3 on a GPU, 1 on the CPU; changes no number
+    /// statistics and writes files for the others. Default: 4 on a GPU, 1 on the CPU; changes no number
     #[arg(long)]
     pub(crate) turns: Option<usize>,
     /// What a GPU is told (docs/cuda.md), with commas between: search=fixed|heuristic|exhaustive, layout=nchw|nhwc,

@@ -28,7 +28,7 @@ pub use last_layer::{
 };
 pub use network::Network;
 pub use pixel_decoder::PixelDecoder;
-pub use step::{StepAnswer, StepInput, StepKind, StepRule, StepUpdate};
+pub use step::{StepAnswer, StepInput, StepKind, StepRule, StepUpdate, images_a_call};
 
 use std::time::Duration;
 

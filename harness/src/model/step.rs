@@ -73,6 +73,12 @@ impl StepUpdate<'_> {
     }
 }
 
+/// Images of one call whose re-noised states are as many rows as other calls have; a few images at least, where there are so
+/// many, since the trajectory's own prediction is asked for one row each.
+pub fn images_a_call(rows: usize, n_draws: usize) -> usize {
+    (rows / n_draws.max(1)).max(rows.min(4)).max(1)
+}
+
 /// What goes into a step.
 #[derive(Clone, Copy, Debug)]
 pub struct StepInput<'a> {

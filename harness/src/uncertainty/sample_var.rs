@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, GraphStatistic, Look,
-    Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, GraphStatistic,
+    Look, Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;

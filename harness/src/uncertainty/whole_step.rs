@@ -10,7 +10,9 @@ use super::group::estimate;
 use super::micro_batch::{Ahead, conditions_of};
 use super::perturb::draws_of_noise;
 use super::{CleanEstimate, Estimator, GraphStatistic, GroupEstimate, StepContext};
-use crate::model::{Condition, ModelError, Network, NetworkInput, StepAnswer, StepInput};
+use crate::model::{
+    Condition, ModelError, Network, NetworkInput, StepAnswer, StepInput, images_a_call,
+};
 use crate::sampler::{Sampler, StepPoint};
 use crate::units::{Nfe, SampleId, StepIndex};
 
@@ -31,12 +33,16 @@ pub fn draws_in_one_call(
             return Err(format!("{name} re-noises another image than the sampler's x0_hat"));
         }
         if statistic.in_graph().is_none() {
-            return Err(format!("{name} is neither sample_var nor centered, which its graph computes"));
+            return Err(format!(
+                "{name} is neither sample_var nor centered, which its graph computes"
+            ));
         }
         match shared {
             Some((first, n)) if n != perturbation.n_draws => {
                 let other = perturbation.n_draws;
-                return Err(format!("{first} takes {n} draws and {name} {other}: give them one number"));
+                return Err(format!(
+                    "{first} takes {n} draws and {name} {other}: give them one number"
+                ));
             }
             _ => shared = Some((name, perturbation.n_draws)),
         }
@@ -91,7 +97,7 @@ impl WholeStep {
         let at = (request.seed, index);
         let noise =
             |rows: Range<usize>| draws_of_noise(at, &request.samples[rows], draw, [c, h, w]);
-        let most = NonZeroUsize::new(request.max_batch.get() / draw.max(1));
+        let most = NonZeroUsize::new(images_a_call(request.max_batch.get(), draw));
         let most = most.unwrap_or(NonZeroUsize::MIN);
         let (busy, evaluations_a_row) = (network.busy(), network.evaluations_a_row());
         let mut ahead = Ahead::new((b, most), &noise);

@@ -131,11 +131,7 @@ pub struct Options<'a> {
 /// assert!(step.to_bytes()?.len() < forward.to_bytes()?.len() * 3 / 2);
 /// # Ok::<(), GraphError>(())
 /// ```
-pub fn step(
-    model: &Model,
-    options: Options<'_>,
-    runner: &dyn Runner,
-) -> Result<Model, GraphError> {
+pub fn step(model: &Model, options: Options<'_>, runner: &dyn Runner) -> Result<Model, GraphError> {
     if options.n_draws < 2 {
         return Err(model.interface_error(format!(
             "the variance of {} draw a sample is undefined: ask for 2 or more",

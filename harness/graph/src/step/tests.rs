@@ -101,8 +101,11 @@ impl<'a> Ask<'a> {
         let x = values(&state).to_vec();
         let epsilon = self.epsilon(model, self.feeds.clone());
         let clip = |v: f32| self.options.clip.map_or(v, |[low, high]| v.clamp(low, high));
-        let x0_hat: Vec<f32> =
-            x.iter().zip(&epsilon).map(|(x, e)| clip(narrow((wide(*x) - s * wide(*e)) / a))).collect();
+        let x0_hat: Vec<f32> = x
+            .iter()
+            .zip(&epsilon)
+            .map(|(x, e)| clip(narrow((wide(*x) - s * wide(*e)) / a)))
+            .collect();
         let noised = values(&self.noise).iter().zip(x0_hat.iter().cycle());
         let states = noised.map(|(n, x0)| narrow(a * wide(*x0) + s * wide(*n))).collect();
         let shape = [&[m * state.shape()[0]], &state.shape()[1..]].concat();
@@ -127,8 +130,7 @@ impl<'a> Ask<'a> {
         };
         let next = (0..x.len()).map(|i| narrow(next(i))).collect();
         let about = |i: usize| wide(epsilon[i]);
-        let [variance, square] =
-            [scatter(&mean, m as f64 - 1.0), scatter(&about, m as f64)];
+        let [variance, square] = [scatter(&mean, m as f64 - 1.0), scatter(&about, m as f64)];
         vec![epsilon, x0_hat, variance, square, next]
     }
 
@@ -171,7 +173,9 @@ fn repeated(tensor: &Tensor, m: usize, b: usize) -> Tensor {
 
 #[test]
 fn one_call_has_the_bits_of_separate_calls_on_the_fixture_networks() {
-    for name in ["ddpm_traced_17", "ddpm_dynamo_20", "adm_traced_13", "adm_dynamo_18", "uvit_traced_17"] {
+    for name in
+        ["ddpm_traced_17", "ddpm_dynamo_20", "adm_traced_13", "adm_dynamo_18", "uvit_traced_17"]
+    {
         let golden = Golden::read(name);
         let feeds = golden.feeds(&["sample", "timestep"]);
         Ask::new(options(3), ("sample", "eps"), feeds).check(name, &golden.model);
@@ -239,7 +243,8 @@ fn weights_are_there_once_and_the_networks_own_ports_stay() {
     let golden = Golden::read("ddpm_dynamo_20");
     let derived = step(&golden.model, options(5), &NeverAsked).unwrap();
     let weights = |model: &Model| -> usize {
-        let bytes = |t: &crate::proto::TensorProto| t.raw_data.as_ref().map_or(0, |raw| raw.len());
+        let bytes =
+            |t: &crate::proto::TensorProto| t.raw_data.as_ref().map_or(0, prost::bytes::Bytes::len);
         model.graph().initializer.iter().map(bytes).sum()
     };
     // Constants of the step are a few numbers.
@@ -279,6 +284,9 @@ fn what_makes_no_step_is_refused_by_name() {
         .model();
     assert!(refusal(&taken, options(2)).contains("already has a value called step_noise"));
     let turned = relu().input("c", ElementType::F32, &[Dim::Fixed(3), Dim::Batch(1)]);
-    let text = refusal(&turned.model(), Options { names: Names { x: Some("x"), output: None }, ..options(2) });
+    let text = refusal(
+        &turned.model(),
+        Options { names: Names { x: Some("x"), output: None }, ..options(2) },
+    );
     assert!(text.contains("input c has the batch on another axis"), "{text}");
 }

@@ -15,6 +15,9 @@ use crate::reverse::lengths;
 use crate::shapes::Shapes;
 use crate::tensor::{ElementType, Tensor};
 
+/// Axis of the channels, and how many of them are noise.
+type Cut = (i64, i64);
+
 /// The graph under construction.
 pub(super) struct Step<'a> {
     editor: Editor,
@@ -25,7 +28,7 @@ pub(super) struct Step<'a> {
     /// `[-1, c, h, w]`.
     rows: Vec<i64>,
     /// Axis and number of the channels that are kept of the output, where it has more.
-    cut: Option<(i64, i64)>,
+    cut: Option<Cut>,
     /// Inputs beside `x` that follow the batch.
     following: Vec<String>,
 }
@@ -223,9 +226,7 @@ impl<'a> Step<'a> {
 
     fn next(&mut self, [x, epsilon, x0_hat]: [&str; 3]) {
         let (first, second) = match self.options.update {
-            Update::Ddim => {
-                (self.op("Mul", &[NEXT_A, x0_hat]), self.op("Mul", &[NEXT_S, epsilon]))
-            }
+            Update::Ddim => (self.op("Mul", &[NEXT_A, x0_hat]), self.op("Mul", &[NEXT_S, epsilon])),
             Update::DpmSolverPp2m => {
                 let earlier = self.wide(EARLIER);
                 let apart = self.op("Sub", &[x0_hat, &earlier]);
@@ -282,7 +283,7 @@ impl<'a> Step<'a> {
 
 /// `[-1, c, h, w]` of states of these axes, and the axis and number of the channels of which the output has twice as many;
 /// `None` where it has another shape.
-fn same_but_for_channels(x: &[Dim], output: &[Dim]) -> Option<(Vec<i64>, Option<(i64, i64)>)> {
+fn same_but_for_channels(x: &[Dim], output: &[Dim]) -> Option<(Vec<i64>, Option<Cut>)> {
     let rows = lengths(x)?;
     if x.first() != Some(&Dim::Batch(1)) || output.len() != x.len() || output.first() != x.first() {
         return None;

@@ -129,9 +129,15 @@ pub(crate) struct StepOptions {
     #[arg(long, value_enum, default_value_t = StepUpdate::Ddim)]
     pub(crate) update: StepUpdate,
     /// Range that the clean image is clipped to, as pixel models are under DDIM; not clipped where left out
-    #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "LOW,HIGH",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_hyphen_values = true
+    )]
     pub(crate) clip: Vec<f32>,
-    /// The output is no noise but a line in it (predictions of x_0, v, score, velocity): two more inputs `step_of_output` and
+    /// The output is no noise but a line in it (predictions of the image, v, score, velocity): two more inputs `step_of_output` and
     /// `step_of_x` make noise of it
     #[arg(long)]
     pub(crate) line: bool,

@@ -175,6 +175,9 @@ pub(crate) struct SubmitOptions {
     /// Write the scripts and queue nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// As of `dubench run`: steps at which estimators re-noise are one call
+    #[arg(long, value_enum, default_value_t = StepGraph::Off)]
+    pub(crate) step_graph: StepGraph,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
 }

@@ -30,7 +30,9 @@ pub fn with_steps(
     let prediction = match model.prediction {
         Prediction::Epsilon => step::Prediction::Epsilon,
         Prediction::EdmRaw => {
-            return refuse("it is fed scaled states (edm_raw), which its graph would have to do".into());
+            return refuse(
+                "it is fed scaled states (edm_raw), which its graph would have to do".into(),
+            );
         }
         _ => step::Prediction::Line,
     };

@@ -3,7 +3,7 @@
 use ndarray::{Array2, Array4, ArrayView4, aview0, s};
 
 use super::conversion::{add_direct, output_cotangent, to_epsilon};
-use super::derive::{DropoutGraph, VarianceGradientGraph, VjpGraph};
+use super::derive::{DropoutGraph, StepGraph, VarianceGradientGraph, VjpGraph};
 use super::device::Device;
 use super::feed::Feed;
 use super::footprint::{PerGraph, at_most};
@@ -16,7 +16,6 @@ use super::rows::{
     calls, check_call, check_draws, check_masks, fit_channels, in_layout, prediction, rows,
 };
 use super::session::{GraphSource, OnnxSession};
-use super::whole_step::StepGraph;
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
 use crate::graph::fused::{GRADIENT, VARIANCE};
 use crate::model::{

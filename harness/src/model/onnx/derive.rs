@@ -9,7 +9,6 @@ use super::environment;
 use super::options::RuntimeOptions;
 use super::posterior::PosteriorGraphs;
 use super::runner;
-use super::whole_step::StepGraph;
 use crate::graph::cache::content_key;
 use crate::graph::dropout::{self, KeepScale, MaskLayout};
 use crate::graph::head::{self, LayerWeights};
@@ -71,6 +70,15 @@ pub struct VarianceGradientGraph {
     pub path: PathBuf,
     /// Draws a sample.
     pub n_draws: u32,
+}
+
+/// A graph of whole steps, in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepGraph {
+    /// The file.
+    pub path: PathBuf,
+    /// Steps that it makes.
+    pub kind: StepKind,
 }
 
 /// The mask-input graph of a train-mode graph: from the cache, else made and put there.
@@ -167,8 +175,7 @@ pub fn step_graph(
     let how = step::Options { names, n_draws: n, prediction, clip, update };
     let of = format!("{n_draws} {update:?} {prediction:?} {clip:?}");
     let pass = format!("step {of} {:?} {:?}", names.x, names.output);
-    let path =
-        derived(forward, &pass, options, |model, runner| step::step(model, how, runner))?;
+    let path = derived(forward, &pass, options, |model, runner| step::step(model, how, runner))?;
     Ok(StepGraph { path, kind })
 }
 

@@ -41,7 +41,7 @@ pub mod session;
 pub mod text_encoder;
 mod uncertain;
 mod values;
-pub mod whole_step;
+mod whole_step;
 #[cfg(test)]
 mod whole_step_tests;
 
@@ -59,4 +59,3 @@ pub use posterior::{LayerGradients, PosteriorGraphs};
 pub use self_test::SelfTestReport;
 pub use session::{GraphSource, OnnxSession};
 pub use text_encoder::TextEncoder;
-pub use whole_step::StepGraph;

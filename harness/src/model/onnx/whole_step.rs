@@ -1,12 +1,12 @@
 //! A whole step of a trajectory by one graph.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use ndarray::{Array4, ArrayView5, aview0, s};
 
 use super::OnnxDenoiser;
 use super::conversion::Line;
+use super::derive::StepGraph;
 use super::feed::Feed;
 use super::footprint::at_most;
 use super::lazy::LazySession;
@@ -14,20 +14,11 @@ use super::options::RuntimeOptions;
 use super::rows::{calls, check_call, in_layout, prediction, rows};
 use crate::config::model_yaml::Layout;
 use crate::graph::step;
-use crate::model::{ModelError, StepAnswer, StepInput, StepKind, StepUpdate};
+use crate::model::{ModelError, StepAnswer, StepInput, StepKind, StepUpdate, images_a_call};
 
 /// Outputs of the graph, in the order of [`StepAnswer`].
 const OUTPUTS: [&str; 5] =
     [step::EPSILON, step::X0_HAT, step::VARIANCE, step::MEAN_SQUARE, step::NEXT];
-
-/// A graph of whole steps, in a file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepGraph {
-    /// The file.
-    pub path: PathBuf,
-    /// Steps that it makes.
-    pub kind: StepKind,
-}
 
 impl OnnxDenoiser {
     /// Lets the denoiser make steps of one more kind in one call.
@@ -42,7 +33,7 @@ impl OnnxDenoiser {
         self.types.batch
     }
 
-    /// Calls are cut so that the re-noised states of one are no more rows than any other call has.
+    /// Calls are cut by [`images_a_call`], and by what memory holds.
     pub(super) fn whole_step(&mut self, input: &StepInput<'_>) -> Result<StepAnswer, ModelError> {
         let (b, n_draws) = (input.at.t.len(), input.noise.shape()[0]);
         check_call(&self.parts, &input.at)?;
@@ -57,9 +48,9 @@ impl OnnxDenoiser {
         let (session, _) = lazy.get()?;
         let [c, h, w] = self.parts.spec.shape;
         let mut out: [Array4<f32>; 5] = std::array::from_fn(|_| Array4::zeros((b, c, h, w)));
-        let images = |rows: usize| (rows / n_draws.max(1)).max(1);
-        let fits = self.fits.forward.and_then(|rows| NonZeroUsize::new(images(rows.get())));
-        let size = at_most(images(self.micro_batch), fits);
+        let held = |rows: NonZeroUsize| NonZeroUsize::new((rows.get() / n_draws.max(1)).max(1));
+        let fits = self.fits.forward.and_then(held);
+        let size = at_most(images_a_call(self.micro_batch, n_draws), fits);
         for range in calls((b, size), self.types.t, |row| input.at.t[row]) {
             let rows = rows(&self.parts, &self.types, &input.at, range.clone())?;
             let layout = self.parts.layout;
@@ -126,7 +117,7 @@ fn numbers(
             numbers.extend([(step::KEEP, keep), (step::GAIN, gain), (step::WEIGHT, weight)]);
         }
     }
-    if let Some((of_output, of_x)) = line.map(|line| line.factors()) {
+    if let Some((of_output, of_x)) = line.map(Line::factors) {
         numbers.extend([(step::OF_OUTPUT, of_output), (step::OF_X, of_x)]);
     }
     numbers

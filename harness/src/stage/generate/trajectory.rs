@@ -151,8 +151,7 @@ pub fn see(
         if let Some(whole) = WholeStep::ask(&here, (estimators, sampler), network)? {
             let answer = &whole.answer;
             let views = [x.view(), answer.epsilon.view(), answer.x0_hat.view()];
-            let estimates =
-                whole.estimates(estimators, &place(request, point, views), network)?;
+            let estimates = whole.estimates(estimators, &place(request, point, views), network)?;
             let StepAnswer { epsilon, x0_hat, next, .. } = whole.answer;
             return Ok(Seen { epsilon, x0_hat, estimates, next: Some(next) });
         }

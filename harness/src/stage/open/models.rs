@@ -83,7 +83,8 @@ fn open_stepping(
         return Err(step_graphs::refusal(&name, reason));
     }
     if opened.provenance.self_test.is_some_and(|report| !report.is_invariant()) {
-        let reason = "its rows depend on the batch around them, which is another one there: leave it out";
+        let reason =
+            "its rows depend on the batch around them, which is another one there: leave it out";
         return Err(step_graphs::refusal(&name, reason));
     }
     let stepped = step_graphs::stepped(plan, (&opened.spec, &opened.schedule))?;

@@ -45,13 +45,16 @@ pub(super) fn stepped<'a>(
 ) -> Result<Vec<Stepped<'a>>, StageError> {
     let refuse = |reason: String| refusal(&spec.name, format!("{reason}: leave it out"));
     if plan.protocol.needs().times_are_evidence() {
-        return Err(refuse("the wall times of separate calls are what this experiment asks for".into()));
+        return Err(refuse(
+            "the wall times of separate calls are what this experiment asks for".into(),
+        ));
     }
     let mut all = Vec::new();
     for arm in &plan.arms {
         let in_arm = |reason: &str| refuse(format!("arm {}: {reason}", arm.name));
         let clips = ClipX0::of_model(spec);
-        let sampler = arm.sampler.build(&Walk { schedule, clips, seed: plan.seed, samples: &[] })?;
+        let sampler =
+            arm.sampler.build(&Walk { schedule, clips, seed: plan.seed, samples: &[] })?;
         let estimators = watchers(arm)?;
         for index in (0..sampler.n_steps()).map(StepIndex) {
             let found = draws_in_one_call(&estimators, index).map_err(|reason| in_arm(&reason))?;
@@ -60,19 +63,28 @@ pub(super) fn stepped<'a>(
                 return Err(in_arm("a variance needs two draws or more"));
             }
             if arm.guide.is_some() {
-                return Err(in_arm("its rule rewrites the prediction before the sampler steps by it"));
+                return Err(in_arm(
+                    "its rule rewrites the prediction before the sampler steps by it",
+                ));
             }
             let Some(kind) = sampler.step_kind(n_draws) else {
                 let sampler = arm.sampler.kind();
-                return Err(in_arm(&format!("{sampler} is neither DDIM without noise nor DPM-Solver++(2M)")));
+                return Err(in_arm(&format!(
+                    "{sampler} is neither DDIM without noise nor DPM-Solver++(2M)"
+                )));
             };
-            if all.iter().all(|known: &Stepped<'_>| known.arm.name != arm.name || known.kind != kind) {
+            if all
+                .iter()
+                .all(|known: &Stepped<'_>| known.arm.name != arm.name || known.kind != kind)
+            {
                 all.push(Stepped { arm, index, kind });
             }
         }
     }
     if all.is_empty() {
-        return Err(refuse("nobody re-noises (sample_var, centered), so no step asks for draws".into()));
+        return Err(refuse(
+            "nobody re-noises (sample_var, centered), so no step asks for draws".into(),
+        ));
     }
     Ok(all)
 }
@@ -169,9 +181,12 @@ fn compare(
         let differs = one.iter().zip(other).filter(|(a, b)| a.to_bits() != b.to_bits());
         let far = differs.map(|(a, b)| (a - b).abs()).reduce(f32::max);
         if let Some(far) = far {
-            return Err(refusal(model, format!(
-                "on this device the {what} of one call differs from that of separate calls by up to {far:e}, and digits may not move: leave it out"
-            )));
+            return Err(refusal(
+                model,
+                format!(
+                    "on this device the {what} of one call differs from that of separate calls by up to {far:e}, and digits may not move: leave it out"
+                ),
+            ));
         }
     }
     Ok(())
