@@ -149,7 +149,7 @@ doctor *options: build
 
 # Everything that must hold
 [group('check')]
-ci: fmt-check layers promises numbers msrv audit versions lint test test-metrics-python test-slurm test-workflow rehearse-gpu doc smoke gate-smoke page test-precision
+ci: fmt-check layers promises numbers msrv audit versions lint test test-metrics-python test-slurm test-workflow rehearse-gpu doc smoke gate-smoke test-wheels page test-precision
 
 # All tests: Rust, documentation examples, Python
 [group('check')]
@@ -167,6 +167,8 @@ test-doc:
 test-python: setup build
     DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/importer/tests/run.sh
     scripts/importer/tests/run.sh third_party.tests.test_third_party
+    scripts/importer/tests/run.sh discover -s scripts/export -t scripts/export
+    scripts/checks/python.sh scripts/export/test_export.py >/dev/null
 
 # The Python package of the metrics: wheel and tests; prints SKIPPED with the reason where Python or its packages are missing
 [group('check')]
@@ -248,6 +250,11 @@ test-workflow: setup build
 [group('check')]
 test-release-workflow *python: build
     scripts/release/test_workflow.sh {{ python }}
+
+# That with the assets of this cache, in CI: both wheels on one Python, and an installed program has the digits of this checkout
+[group('check')]
+test-wheels: (reproduce-table1 "smoke")
+    source scripts/setup/environment.sh; TRY_CACHE=$(cache_root) DUBENCH_SMOKE_SHA256=$(sed -n 's/.*"metrics_sha256": "\(.*\)".*/\1/p' results/table1-cifar10/smoke/run.json) scripts/release/test_workflow.sh
 
 # Eight samples of Table 1 at scale smoke, computed again from docs/reimplement.md by a script without code of ours
 [group('check')]

@@ -35,17 +35,27 @@ pub fn python() -> Option<PathBuf> {
 pub fn runtime_libraries(prefix: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for packages in package_folders(prefix) {
-        let folder = packages.join("onnxruntime").join("capi");
-        found.extend(children(&folder).into_iter().filter(|path| is_runtime(path)));
+        found.extend(children(&capi(&packages)).into_iter().filter(|path| is_runtime(path)));
     }
     found.sort();
     found
+}
+
+/// The folder of an `onnxruntime` package that brings no shared library: before 1.19 there is none in it.
+pub fn runtime_without_library(prefix: &Path) -> Option<PathBuf> {
+    let bare =
+        |folder: &PathBuf| folder.is_dir() && !children(folder).iter().any(|path| is_runtime(path));
+    package_folders(prefix).into_iter().map(|packages| capi(&packages)).find(bare)
 }
 
 /// Folders `nvidia` in which packages of an environment keep CUDA libraries.
 pub fn nvidia_folders(prefix: &Path) -> Vec<PathBuf> {
     let folders = package_folders(prefix).into_iter().map(|packages| packages.join("nvidia"));
     folders.filter(|folder| folder.is_dir()).collect()
+}
+
+fn capi(packages: &Path) -> PathBuf {
+    packages.join("onnxruntime").join("capi")
 }
 
 fn is_runtime(path: &Path) -> bool {
@@ -108,6 +118,20 @@ mod tests {
         let found = runtime_libraries(folder.path());
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].ends_with("onnxruntime/capi/libonnxruntime.so.1.32.0"));
+    }
+
+    #[test]
+    fn a_package_without_a_library_is_found_and_one_with_it_is_not() {
+        let capi = "lib/python3.11/site-packages/onnxruntime/capi";
+        let bare = environment(&[
+            &format!("{capi}/onnxruntime_pybind11_state.so"),
+            &format!("{capi}/libonnxruntime_providers_shared.so"),
+        ]);
+        let found = runtime_without_library(bare.path()).unwrap();
+        assert!(found.ends_with("onnxruntime/capi"), "{found:?}");
+        let whole = environment(&[&format!("{capi}/libonnxruntime.so.1.19.2")]);
+        assert_eq!(runtime_without_library(whole.path()), None);
+        assert_eq!(runtime_without_library(environment(&[]).path()), None);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use numpy::{
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+/// Characters of a wrong argument that are shown.
+const SHOWN: usize = 60;
+
 /// DLPack's number of the CPU.
 const DLPACK_CPU: i32 = 1;
 
@@ -126,8 +129,8 @@ impl<'py> Statistics<'py> {
 
 /// The array behind an argument: itself, or what it shares by DLPack or `__array__`.
 fn array<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
-    // NumPy's masked arrays are arrays, and their mask would go unseen.
-    if value.hasattr("mask")? {
+    // NumPy's masked arrays are arrays, and their mask would go unseen. A method `mask`, as of pandas, is none.
+    if value.getattr_opt("mask")?.is_some_and(|mask| !mask.is_callable()) {
         return Err(refused(format!(
             "{name} is a masked array, whose mask no metric reads: give the rows that are valid"
         )));
@@ -143,7 +146,14 @@ fn array<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUn
         numpy.call_method1("asarray", (value,))
     };
     let shared = shared.map_err(|error| refused(format!("{name} is no array: {error}")))?;
-    Ok(shared.cast_into::<PyUntypedArray>()?)
+    let array = shared.cast_into::<PyUntypedArray>()?;
+    // What is no sequence of numbers becomes an array of one object: None, the name of a file, a dict.
+    if array.ndim() == 0 && matches!(array.dtype().kind(), b'O' | b'U' | b'S') {
+        let (kind, what) = (value.get_type().name()?, value.repr()?);
+        let what: String = what.to_string().chars().take(SHOWN).collect();
+        return Err(refused(format!("{name} is {what} ({kind}), expected an array of numbers")));
+    }
+    Ok(array)
 }
 
 fn on_cpu(name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {

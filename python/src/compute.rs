@@ -23,6 +23,23 @@ pub(crate) fn compute<T: Send>(
     py.detach(move || threads.install(work)).map_err(|error| refused(error.to_string()))
 }
 
+/// [`compute`] over the rows of one argument, which the metrics know as "features" alone.
+///
+/// # Errors
+/// As [`compute`]; NaN and infinity are said to be in the argument `name`.
+pub(crate) fn compute_over<T: Send>(
+    py: Python<'_>,
+    name: &str,
+    work: impl FnOnce() -> Result<T, MetricError> + Send,
+) -> PyResult<T> {
+    let threads = threads()?;
+    py.detach(move || threads.install(work)).map_err(|error| {
+        let words = error.to_string();
+        let rest = words.strip_prefix("features holds ").map(str::to_owned);
+        refused(rest.map_or(words, |rest| format!("{name} holds {rest}")))
+    })
+}
+
 /// The pool of this process.
 ///
 /// Why not the global pool of `rayon`? `multiprocessing` forks, and in the child that pool has no threads: the first

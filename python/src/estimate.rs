@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::arrays::{Rows, indices, numbers, places, refused};
-use crate::compute::compute;
+use crate::compute::{compute, compute_over};
 use crate::reference::Real;
 use crate::result::{Numbers, Show, result};
 
@@ -89,18 +89,12 @@ impl FidEstimate {
         PyArray1::from_slice(py, &self.inner.influence)
     }
 
-    /// interval(level=0.95)
-    /// --
-    ///
     /// The interval that covers the distance for infinitely many images with probability ``level``.
     #[pyo3(signature = (level=0.95))]
     fn interval(&self, level: f64) -> PyResult<(f64, f64)> {
         self.inner.interval(level).map_err(|error| refused(error.to_string()))
     }
 
-    /// se_by_group(groups)
-    /// --
-    ///
     /// The standard error where images of one group count as one draw (see `equal_rows`); None for a single group.
     fn se_by_group(&self, groups: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
         let groups = places("groups", groups)?;
@@ -202,9 +196,6 @@ fn compared(found: Result<dubench_metrics::Comparison, MetricError>) -> PyResult
     found.map(Comparison::from).map_err(|error| refused(error.to_string()))
 }
 
-/// compare_paired(a, b)
-/// --
-///
 /// Is the difference of two estimates real, where row i of both comes from the same start (same noise, same label)?
 ///
 /// ``se = sd(phi_a - phi_b) / sqrt(n)``: what the pairs have in common cancels.
@@ -233,9 +224,6 @@ fn compare_paired(a: &FidEstimate, b: &FidEstimate) -> PyResult<Comparison> {
     compared(dubench_metrics::compare_paired(&a.inner, &b.inner))
 }
 
-/// compare_unpaired(a, b)
-/// --
-///
 /// Is the difference of two estimates real, where the samples are independent? ``se^2 = se_a^2 + se_b^2``.
 ///
 /// Parameters
@@ -260,9 +248,6 @@ fn compare_unpaired(a: &FidEstimate, b: &FidEstimate) -> PyResult<Comparison> {
     compared(dubench_metrics::compare_unpaired(&a.inner, &b.inner))
 }
 
-/// compare_overlapping(a, ids_a, b, ids_b)
-/// --
-///
 /// Is the difference of two estimates real, where the samples are subsets of one pool?
 ///
 /// An image in both contributes ``phi_a / n_a - phi_b / n_b``, an image in one of them its own term; ``se`` is the root of
@@ -300,9 +285,6 @@ fn compare_overlapping(
     compared(dubench_metrics::compare_overlapping(&a.inner, &ids_a, &b.inner, &ids_b))
 }
 
-/// fid_inf_without_groups(real, fake, groups, *, splits=1, seed=0)
-/// --
-///
 /// ``fid_inf`` without each group of images in turn, groups ascending: what `jackknife_se` makes an error bar of.
 ///
 /// Parameters
@@ -344,14 +326,11 @@ fn fid_inf_without_groups(
     let (rows, real) = (Rows::new("fake", fake)?, Real::new(py, real)?);
     let groups = places("groups", groups)?;
     let (features, options) = (rows.features(), EstimateOptions { seed, splits });
-    let values =
-        compute(py, || dubench_metrics::leave_out_inf(real.inner(), features, &groups, &options))?;
+    let work = || dubench_metrics::leave_out_inf(real.inner(), features, &groups, &options);
+    let values = compute_over(py, "fake", work)?;
     Ok(values.map(Numbers))
 }
 
-/// jackknife_se(without)
-/// --
-///
 /// Standard error of a number by its values without each of g groups: ``sqrt((g - 1) / g sum (v - mean)^2)`` (Tukey 1958).
 ///
 /// Parameters

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::arrays::{Rows, numbers};
-use crate::compute::compute;
+use crate::compute::compute_over;
 use crate::reference::Real;
 use crate::result::{Numbers, result};
 
@@ -49,9 +49,6 @@ impl crate::result::Show for Points {
     }
 }
 
-/// filter_study(real, pool, scores, keep, *, permutations=200, seed=0, curve=None)
-/// --
-///
 /// Does keeping the ``keep`` images of lowest score (or of highest) lower the Fréchet distance more than a random subset?
 ///
 /// ``p = (1 + #{random <= observed}) / (1 + permutations)``. Exactly ``keep`` images are kept, ties by index; every distance
@@ -109,7 +106,7 @@ fn filter_study<'py>(
     let (names, columns) = columns(scores)?;
     let (features, keeps) = (rows.features(), curve.unwrap_or_default());
     let task = Task { columns: &columns, keeps: &keeps, keep, permutations, seed };
-    let (null, found) = compute(py, || task.run(real.inner(), features))?;
+    let (null, found) = compute_over(py, "pool", || task.run(real.inner(), features))?;
     let mut studies = found.into_iter().map(|(outcome, curve)| study(&null, &outcome, &curve));
     let Some(names) = names else {
         let only = studies.next().map(|only| only.into_pyobject(py)).transpose()?;

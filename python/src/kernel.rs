@@ -24,9 +24,6 @@ result! {
     }
 }
 
-/// kid(real, fake, *, subsets=100, subset_size=1000, seed=2020)
-/// --
-///
 /// Kernel inception distance: the mean unbiased squared MMD with the kernel ``(x.y / d + 1)^3`` over random subsets.
 ///
 /// Binkowski et al. 2018, arXiv:1801.01401. Defaults and subsets are those of torch-fidelity, whose kernel is float32:
@@ -93,9 +90,6 @@ impl From<dubench_metrics::KidEstimate> for KidEstimate {
     }
 }
 
-/// kid_of_subsets(real, pool, sets=None)
-/// --
-///
 /// The unbiased KID of each set of rows of one pool: one number a set, which depends on no draw.
 ///
 /// ``mean k(x, x') + mean k(y, y') - 2 mean k(x, y)`` over different rows, ``k = (x.y / d + 1)^3``;
@@ -164,9 +158,6 @@ result! {
     }
 }
 
-/// compare_kid_paired(real, a, b, *, permutations=999, seed=0)
-/// --
-///
 /// Is the difference of two KIDs real, where row i of both comes from the same start? By exchanging the members of pairs.
 ///
 /// Where the sets do not differ, each pair may be exchanged; ``p`` counts the exchanges that give a difference at least as
@@ -232,9 +223,6 @@ result! {
     }
 }
 
-/// mmd(x, y, *, kernel='rbf', sigma=10.0, unbiased=True)
-/// --
-///
 /// The squared maximum mean discrepancy of two sets, in blocks: no kernel matrix is held.
 ///
 /// ``kernel='rbf'``: ``exp(-|x - y|^2 / (2 sigma^2))``; CMMD is 1000 times the biased value with sigma = 10 on CLIP features

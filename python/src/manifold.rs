@@ -32,9 +32,6 @@ result! {
     }
 }
 
-/// overlap(real, fake, *, convention='prdc', k=None)
-/// --
-///
 /// Precision, recall, density and coverage: balls around each point reach to its k-th neighbour.
 ///
 /// Precision and recall: Kynkaanniemi et al. 2019, arXiv:1904.06991; density and coverage: Naeem et al. 2020,
@@ -116,9 +113,6 @@ result! {
     }
 }
 
-/// inception_score(logits, *, splits=10, seed=2020, block_size=None)
-/// --
-///
 /// Inception Score: ``exp(mean_x KL(p(y|x) || p(y)))`` in each split of the images (Salimans et al. 2016, arXiv:1606.03498).
 ///
 /// Parameters

@@ -9,9 +9,6 @@ use pyo3::prelude::*;
 use crate::arrays::Rows;
 use crate::compute::compute;
 
-/// Moments(dim)
-/// --
-///
 /// Mean and covariance of features that arrive in batches.
 ///
 /// Sums are float64 over fixed blocks of 1024 rows with their rounding errors kept: the same bits however the rows are cut into
@@ -45,9 +42,6 @@ impl Moments {
         Self { builder: Mutex::new(MomentsBuilder::new(dim)), dim }
     }
 
-    /// push(features)
-    /// --
-    ///
     /// Takes the rows ``features`` ``[n, d]`` in, after those before.
     ///
     /// Raises
@@ -60,9 +54,6 @@ impl Moments {
         compute(py, || self.builder().push(features))
     }
 
-    /// statistics()
-    /// --
-    ///
     /// Mean ``[d]`` and covariance ``[d, d]`` (divisor n - 1) of all rows so far.
     ///
     /// Raises

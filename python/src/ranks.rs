@@ -41,9 +41,6 @@ fn correlate(
     Ok(RankCorrelation { value: found.coefficient, null_se: found.null_se, p: found.p, n: found.n })
 }
 
-/// spearman(x, y)
-/// --
-///
 /// Spearman's rho: Pearson's correlation of the ranks, ties at their mean rank. An interval: `spearman_interval`.
 ///
 /// Parameters
@@ -69,9 +66,6 @@ fn spearman(
     correlate(py, x, y, dubench_metrics::spearman)
 }
 
-/// kendall(x, y)
-/// --
-///
 /// Kendall's tau-b, ``(C - D) / sqrt((n_0 - n_x) (n_0 - n_y))``, in O(n log n) (Knight 1966).
 ///
 /// Parameters
@@ -97,9 +91,6 @@ fn kendall(
     correlate(py, x, y, dubench_metrics::kendall)
 }
 
-/// spearman_interval(rho, n, level=0.95)
-/// --
-///
 /// The interval of Spearman's rho of n pairs: Fisher's z with the variance of Bonett and Wright (2000). For ``|rho| < 0.95``.
 ///
 /// Raises
@@ -119,9 +110,6 @@ fn spearman_interval(py: Python<'_>, rho: f64, n: usize, level: f64) -> PyResult
     compute(py, || dubench_metrics::spearman_interval(rho, n, level))
 }
 
-/// share_interval(hits, n, level=0.95)
-/// --
-///
 /// The interval of a share of which ``hits`` of ``n`` independent draws are a measurement, by Wilson's score (1927).
 ///
 /// Not empty at 0 and 1: no hit in 200 draws says that the share is below 0.019, not that it is 0.
@@ -143,9 +131,6 @@ fn share_interval(py: Python<'_>, hits: usize, n: usize, level: f64) -> PyResult
     compute(py, || dubench_metrics::share_interval(hits, n, level))
 }
 
-/// holm(p_values)
-/// --
-///
 /// p-values adjusted for how many tests there are, ``max over j <= i of min(1, (m - j + 1) p_(j))`` (Holm 1979).
 ///
 /// Parameters
@@ -172,9 +157,6 @@ fn holm(py: Python<'_>, p_values: &Bound<'_, PyAny>) -> PyResult<Numbers> {
     compute(py, || dubench_metrics::holm(&p_values)).map(Numbers)
 }
 
-/// equal_rows(*sets)
-/// --
-///
 /// A number for each row of each set, the same for equal rows and for no others.
 ///
 /// A standard error takes each image as independent; a generator that repeats itself breaks that without a trace. The answer is

@@ -6,12 +6,9 @@ use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 
 use crate::arrays::{Rows, Statistics};
-use crate::compute::compute;
+use crate::compute::{compute, compute_over};
 use crate::estimate::FidEstimate;
 
-/// Reference(features)
-/// --
-///
 /// One side of a Fréchet distance, prepared once for many samples.
 ///
 /// Holds the mean ``mu_r`` and the covariance ``S_r`` (divisor n - 1, float64) of the features, and a factor of ``S_r``.
@@ -42,12 +39,9 @@ pub(crate) struct Reference {
 impl Reference {
     #[new]
     fn new(py: Python<'_>, features: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::of_rows(py, &Rows::new("features", features)?)
+        Self::of_rows(py, "features", features)
     }
 
-    /// from_statistics(mu, sigma, n=None)
-    /// --
-    ///
     /// A reference from statistics as pytorch-fid's ``.npz`` files hold them.
     ///
     /// Parameters
@@ -85,9 +79,6 @@ impl Reference {
         Ok(Self { inner })
     }
 
-    /// estimate(fake, *, splits=1, seed=0)
-    /// --
-    ///
     /// The Fréchet distance of ``fake`` with its error bar: as `fid`, without preparing the real side again.
     #[pyo3(signature = (fake, *, splits=1, seed=0))]
     fn estimate(
@@ -99,13 +90,10 @@ impl Reference {
     ) -> PyResult<FidEstimate> {
         let rows = Rows::new("fake", fake)?;
         let (features, options) = (rows.features(), EstimateOptions { seed, splits });
-        let inner = compute(py, || self.inner.estimate(features, &options))?;
+        let inner = compute_over(py, "fake", || self.inner.estimate(features, &options))?;
         Ok(FidEstimate { inner })
     }
 
-    /// estimate_statistics(mu, sigma, n)
-    /// --
-    ///
     /// The Fréchet distance of a sample of which only mean ``[d]``, covariance ``[d, d]`` and size are known.
     ///
     /// Error bar and bias are then those of Gaussian features, and there are no influence values.
@@ -123,19 +111,13 @@ impl Reference {
         Ok(FidEstimate { inner })
     }
 
-    /// distance(fake)
-    /// --
-    ///
     /// The Fréchet distance of the rows ``fake`` ``[n, d]`` alone, without an error bar: half the work of `estimate`.
     fn distance(&self, py: Python<'_>, fake: &Bound<'_, PyAny>) -> PyResult<f64> {
         let rows = Rows::new("fake", fake)?;
         let features = rows.features();
-        compute(py, || self.inner.distance_to_features(features))
+        compute_over(py, "fake", || self.inner.distance_to_features(features))
     }
 
-    /// distance_to_statistics(mu, sigma)
-    /// --
-    ///
     /// The Fréchet distance to a Gaussian of mean ``mu`` ``[d]`` and covariance ``sigma`` ``[d, d]``.
     fn distance_to_statistics(
         &self,
@@ -179,9 +161,11 @@ impl Reference {
 }
 
 impl Reference {
-    fn of_rows(py: Python<'_>, rows: &Rows<'_>) -> PyResult<Self> {
+    fn of_rows(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let rows = Rows::new(name, value)?;
         let features = rows.features();
-        let inner = compute(py, move || dubench_metrics::Reference::from_features(features))?;
+        let work = move || dubench_metrics::Reference::from_features(features);
+        let inner = compute_over(py, name, work)?;
         Ok(Self { inner })
     }
 }
@@ -196,7 +180,7 @@ impl<'a> Real<'a> {
     pub(crate) fn new(py: Python<'_>, value: &'a Bound<'_, PyAny>) -> PyResult<Self> {
         match value.cast::<Reference>() {
             Ok(reference) => Ok(Self::Given(reference.get())),
-            Err(_) => Ok(Self::Made(Reference::of_rows(py, &Rows::new("real", value)?)?)),
+            Err(_) => Ok(Self::Made(Reference::of_rows(py, "real", value)?)),
         }
     }
 
@@ -214,9 +198,6 @@ fn gaussian((mean, covariance): Views<'_>, n: Option<usize>) -> Result<Gaussian,
     Gaussian::new(mean.to_owned(), covariance.to_owned(), n)
 }
 
-/// fid(real, fake, *, splits=1, seed=0)
-/// --
-///
 /// The Fréchet distance of two sets of features, with its standard error, its bias and its value for infinitely many images.
 ///
 /// ``F = |mu - mu_r|^2 + tr S + tr S_r - 2 tr (S S_r)^(1/2)`` (Heusel et al. 2017, arXiv:1706.08500): FID for Inception
@@ -265,13 +246,10 @@ fn fid(
 ) -> PyResult<FidEstimate> {
     let (fake, real) = (Rows::new("fake", fake)?, Real::new(py, real)?);
     let (features, options) = (fake.features(), EstimateOptions { seed, splits });
-    let inner = compute(py, || real.inner().estimate(features, &options))?;
+    let inner = compute_over(py, "fake", || real.inner().estimate(features, &options))?;
     Ok(FidEstimate { inner })
 }
 
-/// frechet_distance(mu_a, sigma_a, mu_b, sigma_b)
-/// --
-///
 /// The Fréchet distance of two Gaussians, ``|mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)``.
 ///
 /// The trace of the root is that of a symmetric problem: no complex numbers and no matrix square root. Never NaN.

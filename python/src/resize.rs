@@ -8,9 +8,6 @@ use pyo3::prelude::*;
 use crate::arrays::{exact, refused};
 use crate::compute::compute;
 
-/// preprocess(images, *, convention='pytorch-fid', layout='nhwc')
-/// --
-///
 /// Resizes and scales 8-bit RGB images to what the Inception network reads, bit for bit as the tool of that name does.
 ///
 /// 'pytorch-fid': ``x / 255``, PyTorch bilinear, ``2 x - 1``. 'torch-fidelity': TensorFlow 1 bilinear, ``(x - 128) / 128``.

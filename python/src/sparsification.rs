@@ -41,9 +41,6 @@ result! {
     }
 }
 
-/// sparsification(error, uncertainty, *, pool='image', preset='exact', intervals=50, ignore_nan=False)
-/// --
-///
 /// Does removing the uncertain pixels remove the error? AUSE and AURG.
 ///
 /// ``c(x)`` is the root mean squared error after the most uncertain fraction x is removed, ``c*(x)`` that of the oracle, which

@@ -8,9 +8,6 @@ use crate::arrays::Rows;
 use crate::compute::compute;
 use crate::result::Numbers;
 
-/// realism(real, fake, *, k=3)
-/// --
-///
 /// Realism of each fake row: ``max_x r_k(x) / |y - x|`` over real rows x whose reach r_k is at most the median reach.
 ///
 /// The reach of a real row is the distance to its k-th nearest other real row. Kynkaanniemi et al. 2019, arXiv:1904.06991,
@@ -52,9 +49,6 @@ fn realism(
     compute(py, || dubench_metrics::manifold::realism(of_fake, of_real, k)).map(Numbers)
 }
 
-/// rarity(real, fake, *, k=3)
-/// --
-///
 /// Rarity of each fake row: the least reach of a real row whose open ball holds it; masked outside all balls.
 ///
 /// The reach of a real row is the distance to its k-th nearest other real row. Han et al. 2022, arXiv:2206.08549. Higher is

@@ -36,6 +36,13 @@ class Converts:
         return self.array if dtype is None else self.array.astype(dtype)
 
 
+class Frame(Converts):
+    """A table as pandas has it: `mask` is a method, and no mask."""
+
+    def mask(self, cond):
+        raise AssertionError("nobody asks for it")
+
+
 def strided(rows):
     wide = np.zeros((2 * len(rows), 3 * rows.shape[1]), rows.dtype)
     wide[::2, ::3] = rows
@@ -44,8 +51,8 @@ def strided(rows):
 
 @pytest.mark.parametrize(
     "wrap",
-    [Shares, Converts, strided, np.asfortranarray, lambda x: x[::-1].copy()[::-1], lambda x: x.view(np.ndarray)],
-    ids=["dlpack", "__array__", "strided", "fortran", "reversed", "view"],
+    [Shares, Converts, Frame, strided, np.asfortranarray, lambda x: x[::-1].copy()[::-1], lambda x: x.view(np.ndarray)],
+    ids=["dlpack", "__array__", "table", "strided", "fortran", "reversed", "view"],
 )
 def test_every_layout_of_an_array_gives_the_same_bits(wrap):
     expected = dm.fid(REAL, FAKE)
@@ -89,13 +96,15 @@ MISALIGNED = np.frombuffer(b"\0" + FAKE.tobytes(), np.uint8)[1:].view(np.float64
         (FAKE.astype(complex), "fake has dtype complex128"),
         (FAKE.astype(">f8"), "fake has dtype >f8"),
         (FAKE.astype(object), "fake has dtype object"),
-        ("features", "fake has shape"),
-        (None, "fake has shape"),
+        ("a.npy", r"fake is 'a.npy' \(str\), expected an array of numbers"),
+        (None, r"fake is None \(NoneType\), expected an array of numbers"),
+        ({"a": FAKE}, r"fake is {'a': array.* \(dict\), expected an array of numbers"),
+        (3.0, r"fake has shape \[\], expected 2 axes"),
         (np.ma.masked_invalid(BROKEN), "fake is a masked array"),
         (MISALIGNED, r"fake is not aligned in memory: give fake.copy\(\)"),
         (Shares(FAKE, (2, 1)), r"fake lies on the DLPack device \(2, 1\), expected the CPU"),
-        (BROKEN, "features holds NaN at row 7, column 3: remove or recompute that row"),
-        (np.where(np.isnan(BROKEN), -np.inf, BROKEN), "features holds -inf at row 7, column 3"),
+        (BROKEN, "fake holds NaN at row 7, column 3: remove or recompute that row"),
+        (np.where(np.isnan(BROKEN), -np.inf, BROKEN), "fake holds -inf at row 7, column 3"),
         (FAKE[:, :5], "the features of the sample has length 5, expected 8"),
         (FAKE[:3], "the sample of an error bar has 3 samples, at least 4 are needed: give more samples"),
         (FAKE[:0], "has 0 samples"),
@@ -109,6 +118,10 @@ def test_what_cannot_be_read_is_refused_in_words(fake, words):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: dm.fid(BROKEN, FAKE), "real holds NaN at row 7, column 3: remove or recompute that row"),
+        (lambda: dm.Reference(REAL).distance(BROKEN), "fake holds NaN at row 7, column 3"),
+        (lambda: dm.filter_study(REAL, BROKEN, FAKE[:, 0], keep=150), "pool holds NaN at row 7, column 3"),
+        (lambda: dm.kid(BROKEN, FAKE, subset_size=50), "the real set holds NaN at row 7, column 3"),
         (lambda: dm.fid(REAL, FAKE, splits=0), "the number of splits is 0, expected at least 1"),
         (lambda: dm.kid(REAL, FAKE), "the fake set .for one KID subset. has 200 samples, at least 1000"),
         (lambda: dm.mmd(REAL, FAKE, kernel="linear"), "kernel is 'linear', expected 'rbf' or 'cubic'"),

@@ -32,7 +32,10 @@ def documented(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_is_documented(name):
     for member in documented(name):
-        assert inspect.getdoc(member), f"{name}: {member}"
+        text = inspect.getdoc(member)
+        assert text, f"{name}: {member}"
+        assert "\n--\n" not in text, f"{name}: help() shows the signature twice"
+        assert not callable(member) or inspect.isclass(member) or inspect.signature(member)
     if name in FUNCTIONS:
         assert "Examples\n" in inspect.getdoc(getattr(dm, name))
 

@@ -54,6 +54,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
 ONLY_FOR: dict[str, tuple[str, ...]] = {
     "model::analytic": ("stage",),
     "model::bundle": ("stage", "cli"),
+    "model::clip": ("stage",),
     "model::onnx": ("stage", "cli"),
     "model::pipeline": ("stage", "cli"),
 }

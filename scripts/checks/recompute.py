@@ -155,10 +155,15 @@ def random_row(features: Path, keep: int, n_random: int) -> float:
 
 
 def covariance(statistics: np.lib.npyio.NpzFile) -> np.ndarray:
-    """sigma, which statistics may hold as its upper triangle row after row: "Files"."""
+    """sigma, which statistics may hold as its upper triangle or as correlations, row after row: "Files"."""
     if "sigma" in statistics:
         return statistics["sigma"]
     sigma = np.zeros((2 * [len(statistics["mu"])]))
+    if "correlation_upper" in statistics:
+        high, low = statistics["correlation_upper"]
+        scale = np.sqrt(statistics["sigma_diagonal"])
+        sigma[np.triu_indices(len(sigma), 1)] = (high.astype(np.int8).astype(np.int16) * 256 + low) / 32767
+        return (sigma + sigma.T) * np.outer(scale, scale) + np.diag(statistics["sigma_diagonal"])
     sigma[np.triu_indices(len(sigma))] = statistics["sigma_upper"]
     return sigma + np.triu(sigma, 1).T
 

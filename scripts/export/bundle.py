@@ -14,7 +14,7 @@ from pathlib import Path
 
 import card
 import sample_sheet
-from export import WEIGHTS, export, write_atomically
+from export import WEIGHTS, add_time, export, put_weights
 from weights import Weights, WeightsError, read_header
 
 
@@ -40,19 +40,23 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="bundle folder")
     parser.add_argument("--from", dest="source", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--checkpoint", type=Path, help="take this EMA file instead of the best")
+    text = "log of the training that this one began with: train_log.csv of that bundle"
+    parser.add_argument("--log-before", type=Path, action="append", default=[], metavar="CSV", help=text)
+    parser.add_argument("--weights", choices=["full", "half"], default="full", help="store them in float32 or float16")
     parser.add_argument("--threads", type=int, default=1, help="threads for the sample sheet")
+    add_time(parser)
     arguments = parser.parse_args()
     folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     try:
         checkpoint = arguments.checkpoint or best_checkpoint(arguments.source)
         print(f"taking {checkpoint.name}")
-        write_atomically(folder / WEIGHTS, checkpoint.read_bytes())
-        export(folder, fid="null")
+        put_weights(folder, checkpoint, half=arguments.weights == "half")
+        export(folder, fid="null", time=arguments.time)
     except (WeightsError, OSError) as error:
         sys.exit(f"bundle: {error}")
     sample_sheet.draw(folder, seed=0, n_threads=arguments.threads)
-    card.write(folder, arguments.source / "log.csv", fid=None)
+    card.write(folder, [*arguments.log_before, arguments.source / "log.csv"], fid=None)
 
 
 if __name__ == "__main__":

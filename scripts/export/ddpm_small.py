@@ -21,7 +21,7 @@ from layers import (
     embedding,
     group_norm,
     linear,
-    per_timestep,
+    signal_and_noise,
     silu,
     space_to_depth,
     timestep_embedding,
@@ -96,16 +96,18 @@ def velocity(g: Graph, sample: Value, timestep: str, config: dict) -> Value:
     return depth_to_space(g, h, "v")
 
 
-def build(weights: Weights, *, train: bool) -> onnx.ModelProto:
-    """The graph; `train` keeps the Dropout nodes, active. WeightsError for weights of another kind."""
+def build(weights: Weights, *, train: bool, real_time: bool = False) -> onnx.ModelProto:
+    """The graph; `train` keeps the Dropout nodes, active; `real_time` takes f32 times, between steps too.
+
+    WeightsError for weights of another kind.
+    """
     if weights.metadata.get("format") != FORMAT:
         raise WeightsError(f"{weights.path}: format {weights.metadata.get('format')!r}, expected {FORMAT!r}")
     config = json.loads(weights.metadata["config"])
-    g = Graph(weights, train)
+    g = Graph(weights, train, real_time)
     sample = Value("sample", (3, 32, 32))
     v = velocity(g, sample, "timestep", config)
-    a = per_timestep(g, "timestep", "sqrt_alpha_bar", np.sqrt(alpha_bar()))
-    s = per_timestep(g, "timestep", "sqrt_one_minus_alpha_bar", np.sqrt(1.0 - alpha_bar()))
+    a, s = signal_and_noise(g, "timestep", alpha_bar())
     parts = [g.node("Mul", [a, v.name], "epsilon.from_v"), g.node("Mul", [s, sample.name], "epsilon.from_x")]
     g.node("Add", parts, "eps")
     unused = set(weights.tensors) - g.used
@@ -119,7 +121,7 @@ def wrap(g: Graph, *, classes: bool) -> onnx.ModelProto:
     image = ["batch", 3, 32, 32]
     inputs = [
         helper.make_tensor_value_info("sample", TensorProto.FLOAT, image),
-        helper.make_tensor_value_info("timestep", TensorProto.INT64, ["batch"]),
+        helper.make_tensor_value_info("timestep", TensorProto.FLOAT if g.real_time else TensorProto.INT64, ["batch"]),
     ]
     if classes:
         inputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]))

@@ -2,7 +2,8 @@
 
 A `Graph` collects nodes and initializers; layer functions add to it and return the name of their output. Weights are
 *not* copied: an initializer names its bytes inside `weights.safetensors` (ONNX external data), so that every graph of
-a bundle shares one file. Shapes are [n, c, h, w] with static c, h, w and a free batch n.
+a bundle shares one file. Weights in float16 are cast to float32 before anything reads them. Shapes are [n, c, h, w]
+with static c, h, w and a free batch n.
 
 Why are linear layers written as 1x1 convolutions? ONNX Runtime multiplies all rows of a batch in one matrix product
 and may sum a row in another order when the batch is 1; a convolution treats every image alone, so that results do
@@ -34,6 +35,7 @@ class Graph:
 
     weights: Weights
     train: bool
+    real_time: bool  # the timestep is f32 and may lie between two steps; else it is i64
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, TensorProto] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
@@ -68,15 +70,24 @@ class Graph:
         shape = shape or tensor.shape
         if math.prod(shape) != math.prod(tensor.shape):
             raise WeightsError(f"{self.weights.path}: {name} is {list(tensor.shape)}, expected {list(shape)}")
-        if name not in self.initializers:
-            proto = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
-            proto.data_location = TensorProto.EXTERNAL
-            place = {"location": self.weights.path.name, "offset": tensor.offset, "length": tensor.length}
-            for key, value in place.items():
-                proto.external_data.add(key=key, value=str(value))
-            self.initializers[name] = proto
+        if name not in self.used:
+            self.store(tensor, shape)
         self.used.add(name)
         return name
+
+    def store(self, tensor: Tensor, shape: tuple[int, ...]) -> None:
+        """The initializer of `tensor`; of one in float16, `NAME.half` and a Cast that makes `NAME` of it."""
+        half = tensor.dtype == "F16"
+        stored, kind = (f"{tensor.name}.half", TensorProto.FLOAT16) if half else (tensor.name, TensorProto.FLOAT)
+        proto = TensorProto(name=stored, data_type=kind, dims=shape)
+        proto.data_location = TensorProto.EXTERNAL
+        place = {"location": self.weights.path.name, "offset": tensor.offset, "length": tensor.length}
+        for key, value in place.items():
+            proto.external_data.add(key=key, value=str(value))
+        self.initializers[stored] = proto
+        if half:
+            cast = helper.make_node("Cast", [stored], [tensor.name], name=f"{tensor.name}.cast", to=TensorProto.FLOAT)
+            self.nodes.append(cast)
 
 
 def conv(g: Graph, x: Value, name: str, *, stride: int = 1) -> Value:
@@ -193,11 +204,11 @@ def attention(g: Graph, x: Value, name: str, n_groups: int) -> Value:
 
 
 def timestep_embedding(g: Graph, timestep: str, width: int) -> Value:
-    """Sinusoids of an int64 timestep [n] -> [n, width, 1, 1]: cosines, then sines, 10000^(-k / (width / 2))."""
+    """Sinusoids of a timestep [n] -> [n, width, 1, 1]: cosines, then sines, 10000^(-k / (width / 2))."""
     half = width // 2
     exponents = np.arange(half, dtype=np.float64) / half
     frequencies = np.exp(-math.log(10_000.0) * exponents).astype(np.float32).reshape(1, half, 1, 1)
-    real = g.node("Cast", [timestep], "time.cast", to=TensorProto.FLOAT)
+    real = timestep if g.real_time else g.node("Cast", [timestep], "time.cast", to=TensorProto.FLOAT)
     column = g.node("Reshape", [real, g.shape(-1, 1, 1, 1)], "time.column")
     angles = g.node("Mul", [column, g.constant("time.frequencies", frequencies)], "time.angles")
     waves = [g.node(kind, [angles], f"time.{kind.lower()}") for kind in ("Cos", "Sin")]
@@ -205,6 +216,37 @@ def timestep_embedding(g: Graph, timestep: str, width: int) -> Value:
 
 
 def per_timestep(g: Graph, timestep: str, name: str, table: np.ndarray) -> str:
-    """Value of `table` [T] at each image's timestep, [n, 1, 1, 1] f32."""
+    """Value of `table` [T] at each image's whole timestep, [n, 1, 1, 1] f32."""
     column = g.constant(f"{name}.table", table.astype(np.float32).reshape(-1, 1, 1, 1))
     return g.node("Gather", [column, timestep], name, axis=0)
+
+
+def signal_and_noise(g: Graph, timestep: str, alpha_bar: np.ndarray) -> tuple[str, str]:
+    """a = sqrt(alpha_bar_t) and s = sqrt(1 - alpha_bar_t), [n, 1, 1, 1] each.
+
+    At a whole step they are those of the table, to the bit. Between two steps ln(s / a) is interpolated, as the harness does
+    for solvers that ask there: a^2 = 1 / (1 + (s / a)^2) and s^2 = 1 / (1 + (a / s)^2).
+    """
+    tables = {"sqrt_alpha_bar": np.sqrt(alpha_bar), "sqrt_one_minus_alpha_bar": np.sqrt(1.0 - alpha_bar)}
+    if not g.real_time:
+        a, s = (per_timestep(g, timestep, name, table) for name, table in tables.items())
+        return a, s
+    floor = g.node("Floor", [timestep], "time.floor")
+    step = g.node("Cast", [floor], "time.step", to=TensorProto.INT64)
+    last = g.constant("time.last", np.array(len(alpha_bar) - 1, np.int64))
+    after = g.node("Min", [g.node("Add", [step, g.constant("one", np.array(1, np.int64))], "time.after"), last], "time.next")
+    share = g.node("Reshape", [g.node("Sub", [timestep, floor], "time.rest"), g.shape(-1, 1, 1, 1)], "time.share")
+    ratio = np.log(tables["sqrt_one_minus_alpha_bar"] / tables["sqrt_alpha_bar"])
+    low = per_timestep(g, step, "log_ratio", ratio)
+    column = g.node("Gather", ["log_ratio.table", after], "log_ratio.next", axis=0)
+    rise = g.node("Mul", [share, g.node("Sub", [column, low], "log_ratio.step")], "log_ratio.rise")
+    between = g.node("Add", [low, rise], "log_ratio.between")
+    whole = g.node("Equal", [share, g.constant("zero", np.array(0, np.float32))], "time.whole")
+    one = g.constant("one.real", np.array(1, np.float32))
+    found = []
+    for (name, table), sign in zip(tables.items(), (2.0, -2.0), strict=True):
+        exponent = g.node("Mul", [between, g.constant(f"{name}.sign", np.array(sign, np.float32))], f"{name}.exponent")
+        power = g.node("Add", [g.node("Exp", [exponent], f"{name}.power"), one], f"{name}.inverse_square")
+        real = g.node("Reciprocal", [g.node("Sqrt", [power], f"{name}.inverse")], f"{name}.between")
+        found.append(g.node("Where", [whole, per_timestep(g, step, f"{name}.whole", table), real], name))
+    return found[0], found[1]

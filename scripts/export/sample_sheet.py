@@ -3,10 +3,12 @@
     python scripts/export/sample_sheet.py experiments/models/ddpm-cifar10-small --seed 0
 
 DDIM, Eq. 12 of arXiv:2010.02502 with eta = 0; timesteps 980, 960 .. 0, x0 clipped to [-1, 1], alpha_bar = 1 after the
-last step. Nothing is picked: the sheet shows the first 64 images of the seed.
+last step. Nothing is picked: the sheet shows the first 64 images of the seed. A network with classes shows a row of
+eight images of one class after another.
 """
 
 import argparse
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -14,15 +16,16 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from ddpm_small import N_TIMESTEPS, alpha_bar
+from feeds import epsilon as predict
+from weights import read_header
 
 
-def ddim(denoiser: ort.InferenceSession, x_t: np.ndarray, n_steps: int) -> np.ndarray:
-    """Images [n, 3, 32, 32] in [-1, 1] from x_T."""
+def ddim(denoiser: ort.InferenceSession, x_t: np.ndarray, label: np.ndarray | None, n_steps: int) -> np.ndarray:
+    """Images [n, 3, 32, 32] in [-1, 1] from x_T; `label` [n] where the network has classes."""
     abar = alpha_bar()
     stride = N_TIMESTEPS // n_steps
     for t in range((n_steps - 1) * stride, -1, -stride):
-        timestep = np.full(len(x_t), t, np.int64)
-        (epsilon,) = denoiser.run(["eps"], {"sample": x_t, "timestep": timestep})
+        epsilon = predict(denoiser, x_t, np.full(len(x_t), t), label)
         before = abar[t - stride] if t >= stride else 1.0
         x_0 = np.clip((x_t - np.sqrt(1 - abar[t]) * epsilon) / np.sqrt(abar[t]), -1, 1)
         epsilon = (x_t - np.sqrt(abar[t]) * x_0) / np.sqrt(1 - abar[t])  # of the clipped x_0
@@ -60,7 +63,9 @@ def draw(folder: Path, seed: int, n_threads: int, n_steps: int = 50) -> None:
     options.intra_op_num_threads = n_threads
     denoiser = ort.InferenceSession(str(folder / "denoiser.onnx"), options, providers=["CPUExecutionProvider"])
     x_t = np.random.default_rng(seed).standard_normal((64, 3, 32, 32), dtype=np.float32)
-    images = ddim(denoiser, x_t, n_steps)
+    n_classes = json.loads(read_header(folder / "weights.safetensors").metadata["config"]).get("n_classes")
+    label = None if n_classes is None else np.arange(64) // 8 % n_classes
+    images = ddim(denoiser, x_t, label, n_steps)
     (folder / "samples.png").write_bytes(png(sheet(images, n_columns=8, scale=2, gap=4)))
 
 

@@ -3,6 +3,7 @@
 Format: u64 little-endian header length, JSON header `{name: {dtype, shape, data_offsets}}`, then the bytes.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from pathlib import Path
 import numpy as np
 
 HEADER_LIMIT = 100_000_000
+SIZES = {"F32": 4, "F16": 2}
+LARGEST_HALF = float(np.finfo(np.float16).max)
+STORED_FROM = "rounded_from_sha256"  # metadata key of a file in half precision: the float32 file that it was made from
 
 
 class WeightsError(Exception):
@@ -19,27 +23,29 @@ class WeightsError(Exception):
 
 @dataclass(frozen=True)
 class Tensor:
-    """One f32 tensor of the file."""
+    """One tensor of the file, f32 or f16."""
 
     name: str
     shape: tuple[int, ...]
     offset: int  # from the start of the file
     length: int  # bytes
+    dtype: str = "F32"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Header of a safetensors file of f32 tensors."""
+    """Header of a safetensors file."""
 
     path: Path
     metadata: dict[str, str]
     tensors: dict[str, Tensor]
 
     def array(self, name: str) -> np.ndarray:
-        """Values of one tensor, f32."""
+        """Values of one tensor, f32 however they are stored."""
         tensor = self.tensors[name]
-        flat = np.fromfile(self.path, dtype="<f4", count=tensor.length // 4, offset=tensor.offset)
-        return flat.reshape(tensor.shape)
+        kind = "<f4" if tensor.dtype == "F32" else "<f2"
+        flat = np.fromfile(self.path, kind, count=tensor.length // SIZES[tensor.dtype], offset=tensor.offset)
+        return flat.reshape(tensor.shape).astype(np.float32)
 
 
 def read_header(path: Path) -> Weights:
@@ -60,10 +66,35 @@ def read_header(path: Path) -> Weights:
 
 def read_entry(path: Path, name: str, entry: dict, data_start: int, size: int) -> Tensor:
     """One header entry, checked."""
-    if entry["dtype"] != "F32":
-        raise WeightsError(f"{path}: {name} is {entry['dtype']}, expected F32: save the weights in float32")
+    if entry["dtype"] not in SIZES:
+        raise WeightsError(f"{path}: {name} is {entry['dtype']}, expected F32 or F16: save the weights in float32")
     begin, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
-    if end - begin != 4 * math.prod(shape) or data_start + end > size:
+    if end - begin != SIZES[entry["dtype"]] * math.prod(shape) or data_start + end > size:
         raise WeightsError(f"{path}: bytes {begin}..{end} of {name} do not hold {list(shape)}: truncated file?")
-    return Tensor(name, shape, data_start + begin, end - begin)
+    return Tensor(name, shape, data_start + begin, end - begin, entry["dtype"])
+
+
+def in_half(weights: Weights) -> bytes:
+    """A safetensors file of the same tensors and metadata, each number the nearest float16 (ties to even).
+
+    WeightsError for values that float16 does not hold, and for a file that is rounded already.
+    """
+    digest = hashlib.sha256(weights.path.read_bytes()).hexdigest()
+    header: dict[str, object] = {"__metadata__": {**weights.metadata, STORED_FROM: digest}}
+    parts: list[bytes] = []
+    place = 0
+    for name, tensor in weights.tensors.items():
+        values = weights.array(name)
+        if tensor.dtype != "F32":
+            raise WeightsError(f"{weights.path}: {name} is {tensor.dtype} already: give the float32 weights")
+        largest = float(np.abs(values).max(initial=0))
+        if not largest <= LARGEST_HALF:  # a NaN is no number that float16 holds either
+            raise WeightsError(f"{weights.path}: {name} holds {largest:.6g}, float16 ends at {LARGEST_HALF:.0f}")
+        parts.append(values.astype("<f2").tobytes())
+        end = place + len(parts[-1])
+        header[name] = {"dtype": "F16", "shape": list(tensor.shape), "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + b"".join(parts)

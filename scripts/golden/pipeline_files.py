@@ -101,6 +101,8 @@ def write_json(pipeline, folder: Path, parts: dict[str, str]) -> None:
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
             values = json.loads((Path(saved) / source).read_text())
             values.pop("_name_or_path", None)
+            if target == "model_index.json":
+                values["_note"] = "random weights: pictures and numbers mean nothing"
             (folder / target).write_text(json.dumps(values, indent=2) + "\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from setup.errors import usage
 
 from . import weights
 from .architectures import Denoiser
-from .graph import WEIGHTS, Network
+from .graph import WEIGHTS, Graph, Network
 
 MODEL_YAML = """\
 # Written by `just import`: which checkpoint this is and how it was read stands in MODEL_CARD.md.
@@ -24,7 +25,7 @@ format: 1
 name: {name}
 task: {task}
 prediction: {prediction}
-schedule: {schedule}
+{precision}schedule: {schedule}
 timestep: {{offset: {offset}}}
 graphs:
   denoiser: {{file: denoiser.onnx, inputs: {{x: sample, t: timestep, y: {label}}}, outputs: {{prediction: eps}}}}
@@ -73,6 +74,7 @@ class Bundle:
             name=json.dumps(self.name),
             task=json.dumps(task),
             prediction=denoiser.prediction,
+            precision=_precision(self.networks["denoiser.onnx"].graph),
             schedule=json.dumps(dict(denoiser.schedule)),
             offset=denoiser.offset,
             label="label" if denoiser.classes else "null",
@@ -80,6 +82,15 @@ class Bundle:
             files="\n".join(entries),
             provenance="\n".join(f"  {key}: {json.dumps(value)}" for key, value in self.provenance.items()),
         )
+
+
+def _precision(graph: Graph) -> str:
+    """In which precision most weights are computed with and stored, where it is not float32."""
+    claims = [claim for claim, _ in graph.claims.values()]
+    half = sum(math.prod(claim.shape) for claim in claims if claim.half)
+    if 2 * half <= sum(math.prod(claim.shape) for claim in claims):
+        return ""
+    return "storage: float16\n" if graph.widened else "precision: float16\n"
 
 
 def refuse_taken(target: Path) -> None:

@@ -52,7 +52,7 @@ def write(
     configs: Sequence[object],
     *,
     own_config: bool,
-    half: bool,
+    dtype: str,
 ) -> None:
     """Writes the card into `folder`."""
     word, about = architecture
@@ -63,7 +63,7 @@ def write(
         n_parameters=" + ".join(f"{_n_parameters(source.claims):,}" for source in bundle.sources),
         data="not known" if own_config else about.data,
         licence="not known" if own_config else about.licence,
-        dtype="float16; norms and embeddings float32" if half else "float32",
+        dtype=dtype,
         schedule=_schedule(bundle.denoiser),
         dropout=_dropout(bundle),
         checkpoints="\n".join(_checkpoint_row(source.checkpoint) for source in bundle.sources),

@@ -1,4 +1,4 @@
-"""Command line: `just import ARCHITECTURE CHECKPOINT [-o FOLDER] [--config FILE.json] [--half]`."""
+"""Command line: `just import ARCHITECTURE CHECKPOINT [-o FOLDER] [--config FILE.json] [--half | --weights half]`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ from .weights import Source
 
 _MODELS = Path(__file__).resolve().parents[2] / "experiments" / "models"
 _LATENT_SCALE = 0.18215
+_DTYPES = {
+    "full": "float32",
+    "half": "float32, stored in float16",
+    "float16": "float16; norms and embeddings float32",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE.json", help="sizes in the words of the reference code")
     parser.add_argument(
         "--half", action="store_true", help="float16 weights and activations; inputs and output stay f32"
+    )
+    parser.add_argument(
+        "--weights", choices=["full", "half"], default="full", help="half: stored in float16, computed with in f32"
     )
     parser.add_argument(
         "--autoencoder", type=Path, metavar="FILE", help="checkpoint of the decoder, for a latent model"
@@ -81,6 +89,8 @@ def _from_system(error: OSError | MemoryError) -> SetupError:
 
 
 def _import(options: argparse.Namespace) -> Path:
+    if options.half and options.weights == "half":
+        raise usage("--half stores weights in float16 already", "leave --weights half out")
     about = ARCHITECTURES[options.architecture]
     target = _target(options)
     raw = read_json(options.config) if options.config else about.raw
@@ -92,7 +102,8 @@ def _import(options: argparse.Namespace) -> Path:
     with appearing(target) as folder:
         bundle.write(folder)
         own = options.config is not None
-        card.write(folder, bundle, (options.architecture, about), configs, own_config=own, half=options.half)
+        dtype = _DTYPES["float16" if options.half else options.weights]
+        card.write(folder, bundle, (options.architecture, about), configs, own_config=own, dtype=dtype)
     return target
 
 
@@ -113,8 +124,8 @@ def _denoiser(
     name: str, denoiser: Denoiser, options: argparse.Namespace, about: Architecture
 ) -> tuple[Bundle, list[object]]:
     checkpoint = open_checkpoint(options.checkpoint)
-    networks = _graphs(denoiser, checkpoint, half=options.half)
-    source = _source([networks["denoiser.onnx"]], checkpoint, options.architecture, half=options.half)
+    networks = _graphs(denoiser, checkpoint, options)
+    source = _source([networks["denoiser.onnx"]], checkpoint, options.architecture, options)
     sources, configs = [source], [denoiser.config]
     if denoiser.latent:
         decoder, config = _beside(denoiser, options)
@@ -127,16 +138,25 @@ def _denoiser(
     return bundle, configs
 
 
-def _graphs(denoiser: Denoiser, checkpoint: Checkpoint, *, half: bool) -> dict[str, Network]:
-    keys = frozenset(checkpoint.tensors)
-    networks = {"denoiser.onnx": denoiser.build(denoiser.config, half=half, keys=keys)}
-    train = denoiser.build(denoiser.config, train=True, half=half, keys=keys)
+def _graphs(denoiser: Denoiser, checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str, Network]:
+    kind = {"half": options.half, "keys": frozenset(checkpoint.tensors)}
+    networks = {"denoiser.onnx": denoiser.build(denoiser.config, **kind)}
+    train = denoiser.build(denoiser.config, train=True, **kind)
     if train.graph.n_dropouts:
         networks["denoiser_train.onnx"] = replace(train, name=f"{train.name}_train")
+    return _stored(networks, options)
+
+
+def _stored(networks: dict[str, Network], options: argparse.Namespace) -> dict[str, Network]:
+    """The networks with their weights stored as the command line says."""
+    if options.weights == "half":
+        for network in networks.values():
+            network.graph.store_in_half()
     return networks
 
 
-def _source(networks: list[Network], checkpoint: Checkpoint, what: str, *, half: bool) -> Source:
+def _source(networks: list[Network], checkpoint: Checkpoint, what: str, options: argparse.Namespace) -> Source:
+    half = options.half or options.weights == "half"
     claims = {key: claim for network in networks for key, (claim, _) in network.graph.claims.items()}
     n_parameters = sum(math.prod(claim.shape) for claim in claims.values())
     match(claims, checkpoint, what=what, half=half)
@@ -144,14 +164,17 @@ def _source(networks: list[Network], checkpoint: Checkpoint, what: str, *, half:
     return Source(checkpoint, claims)
 
 
-def _autoencoder(path: Path, config: autoencoder.Config, *, half: bool) -> tuple[dict[str, Network], Source]:
+def _autoencoder(
+    path: Path, config: autoencoder.Config, options: argparse.Namespace
+) -> tuple[dict[str, Network], Source]:
     checkpoint = open_checkpoint(path)
     keys = frozenset(checkpoint.tensors)
     networks = {
-        "decoder.onnx": autoencoder.build_decoder(config, half=half, keys=keys),
-        "encoder.onnx": autoencoder.build_encoder(config, half=half, keys=keys),
+        "decoder.onnx": autoencoder.build_decoder(config, half=options.half, keys=keys),
+        "encoder.onnx": autoencoder.build_encoder(config, half=options.half, keys=keys),
     }
-    return networks, _source(list(networks.values()), checkpoint, "autoencoder-kl", half=half)
+    networks = _stored(networks, options)
+    return networks, _source(list(networks.values()), checkpoint, "autoencoder-kl", options)
 
 
 def _beside(denoiser: Denoiser, options: argparse.Namespace) -> tuple[tuple[dict[str, Network], Source], Any]:
@@ -167,12 +190,12 @@ def _beside(denoiser: Denoiser, options: argparse.Namespace) -> tuple[tuple[dict
             f"the decoder takes latents {list(config.latent)}, the network makes {list(denoiser.shape)}",
             "give the autoencoder that the network was trained with",
         )
-    return _autoencoder(options.autoencoder, config, half=options.half), config
+    return _autoencoder(options.autoencoder, config, options), config
 
 
 def _decoder_alone(name: str, options: argparse.Namespace, raw: Mapping[str, Any]) -> tuple[Bundle, list[object]]:
     config = read_autoencoder(raw)
-    networks, source = _autoencoder(options.checkpoint, config, half=options.half)
+    networks, source = _autoencoder(options.checkpoint, config, options)
     return Bundle(name, networks, [source], {}), [config]
 
 

@@ -66,7 +66,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Exported:
-    """A text-to-image pipeline, which Optimum fetches and exports by itself."""
+    """A text-to-image pipeline, or a model for its pictures, which Optimum fetches and exports by itself."""
 
     model: str
     folder: str  # below experiments/models/
@@ -90,6 +90,10 @@ PIPELINES = {
         "stabilityai/stable-diffusion-3-medium-diffusers", "stable-diffusion-3-medium", 31.0,
         "Stability AI Community License (to be accepted at the page of the model)",
         "without T5 (19 of the 31 GB), as the paper has it: set text_encoder_3 and tokenizer_3 of model_index.json to [null, null]",
+    ),
+    "clip": Exported(
+        "openai/clip-vit-base-patch16", "clip-vit-base-patch16", 0.6, "MIT",
+        "a CLIP score beside each pair: features: {kind: clip, path: models/clip-vit-base-patch16} in the experiment",
     ),
 }
 

@@ -8,7 +8,7 @@ is decided when all claims are known (`weights.py`), so that no weight is ever h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -62,6 +62,14 @@ class Graph:
     constants: dict[str, TensorProto] = field(default_factory=dict)
     claims: dict[str, tuple[Claim, tuple[int, ...]]] = field(default_factory=dict)
     n_dropouts: int = 0
+    widened: set[str] = field(default_factory=set)  # claims that are stored in float16 and computed with in float32
+
+    def store_in_half(self) -> None:
+        """Stores every claim in float16; those that the graph computes with in float32 are cast to it first."""
+        for key, (claim, view) in self.claims.items():
+            if not claim.half:
+                self.widened.add(claim.name)
+                self.claims[key] = (replace(claim, half=True), view)
 
     @property
     def body(self) -> int:
@@ -101,12 +109,22 @@ class Graph:
         found = list(self.constants.values())
         for claim, view in self.claims.values():
             kind = TensorProto.FLOAT16 if claim.half else TensorProto.FLOAT
-            proto = TensorProto(name=claim.name, data_type=kind, dims=view, data_location=TensorProto.EXTERNAL)
+            name = f"{claim.name}.half" if claim.name in self.widened else claim.name
+            proto = TensorProto(name=name, data_type=kind, dims=view)
+            proto.data_location = TensorProto.EXTERNAL
             place = {"location": WEIGHTS, "offset": offsets[claim.name], "length": claim.n_bytes}
             for key, value in place.items():
                 proto.external_data.add(key=key, value=str(value))
             found.append(proto)
         return found
+
+
+    def casts(self) -> list[onnx.NodeProto]:
+        """Nodes that make float32 of the weights that are stored in float16 alone."""
+        return [
+            helper.make_node("Cast", [f"{name}.half"], [name], name=f"{name}.cast", to=TensorProto.FLOAT)
+            for name in sorted(self.widened)
+        ]
 
 
 @dataclass(frozen=True)
@@ -135,7 +153,7 @@ class Network:
         """The ONNX file."""
         graph = self.graph
         inputs, outputs = [port.info() for port in self.inputs], [self.output.info()]
-        body = helper.make_graph(graph.nodes, self.name, inputs, outputs, graph.initializers(offsets))
+        body = helper.make_graph([*graph.casts(), *graph.nodes], self.name, inputs, outputs, graph.initializers(offsets))
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(body, opset_imports=[opset], ir_version=IR_VERSION, producer_name="dubench")
 

@@ -61,7 +61,7 @@ def _check_types(checkpoint: Checkpoint, *, half: bool) -> None:
     )
     if dtype == "float16":
         raise bad_input(
-            message, "give the float32 checkpoint, or say --half to make a float16 bundle of rounded weights"
+            message, "give the float32 checkpoint, or say --half or --weights half to make a bundle of rounded weights"
         )
     raise bad_input(message, "give a checkpoint saved in float32")
 

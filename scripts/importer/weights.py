@@ -89,7 +89,7 @@ def stored(checkpoint: Checkpoint, key: str, claim: Claim) -> memoryview:
         largest = float(np.abs(values).max(initial=0))
         if largest > limit:
             raise bad_input(
-                f"{checkpoint.path}: {key} holds {largest:.3g}, float16 ends at {limit:.0f}", "import it without --half"
+                f"{checkpoint.path}: {key} holds {largest:.3g}, float16 ends at {limit:.0f}", "import it in float32"
             )
     kind = "<f2" if claim.half else "<f4"
     return np.ascontiguousarray(values.T if claim.transposed else values, kind).data.cast("B")

@@ -7,7 +7,17 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=scripts/setup/environment.sh
+source "$root/scripts/setup/environment.sh"
 cd "$root"
+status=0
+pinned_venv release scripts/release/requirements.txt >/dev/null || status=$?
+if ((status == 7)); then
+  echo "SKIPPED both wheels: maturin could not be had; the line above says why"
+  exit 0
+elif ((status != 0)); then
+  exit "$status"
+fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/steps" "$folder/bin"

@@ -2,7 +2,8 @@
 # Installs wheels into empty environments of every Python that this machine has, and uses them as people would.
 # usage: scripts/release/try.sh WHEELS-FOLDER     the digest that a checkout has for the smoke run: $DUBENCH_SMOKE_SHA256
 # $TRY_PYTHONS: only these, as "3.12 3.13"; $TRY_CACHE: a cache folder in the place of an empty one
-# Rust, Node and this checkout are not on the PATH of what is tried. Packages are installed by pip as it is set up here.
+# The PATH of what is tried is the environment's own folder, and HOME is empty: no Rust, Node, compiler or checkout is found.
+# Packages are installed by pip as it is set up here.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,7 +28,7 @@ pythons() { # every Python from 3.10 to 3.14, or of those that were asked for, o
 clean() { # environment folder command..: nothing of the caller but what pip needs for its registry
   local venv=$1 work=$2
   shift 2
-  (cd "$work" && env -i HOME="$folder/home" PATH="$venv/bin:/usr/bin:/bin" DUBENCH_CACHE="${TRY_CACHE:-$folder/cache}" \
+  (cd "$work" && env -i HOME="$folder/home" PATH="$venv/bin" DUBENCH_CACHE="${TRY_CACHE:-$folder/cache}" \
     ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${PIP_CERT:+PIP_CERT="$PIP_CERT"} \
     ${PIP_CONFIG_FILE:+PIP_CONFIG_FILE="$PIP_CONFIG_FILE"} "${proxies[@]}" "$@")
 }
@@ -54,6 +55,26 @@ try_binary() { # environment
   clean "$1" "$work" dubench doctor
 }
 
+offered() { # environment wheel platform: what pip says where only wheels of that platform may be installed
+  "$1/bin/pip" install --quiet --disable-pip-version-check --dry-run --no-deps --no-index --only-binary=:all: \
+    --target "$folder/offered" --platform "$3" "$2" 2>&1
+}
+
+try_tags() { # environment wheel: pip takes it where it was made for, and refuses it under an older glibc and another processor
+  local wheel=$2 platform other said
+  platform=$(basename "${wheel%.whl}")
+  platform=${platform##*-}
+  [[ $platform == manylinux_* ]] || return 0
+  said=$(offered "$1" "$wheel" "$platform") || { echo "try: $platform refuses $(basename "$wheel"): $said" >&2; return 1; }
+  for other in "manylinux_2_17_${platform#manylinux_*_*_}" "${platform%_"$(uname -m)"}_s390x"; do
+    if said=$(offered "$1" "$wheel" "$other") || [[ $said != *"not a supported wheel on this platform"* ]]; then
+      echo "try: $other does not refuse $(basename "$wheel"): $said" >&2
+      return 1
+    fi
+  done
+  echo "try: $(basename "$wheel") is for $platform, and refused under an older glibc and another processor"
+}
+
 proxies=()
 for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE PIP_FIND_LINKS; do
   [[ -n ${!name:-} ]] && proxies+=("$name=${!name}")
@@ -63,6 +84,7 @@ found=0
 for python in $(pythons); do
   echo "try: $("$python" --version)"
   "$python" -m venv "$folder/venv-$found"
+  for wheel in "$wheels"/*.whl; do try_tags "$folder/venv-$found" "$wheel"; done
   if compgen -G "$wheels/dubench_metrics-*.whl" >/dev/null; then try_metrics "$folder/venv-$found"; fi
   if compgen -G "$wheels/dubench-[0-9]*.whl" >/dev/null; then try_binary "$folder/venv-$found"; fi
   rm -rf "$folder/venv-$found"

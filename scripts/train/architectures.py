@@ -38,11 +38,11 @@ class Batch:
 class Architecture:
     """How a network is made, and what its output is."""
 
-    build: Callable[[int | None], nn.Module]
+    build: Callable[[int | None, float], nn.Module]  # classes or None, rate of dropout
     predicts: str  # "v" or "epsilon"
 
     def loss(self, diffusion: Diffusion, out: Tensor, batch: Batch, v: Tensor) -> Tensor:
-        """Mean weighted square over the batch: min-SNR weights in v, the paper's own unit weights in epsilon."""
+        """Mean weighted square over the batch: the recipe's weights in v, the paper's own unit weights in epsilon."""
         if self.predicts == "epsilon":
             return (out.float() - batch.epsilon).square().mean()
         error = (out.float() - v).square().mean(dim=(1, 2, 3))
@@ -55,12 +55,12 @@ class Architecture:
         return diffusion.at(diffusion.a, timestep) * out.float() + diffusion.at(diffusion.s, timestep) * x_t
 
 
-def _unet(config: Config) -> Callable[[int | None], nn.Module]:
-    return lambda n_classes: UNet(replace(config, n_classes=n_classes))
+def _unet(config: Config) -> Callable[[int | None, float], nn.Module]:
+    return lambda n_classes, dropout: UNet(replace(config, n_classes=n_classes, dropout=dropout))
 
 
-def _ddpm(n_classes: int | None) -> nn.Module:
-    return Ddpm(None if n_classes is None else n_classes + 1)
+def _ddpm(n_classes: int | None, dropout: float) -> nn.Module:
+    return Ddpm(None if n_classes is None else n_classes + 1, dropout)
 
 
 ARCHITECTURES = {

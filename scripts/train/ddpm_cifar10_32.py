@@ -43,8 +43,9 @@ def sinusoids(timestep: Tensor, width: int) -> Tensor:
 class Residual(nn.Module):
     """Norm, SiLU, conv; + time; norm, SiLU, dropout, conv; + skip."""
 
-    def __init__(self, n_in: int, n_out: int, n_time: int) -> None:
+    def __init__(self, n_in: int, n_out: int, n_time: int, dropout: float) -> None:
         super().__init__()
+        self.dropout = dropout
         self.norm1, self.conv1 = norm(n_in), nn.Conv2d(n_in, n_out, 3, padding=1)
         self.time_emb_proj = nn.Linear(n_time, n_out)
         self.norm2, self.conv2 = norm(n_out), nn.Conv2d(n_out, n_out, 3, padding=1)
@@ -56,7 +57,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """`time` is the activated embedding."""
         h = self.conv1(F.silu(self.norm1(x))) + self.time_emb_proj(time)[:, :, None, None]
-        h = self.conv2(F.dropout(F.silu(self.norm2(h)), DROPOUT, self.training))
+        h = self.conv2(F.dropout(F.silu(self.norm2(h)), self.dropout, self.training))
         return h + (self.conv_shortcut(x) if hasattr(self, "conv_shortcut") else x)
 
 
@@ -110,7 +111,7 @@ class Level(nn.Module):
 class Ddpm(nn.Module):
     """Noise prediction: x [n, 3, 32, 32], timestep [n] and, with classes, label [n] -> [n, 3, 32, 32]."""
 
-    def __init__(self, n_labels: int | None = None) -> None:
+    def __init__(self, n_labels: int | None = None, dropout: float = DROPOUT) -> None:
         super().__init__()
         self.n_labels = n_labels
         widths, n_layers = CONFIG["block_out_channels"], CONFIG["layers_per_block"]
@@ -124,7 +125,7 @@ class Ddpm(nn.Module):
         n_in, skips = widths[0], [widths[0]]
         self.down_blocks, self.up_blocks = nn.ModuleList(), nn.ModuleList()
         for index, (kind, width) in enumerate(zip(CONFIG["down_block_types"], widths, strict=True)):
-            blocks = [Residual(n_in if layer == 0 else width, width, n_time) for layer in range(n_layers)]
+            blocks = [Residual(n_in if layer == 0 else width, width, n_time, dropout) for layer in range(n_layers)]
             level = Level(blocks, width, attends="Attn" in kind)
             skips += [width] * n_layers
             if index + 1 < len(widths):
@@ -132,12 +133,12 @@ class Ddpm(nn.Module):
                 skips.append(width)
             self.down_blocks.append(level)
             n_in = width
-        self.mid_block = Level([Residual(n_in, n_in, n_time) for _ in range(2)], n_in, attends=False)
+        self.mid_block = Level([Residual(n_in, n_in, n_time, dropout) for _ in range(2)], n_in, attends=False)
         self.mid_block.attentions = nn.ModuleList([Attention(n_in)])
         for index, (kind, width) in enumerate(zip(CONFIG["up_block_types"], reversed(widths), strict=True)):
             blocks = []
             for _ in range(n_layers + 1):
-                blocks.append(Residual(n_in + skips.pop(), width, n_time))
+                blocks.append(Residual(n_in + skips.pop(), width, n_time, dropout))
                 n_in = width
             level = Level(blocks, width, attends="Attn" in kind)
             if index + 1 < len(widths):

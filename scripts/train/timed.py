@@ -3,7 +3,7 @@
     python scripts/train/timed.py --out OUT --seconds 330 --architecture base --device cuda
 
 Time decides the schedule: warm-up over the first 3 % of the seconds, rate down to zero over the last 25 %; compiling is
-not counted. The data set lies on the device; bf16, channels-last, one compiled graph. Three moving averages of the
+not counted. The data set lies on the device; bf16, channels-last, one compiled graph. Moving averages of the
 weights are kept, by half-life in images; each is written in f16, with a sheet of samples and its error on images, so that
 one can be chosen afterwards (`join.py` gives f32 for the exporter). `train.py` is the trainer by images seen, resumable.
 """
@@ -16,15 +16,16 @@ import sys
 import time
 from pathlib import Path
 
+import notes
 import numpy as np
 import torch
 from architectures import ARCHITECTURES, Architecture, Batch, metadata, some_without_label
 from data import data_sets
-from recipe import N_TIMESTEPS, Diffusion
+from epsilon_error import TIMESTEPS, epsilon_errors
+from recipe import Averages, Diffusion, Recipe, add_options, stratified_timesteps
 from safetensors.torch import save
 from torch import Tensor, nn
 
-HALF_LIVES = (50_000, 150_000, 400_000)
 PIECE = 15 << 20
 
 
@@ -39,18 +40,17 @@ class Timed:
             torch.backends.cudnn.benchmark = True
         data = data_sets()[arguments.data_set]
         folder = arguments.data or data.folder
-        self.images, self.flips = torch.from_numpy(data.train(folder).copy()).to(self.device), data.flips
+        self.images = torch.from_numpy(data.train(folder).copy()).to(self.device)
+        self.recipe = Recipe.of(arguments, may_flip=data.flips)
         self.labels = self.n_classes = None
         if arguments.classes:
             labels = data.labels(folder)
             self.labels, self.n_classes = torch.from_numpy(labels).to(self.device), int(labels.max()) + 1
-        self.diffusion = Diffusion()
-        for name in ("a", "s", "weight"):
-            setattr(self.diffusion, name, getattr(self.diffusion, name).to(self.device))
+        self.diffusion = Diffusion(self.recipe.loss_weights).to(self.device)
         self.architecture: Architecture = ARCHITECTURES[arguments.architecture]
-        model = self.architecture.build(self.n_classes)
+        model = self.architecture.build(self.n_classes, self.recipe.dropout)
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.averages = [copy.deepcopy(self.model).eval().requires_grad_(False) for _ in HALF_LIVES]
+        self.averages = Averages(self.model, arguments.half_lives)
         self.forward = torch.compile(self.model) if arguments.compile else self.model
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.01, fused=self.device.type == "cuda"
@@ -71,11 +71,10 @@ class Timed:
         n, device = self.arguments.batch, self.device
         index = torch.randint(len(self.images), (n,), device=device)
         x_0 = self.images[index].float() / 127.5 - 1.0
-        if self.flips:
+        if self.recipe.flips:
             mirrored = (torch.rand(n, device=device) < 0.5)[:, None, None, None]
             x_0 = torch.where(mirrored, x_0.flip(-1), x_0)
-        strata = (torch.randperm(n, device=device) + torch.rand(n, device=device)) / n
-        timestep = (strata * N_TIMESTEPS).long().clamp(max=N_TIMESTEPS - 1)
+        timestep = stratified_timesteps(n, device)
         label = None if self.labels is None else some_without_label(self.labels[index], self.n_classes)
         return Batch(x_0, torch.randn_like(x_0), timestep, label)
 
@@ -99,12 +98,7 @@ class Timed:
         self.optimizer.zero_grad(set_to_none=True)
         self.losses.append(loss.detach())
         self.seen += self.arguments.batch
-        with torch.no_grad():
-            weights = list(self.model.parameters())
-            for half_life, average in zip(HALF_LIVES, self.averages, strict=True):
-                # Short of the half-life, an eighth of what was seen: the first weights are soon forgotten.
-                kept = 0.5 ** (self.arguments.batch / min(half_life, max(1, self.seen / 8)))
-                torch._foreach_lerp_(list(average.parameters()), weights, 1.0 - kept)
+        self.averages.update(self.model, self.arguments.batch, self.seen)
 
     def rate(self, share: float) -> float:
         """Learning rate when this share of the seconds is over."""
@@ -141,20 +135,18 @@ class Timed:
         return now, self.seen
 
     @torch.no_grad()
-    def error(self, model: nn.Module) -> float:
-        """Mean squared epsilon error over t = 25, 75 .. 975 on the last images of the training set, with fixed noise."""
+    def errors(self, model: nn.Module) -> list[float]:
+        """Mean squared epsilon error at t = 25, 75 .. 975 on the last images of the training set, with fixed noise."""
         generator = torch.Generator(self.device).manual_seed(0)
         last = self.arguments.error_images
         x_0 = self.images[-last:].float() / 127.5 - 1.0
         label = None if self.labels is None else self.labels[-last:]
-        errors = []
-        for t in range(25, N_TIMESTEPS, 50):
-            epsilon = torch.randn(x_0.shape, device=self.device, generator=generator)
-            timestep = torch.full((len(x_0),), t, device=self.device)
-            x_t, _ = self.diffusion.noise(x_0, epsilon, timestep)
+
+        def estimate(x_t: Tensor, timestep: Tensor) -> Tensor:
             out = self.ask(model, x_t, timestep, label)
-            errors.append((self.architecture.epsilon(self.diffusion, out, x_t, timestep) - epsilon).square().mean())
-        return torch.stack(errors).mean().item()
+            return self.architecture.epsilon(self.diffusion, out, x_t, timestep)
+
+        return [epsilon_errors(estimate, self.diffusion, x_0, t, generator).mean().item() for t in TIMESTEPS]
 
     @torch.no_grad()
     def sheet(self, model: nn.Module) -> np.ndarray:
@@ -176,28 +168,40 @@ class Timed:
         """Averages in f16, cut into pieces, with a sheet each; and what was done."""
         from PIL import Image
 
-        errors, seconds = {}, self.log[-1]["seconds"]
-        for half_life, average in zip(HALF_LIVES, self.averages, strict=True):
-            errors[half_life] = self.error(average)
+        means, seconds = {}, self.log[-1]["seconds"]
+        where = {"trainer": "scripts/train/timed.py", "trained_on": device_name(self.device)}
+        where["measured_on"] = f"the last {self.arguments.error_images} training images"
+        average = copy.deepcopy(self.model).eval()
+        for half_life, values in self.averages.weights.items():
+            average.load_state_dict(values)
+            errors = self.errors(average)
+            means[half_life] = sum(errors) / len(errors)
             Image.fromarray(self.sheet(average)).save(out / f"samples-{half_life}.png")
-            notes = {"images_seen": str(self.seen), "train_seconds": str(round(seconds)), "half_life": str(half_life)}
-            notes["epsilon_mse"] = json.dumps({"mean": errors[half_life]})
-            weights = {name: value.half().contiguous() for name, value in average.state_dict().items()}
-            blob = save(weights, {**metadata(average), **notes})
+            stages = [{"after_images": 0, **self.recipe.as_dict()}]
+            said = notes.of_weights(self.seen, seconds, half_life, errors, stages, where)
+            weights = {name: value.half().contiguous() for name, value in values.items()}
+            blob = save(weights, {**metadata(average), **said})
             for number, at in enumerate(range(0, len(blob), PIECE)):
                 (out / f"ema-{half_life}.{number:02d}").write_bytes(blob[at : at + PIECE])
+        best = min(means, key=means.__getitem__)
+        notes.append(out / "log.csv", [*self.log[:-1], {**self.log[-1], "epsilon_mse": means[best], "half_life": best}])
         summary = {
             "arguments": {name: str(value) for name, value in vars(self.arguments).items()},
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "torch": torch.__version__,
-            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
+            "device": where["trained_on"],
             "images_seen": self.seen,
             "images_per_second": round(self.seen / max(1e-9, seconds)),
-            "epsilon_mse_of_training_images": errors,
+            "epsilon_mse_of_training_images": means,
             "log": self.log[:: max(1, len(self.log) // 60)],
         }
         (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-        print(json.dumps(errors), flush=True)
+        print(json.dumps(means), flush=True)
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"
 
 
 def main() -> None:
@@ -210,14 +214,18 @@ def main() -> None:
     parser.add_argument("--data-set", choices=sorted(data_sets()), default="cifar10")
     parser.add_argument("--data", type=Path, help="folder of its files, where set-up did not put them")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu")
-    parser.add_argument("--precision", choices=["bf16", "f32"], default="bf16")
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--learning-rate", type=float, default=8e-4)
+    add_options(parser, batch=512, learning_rate=8e-4, precision="bf16")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="eager: a minute less to begin")
     parser.add_argument("--error-images", type=int, default=500, help="training images that each average is held against")
     parser.add_argument("--sheet", type=int, default=8, help="images along a side of the sheets")
     parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(loss_weights=None)
     arguments = parser.parse_args()
+    if ARCHITECTURES[arguments.architecture].predicts == "epsilon":
+        if arguments.loss_weights not in (None, "epsilon"):
+            parser.error(f"--loss-weights: {arguments.architecture} predicts epsilon and learns its plain square: take epsilon")
+        arguments.loss_weights = "epsilon"
+    arguments.loss_weights = arguments.loss_weights or "min-snr"
     if arguments.device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("timed: torch finds no CUDA device here: take --device cpu, or a torch that is built for CUDA")
     arguments.out.mkdir(parents=True, exist_ok=True)

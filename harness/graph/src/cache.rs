@@ -9,7 +9,7 @@ use super::error::GraphError;
 use super::model::Model;
 
 /// Version of all passes. Raise it with any change of what a pass writes: old files are then stale.
-pub const PASS_VERSION: u32 = 3;
+pub const PASS_VERSION: u32 = 4;
 
 /// Key of the graph that `pass` (with its parameters written out) makes of `model`: SHA-256 of the
 /// model's bytes, external weights included, of the pass and of [`PASS_VERSION`], as hex digits.

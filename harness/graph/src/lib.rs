@@ -14,12 +14,15 @@
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
 //! | [`step::step`] | noise and coefficients in, variance and next state out | a step of `M` re-noised predictions in one run |
 //! | [`half::half`] | nothing: weights and heavy operators in float16 | memory and speed of a GPU |
+//! | [`stored::in_half`] | nothing: weights lie in float16, all is computed in float32 | disk |
+//!
+//! [`at_size`] and [`in_single`] prepare a graph for them: lengths that it leaves open, float16 at its ends.
 //!
 //! A pass reads a [`Model`], returns a new one and keeps the dynamic batch. What it cannot rewrite
 //! it refuses by name before any work. Passes that need shapes infer them, and ask a [`Runner`] for what shapes and
 //! weights do not decide; the feature `ort` brings `OrtRunner`, which is one on ONNX Runtime.
 //!
-//! How the modules stand: `proto` (messages), `tensor` and `model` at the bottom; `checks`, `fold`, `shapes`,
+//! How the modules stand: `proto` (messages), `tensor`, `widen` and `model` at the bottom; `checks`, `fold`, `shapes`,
 //! `types` look; `edit` writes; `reverse` is the state of a gradient that is being written, `rules` has one
 //! function an operator over it, `pull_back` walks the nodes; the passes stand on top.
 
@@ -33,6 +36,7 @@ pub mod dropout;
 mod dropout_tests;
 mod edit;
 mod encode;
+mod ends;
 mod error;
 mod external;
 pub mod flops;
@@ -63,6 +67,7 @@ mod runner;
 mod shapes;
 mod sized;
 pub mod step;
+pub mod stored;
 mod tail;
 pub mod tap;
 mod tensor;
@@ -70,10 +75,12 @@ mod tensor;
 mod testing;
 mod types;
 pub mod vjp;
+mod widen;
 mod write;
 
 pub use checks::{Interface, Names};
 pub use dim::Dim;
+pub use ends::in_single;
 pub use error::GraphError;
 pub use model::{DeclaredDim, Model, Port};
 #[cfg(any(test, feature = "ort"))]

@@ -13,6 +13,7 @@ use super::proto::{
     GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto,
 };
 use super::tensor::{ElementType, Tensor, shape_of};
+use super::widen;
 
 /// Length of an axis as the model declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,12 +165,30 @@ impl Model {
         entries.filter(|entry| entry.key == "location").map(|entry| entry.value.clone()).collect()
     }
 
-    /// Element type of most weights, counted by elements; [`ElementType::F32`] where there is no float weight.
+    /// Element type in which most weights are computed with, counted by elements; [`ElementType::F32`] where there is no
+    /// float weight. A weight that is cast to float32 before anything reads it counts as that.
     pub fn weight_type(&self) -> ElementType {
+        let stored = widen::only_stored(self.graph());
+        self.most(|weight| {
+            if stored.contains(weight.name.as_str()) {
+                ElementType::F32.to_onnx()
+            } else {
+                weight.data_type.unwrap_or(0)
+            }
+        })
+    }
+
+    /// Element type in which most weights lie in the file, counted by elements; [`ElementType::F32`] where there is no float
+    /// weight.
+    pub fn storage_type(&self) -> ElementType {
+        self.most(|weight| weight.data_type.unwrap_or(0))
+    }
+
+    fn most(&self, element: impl Fn(&TensorProto) -> i32) -> ElementType {
         let kinds = [ElementType::F32, ElementType::F16, ElementType::Bf16, ElementType::F64];
         let count = |kind: ElementType| {
             let weights = self.graph().initializer.iter();
-            let of_kind = weights.filter(|t| t.data_type == Some(kind.to_onnx()));
+            let of_kind = weights.filter(|t| element(t) == kind.to_onnx());
             of_kind
                 .map(|t| t.dims.iter().fold(1u64, |n, &d| n.saturating_mul(d.unsigned_abs())))
                 .sum::<u64>()
@@ -222,10 +241,8 @@ impl Model {
         if ElementType::from_onnx(proto.data_type.unwrap_or(0)) != ElementType::F16 {
             return Ok(self.tensor(proto)?.to_f64());
         }
-        let raw = self.raw(proto)?;
-        let from_raw = raw.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
-        let typed = proto.int32_data.iter().filter_map(|&bits| u16::try_from(bits).ok());
-        Ok(Some(from_raw.chain(typed).map(|bits| half::f16::from_bits(bits).to_f64()).collect()))
+        let values = widen::values(proto, &self.raw(proto)?);
+        Ok(Some(values.into_iter().map(f64::from).collect()))
     }
 
     /// Elements of one of this model's tensors.

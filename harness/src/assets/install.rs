@@ -89,7 +89,7 @@ pub fn verify(asset: &Asset, cache: &Path) -> Result<Installed, AssetError> {
 }
 
 /// Whether every finished file is the one that was hashed before: a `stat` and a small read a file.
-fn is_ready(asset: &Asset, cache: &Path) -> bool {
+pub fn is_ready(asset: &Asset, cache: &Path) -> bool {
     asset.outputs.iter().all(|output| stamp::holds(&cache.join(&output.path), &output.sha256))
 }
 

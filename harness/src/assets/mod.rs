@@ -26,6 +26,6 @@ mod wire;
 
 pub use client::Caller;
 pub use error::AssetError;
-pub use install::{Installed, ensure, verify};
+pub use install::{Installed, ensure, is_ready, verify};
 pub use pins::{Asset, AssetDevice, AssetKind, AssetList, Build, Output, this_platform};
 pub use source::{Layout, Source};

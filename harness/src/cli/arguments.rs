@@ -12,9 +12,10 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::stage::statistics::file::Covariance;
 pub(crate) use graph::{
-    DropoutOptions, GRAPH_HELP, GraphCommand, LastLayerOptions, StepOptions, StepUpdate,
-    TapOptions, VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GRAPH_HELP, GraphCommand, HalfOptions, LastLayerOptions, StepOptions,
+    StepUpdate, TapOptions, VarianceGradientOptions, VjpOptions,
 };
 pub(crate) use metric::{
     FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,
@@ -143,13 +144,27 @@ pub(crate) struct DeviceOptions {
     pub(crate) memory: Option<ByteSize>,
 }
 
-/// How `dubench stats --compact` writes sigma.
+/// How `--compact` writes sigma.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Compact {
     /// Every digit.
     Exact,
     /// 16 significant bits.
     Rounded,
+    /// Variances with every digit, correlations in 16-bit fixed point.
+    Correlations,
+}
+
+impl Compact {
+    /// The form that is asked for; all of sigma where nothing is.
+    pub(crate) fn covariance(form: Option<Self>) -> Covariance {
+        match form {
+            None => Covariance::Full,
+            Some(Self::Exact) => Covariance::Upper,
+            Some(Self::Rounded) => Covariance::Rounded,
+            Some(Self::Correlations) => Covariance::Correlations,
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -165,7 +180,7 @@ pub(crate) struct StatsOptions {
     #[arg(short, long)]
     pub(crate) output: PathBuf,
     /// Write the upper triangle of sigma alone, for this program only: `exact` in half the size with the same digits,
-    /// `rounded` to 16 significant bits in a fifth
+    /// `rounded` to 16 significant bits in a fifth, `correlations` in 16-bit fixed point beside exact variances in a ninth
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "exact")]
     pub(crate) compact: Option<Compact>,
     /// List of the classes of a folder of images: a line a class in their order, or a line a file with its number. Classes
@@ -187,7 +202,8 @@ pub(crate) struct StatsOptions {
 pub(crate) struct ImportStatsOptions {
     /// Statistics that somebody has published (npz: mu, sigma)
     pub(crate) file: PathBuf,
-    /// Who made them, and so by which resize: adm, u-vit, edm or pytorch-fid
+    /// Who made them, and so by which resize: adm, u-vit, edm or pytorch-fid; dubench writes a file of `dubench stats` in
+    /// another form
     #[arg(long, value_name = "MAKER")]
     pub(crate) from: String,
     /// Output file (npz: mu, sigma, n, provenance)
@@ -205,9 +221,9 @@ pub(crate) struct ImportStatsOptions {
     /// Feature network here that has the same weights, under `experiments/extractors/`, or a path to its YAML file
     #[arg(long, default_value = "fid-inception")]
     pub(crate) extractor: String,
-    /// Write the upper triangle of sigma alone: half the size, the same digits, for this program only
-    #[arg(long)]
-    pub(crate) compact: bool,
+    /// Write less of sigma, for this program only: `exact`, `rounded` or `correlations`, as `dubench stats` does
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "exact")]
+    pub(crate) compact: Option<Compact>,
 }
 
 #[derive(Args, Clone, Debug)]

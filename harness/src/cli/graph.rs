@@ -8,15 +8,15 @@ use ndarray_npy::NpzReader;
 
 use super::answer::Context;
 use super::arguments::{
-    DropoutOptions, GraphCommand, LastLayerOptions, StepOptions, StepUpdate, TapOptions,
-    VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GraphCommand, HalfOptions, LastLayerOptions, StepOptions, StepUpdate,
+    TapOptions, VarianceGradientOptions, VjpOptions,
 };
 use super::error::CliError;
 use crate::exit::Exit;
 use crate::graph::dropout::{KeepScale, to_mask_input};
 use crate::graph::last_layer::{WeightVariance, with_variance};
 use crate::graph::step::{self, Prediction, Update};
-use crate::graph::{ConvGradient, Model, Names, Weights, fused, half, tap, vjp};
+use crate::graph::{ConvGradient, Model, Names, Weights, fused, half, stored, tap, vjp};
 use crate::model::onnx::runner;
 use crate::store::StoreError;
 
@@ -30,7 +30,7 @@ pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliE
         GraphCommand::Tap(options) => (&options.files, features(options)?),
         GraphCommand::LastLayerVariance(options) => (&options.tap.files, last_layer(options)?),
         GraphCommand::Step(options) => (&options.files, whole_step(options)?),
-        GraphCommand::Half(files) => (files, half::half(&Model::read(&files.input)?)?),
+        GraphCommand::Half(options) => (&options.files, narrow(options)?),
     };
     model.write(&files.output_file, Weights::Auto)?;
     let names = |ports: Vec<crate::graph::Port>| -> Vec<String> {
@@ -100,6 +100,11 @@ fn dropout(options: &DropoutOptions) -> Result<Model, CliError> {
     let scale = if options.keep_scale_input { KeepScale::Input } else { KeepScale::OfNode };
     let (masked, _) = to_mask_input(&model, scale, &runner::open(1)?)?;
     Ok(masked)
+}
+
+fn narrow(options: &HalfOptions) -> Result<Model, CliError> {
+    let model = Model::read(&options.files.input)?;
+    Ok(if options.weights { stored::in_half(&model)? } else { half::half(&model)? })
 }
 
 fn features(options: &TapOptions) -> Result<Model, CliError> {

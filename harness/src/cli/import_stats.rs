@@ -1,41 +1,60 @@
 //! `dubench import-stats`: statistics that others have published.
 
 use super::answer::Context;
-use super::arguments::ImportStatsOptions;
+use super::arguments::{Compact, ImportStatsOptions};
 use super::error::CliError;
 use super::extractor;
 use crate::exit::Exit;
 use crate::stage::open::identities;
 use crate::stage::statistics::convention::{CONVENTIONS, Convention, Said};
-use crate::stage::statistics::file::Covariance;
+use crate::stage::statistics::file::ReferenceStatistics;
+
+/// Maker of files that say themselves what they are of.
+const OURS: &str = "dubench";
 
 pub(super) fn run(options: &ImportStatsOptions, context: Context) -> Result<Exit, CliError> {
-    let convention = Convention::find(&options.from).ok_or_else(|| {
-        let names = CONVENTIONS.map(|convention| convention.name).join(", ");
-        CliError::option("--from", &options.from, &format!("one of {names}"))
-    })?;
-    let description = extractor::description(&options.extractor);
-    let network = identities::extractor_id(&description, Some(convention.preprocess))?;
-    let said = Said { dataset: options.dataset.clone(), size: options.size, n: options.n };
-    let statistics = convention.import(&options.file, &said, network)?;
-    let covariance = if options.compact { Covariance::Upper } else { Covariance::Full };
-    statistics.write(&options.output, covariance)?;
-    let provenance = &statistics.provenance;
+    let statistics = if options.from == OURS { ours(options)? } else { theirs(options)? };
+    let form = Compact::covariance(options.compact);
+    statistics.write(&options.output, form)?;
+    let provenance = statistics.provenance_as(form);
     let answer = serde_json::json!({
         "output": options.output, "n": statistics.n, "provenance": provenance,
     });
-    let size = provenance.images.as_ref().and_then(|images| images.size).unwrap_or_default();
+    let size = provenance.images.as_ref().and_then(|images| images.size);
+    let size = size.map_or(String::new(), |[h, w]| format!(" of {h} x {w}"));
     let text = format!(
-        "{}: {} of {} images of {} x {}, {} features ({}, {})",
+        "{}: {} of {} images{size}, {} features ({}, {})",
         options.output.display(),
         provenance.dataset,
         statistics.n,
-        size[0],
-        size[1],
         statistics.mu.len(),
         provenance.extractor.name,
         provenance.extractor.preprocess
     );
     context.answer(&answer, &text)?;
     Ok(Exit::Complete)
+}
+
+/// A file of `dubench stats`, to be written in another form.
+fn ours(options: &ImportStatsOptions) -> Result<ReferenceStatistics, CliError> {
+    let said = [
+        ("--dataset", options.dataset.clone()),
+        ("--size", options.size.map(|size| size.to_string())),
+        ("-n", options.n.map(|n| n.to_string())),
+    ];
+    if let Some((option, Some(value))) = said.iter().find(|(_, value)| value.is_some()) {
+        return Err(CliError::option(option, value, "nothing: the file says it itself"));
+    }
+    Ok(ReferenceStatistics::read(&options.file)?)
+}
+
+fn theirs(options: &ImportStatsOptions) -> Result<ReferenceStatistics, CliError> {
+    let convention = Convention::find(&options.from).ok_or_else(|| {
+        let names = CONVENTIONS.map(|convention| convention.name).join(", ");
+        CliError::option("--from", &options.from, &format!("one of {names}, {OURS}"))
+    })?;
+    let description = extractor::description(&options.extractor);
+    let network = identities::extractor_id(&description, Some(convention.preprocess))?;
+    let said = Said { dataset: options.dataset.clone(), size: options.size, n: options.n };
+    Ok(convention.import(&options.file, &said, network)?)
 }

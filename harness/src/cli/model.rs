@@ -4,7 +4,7 @@ use super::answer::Context;
 use super::arguments::{InitOptions, InspectOptions, ModelCommand};
 use super::error::CliError;
 use super::model_pipeline;
-use super::model_words::{invariance, memory, noise, ports};
+use super::model_words::NetworkWords;
 use super::sample_source::is_pipeline;
 use super::session::runtime;
 use crate::config::model_yaml::MODEL_FILE;
@@ -83,18 +83,20 @@ fn text(summary: &Summary) -> String {
         (None, Some(reason)) => format!("not applicable: {reason}"),
         (None, None) => "not applicable".to_owned(),
     };
-    let (memory, gradients) = memory(&summary.memory, summary.gradient_reason.as_deref());
-    let invariance = invariance(&summary.self_test);
-    let (noise, warnings) = noise(&summary.noise, &summary.warnings);
+    let network = &summary.network;
+    let NetworkWords { inputs, outputs, memory, gradients, self_test, noise, warnings } =
+        NetworkWords::of(network);
+    let weights = match summary.storage {
+        stored if stored == summary.precision => stored.to_owned(),
+        stored => format!("{}, stored in {stored}", summary.precision),
+    };
     let classes = summary.n_classes.map_or("unconditional".to_owned(), |n| format!("{n} classes"));
     format!(
-        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {}\n  outputs     {}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {invariance}\n  noise       {noise}\n  files       {} checked by SHA-256{warnings}",
-        summary.name,
-        summary.shape,
-        summary.prediction,
-        ports(&summary.inputs),
-        ports(&summary.outputs),
-        summary.files.len()
+        "{}\n  state       {:?}, {classes}\n  prediction  {}\n  inputs      {inputs}\n  outputs     {outputs}\n  weights     {weights}\n  memory      {memory}\n  MC-Dropout  {dropout}\n  gradients   {gradients}\n  self-test   {self_test}\n  noise       {noise}\n  files       {} checked by SHA-256{warnings}",
+        network.name,
+        network.shape,
+        network.prediction,
+        network.files.len()
     )
 }
 

@@ -2,11 +2,39 @@
 
 use std::num::NonZeroUsize;
 
-use crate::model::bundle::{MemoryPerImage, NoiseCheck, PortSummary};
+use crate::model::bundle::{MemoryPerImage, NetworkSummary, NoiseCheck, PortSummary};
 use crate::model::onnx::SelfTestReport;
 
+/// A network in words: what bundles and pipelines have in common.
+pub(super) struct NetworkWords {
+    pub(super) inputs: String,
+    pub(super) outputs: String,
+    pub(super) memory: String,
+    pub(super) gradients: String,
+    pub(super) self_test: String,
+    pub(super) noise: String,
+    /// Lines behind all others.
+    pub(super) warnings: String,
+}
+
+impl NetworkWords {
+    pub(super) fn of(network: &NetworkSummary) -> Self {
+        let (memory, gradients) = memory(&network.memory, network.gradient_reason.as_deref());
+        let (noise, warnings) = noise(&network.noise, &network.warnings);
+        Self {
+            inputs: ports(&network.inputs),
+            outputs: ports(&network.outputs),
+            memory,
+            gradients,
+            self_test: invariance(&network.self_test),
+            noise,
+            warnings,
+        }
+    }
+}
+
 /// What an image of a call takes, and what a gradient does.
-pub(super) fn memory(memory: &MemoryPerImage, reason: Option<&str>) -> (String, String) {
+fn memory(memory: &MemoryPerImage, reason: Option<&str>) -> (String, String) {
     let kilobytes = |bytes: NonZeroUsize| format!("{} KB an image of a call", bytes.get() / 1000);
     let gradients = match (memory.vjp, reason) {
         (_, Some(reason)) => format!("not applicable: {reason}"),
@@ -17,7 +45,7 @@ pub(super) fn memory(memory: &MemoryPerImage, reason: Option<&str>) -> (String, 
 }
 
 /// Whether answers depend on the batch.
-pub(super) fn invariance(test: &SelfTestReport) -> String {
+fn invariance(test: &SelfTestReport) -> String {
     if test.is_invariant() {
         return "an answer has the same bits alone, in a batch, and at any place in it".to_owned();
     }
@@ -28,7 +56,7 @@ pub(super) fn invariance(test: &SelfTestReport) -> String {
 }
 
 /// Variances of noise, and lines of warnings.
-pub(super) fn noise(checks: &[NoiseCheck], warnings: &[String]) -> (String, String) {
+fn noise(checks: &[NoiseCheck], warnings: &[String]) -> (String, String) {
     let at = |check: &NoiseCheck| format!("variance {:.3} at t={}", check.variance, check.t);
     let noise = checks.iter().map(at).collect::<Vec<_>>().join(", ");
     let lines = warnings.iter().flat_map(|w| ["\n  WARNING     ", w.as_str()]);
@@ -36,7 +64,7 @@ pub(super) fn noise(checks: &[NoiseCheck], warnings: &[String]) -> (String, Stri
 }
 
 /// Inputs or outputs with their shapes.
-pub(super) fn ports(ports: &[PortSummary]) -> String {
+fn ports(ports: &[PortSummary]) -> String {
     let show = |port: &PortSummary| {
         let dims: Vec<String> =
             port.dims.iter().map(|dim| dim.map_or("?".to_owned(), |n| n.to_string())).collect();

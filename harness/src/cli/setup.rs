@@ -77,7 +77,12 @@ pub(super) fn for_run(target: &Target, context: Context) -> Result<(), CliError>
     }
     let list = AssetList::read(&pins())?;
     let names = reads.names(&list)?;
-    ensure_all(&list.named(&names, &this_platform())?, &absolute_cache()?, context)?;
+    let (chosen, cache) = (list.named(&names, &this_platform())?, absolute_cache()?);
+    // A download takes minutes; that there is no library to run it by is known before.
+    if !chosen.iter().all(|asset| assets::is_ready(asset, &cache)) {
+        environment::runtime(None)?;
+    }
+    ensure_all(&chosen, &cache, context)?;
     Ok(())
 }
 

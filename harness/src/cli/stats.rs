@@ -12,7 +12,6 @@ use crate::exit::Exit;
 use crate::model::FeatureExtractor;
 use crate::model::onnx::environment;
 use crate::stage::Progress;
-use crate::stage::statistics::file::Covariance;
 use crate::stage::statistics::open::{ReadOptions, open_with};
 use crate::stage::statistics::transform::Transform;
 use crate::stage::statistics::{BlockDone, WorkFolder, features, reduce};
@@ -36,14 +35,10 @@ pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliE
     let mut statistics = reduce(source.name(), network.id(), &blocks?)?;
     statistics.provenance.runtime = Some(runtime.version.clone());
     statistics.provenance.images = Some(source.described());
-    let covariance = match options.compact {
-        None => Covariance::Full,
-        Some(Compact::Exact) => Covariance::Upper,
-        Some(Compact::Rounded) => Covariance::Rounded,
-    };
-    statistics.write(&options.output, covariance)?;
+    let form = Compact::covariance(options.compact);
+    statistics.write(&options.output, form)?;
     let answer = serde_json::json!({
-        "output": options.output, "n": statistics.n, "provenance": statistics.provenance,
+        "output": options.output, "n": statistics.n, "provenance": statistics.provenance_as(form),
         "left_out": source.left_out(), "notes": source.notes(),
     });
     let mut text = format!(

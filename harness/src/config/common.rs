@@ -69,6 +69,11 @@ impl Common {
         scale.model.as_ref().unwrap_or(&self.model)
     }
 
+    /// The feature network of a scale, where there is one.
+    pub fn features_of<'a>(&'a self, scale: &'a ScaleConfig) -> Option<&'a FeaturesConfig> {
+        scale.features.as_ref().or(self.features.as_ref())
+    }
+
     /// The reference of a scale, where there is one.
     pub fn reference_of<'a>(&'a self, scale: &'a ScaleConfig) -> Option<&'a ReferenceConfig> {
         scale.reference.as_ref().or(self.reference.as_ref())

@@ -18,6 +18,12 @@ pub enum FeaturesConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         generated: Option<GeneratedImages>,
     },
+    /// How well images agree with their prompts, by a CLIP export: a text-to-image pipeline's pairs alone. It is one number an
+    /// image, the cosine of both embeddings.
+    Clip {
+        /// Folder as Optimum writes it, relative to the experiment file: `models/clip-vit-base-patch16`.
+        path: PathBuf,
+    },
     /// Means of pixel blocks, `grid x grid` a channel, scaled to [0, 1]: no network, for tests of
     /// the pipeline. Their Fréchet distance is not an FID.
     Pixels {
@@ -31,7 +37,7 @@ impl FeaturesConfig {
     pub fn generated(&self) -> Option<GeneratedImages> {
         match self {
             Self::Extractor { generated, .. } => *generated,
-            Self::Pixels { .. } => None,
+            Self::Clip { .. } | Self::Pixels { .. } => None,
         }
     }
 }

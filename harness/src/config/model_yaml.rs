@@ -61,9 +61,12 @@ pub struct ModelYaml {
     pub task: TaskYaml,
     /// What the network predicts.
     pub prediction: Prediction,
-    /// Element type of most weights of the forward graph; it stands in tables where it is not float32.
+    /// Element type in which most weights of the forward graph are computed with; it stands in tables where it is not float32.
     #[serde(default)]
     pub precision: PrecisionYaml,
+    /// Element type in which most of them lie in the file, where that is another one.
+    #[serde(default)]
+    pub storage: Option<PrecisionYaml>,
     /// Noise schedule of training.
     pub schedule: ScheduleConfig,
     /// What the network is told of the time; the training step where left out.

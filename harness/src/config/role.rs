@@ -19,6 +19,8 @@ pub enum Role {
     Claims,
     /// A part of a text-to-image pipeline.
     Pipeline,
+    /// A part of a CLIP export.
+    Clip,
 }
 
 impl Role {
@@ -30,13 +32,16 @@ impl Role {
                 "expected the file that `extends` names, relative to the one that names it"
             }
             Self::Bundle => {
-                "expected the model.yaml of a bundle: name the folder that holds it (`model.path` in an experiment)"
+                "expected the model.yaml of a bundle, or the model_index.json of a pipeline: name the folder that holds it (`model.path` in an experiment)"
             }
             Self::Extractor => {
                 "expected the description of a feature network: check `features.path` of the experiment, or --extractor"
             }
             Self::Pipeline => {
                 "expected a pipeline as Optimum writes it, with model_index.json, scheduler/, unet/, text_encoder/, tokenizer/ and vae_decoder/: export it again, or check its path"
+            }
+            Self::Clip => {
+                "expected CLIP as Optimum writes it, with model.onnx, config.json, preprocessor_config.json and a tokenizer: export it again, or check `features.path`"
             }
             Self::Published => {
                 "expected a table of published numbers: check `published.file` of the experiment"

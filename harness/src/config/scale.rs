@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelConfig, ReferenceConfig};
+use super::{FeaturesConfig, ModelConfig, ReferenceConfig};
 
 /// One size of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub struct ScaleConfig {
     pub n_random: Option<u32>,
     /// Another model than the experiment's.
     pub model: Option<ModelConfig>,
+    /// Another feature network than the experiment's.
+    pub features: Option<FeaturesConfig>,
     /// Another reference than the experiment's.
     pub reference: Option<ReferenceConfig>,
 }

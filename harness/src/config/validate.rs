@@ -15,12 +15,7 @@ pub fn faults(common: &Common) -> Vec<Fault> {
     name("artefact", &common.artefact, &mut faults);
     model("model", &common.model, &mut faults);
     sampler_steps("sampler", &common.sampler, &common.model, &mut faults);
-    if let Some(FeaturesConfig::Pixels { grid }) = common.features
-        && !(1..=MAX_GRID).contains(&grid)
-    {
-        let message = format!("{grid} blocks along a side: use 1..={MAX_GRID}");
-        faults.push(Fault::new("features.grid", message));
-    }
+    features("features", common.features.as_ref(), &mut faults);
     if common.scales.is_empty() {
         faults.push(Fault::new(
             "scales",
@@ -30,10 +25,20 @@ pub fn faults(common: &Common) -> Vec<Fault> {
     for (key, value) in &common.scales {
         name("scales", key, &mut faults);
         scale(&format!("scales.{key}"), value, &mut faults);
+        features(&format!("scales.{key}.features"), value.features.as_ref(), &mut faults);
         real_images(&format!("scales.{key}"), (common, value), &mut faults);
     }
     gates(common, &mut faults);
     faults
+}
+
+fn features(key: &str, features: Option<&FeaturesConfig>, faults: &mut Vec<Fault>) {
+    if let Some(FeaturesConfig::Pixels { grid }) = features
+        && !(1..=MAX_GRID).contains(grid)
+    {
+        let message = format!("{grid} blocks along a side: use 1..={MAX_GRID}");
+        faults.push(Fault::new(format!("{key}.grid"), message));
+    }
 }
 
 fn model(key: &str, model: &ModelConfig, faults: &mut Vec<Fault>) {

@@ -134,10 +134,33 @@ impl Experiment {
         let mut faults = validate::faults(&experiment.common);
         faults.extend(experiment.protocol.faults(&experiment.common));
         faults.extend(experiment.real_faults());
+        faults.extend(experiment.agreement_faults());
         if faults.is_empty() {
             return Ok(experiment);
         }
         Err(ConfigError::Invalid { path: path.to_owned(), faults })
+    }
+
+    /// CLIP exports where images have no prompts, or nobody asks how they agree.
+    fn agreement_faults(&self) -> Vec<Fault> {
+        let asked = self.protocol.needs().agreement;
+        let fault = |(key, scale): (&String, &ScaleConfig)| {
+            if !matches!(self.features_of(scale), Some(FeaturesConfig::Clip { .. })) {
+                return None;
+            }
+            let of_text = matches!(self.model_of(scale), ModelConfig::Pipeline(_));
+            let message = match (asked, of_text) {
+                (true, true) => return None,
+                (true, false) => {
+                    "the model has no prompts that a CLIP score could hold images against: leave it out"
+                }
+                (false, _) => {
+                    "a CLIP score holds images against their prompts, which protocol pairs alone reports: name a network of kind extractor"
+                }
+            };
+            Some(Fault::new(format!("scales.{key}: features"), message))
+        };
+        self.scales.iter().filter_map(fault).collect()
     }
 
     /// Scales that draw real images for nobody, and those that draw none where the protocol cannot do without.

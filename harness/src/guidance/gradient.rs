@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{check_draws, check_lambda};
 use super::{
-    Guidance, GuidanceError, GuidedStatistic, MaskConfig, MaskRule, MaskStatistic, Path,
-    RuleSettings, RuleValues, settings, variance_gradient,
+    Guidance, GuidanceError, GuidedStatistic, MaskConfig, MaskRule, MaskStatistic, OpenValues,
+    Path, RuleFacts, RuleSettings, RuleValues, settings, variance_gradient,
 };
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
@@ -48,34 +48,26 @@ impl RuleSettings for GradientSettings {
         }
     }
 
-    fn fill(&mut self, n_draws: u32, n_images: Option<u64>) {
-        self.n_draws = Some(self.n_draws.unwrap_or(n_draws));
-        self.mask = self.mask.resolved(n_images, self.n_draws);
+    fn open(&mut self) -> OpenValues<'_> {
+        OpenValues { n_draws: Some(&mut self.n_draws), mask: Some(&mut self.mask) }
     }
 
-    fn statistic(&self) -> MaskStatistic {
-        MaskStatistic::SampleVariance
-    }
-
-    fn needs_gradient(&self) -> bool {
-        true
+    fn facts(&self) -> RuleFacts {
+        let answers = self.direction == Direction::Ascent && self.mask.is_per_image();
+        RuleFacts {
+            statistic: MaskStatistic::SampleVariance,
+            needs_gradient: true,
+            words: (self.direction == Direction::Descent).then(|| "downhill".to_owned()),
+            published: answers.then_some("uncertainty_guided"),
+        }
     }
 
     fn faults(&self) -> Vec<Fault> {
         Vec::new()
     }
 
-    fn words(&self) -> Option<String> {
-        (self.direction == Direction::Descent).then(|| "downhill".to_owned())
-    }
-
     fn misfit(&self, _axis: TimeAxis) -> Option<String> {
         None
-    }
-
-    fn published(&self) -> Option<&'static str> {
-        let answers = self.direction == Direction::Ascent && self.mask.is_per_image();
-        answers.then_some("uncertainty_guided")
     }
 
     fn build(&self, mask: MaskRule, _path: &Path<'_>) -> Result<Box<dyn Guidance>, GuidanceError> {

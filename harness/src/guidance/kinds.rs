@@ -29,7 +29,7 @@ impl RuleConfig {
     #[must_use]
     pub fn resolved(&self, n_draws: u32, n_images: Option<u64>) -> Self {
         let mut rule = self.clone();
-        rule.fill(n_draws, n_images);
+        rule.open().fill(n_draws, n_images);
         rule
     }
 

@@ -33,7 +33,7 @@ pub use mask_statistic::{MapRecorder, MaskStatistic};
 pub use posterior::{PosteriorGuidance, PosteriorSettings};
 pub use quantile::quantile_linear;
 pub use second_order::{SecondOrderGuidance, SecondOrderSettings};
-pub use settings::{Path, RuleSettings, RuleValues};
+pub use settings::{OpenValues, Path, RuleFacts, RuleSettings, RuleValues};
 pub use thresholds::{StepThresholds, dataset_pixel, dataset_scalar};
 pub use variance_gradient::{GuidedStatistic, VarianceGradient, variance_gradient};
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
 use super::{
-    Guidance, GuidanceError, MaskConfig, MaskRule, MaskStatistic, Path, RuleSettings, RuleValues,
-    settings,
+    Guidance, GuidanceError, MaskConfig, MaskRule, MaskStatistic, OpenValues, Path, RuleFacts,
+    RuleSettings, RuleValues, settings,
 };
 use crate::fault::Fault;
 use crate::model::{ModelError, Network};
@@ -44,32 +44,24 @@ impl RuleSettings for PosteriorSettings {
         }
     }
 
-    fn fill(&mut self, n_draws: u32, n_images: Option<u64>) {
-        self.n_draws = Some(self.n_draws.unwrap_or(n_draws));
-        self.mask = self.mask.resolved(n_images, self.n_draws);
+    fn open(&mut self) -> OpenValues<'_> {
+        OpenValues { n_draws: Some(&mut self.n_draws), mask: Some(&mut self.mask) }
     }
 
-    fn statistic(&self) -> MaskStatistic {
-        MaskStatistic::VarianceWithPrediction
-    }
-
-    fn needs_gradient(&self) -> bool {
-        false
+    fn facts(&self) -> RuleFacts {
+        RuleFacts {
+            statistic: MaskStatistic::VarianceWithPrediction,
+            needs_gradient: false,
+            words: None,
+            published: None,
+        }
     }
 
     fn faults(&self) -> Vec<Fault> {
         Vec::new()
     }
 
-    fn words(&self) -> Option<String> {
-        None
-    }
-
     fn misfit(&self, _axis: TimeAxis) -> Option<String> {
-        None
-    }
-
-    fn published(&self) -> Option<&'static str> {
         None
     }
 

@@ -11,26 +11,17 @@ pub trait RuleSettings {
     /// The values that rules have in common.
     fn values(&self) -> RuleValues<'_>;
 
-    /// Sets `n_draws` draws where the file gives none, and `n_images` in a threshold set that has no size.
-    fn fill(&mut self, n_draws: u32, n_images: Option<u64>);
+    /// Those of them that a file may leave to the scale.
+    fn open(&mut self) -> OpenValues<'_>;
 
-    /// The map that its mask is taken of.
-    fn statistic(&self) -> MaskStatistic;
-
-    /// Whether it asks for gradients through the network.
-    fn needs_gradient(&self) -> bool;
+    /// What the harness must know of it.
+    fn facts(&self) -> RuleFacts;
 
     /// Own values that make no rule, keys relative to the rule's; those in common are looked at elsewhere.
     fn faults(&self) -> Vec<Fault>;
 
-    /// What a reader must know of it beyond the values in common.
-    fn words(&self) -> Option<String>;
-
     /// Why it cannot guide a model whose schedule has these times; `None` where it can.
     fn misfit(&self, axis: TimeAxis) -> Option<String>;
-
-    /// Name of the published method that it answers; `None` where it answers none.
-    fn published(&self) -> Option<&'static str>;
 
     /// The rule.
     ///
@@ -52,6 +43,38 @@ pub struct RuleValues<'a> {
     pub n_draws: Option<u32>,
     /// Where the threshold comes from; `None` for rules that take the map at hand and nothing else.
     pub mask: Option<&'a MaskConfig>,
+}
+
+/// Values that a file may leave to the scale.
+#[derive(Debug)]
+pub struct OpenValues<'a> {
+    /// The paper's `M`; `None` for a rule that has no draws.
+    pub n_draws: Option<&'a mut Option<u32>>,
+    /// Where the threshold comes from; `None` for rules that take the map at hand and nothing else.
+    pub mask: Option<&'a mut MaskConfig>,
+}
+
+impl OpenValues<'_> {
+    /// Sets `n_draws` draws where the file gives none, and `n_images` in a threshold set that has no size.
+    pub(super) fn fill(self, n_draws: u32, n_images: Option<u64>) {
+        let n_draws = self.n_draws.map(|own| *own.get_or_insert(n_draws));
+        if let Some(mask) = self.mask {
+            *mask = mask.resolved(n_images, n_draws);
+        }
+    }
+}
+
+/// What the harness must know of a rule. Nothing of it has a default: a rule that has not decided does not compile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFacts {
+    /// The map that its mask is taken of.
+    pub statistic: MaskStatistic,
+    /// Whether it asks for gradients through the network.
+    pub needs_gradient: bool,
+    /// What a reader must know of it beyond the values in common.
+    pub words: Option<String>,
+    /// Name of the published method that it answers; `None` where it answers none.
+    pub published: Option<&'static str>,
 }
 
 /// The walk that a rule guides.

@@ -18,6 +18,7 @@ use super::{
     Decoder, Denoiser, DenoiserSpec, Encoder, ExtractorId, FeatureExtractor, MapAndGradient,
     ModelError, NetworkInput, Predictive, StepAnswer, StepInput, StepKind, WeightLook,
 };
+use crate::units::SampleId;
 
 /// A handle to something that one worker at a time may use, in the order in which they ask.
 pub struct InTurn<N: ?Sized> {
@@ -223,6 +224,21 @@ impl FeatureExtractor for SharedExtractor {
 
     fn extract(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError> {
         self.network.ask(|network| network.extract(images))
+    }
+
+    fn extract_samples(
+        &mut self,
+        images: ArrayView4<'_, u8>,
+        samples: &[SampleId],
+    ) -> Result<Array2<f32>, ModelError> {
+        self.network.ask(|network| network.extract_samples(images, samples))
+    }
+
+    fn extract_as_released(
+        &mut self,
+        images: ArrayView4<'_, u8>,
+    ) -> Result<Array2<f32>, ModelError> {
+        self.network.ask(|network| network.extract_as_released(images))
     }
 }
 

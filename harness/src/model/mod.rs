@@ -6,6 +6,7 @@
 pub mod analytic;
 pub mod bundle;
 mod classifier_free;
+pub mod clip;
 mod condition;
 mod error;
 mod in_turn;
@@ -250,6 +251,19 @@ pub trait FeatureExtractor: Send {
     /// # Errors
     /// [`ModelError`] when the runtime fails or a feature is not finite.
     fn extract(&mut self, images: ArrayView4<'_, u8>) -> Result<Array2<f32>, ModelError>;
+
+    /// The same of the images of samples, for an extractor that holds each against something of its sample; to others samples
+    /// are nothing.
+    ///
+    /// # Errors
+    /// As [`FeatureExtractor::extract`].
+    fn extract_samples(
+        &mut self,
+        images: ArrayView4<'_, u8>,
+        _samples: &[SampleId],
+    ) -> Result<Array2<f32>, ModelError> {
+        self.extract(images)
+    }
 
     /// The same of images that are prepared as the released code of Table 4 prepares generated ones (D25).
     ///

@@ -87,7 +87,7 @@ impl ArmPlan {
         };
         let set = ThresholdSet {
             sampler: self.sampler.clone(),
-            statistic: rule.statistic(),
+            statistic: rule.facts().statistic,
             // Both are filled in where a plan is resolved.
             n_draws: n_draws.unwrap_or_default(),
             n_images: n_images.unwrap_or_default(),

@@ -116,19 +116,19 @@ impl Work {
 
     /// Whether anybody who looks on asks for products with the network's Jacobian.
     pub fn watches_gradients(&self) -> bool {
-        self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.needs_gradient())
+        self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.facts().needs_gradient)
     }
 
     /// Whether maps of anybody who looks on can fall below zero.
     fn watches_signed(&self) -> bool {
-        self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.signed())
+        self.arms.iter().flat_map(|arm| &arm.watch).any(|plan| plan.rule.facts().signed)
     }
 
     /// Draws of the gradient rules, each number once, ascending.
     pub fn gradient_draws(&self) -> Vec<u32> {
         let rules = self.arms.iter().filter_map(|arm| arm.guide.as_ref());
         let mut draws: Vec<u32> = rules
-            .filter(|rule| rule.needs_gradient())
+            .filter(|rule| rule.facts().needs_gradient)
             .filter_map(|rule| rule.values().n_draws)
             .collect();
         draws.sort_unstable();

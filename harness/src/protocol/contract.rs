@@ -45,10 +45,14 @@ pub trait Protocol {
 }
 
 /// What a protocol reads beyond the parts of its arms.
+#[expect(clippy::struct_excessive_bools, reason = "questions, any of which may be answered yes")]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Needs<'a> {
     /// Features of the generated images.
     pub features: bool,
+    /// How well images agree with their prompts, where the experiment names a CLIP export for it; without one there are no
+    /// such numbers.
+    pub agreement: bool,
     /// Mean and covariance of the reference's features.
     pub statistics: bool,
     /// Features of real images, at every scale. Without it they are there at the scales that have `n_real`.

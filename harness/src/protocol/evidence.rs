@@ -61,6 +61,12 @@ pub trait Evidence {
     /// As [`Evidence::scores`].
     fn features(&mut self, arm: usize) -> Result<Array2<f32>, ProtocolError>;
 
+    /// What a text-to-image model is asked for. `None` of other models.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Evidence`] for a file of prompts, and for a pipeline, that cannot be read.
+    fn texts(&self) -> Result<Option<Texts>, ProtocolError>;
+
     /// Images and maps of an arm, all of them.
     ///
     /// # Errors
@@ -91,6 +97,15 @@ pub trait Evidence {
     /// # Errors
     /// As [`Evidence::scores`], and [`ProtocolError::Absent`] for work that draws none.
     fn reference_features(&mut self) -> Result<Array2<f32>, ProtocolError>;
+}
+
+/// What a text-to-image model is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// Prompts: sample `id` is of prompt `id % n`.
+    pub prompts: Vec<String>,
+    /// What its folder says that readers of its numbers must know.
+    pub note: Option<String>,
 }
 
 /// Scores of an arm.

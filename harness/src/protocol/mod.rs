@@ -7,6 +7,8 @@
 pub mod contract;
 pub mod error;
 pub mod evidence;
+#[cfg(test)]
+mod example;
 pub mod filtering;
 pub mod generative;
 pub mod guidance;
@@ -22,7 +24,7 @@ pub use contract::{Needs, PosteriorNeed, Protocol, Scope, WallTimes};
 pub use error::ProtocolError;
 pub use evidence::{
     ArmMaps, ArmScores, ArmTimes, BlockTime, Evidence, MethodColumn, MethodMaps, Numbers, Shown,
-    StepScores,
+    StepScores, Texts,
 };
 pub use kinds::ProtocolConfig;
 pub use rows::RunFacts;

@@ -9,7 +9,7 @@ use crate::store::records::MetricRow;
 use crate::uncertainty::EstimatorConfig;
 
 /// Kinds that no experiment names: what protocols put beside methods.
-const FIXED: [(&str, &str); 13] = [
+const FIXED: [(&str, &str); 14] = [
     ("random", "Random subsets"),
     ("full", "Full pool"),
     ("unguided", "Unguided"),
@@ -22,6 +22,7 @@ const FIXED: [(&str, &str); 13] = [
     ("generative_uncertainty", "Generative uncertainty"),
     ("realism", "Realism"),
     ("rarity", "Rarity"),
+    ("clip_score", "CLIP score"),
     ("nan_ranking", "Not a number (as released)"),
 ];
 
@@ -102,7 +103,7 @@ pub enum Group {
 pub fn group(kind: &str) -> Group {
     match kind {
         "random" | "full" | "oracle" | "nan_ranking" => Group::Baseline,
-        "local_variance" | "realism" | "rarity" => Group::Control,
+        "local_variance" | "realism" | "rarity" | "clip_score" => Group::Control,
         other if ControlConfig::label_of(other).is_some() => Group::Control,
         _ => Group::Estimator,
     }

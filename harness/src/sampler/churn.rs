@@ -3,10 +3,10 @@
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
-use super::ddim::add_noise;
+use super::ancestral::add_noise;
 use super::{AncestralNoise, StepPoint, Walk};
 use crate::fault::Fault;
-use crate::schedule::{NoisePoint, TimeAxis};
+use crate::schedule::{GridConfig, NoisePoint, TimeAxis};
 use crate::units::StepIndex;
 
 /// `S_churn` and its bounds (Algorithm 2, arXiv:2206.00364), as an experiment writes them.
@@ -34,6 +34,11 @@ pub struct Churn {
     /// Standard deviation of the noise that is added.
     #[serde(default = "one")]
     pub s_noise: f64,
+}
+
+/// The grid of the samplers that raise sigmas.
+pub(super) fn karras() -> GridConfig {
+    GridConfig::Karras {}
 }
 
 fn one() -> f64 {
@@ -101,12 +106,8 @@ impl Raised {
         Self { places, points, s_noise: churn.map_or(1.0, |churn| churn.s_noise), noise }
     }
 
-    pub(super) fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
-    }
-
-    pub(super) fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
+    pub(super) fn points(&self) -> &[StepPoint] {
+        &self.points
     }
 
     /// Where the step `index` ends; `None` behind the last one, at the clean image.

@@ -1,6 +1,7 @@
 //! The estimate of the clean image, and whether it is clipped.
 
 use ndarray::{Array4, ArrayRef4};
+use serde::{Deserialize, Serialize};
 
 use super::StepPoint;
 use super::elementwise::of_both;
@@ -34,6 +35,27 @@ impl ClipX0 {
             Self::Unit => Some([-1.0, 1.0]),
             Self::ZeroOne => Some([0.0, 1.0]),
             Self::Never => None,
+        }
+    }
+}
+
+/// Whether a sampler clips `x0_hat` to the range of the model's pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clip {
+    /// Pixel models clip, latent models do not: what the paper's models were sampled with.
+    #[default]
+    FollowModel,
+    /// Never clip.
+    Off,
+}
+
+impl Clip {
+    /// For a model that clips so ([`ClipX0::of_model`]).
+    pub(super) fn of_model(self, model: ClipX0) -> ClipX0 {
+        match self {
+            Self::FollowModel => model,
+            Self::Off => ClipX0::Never,
         }
     }
 }

@@ -1,22 +1,21 @@
 //! DDIM (Song, Meng, Ermon 2021), deterministic or with keyed noise.
 
-use ndarray::{Array4, ArrayView4, Axis};
-
+use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
+use super::ancestral::add_noise;
 use super::elementwise::of_both;
+use super::end::{final_fault, final_level};
 use super::linear::factors;
 use super::{
-    Ask, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
-    clean_estimate, x0_from_epsilon,
+    AncestralNoise, Ask, Clip, ClipX0, FinalAlphaBar, LinearStep, Sampler, SamplerError,
+    SamplerSettings, StepPoint, Walk, clean_estimate, settings, step_points,
 };
 use crate::fault::Fault;
 use crate::model::{ModelError, StepKind, StepRule, StepUpdate};
-use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
-use crate::schedule::{
-    GridConfig, NoiseLevel, NoisePoint, NoiseSchedule, ScheduleError, TimeAxis, TimestepGrid,
-};
-use crate::units::{SampleId, StepIndex};
+use crate::noise::nearest_f32;
+use crate::schedule::{GridConfig, NoiseLevel, NoiseSchedule, TimeAxis, TimestepGrid};
+use crate::units::StepIndex;
 
 /// DDIM as an experiment writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +24,7 @@ pub struct DdimSettings {
     /// Number of steps `N`.
     pub n_steps: u32,
     /// Which times the steps visit: leading with offset 0, as the authors' code does on all pixel models.
-    #[serde(default = "leading")]
+    #[serde(default = "settings::leading")]
     pub grid: GridConfig,
     /// Whether `x0_hat` is clipped to the range of the model's pixels.
     #[serde(default)]
@@ -38,46 +37,9 @@ pub struct DdimSettings {
     pub eta: f64,
 }
 
-fn leading() -> GridConfig {
-    GridConfig::Leading { offset: 0 }
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(eta: &f64) -> bool {
     *eta == 0.0
-}
-
-/// Whether a sampler clips `x0_hat` to the range of the model's pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Clip {
-    /// Pixel models clip, latent models do not: what the paper's models were sampled with.
-    #[default]
-    FollowModel,
-    /// Never clip.
-    Off,
-}
-
-impl Clip {
-    /// For a model that clips so ([`ClipX0::of_model`]).
-    pub(super) fn of_model(self, model: ClipX0) -> ClipX0 {
-        match self {
-            Self::FollowModel => model,
-            Self::Off => ClipX0::Never,
-        }
-    }
-}
-
-/// `alpha_bar` of the state behind the last step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FinalAlphaBar {
-    /// 1: the last step ends at the clean image. What the authors' code does on all pixel models.
-    #[default]
-    One,
-    /// `alpha_bar_0`: the last step ends at the first training state. What it does on U-ViT.
-    #[serde(rename = "first")]
-    FirstTrainStep,
 }
 
 impl SamplerSettings for DdimSettings {
@@ -114,15 +76,6 @@ impl SamplerSettings for DdimSettings {
         let noise = AncestralNoise { seed: walk.seed, samples: walk.samples.to_vec() };
         Ok(Box::new(ddim.with_eta(self.eta, noise)?))
     }
-}
-
-/// Where the noise of `eta > 0` comes from: one sample id a row of the batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AncestralNoise {
-    /// Master seed.
-    pub seed: u64,
-    /// Sample ids, one a row.
-    pub samples: Vec<SampleId>,
 }
 
 /// DDIM with `eta = 0` by default (Eq. 12, arXiv:2010.02502):
@@ -208,53 +161,13 @@ impl Ddim {
     }
 }
 
-/// What is said of a schedule that has no first training step.
-const NO_FIRST: ScheduleError = ScheduleError::NoTrainSteps {
-    what: "final_alpha_bar: first",
-    remedy: "set final_alpha_bar to one",
-};
-
-/// Why there is no such end over these times.
-pub(super) fn final_fault(end: FinalAlphaBar, axis: TimeAxis) -> Option<Fault> {
-    let has_first = axis == TimeAxis::Unread || axis.n_train_steps().is_some();
-    (end == FinalAlphaBar::FirstTrainStep && !has_first)
-        .then(|| Fault::new("final_alpha_bar", NO_FIRST.to_string()))
-}
-
-/// The level of an end.
-pub(super) fn final_level(
-    schedule: &NoiseSchedule,
-    end: FinalAlphaBar,
-) -> Result<NoiseLevel, ScheduleError> {
-    match end {
-        FinalAlphaBar::One => Ok(NoiseLevel::CLEAN),
-        FinalAlphaBar::FirstTrainStep if schedule.last().is_none() => Err(NO_FIRST),
-        FinalAlphaBar::FirstTrainStep => Ok(schedule.at(crate::units::Timestep(0)).level),
-    }
-}
-
-/// Places in the order of the steps.
-pub fn step_points(places: Vec<NoisePoint>) -> Vec<StepPoint> {
-    let indices = (0..).map(StepIndex);
-    indices.zip(places).map(|(index, place)| StepPoint::new(index, place)).collect()
-}
-
 impl Sampler for Ddim {
-    fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
+    fn points(&self) -> &[StepPoint] {
+        &self.points
     }
 
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
-    }
-
-    fn x0_hat(
-        &self,
-        index: StepIndex,
-        x: ArrayView4<'_, f32>,
-        epsilon: ArrayView4<'_, f32>,
-    ) -> Array4<f32> {
-        x0_from_epsilon(&self.point(index), &x, &epsilon, self.clip)
+    fn clip(&self) -> ClipX0 {
+        self.clip
     }
 
     fn linear(&self, index: StepIndex) -> Option<LinearStep> {
@@ -302,28 +215,11 @@ impl Sampler for Ddim {
     }
 }
 
-/// Adds `sigma z` with the keyed `z` of each row and step.
-///
-/// # Panics
-/// When the batch does not have one row a sample id.
-pub(super) fn add_noise(x: &mut Array4<f32>, noise: &AncestralNoise, index: StepIndex, sigma: f64) {
-    assert_eq!(x.shape()[0], noise.samples.len(), "rows of the batch and sample ids of eta > 0");
-    let mut z = vec![0.0; x.len() / x.shape()[0].max(1)];
-    for (mut row, sample) in x.axis_iter_mut(Axis(0)).zip(&noise.samples) {
-        let purpose = Purpose::Ancestral;
-        let key = NoiseKey { seed: noise.seed, purpose, sample: *sample, step: index.0, draw: 0 };
-        standard_normal(key, &mut z);
-        for (value, z) in row.iter_mut().zip(&z) {
-            *value = nearest_f32(f64::from(*value) + sigma * f64::from(*z));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sampler::no_more;
-    use crate::units::Timestep;
+    use crate::units::{SampleId, Timestep};
 
     fn sampler(n_steps: u32, clip: ClipX0) -> Ddim {
         let schedule = NoiseSchedule::linear(1e-4, 0.02, 1000).unwrap();

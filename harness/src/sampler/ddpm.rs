@@ -3,10 +3,10 @@
 use ndarray::{Array4, ArrayView4, Zip};
 use serde::{Deserialize, Serialize};
 
-use super::ddim::add_noise;
+use super::ancestral::add_noise;
 use super::{
     AncestralNoise, Ask, Clip, ClipX0, LinearStep, Sampler, SamplerError, SamplerSettings,
-    StepPoint, Walk, step_points, x0_from_epsilon,
+    StepPoint, Walk, settings, step_points,
 };
 use crate::fault::Fault;
 use crate::model::ModelError;
@@ -21,7 +21,7 @@ pub struct DdpmSettings {
     /// Number of steps `N`.
     pub n_steps: u32,
     /// Which times the steps visit: leading with offset 0; any other grid that fits the schedule will do.
-    #[serde(default = "leading")]
+    #[serde(default = "settings::leading")]
     pub grid: GridConfig,
     /// Whether `x0_hat` is clipped to [-1, 1].
     #[serde(default)]
@@ -29,10 +29,6 @@ pub struct DdpmSettings {
     /// Variance of the noise of a step.
     #[serde(default)]
     pub variance: StepVariance,
-}
-
-fn leading() -> GridConfig {
-    GridConfig::Leading { offset: 0 }
 }
 
 /// Variance of the noise of a step, with `v = s^2 - (a / a')^2 s'^2`.
@@ -103,21 +99,12 @@ impl Ddpm {
 }
 
 impl Sampler for Ddpm {
-    fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
+    fn points(&self) -> &[StepPoint] {
+        &self.points
     }
 
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
-    }
-
-    fn x0_hat(
-        &self,
-        index: StepIndex,
-        x: ArrayView4<'_, f32>,
-        epsilon: ArrayView4<'_, f32>,
-    ) -> Array4<f32> {
-        x0_from_epsilon(&self.point(index), &x, &epsilon, self.clip)
+    fn clip(&self) -> ClipX0 {
+        self.clip
     }
 
     fn linear(&self, index: StepIndex) -> Option<LinearStep> {

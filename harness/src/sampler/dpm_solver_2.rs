@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::linear::factors;
 use super::{
     Ask, ClipX0, LinearStep, Midpoint, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
-    step_points,
+    settings, step_points,
 };
 use crate::fault::Fault;
 use crate::model::ModelError;
@@ -20,12 +20,8 @@ pub struct DpmSolver2Settings {
     /// Number of steps `N`.
     pub n_steps: u32,
     /// Which times the steps visit: leading with offset 0; any other grid that fits the schedule will do.
-    #[serde(default = "leading")]
+    #[serde(default = "settings::leading")]
     pub grid: GridConfig,
-}
-
-fn leading() -> GridConfig {
-    GridConfig::Leading { offset: 0 }
 }
 
 impl SamplerSettings for DpmSolver2Settings {
@@ -77,12 +73,8 @@ impl DpmSolver2 {
 }
 
 impl Sampler for DpmSolver2 {
-    fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
-    }
-
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
+    fn points(&self) -> &[StepPoint] {
+        &self.points
     }
 
     fn linear(&self, index: StepIndex) -> Option<LinearStep> {

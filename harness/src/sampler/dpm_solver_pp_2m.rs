@@ -4,11 +4,8 @@ use ndarray::{Array4, ArrayView4, Zip};
 
 use serde::{Deserialize, Serialize};
 
-use super::ddim::step_points;
 use super::elementwise::of_both;
-use super::{
-    Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, x0_from_epsilon,
-};
+use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, step_points};
 use crate::fault::Fault;
 use crate::model::{ModelError, StepKind, StepRule, StepUpdate};
 use crate::noise::nearest_f32;
@@ -120,21 +117,8 @@ impl DpmSolverPp2m {
 }
 
 impl Sampler for DpmSolverPp2m {
-    fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
-    }
-
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
-    }
-
-    fn x0_hat(
-        &self,
-        index: StepIndex,
-        x: ArrayView4<'_, f32>,
-        epsilon: ArrayView4<'_, f32>,
-    ) -> Array4<f32> {
-        x0_from_epsilon(&self.point(index), &x, &epsilon, ClipX0::Never)
+    fn points(&self) -> &[StepPoint] {
+        &self.points
     }
 
     fn step_kind(&self, n_draws: u32) -> Option<StepKind> {

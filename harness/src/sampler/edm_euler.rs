@@ -3,7 +3,7 @@
 use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use super::churn::{Churn, Raised};
+use super::churn::{self, Churn, Raised};
 use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk};
 use crate::fault::Fault;
 use crate::model::ModelError;
@@ -17,15 +17,11 @@ pub struct EdmEulerSettings {
     /// Number of steps `N`.
     pub n_steps: u32,
     /// Which times the steps visit: EDM's sigmas; any other grid that fits the schedule will do.
-    #[serde(default = "karras")]
+    #[serde(default = "churn::karras")]
     pub grid: GridConfig,
     /// Noise that is added before steps; none where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub churn: Option<Churn>,
-}
-
-fn karras() -> GridConfig {
-    GridConfig::Karras {}
 }
 
 impl SamplerSettings for EdmEulerSettings {
@@ -65,12 +61,8 @@ pub struct EdmEuler {
 }
 
 impl Sampler for EdmEuler {
-    fn n_steps(&self) -> u32 {
-        self.path.n_steps()
-    }
-
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.path.point(index)
+    fn points(&self) -> &[StepPoint] {
+        self.path.points()
     }
 
     fn step(

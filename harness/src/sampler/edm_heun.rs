@@ -3,7 +3,7 @@
 use ndarray::{Array4, ArrayRef4, ArrayView4, Zip};
 use serde::{Deserialize, Serialize};
 
-use super::churn::{Churn, Raised};
+use super::churn::{self, Churn, Raised};
 use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk};
 use crate::fault::Fault;
 use crate::model::ModelError;
@@ -18,15 +18,11 @@ pub struct EdmHeunSettings {
     /// Number of steps `N`.
     pub n_steps: u32,
     /// Which times the steps visit: EDM's sigmas; any other grid that fits the schedule will do.
-    #[serde(default = "karras")]
+    #[serde(default = "churn::karras")]
     pub grid: GridConfig,
     /// Noise that is added before steps; none where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub churn: Option<Churn>,
-}
-
-fn karras() -> GridConfig {
-    GridConfig::Karras {}
 }
 
 impl SamplerSettings for EdmHeunSettings {
@@ -66,12 +62,8 @@ pub struct EdmHeun {
 }
 
 impl Sampler for EdmHeun {
-    fn n_steps(&self) -> u32 {
-        self.path.n_steps()
-    }
-
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.path.point(index)
+    fn points(&self) -> &[StepPoint] {
+        self.path.points()
     }
 
     fn step(
@@ -106,7 +98,7 @@ mod tests {
     fn error(n_steps: u32) -> f64 {
         let range = EdmRange { sigma_min: 0.5, sigma_max: 20.0, rho: 7.0, sigma_data: 0.5 };
         let schedule = NoiseSchedule::edm(range).unwrap();
-        let places = karras().places(&schedule, n_steps).unwrap();
+        let places = churn::karras().places(&schedule, n_steps).unwrap();
         let (clips, samples) = (ClipX0::Never, &[]);
         let walk = Walk { schedule: &schedule, clips, seed: 0, samples };
         let mut heun = EdmHeun { path: Raised::new(places, None, &walk) };

@@ -64,12 +64,8 @@ pub struct FlowEuler {
 }
 
 impl Sampler for FlowEuler {
-    fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
-    }
-
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
+    fn points(&self) -> &[StepPoint] {
+        &self.points
     }
 
     fn step(

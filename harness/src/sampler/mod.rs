@@ -4,6 +4,7 @@
 //! To add one: a file with its update rule ([`Sampler`]) and its settings ([`SamplerSettings`]), `mod` here, a line in the
 //! list of [`SamplerConfig`]. Worked example, run as a test: `harness/tests/worked/sampler.rs`.
 
+mod ancestral;
 mod churn;
 mod clip_x0;
 mod ddim;
@@ -13,6 +14,7 @@ mod dpm_solver_pp_2m;
 mod edm_euler;
 mod edm_heun;
 mod elementwise;
+mod end;
 mod error;
 mod flow_euler;
 #[cfg(test)]
@@ -22,15 +24,17 @@ mod linear;
 mod pndm;
 mod settings;
 
+pub use ancestral::AncestralNoise;
 pub use churn::Churn;
 use clip_x0::clean_estimate;
-pub use clip_x0::{ClipX0, x0_from_epsilon};
-pub use ddim::{AncestralNoise, Clip, Ddim, DdimSettings, FinalAlphaBar, step_points};
+pub use clip_x0::{Clip, ClipX0, x0_from_epsilon};
+pub use ddim::{Ddim, DdimSettings};
 pub use ddpm::{Ddpm, DdpmSettings, StepVariance};
 pub use dpm_solver_2::{DpmSolver2, DpmSolver2Settings};
 pub use dpm_solver_pp_2m::{DpmSolverPp2m, DpmSolverPp2mSettings};
 pub use edm_euler::{EdmEuler, EdmEulerSettings};
 pub use edm_heun::{EdmHeun, EdmHeunSettings};
+pub use end::FinalAlphaBar;
 pub use error::SamplerError;
 pub use flow_euler::{FlowEuler, FlowEulerSettings};
 pub use kinds::SamplerConfig;
@@ -85,27 +89,44 @@ impl StepPoint {
     }
 }
 
+/// Places in the order of the steps.
+pub fn step_points(places: Vec<NoisePoint>) -> Vec<StepPoint> {
+    let indices = (0..).map(StepIndex);
+    indices.zip(places).map(|(index, place)| StepPoint::new(index, place)).collect()
+}
+
 /// Asks for `epsilon_hat [b, c, h, w]` at states of the batch and a place: one evaluation an image each time.
 pub type Ask<'a> =
     &'a mut dyn FnMut(ArrayView4<'_, f32>, NoisePoint) -> Result<Array4<f32>, ModelError>;
 
 /// A sampler of `n_steps` steps over a noise schedule; what it draws is keyed. Holds the history of multistep rules: one sampler value per trajectory batch.
 pub trait Sampler: Send {
+    /// Places of the walk, one a step, in the order in which they are visited.
+    fn points(&self) -> &[StepPoint];
+
     /// Number of steps `N`.
-    fn n_steps(&self) -> u32;
+    fn n_steps(&self) -> u32 {
+        u32::try_from(self.points().len()).unwrap_or(u32::MAX)
+    }
 
     /// Place of loop index `index`, which must be below [`Sampler::n_steps`].
-    fn point(&self, index: StepIndex) -> StepPoint;
+    fn point(&self, index: StepIndex) -> StepPoint {
+        self.points()[index.0 as usize]
+    }
 
-    /// `x0_hat = (x - s epsilon_hat) / a`, clipped to [-1, 1] where the model is a pixel model
-    /// and the rule clips, which none does unless it says so here. `[b, c, h, w]`.
+    /// Whether the rule clips `x0_hat`: none does unless it says so here.
+    fn clip(&self) -> ClipX0 {
+        ClipX0::Never
+    }
+
+    /// `x0_hat = (x - s epsilon_hat) / a`, clipped as [`Sampler::clip`] says. `[b, c, h, w]`.
     fn x0_hat(
         &self,
         index: StepIndex,
         x: ArrayView4<'_, f32>,
         epsilon: ArrayView4<'_, f32>,
     ) -> Array4<f32> {
-        x0_from_epsilon(&self.point(index), &x, &epsilon, ClipX0::Never)
+        x0_from_epsilon(&self.point(index), &x, &epsilon, self.clip())
     }
 
     /// The step from `index` as a linear map of state and prediction, by which moments are carried; `None` for rules that are

@@ -3,8 +3,8 @@
 use ndarray::{Array4, ArrayView4, Zip};
 use serde::{Deserialize, Serialize};
 
-use super::ddim::{final_fault, final_level};
 use super::edm_heun::mean_of;
+use super::end::{final_fault, final_level};
 use super::{
     Ask, ClipX0, FinalAlphaBar, Sampler, SamplerError, SamplerSettings, StepPoint, Walk,
     step_points,
@@ -113,12 +113,8 @@ impl Pndm {
 }
 
 impl Sampler for Pndm {
-    fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
-    }
-
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
+    fn points(&self) -> &[StepPoint] {
+        &self.points
     }
 
     /// A step whose predecessor was not taken by this value is the first one of a trajectory, wherever it starts.

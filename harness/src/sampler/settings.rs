@@ -2,7 +2,7 @@
 
 use super::{ClipX0, Sampler, SamplerError};
 use crate::fault::Fault;
-use crate::schedule::{NoiseSchedule, TimeAxis};
+use crate::schedule::{GridConfig, NoiseSchedule, TimeAxis};
 use crate::units::SampleId;
 
 /// What a sampler's settings know. The enum of the kinds hands every question on.
@@ -40,4 +40,9 @@ pub struct Walk<'a> {
     pub seed: u64,
     /// Sample ids, one a row of the batch.
     pub samples: &'a [SampleId],
+}
+
+/// The grid that most samplers walk where a file names none.
+pub(super) fn leading() -> GridConfig {
+    GridConfig::Leading { offset: 0 }
 }

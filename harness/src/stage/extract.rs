@@ -152,7 +152,10 @@ pub(super) fn extract(
         let last = (first + batch_size.get()).min(n);
         let batch = images.slice(s![first..last, .., .., ..]);
         let batch = match (handed, run.plan.generated) {
-            (Handed::Real, _) | (Handed::Generated, None) => network.extractor.extract(batch)?,
+            (Handed::Real, _) => network.extractor.extract(batch)?,
+            (Handed::Generated, None) => {
+                network.extractor.extract_samples(batch, &samples[first..last])?
+            }
             (Handed::Generated, Some(GeneratedImages::AuthorsCode)) => {
                 network.extractor.extract_as_released(batch)?
             }

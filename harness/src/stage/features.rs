@@ -30,7 +30,7 @@ pub fn features(
 ) -> Result<StageSummary, StageError> {
     let batch_size = options.batch_size;
     let start = Instant::now();
-    if !run.plan.protocol.needs().features {
+    if run.plan.extractor.is_none() {
         return Ok(StageSummary::default());
     }
     let _lock = run.lock(STAGE)?;

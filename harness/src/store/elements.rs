@@ -23,6 +23,17 @@ pub(crate) enum Numbers {
     F64(ArrayD<f64>),
 }
 
+impl Numbers {
+    /// Length of each axis.
+    pub(crate) fn shape(&self) -> &[usize] {
+        match self {
+            Self::U8(array) => array.shape(),
+            Self::F32(array) => array.shape(),
+            Self::F64(array) => array.shape(),
+        }
+    }
+}
+
 /// Reads the elements that follow a header.
 pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Numbers, Trouble> {
     let Dtype { kind, size, .. } = header.dtype;

@@ -7,6 +7,7 @@
 pub mod arrays;
 pub mod checked;
 pub mod columns;
+pub mod correlations;
 pub mod curves;
 pub mod digest;
 mod dtype;

@@ -162,8 +162,10 @@ pub fn write(
         let mut zip = ZipWriter::new_stream(out);
         zip.start_file(format!("{STATES}.npy"), stored())?;
         zip.write_all(&header("<f4", &format!("({n}, {c}, {h}, {w})")))?;
+        let mut bytes = vec![0; 4 * c * h * w];
         for sample in (0..n).map(SampleId) {
-            let bytes: Vec<u8> = row(sample).iter().flat_map(|value| value.to_le_bytes()).collect();
+            let places = bytes.as_chunks_mut::<4>().0.iter_mut();
+            places.zip(row(sample)).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
             zip.write_all(&bytes)?;
         }
         if let Some(classes) = classes {

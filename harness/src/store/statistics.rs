@@ -1,19 +1,24 @@
 //! Reference statistics: `.npz` files with `mu` `[d]`, `sigma` `[d, d]` (or `sigma_upper` `[d (d + 1) / 2]`, its upper
-//! triangle row after row), and where known `n` and `provenance` (JSON as bytes).
+//! triangle row after row, or `sigma_diagonal` `[d]` with `correlation_upper` `[2, d (d - 1) / 2]`), and where known `n` and `provenance` (JSON as bytes).
 
 use std::path::Path;
 
-use ndarray::{Array1, Array2, ArrayD, Ix2, s};
+use ndarray::{Array1, Array2, ArrayD, Ix1, Ix2, s};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::arrays::{self, Content};
+use super::correlations;
 use super::elements::Numbers;
 use super::npz::Npz;
 use crate::extractor_id::ExtractorId;
 
 /// Name of the array that holds the upper triangle of sigma instead of all of it.
 pub const SIGMA_UPPER: &str = "sigma_upper";
+/// Name of the array that holds the diagonal of sigma, beside [`CORRELATION_UPPER`].
+pub const SIGMA_DIAGONAL: &str = "sigma_diagonal";
+/// Name of the array that holds correlations in steps ([`super::correlations`]) instead of sigma.
+pub const CORRELATION_UPPER: &str = "correlation_upper";
 
 /// Names of the array of images that may stand beside moments, as in the reference files of guided-diffusion.
 const SAMPLES: [&str; 2] = ["arr_0", "images"];
@@ -72,26 +77,11 @@ impl Statistics {
         }
         let mut npz = Npz::open(path)?;
         let mu = widened(npz.read("mu")?.1);
-        let packed = !npz.has("sigma") && npz.has(SIGMA_UPPER);
-        let sigma = widened(npz.read(if packed { SIGMA_UPPER } else { "sigma" })?.1);
-        let name = if packed { SIGMA_UPPER } else { "sigma" };
-        let shapes = format!("mu is {:?} and {name} {:?}", mu.shape(), sigma.shape());
-        let refuse = |why: &str| StoreError::input(path, format!("{shapes}: {why}"));
-        let (long, dim) = (mu.shape().iter().filter(|axis| **axis != 1).count(), mu.len());
-        if long > 1 || mu.ndim() == 0 {
-            return Err(refuse("mu is a vector, [d] or [1, d]"));
-        }
+        let forms = ["sigma", SIGMA_UPPER, CORRELATION_UPPER];
+        let form = forms.into_iter().find(|name| npz.has(name)).unwrap_or("sigma");
+        let mut read = |name: &str| npz.read(name).map(|(_, numbers)| numbers);
+        let sigma = covariance(path, &mu, &mut read, form)?;
         let mu: Array1<f64> = mu.iter().copied().collect();
-        let sigma = if packed {
-            unpacked(&sigma, dim).ok_or_else(|| refuse("expected [d] and [d (d + 1) / 2]"))?
-        } else {
-            sigma
-        };
-        let sigma = sigma.into_dimensionality::<Ix2>();
-        let sigma = sigma.map_err(|_| refuse("sigma is a matrix, [d, d]"))?;
-        if dim == 0 || sigma.dim() != (dim, dim) {
-            return Err(refuse("expected [d] and [d, d]"));
-        }
         let n = if npz.has("n") { Some(count(path, &npz.read("n")?.1)?) } else { None };
         let origin = if npz.has("provenance") { origin(path, &mut npz)? } else { None };
         if mu.iter().chain(&sigma).any(|value| !value.is_finite()) {
@@ -102,6 +92,45 @@ impl Statistics {
         let image_size = said.or_else(|| size_of_samples(&mut npz));
         Ok(Self { mu, sigma, n, extractor: origin.map(|origin| origin.extractor), image_size })
     }
+}
+
+/// Sigma `[d, d]` in whatever form the file has it, for `mu` as it stands there.
+fn covariance(
+    path: &Path,
+    mu: &ArrayD<f64>,
+    read: &mut dyn FnMut(&str) -> Result<Numbers, StoreError>,
+    form: &str,
+) -> Result<Array2<f64>, StoreError> {
+    let numbers = read(form)?;
+    let shapes = format!("mu is {:?} and {form} {:?}", mu.shape(), numbers.shape());
+    let refuse = |why: &str| StoreError::input(path, format!("{shapes}: {why}"));
+    let (long, dim) = (mu.shape().iter().filter(|axis| **axis != 1).count(), mu.len());
+    if long > 1 || mu.ndim() == 0 {
+        return Err(refuse("mu is a vector, [d] or [1, d]"));
+    }
+    let sigma = match form {
+        CORRELATION_UPPER => {
+            let diagonal = widened(read(SIGMA_DIAGONAL)?).into_dimensionality::<Ix1>().ok();
+            let steps = match numbers {
+                Numbers::U8(steps) => steps.into_dimensionality::<Ix2>().ok(),
+                _ => None,
+            };
+            let sigma =
+                diagonal.zip(steps).and_then(|(d, steps)| correlations::covariance(&d, &steps));
+            sigma.ok_or_else(|| {
+                refuse("expected u8 [2, d (d - 1) / 2] and variances of 0 or more")
+            })?
+        }
+        SIGMA_UPPER => unpacked(&widened(numbers), dim)
+            .ok_or_else(|| refuse("expected [d] and [d (d + 1) / 2]"))?,
+        _ => widened(numbers)
+            .into_dimensionality::<Ix2>()
+            .map_err(|_| refuse("sigma is a matrix, [d, d]"))?,
+    };
+    if dim == 0 || sigma.dim() != (dim, dim) {
+        return Err(refuse("expected [d] and [d, d]"));
+    }
+    Ok(sigma)
 }
 
 /// The upper triangle of a symmetric matrix, row after row: `[d (d + 1) / 2]`.
@@ -120,7 +149,7 @@ pub fn upper_triangle(sigma: &Array2<f64>) -> Array1<f64> {
 }
 
 /// The symmetric matrix `[d, d]` of its upper triangle.
-fn unpacked(upper: &ArrayD<f64>, dim: usize) -> Option<ArrayD<f64>> {
+fn unpacked(upper: &ArrayD<f64>, dim: usize) -> Option<Array2<f64>> {
     if upper.ndim() != 1 || upper.len() != dim * (dim + 1) / 2 {
         return None;
     }
@@ -130,7 +159,7 @@ fn unpacked(upper: &ArrayD<f64>, dim: usize) -> Option<ArrayD<f64>> {
         sigma[[i, j]] = *value;
         sigma[[j, i]] = *value;
     }
-    Some(sigma.into_dyn())
+    Some(sigma)
 }
 
 fn widened(numbers: Numbers) -> ArrayD<f64> {
@@ -255,6 +284,17 @@ mod tests {
             message.contains("sigma_upper [5]") && message.contains("d (d + 1) / 2"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn correlations_that_do_not_fit_are_refused() {
+        let file = written(|npz| {
+            npz.add_array("mu", &array![1.0, 2.0, 3.0]).unwrap();
+            npz.add_array(SIGMA_DIAGONAL, &array![4.0, 5.0, 6.0]).unwrap();
+            npz.add_array(CORRELATION_UPPER, &array![[1_u8, 2], [3, 4]]).unwrap();
+        });
+        let message = Statistics::read(file.path()).unwrap_err().to_string();
+        assert!(message.contains("correlation_upper [2, 2]: expected u8"), "{message}");
     }
 
     #[test]

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::error::check_draws;
 use super::variance::mean_square_about;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, GraphStatistic,
-    Look, Perturbation, PerturbedStatistic, StepContext, Window,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
+    GraphStatistic, Look, PerturbedStatistic, Renoising, StepContext, Window,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
 
 /// The released code's estimator as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CenteredSettings {
     /// Name in tables, `centered` if left out.
@@ -31,13 +31,12 @@ pub struct CenteredSettings {
 }
 
 impl EstimatorSettings for CenteredSettings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
-    fn fill(&mut self, _defaults: &Defaults) {
-        *self = Self { clean: self.clean, ..Self::default() };
-    }
+    fn fill(&mut self, _defaults: &Defaults) {}
 
     fn default_window(&self, defaults: &Defaults) -> Window {
         defaults.window
@@ -47,12 +46,8 @@ impl EstimatorSettings for CenteredSettings {
         Vec::new()
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
-    }
-
-    fn signed(&self) -> bool {
-        false
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: false, signed: false }
     }
 
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
@@ -72,11 +67,7 @@ impl EstimatorSettings for CenteredSettings {
 /// `mean e` is near zero, so a large part of this map is `epsilon_t^2`. That is why
 /// [`crate::control::MeanSquaredEpsilon`] is a control row.
 #[derive(Clone, Debug)]
-pub struct CenteredVariance {
-    name: String,
-    window: Window,
-    perturbation: Perturbation,
-}
+pub struct CenteredVariance(Renoising);
 
 impl CenteredVariance {
     /// The estimator over `window` with `n_draws` draws and the sampler's own `x0_hat`.
@@ -85,36 +76,27 @@ impl CenteredVariance {
     /// [`EstimatorError::TooFewDraws`] without a draw.
     pub fn new(window: Window, n_draws: u32) -> Result<Self, EstimatorError> {
         check_draws("centered", n_draws, 1)?;
-        let perturbation = Perturbation { n_draws, clean: CleanEstimate::FollowSampler };
-        Ok(Self { name: "centered".to_owned(), window, perturbation })
+        Ok(Self(Renoising::new("centered", window, n_draws)))
     }
 
     /// The same over another clean estimate.
     #[must_use]
     pub fn with_clean_estimate(mut self, clean: CleanEstimate) -> Self {
-        self.perturbation.clean = clean;
+        self.0.perturbation.clean = clean;
         self
     }
 
     /// The same under another name, for tables with several settings.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.0.name = name.into();
         self
     }
 }
 
 impl PerturbedStatistic for CenteredVariance {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn perturbation(&self) -> Perturbation {
-        self.perturbation
+    fn renoising(&self) -> &Renoising {
+        &self.0
     }
 
     fn in_graph(&self) -> Option<GraphStatistic> {

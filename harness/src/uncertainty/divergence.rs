@@ -7,8 +7,8 @@ use super::error::check_draws;
 use super::micro_batch::conditions_of;
 use super::perturb::draws_of;
 use super::{
-    Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look, PerturbedStatistic,
-    StepContext, Window, in_batches, mean_over_draws,
+    Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given, Look,
+    PerturbedStatistic, StepContext, Window, in_batches, mean_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::{DenoiserSpec, ModelError, Network, NetworkInput};
@@ -16,7 +16,7 @@ use crate::noise::{NoiseKey, Purpose, dropout_mask, nearest_f32};
 use crate::units::NfeKind;
 
 /// The divergence as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DivergenceSettings {
     /// Name in tables, `divergence` if left out.
@@ -31,13 +31,12 @@ pub struct DivergenceSettings {
 }
 
 impl EstimatorSettings for DivergenceSettings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
-    fn fill(&mut self, _defaults: &Defaults) {
-        *self = Self::default();
-    }
+    fn fill(&mut self, _defaults: &Defaults) {}
 
     fn default_window(&self, defaults: &Defaults) -> Window {
         defaults.window
@@ -47,12 +46,8 @@ impl EstimatorSettings for DivergenceSettings {
         Vec::new()
     }
 
-    fn needs_gradient(&self) -> bool {
-        true
-    }
-
-    fn signed(&self) -> bool {
-        true
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: true, signed: true }
     }
 
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {

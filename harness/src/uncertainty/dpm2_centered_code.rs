@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::error::check_draws;
 use super::variance::mean_square_about;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
-    Perturbation, PerturbedStatistic, StepContext, Window,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
+    Look, Perturbation, PerturbedStatistic, Renoising, StepContext, Window,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
 
 /// The released second-order estimator as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dpm2Settings {
     /// Name in tables, `dpm2_centered_code` if left out.
@@ -28,13 +28,12 @@ pub struct Dpm2Settings {
 }
 
 impl EstimatorSettings for Dpm2Settings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
-    fn fill(&mut self, _defaults: &Defaults) {
-        *self = Self::default();
-    }
+    fn fill(&mut self, _defaults: &Defaults) {}
 
     fn default_window(&self, defaults: &Defaults) -> Window {
         defaults.window
@@ -44,12 +43,8 @@ impl EstimatorSettings for Dpm2Settings {
         Vec::new()
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
-    }
-
-    fn signed(&self) -> bool {
-        false
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: false, signed: false }
     }
 
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
@@ -70,11 +65,7 @@ impl EstimatorSettings for Dpm2Settings {
 /// it. It exists here for that comparison only; [`super::SampleVariance`] and
 /// [`super::CenteredVariance`] use the network's own prediction under every sampler.
 #[derive(Clone, Debug)]
-pub struct Dpm2CenteredCode {
-    name: String,
-    window: Window,
-    n_draws: u32,
-}
+pub struct Dpm2CenteredCode(Renoising);
 
 impl Dpm2CenteredCode {
     /// The estimator over `window` with `n_draws` draws.
@@ -83,28 +74,21 @@ impl Dpm2CenteredCode {
     /// [`EstimatorError::TooFewDraws`] without a draw.
     pub fn new(window: Window, n_draws: u32) -> Result<Self, EstimatorError> {
         check_draws("dpm2_centered_code", n_draws, 1)?;
-        Ok(Self { name: "dpm2_centered_code".to_owned(), window, n_draws })
+        let perturbation = Perturbation { n_draws, clean: CleanEstimate::Dpm2Code };
+        Ok(Self(Renoising { name: "dpm2_centered_code".to_owned(), window, perturbation }))
     }
 
     /// The same under another name, for tables with several settings.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.0.name = name.into();
         self
     }
 }
 
 impl PerturbedStatistic for Dpm2CenteredCode {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn perturbation(&self) -> Perturbation {
-        Perturbation { n_draws: self.n_draws, clean: CleanEstimate::Dpm2Code }
+    fn renoising(&self) -> &Renoising {
+        &self.0
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

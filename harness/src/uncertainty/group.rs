@@ -6,9 +6,7 @@ use std::time::Duration;
 use ndarray::Array4;
 
 use super::perturb::draws_of;
-use super::{
-    CleanEstimate, Estimator, Perturbation, PerturbedStatistic, StepContext, perturbed_predictions,
-};
+use super::{CleanEstimate, Estimator, Perturbation, StepContext, perturbed_predictions};
 use crate::model::{ModelError, Network};
 use crate::units::Nfe;
 
@@ -76,8 +74,8 @@ fn shared_predictions(
 ) -> Result<BTreeMap<CleanEstimate, Shared>, ModelError> {
     let mut wanted = BTreeMap::<CleanEstimate, u32>::new();
     let here = estimators.iter().filter(|e| e.window().contains(context.point.index));
-    for perturbation in here.filter_map(|e| e.as_perturbed().map(PerturbedStatistic::perturbation))
-    {
+    for statistic in here.filter_map(|e| e.as_perturbed()) {
+        let perturbation = statistic.renoising().perturbation;
         let n_draws = wanted.entry(perturbation.clean).or_default();
         *n_draws = perturbation.n_draws.max(*n_draws);
     }
@@ -104,7 +102,7 @@ fn from_shared(
     shared: &BTreeMap<CleanEstimate, Shared>,
 ) -> Option<GroupEstimate> {
     let statistic = estimator.as_perturbed()?;
-    let Perturbation { n_draws, clean } = statistic.perturbation();
+    let Perturbation { n_draws, clean } = statistic.renoising().perturbation;
     let source = shared.get(&clean)?;
     let draws = draws_of(&source.stacked, context.x.shape()[0]);
     let map = statistic.map(context, draws.get(..n_draws as usize)?);

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Defaults, Estimator, EstimatorError, EstimatorSettings, Look, Window, centered, divergence,
-    dpm2_centered_code, mc_dropout, sample_var,
+    Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look, Window, centered,
+    divergence, dpm2_centered_code, mc_dropout, sample_var,
 };
 use crate::kinds::kinds;
 
@@ -39,6 +39,11 @@ pub struct EstimatorPlan {
 }
 
 impl EstimatorConfig {
+    /// What the file says of the things that every estimator has.
+    pub fn given(&self) -> Given {
+        self.clone().take()
+    }
+
     /// Name in tables.
     pub fn name(&self) -> String {
         self.given().name.unwrap_or_else(|| self.kind().to_owned())
@@ -53,10 +58,11 @@ impl EstimatorConfig {
 impl EstimatorPlan {
     /// Fills what the file left out.
     pub fn resolve(config: &EstimatorConfig, window: Window, defaults: &Defaults) -> Self {
-        let (name, n_draws) = (config.name(), config.given().n_draws.unwrap_or(defaults.n_draws));
         let mut rule = config.clone();
+        let given = rule.take();
         rule.fill(defaults);
-        Self { name, rule, n_draws, window }
+        let name = given.name.unwrap_or_else(|| rule.kind().to_owned());
+        Self { name, rule, n_draws: given.n_draws.unwrap_or(defaults.n_draws), window }
     }
 
     /// The estimator.

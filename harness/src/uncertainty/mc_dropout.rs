@@ -11,15 +11,15 @@ use super::error::check_draws;
 use super::micro_batch::conditions_of;
 use super::perturb::draws_of;
 use super::{
-    Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look, PerturbedStatistic,
-    StepContext, Window, in_batches_of, variance_over_draws,
+    Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given, Look,
+    PerturbedStatistic, StepContext, Window, in_batches_of, variance_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::{DenoiserSpec, ModelError, Network, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, dropout_mask};
 
 /// MC-Dropout as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct McDropoutSettings {
     /// Name in tables, `mc_dropout` if left out.
@@ -36,12 +36,13 @@ pub struct McDropoutSettings {
 }
 
 impl EstimatorSettings for McDropoutSettings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
     fn fill(&mut self, defaults: &Defaults) {
-        *self = Self { p: Some(self.p.unwrap_or(defaults.dropout_p)), ..Self::default() };
+        self.p.get_or_insert(defaults.dropout_p);
     }
 
     fn default_window(&self, defaults: &Defaults) -> Window {
@@ -54,12 +55,8 @@ impl EstimatorSettings for McDropoutSettings {
         outside.map(fault).into_iter().collect()
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
-    }
-
-    fn signed(&self) -> bool {
-        false
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: false, signed: false }
     }
 
     fn not_applicable(&self, model: &DenoiserSpec) -> Option<String> {

@@ -29,11 +29,11 @@ pub use mc_dropout::McDropout;
 pub(crate) use micro_batch::conditions_of;
 pub use micro_batch::{epsilon_in_batches, in_batches, in_batches_of};
 pub use perturb::{
-    CleanEstimate, GraphStatistic, Perturbation, PerturbedStatistic, draws_of,
+    CleanEstimate, GraphStatistic, Perturbation, PerturbedStatistic, Renoising, draws_of,
     perturbed_predictions, perturbed_states,
 };
 pub use sample_var::SampleVariance;
-pub use settings::{Defaults, EstimatorSettings, Given, Look};
+pub use settings::{Defaults, EstimatorFacts, EstimatorSettings, Given, Look};
 pub(crate) use variance::mean_square_about;
 pub use variance::{mean_over_draws, variance_over_draws};
 pub use whole_step::{StepRequest, WholeStep, draws_in_one_call};

@@ -64,16 +64,29 @@ pub enum GraphStatistic {
     MeanSquare,
 }
 
-/// An estimator that is a function of perturbed predictions alone: these four make an [`Estimator`].
-pub trait PerturbedStatistic: Send {
+/// Under which name, where, and of what a statistic asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renoising {
     /// Name in tables.
-    fn name(&self) -> &str;
-
+    pub name: String,
     /// Where it looks.
-    fn window(&self) -> Window;
-
+    pub window: Window,
     /// What it asks of the network.
-    fn perturbation(&self) -> Perturbation;
+    pub perturbation: Perturbation,
+}
+
+impl Renoising {
+    /// `n_draws` copies of the sampler's own `x0_hat`.
+    pub fn new(name: impl Into<String>, window: Window, n_draws: u32) -> Self {
+        let perturbation = Perturbation { n_draws, clean: CleanEstimate::FollowSampler };
+        Self { name: name.into(), window, perturbation }
+    }
+}
+
+/// An estimator that is a function of perturbed predictions alone: these two make an [`Estimator`].
+pub trait PerturbedStatistic: Send {
+    /// What it asks, and where.
+    fn renoising(&self) -> &Renoising;
 
     /// What a graph of whole steps has to give for it; `None` where it is no statistic that such a graph computes.
     fn in_graph(&self) -> Option<GraphStatistic> {
@@ -165,11 +178,11 @@ pub fn draws_of(stacked: &Array4<f32>, b: usize) -> Vec<ArrayView4<'_, f32>> {
 
 impl<S: PerturbedStatistic> Estimator for S {
     fn name(&self) -> &str {
-        PerturbedStatistic::name(self)
+        &self.renoising().name
     }
 
     fn window(&self) -> Window {
-        PerturbedStatistic::window(self)
+        self.renoising().window
     }
 
     fn estimate(
@@ -177,7 +190,7 @@ impl<S: PerturbedStatistic> Estimator for S {
         context: &StepContext<'_>,
         network: &mut Network<'_>,
     ) -> Result<Array4<f32>, ModelError> {
-        let stacked = perturbed_predictions(context, network, self.perturbation())?;
+        let stacked = perturbed_predictions(context, network, self.renoising().perturbation)?;
         Ok(self.map(context, &draws_of(&stacked, context.x.shape()[0])))
     }
 

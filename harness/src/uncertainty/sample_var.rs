@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
 use super::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, GraphStatistic,
-    Look, Perturbation, PerturbedStatistic, StepContext, Window, variance_over_draws,
+    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
+    GraphStatistic, Look, PerturbedStatistic, Renoising, StepContext, Window, variance_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
 
 /// The paper's estimator as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleVarSettings {
     /// Name in tables, `sample_var` if left out.
@@ -30,13 +30,12 @@ pub struct SampleVarSettings {
 }
 
 impl EstimatorSettings for SampleVarSettings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
-    fn fill(&mut self, _defaults: &Defaults) {
-        *self = Self { clean: self.clean, ..Self::default() };
-    }
+    fn fill(&mut self, _defaults: &Defaults) {}
 
     fn default_window(&self, defaults: &Defaults) -> Window {
         defaults.window
@@ -46,12 +45,8 @@ impl EstimatorSettings for SampleVarSettings {
         Vec::new()
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
-    }
-
-    fn signed(&self) -> bool {
-        false
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: false, signed: false }
     }
 
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
@@ -80,11 +75,7 @@ impl EstimatorSettings for SampleVarSettings {
 /// # Ok::<(), dubench::uncertainty::EstimatorError>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct SampleVariance {
-    name: String,
-    window: Window,
-    perturbation: Perturbation,
-}
+pub struct SampleVariance(Renoising);
 
 impl SampleVariance {
     /// The estimator over `window` with `n_draws` draws and the sampler's own `x0_hat`.
@@ -93,36 +84,27 @@ impl SampleVariance {
     /// [`EstimatorError::TooFewDraws`] below two draws.
     pub fn new(window: Window, n_draws: u32) -> Result<Self, EstimatorError> {
         check_draws("sample_var", n_draws, 2)?;
-        let perturbation = Perturbation { n_draws, clean: CleanEstimate::FollowSampler };
-        Ok(Self { name: "sample_var".to_owned(), window, perturbation })
+        Ok(Self(Renoising::new("sample_var", window, n_draws)))
     }
 
     /// The same over another clean estimate.
     #[must_use]
     pub fn with_clean_estimate(mut self, clean: CleanEstimate) -> Self {
-        self.perturbation.clean = clean;
+        self.0.perturbation.clean = clean;
         self
     }
 
     /// The same under another name, for tables with several settings.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.0.name = name.into();
         self
     }
 }
 
 impl PerturbedStatistic for SampleVariance {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn perturbation(&self) -> Perturbation {
-        self.perturbation
+    fn renoising(&self) -> &Renoising {
+        &self.0
     }
 
     fn in_graph(&self) -> Option<GraphStatistic> {

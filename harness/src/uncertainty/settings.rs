@@ -6,11 +6,10 @@ use crate::model::DenoiserSpec;
 
 /// What an estimator's settings know. The enum of the kinds hands every question on.
 pub trait EstimatorSettings {
-    /// What the file says of the things that every estimator has.
-    fn given(&self) -> Given;
+    /// Takes out what the file says of the things that every estimator has: in a plan they stand once, in a [`Look`].
+    fn take(&mut self) -> Given;
 
-    /// Fills the estimator's own values from `defaults` and takes those of [`EstimatorSettings::given`] out: they
-    /// stand in a [`Look`] once.
+    /// Fills the estimator's own values from `defaults`.
     fn fill(&mut self, defaults: &Defaults);
 
     /// Window of an estimator whose file gives none.
@@ -19,11 +18,8 @@ pub trait EstimatorSettings {
     /// Own values that make no estimator, keys relative to the estimator's.
     fn faults(&self) -> Vec<Fault>;
 
-    /// Whether it asks the network for products with its Jacobian.
-    fn needs_gradient(&self) -> bool;
-
-    /// Whether elements of its maps can lie below zero: the share of those that do is then kept beside the scores.
-    fn signed(&self) -> bool;
+    /// What the harness must know of it.
+    fn facts(&self) -> EstimatorFacts;
 
     /// Why it cannot run on a model; `None` where it can.
     fn not_applicable(&self, model: &DenoiserSpec) -> Option<String>;
@@ -44,6 +40,15 @@ pub struct Given {
     pub n_draws: Option<u32>,
     /// Loop indices at which it looks.
     pub window: Option<Window>,
+}
+
+/// What the harness must know of an estimator. Nothing of it has a default: one that has not decided does not compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EstimatorFacts {
+    /// Whether it asks the network for products with its Jacobian.
+    pub needs_gradient: bool,
+    /// Whether elements of its maps can lie below zero: the share of those that do is then kept beside the scores.
+    pub signed: bool,
 }
 
 /// Values of estimators whose file leaves them out.

@@ -28,7 +28,8 @@ pub fn draws_in_one_call(
     let mut shared: Option<(&str, u32)> = None;
     let here = estimators.iter().filter(|estimator| estimator.window().contains(index));
     for statistic in here.filter_map(|estimator| estimator.as_perturbed()) {
-        let (name, perturbation) = (statistic.name(), statistic.perturbation());
+        let asked = statistic.renoising();
+        let (name, perturbation) = (asked.name.as_str(), asked.perturbation);
         if perturbation.clean != CleanEstimate::FollowSampler {
             return Err(format!("{name} re-noises another image than the sampler's x0_hat"));
         }

@@ -168,6 +168,28 @@ fn folders_and_arrays_of_images_have_the_same_features() {
     assert!(answer["n"] == 9 && answer["notes"].to_string().contains("hidden"), "{answer}");
 }
 
+/// A file of statistics in another form, without its images; what is rounded is not rounded again.
+#[test]
+fn statistics_are_written_again_in_a_smaller_form() {
+    let folder = Folder::new();
+    let network = extractor(&folder);
+    nine_images(&folder);
+    call(&folder, &["stats", "folder", "-o", "full.npz"], &network).json();
+    let again = |file: &str, more: &[&str]| {
+        folder
+            .dubench(&[&["import-stats", file, "--from", "dubench", "-o", "c.npz"], more].concat())
+    };
+    let ended = again("full.npz", &["--compact=correlations", "--format", "json"]);
+    let answer = ended.json();
+    assert_eq!(answer["n"], 9);
+    assert_eq!(answer["provenance"]["covariance"], "correlations rounded to steps of 1/32767");
+    let fid = ["metric", "fid", "--real", "c.npz", "--fake", "folder"];
+    let small = call(&folder, &fid, &network).json();
+    assert!(small["fid"].as_f64().unwrap().abs() < 1e-3, "{small}");
+    again("c.npz", &[]).fails(3, &["c.npz", "rounded already", "all digits"]);
+    again("full.npz", &["-n", "9"]).fails(2, &["-n", "the file says it itself"]);
+}
+
 #[test]
 fn images_serve_where_features_do() {
     let folder = Folder::new();

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Ended, Folder, skip};
+use dubench::model::onnx::environment::library_path;
+
+use crate::support::{Ended, Folder, TINY, skip};
 
 /// An environment around the binary with the tiny experiment among its data, and an empty folder to work in.
 fn environment() -> Folder {
@@ -124,6 +127,58 @@ fn no_library_one_that_is_too_old_and_one_of_another_processor_are_named_with_a_
     folder.bytes(&library, &bytes);
     let line = doctor();
     assert!(line.contains("is for processor 2, this program is for"), "{line}");
+}
+
+/// The installed program with an asset that its experiment reads and a pip that notes what it is asked for.
+fn with_an_asset() -> Folder {
+    let folder = environment();
+    let experiments = "env/share/dubench/experiments";
+    let reads = TINY.replace("path: reference.npz}", "path: reference.npz, images: cifar10-train}");
+    let reads = reads.replace("smoke: {n_pool: 48,", "smoke: {n_real: 10, n_pool: 48,");
+    assert!(reads.contains("cifar10-train") && reads.contains("n_real"), "tiny.yaml has changed");
+    folder.text(&format!("{experiments}/reads.yaml"), &reads);
+    let zeros = "0".repeat(64);
+    let pin = format!("bytes: 4, sha256: \"{zeros}\"");
+    folder.text(&format!("{experiments}/assets.yaml"), &format!(
+        "format: 1\nassets:\n  - {{name: thing, kind: dataset, version: \"1\", licence: MIT, origin: us, build: members,\n     devices: [cpu], datasets: [cifar10-train], sources: [{{pypi: thing==1, file: thing.zip, {pin}}}],\n     outputs: [{{path: lib/thing, member: thing, {pin}}}]}}\n"
+    ));
+    folder.program("python3", "touch \"$HERE/asked\"; exit 1");
+    std::fs::rename(folder.path("bin/python3"), folder.path("env/bin/python3")).unwrap();
+    folder
+}
+
+#[test]
+fn without_a_library_nothing_is_fetched_for_a_run_that_needs_one() {
+    let folder = with_an_asset();
+    let run = |library: Option<PathBuf>| {
+        let mut command = Command::new("sh");
+        let script = "cd empty && exec ../env/bin/dubench run reads --scale smoke";
+        command.args(["-c", script]).env("HERE", folder.path("")).env_remove("PYTHON");
+        command.env_remove("ORT_DYLIB_PATH").env("DUBENCH_CACHE", folder.path("nowhere"));
+        command.envs(library.map(|path| ("ORT_DYLIB_PATH", path)));
+        folder.ended(&mut command)
+    };
+    run(None).fails(7, &["libonnxruntime", "no such file", "pip install onnxruntime"]);
+    assert!(!folder.path("asked").exists() && !folder.path("nowhere").exists());
+    assert_eq!(std::fs::read_dir(folder.path("empty")).unwrap().count(), 0);
+
+    let library = library_path(None).unwrap();
+    run(Some(library)).fails(7, &["thing could not be fetched"]);
+    assert!(folder.path("asked").exists(), "with a library, pip is asked");
+}
+
+#[test]
+fn a_package_that_brings_no_library_is_named_with_the_version_that_does() {
+    let folder = environment();
+    let capi = "env/lib/python3.11/site-packages/onnxruntime/capi";
+    std::fs::create_dir_all(folder.path(capi)).unwrap();
+    folder.text(&format!("{capi}/libonnxruntime_providers_shared.so"), "a part");
+    let mut command = Command::new("sh");
+    command.args(["-c", "cd empty && exec ../env/bin/dubench doctor"]);
+    command.env_remove("ORT_DYLIB_PATH").env("DUBENCH_CACHE", folder.path("nowhere"));
+    let told = folder.ended(&mut command).stdout;
+    assert!(told.contains("onnxruntime/capi holds none"), "{told}");
+    assert!(told.contains("`pip install --upgrade 'onnxruntime>=1.19'`"), "{told}");
 }
 
 /// Processor time, which is the whole of it on a machine that has nothing else to do.

@@ -104,22 +104,46 @@ fn pipelines_and_prompts_that_cannot_be_are_refused_by_name() {
     assert!(!folder.path("out").exists());
 }
 
-/// The declared element type of the state, as an export in half precision has it.
+/// Graphs as of an export with `--fp16`, through both stages of a guided pair; the table names the precision.
 #[test]
-fn pipelines_in_half_precision_are_refused_with_the_remedy() {
+fn pipelines_in_half_precision_are_guided_and_named() {
+    let folder = Folder::new();
+    copy_folder(Path::new(TINY), &folder.path("mine"));
+    let half = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/pipelines/half");
+    copy_folder(Path::new(half), &folder.path("mine"));
+    let text = format!(
+        "extends: {FIG1}\nname: half\nsampler: {{kind: ddim, n_steps: 2}}\n\
+         estimators: [{{kind: sample_var, window: {{start: 0, len: 2}}}}]\nmodel: {{path: mine}}\n\
+         scales: {{mini: {{n_pool: 2}}}}\n\
+         protocol: {{kind: pairs, arms: [{{name: two, rule: {{kind: gradient}}}}]}}\n"
+    );
+    let prompts = format!("{MODELS}/../prompts/fig1.txt");
+    let text = text.replace("path: mine", &format!("path: mine, prompt_file: {prompts}"));
+    folder.bytes("half.yaml", text.as_bytes());
+    let arguments =
+        ["run", "half.yaml", "--scale", "mini", "--work-dir", "work", "--results-dir", "out"];
+    let ended = folder.dubench(&arguments);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let table = std::fs::read_to_string(folder.path("out/half/mini/table.md")).unwrap();
+    assert!(table.contains("`mine, float16`") && table.contains("Moved"), "{table}");
+}
+
+/// The declared element type of the state, as an export in bfloat16 has it.
+#[test]
+fn pipelines_in_bfloat16_are_refused_with_the_remedy() {
     let folder = Folder::new();
     copy_folder(Path::new(TINY), &folder.path("half"));
     let mut bytes = std::fs::read(folder.path("half/unet/model.onnx")).unwrap();
-    // Name, type, tensor type, and in it field 1, the element type: 1 is float32, 10 float16.
+    // Name, type, tensor type, and in it field 1, the element type: 1 is float32, 16 bfloat16.
     let is_port = |window: &[u8]| {
         window.starts_with(b"\x0a\x06sample\x12") && window[10] == 0x0a && window[12..] == [8, 1]
     };
     let at = bytes.windows(14).position(is_port).unwrap();
-    bytes[at + 13] = 10;
+    bytes[at + 13] = 16;
     folder.bytes("half/unet/model.onnx", &bytes);
     folder.dubench(&["sample", "half", "-o", "out", "--prompt", "a"]).fails(
         3,
-        &["unet/model.onnx: `sample` is float16", "export the pipeline in float32", "graph half"],
+        &["unet/model.onnx: `sample` is bfloat16", "in float32 or, by --fp16, in float16"],
     );
 }
 
@@ -232,4 +256,75 @@ fn figures_of_a_flow_at_smoke_have_the_released_quirk_beside_the_rule() {
         assert!(table.contains("`released_flow") && table.contains("Δ unguided"), "{table}");
         assert!(table.contains("velocity taken for epsilon"), "{table}");
     }
+}
+
+fn experiment(name: &str) -> String {
+    format!("{MODELS}/../{name}.yaml")
+}
+
+#[test]
+fn every_figure_of_text_to_image_has_a_plan_at_smoke() {
+    let folder = Folder::new();
+    for name in
+        ["fig1-sd15", "fig6-sd15", "fig7-sd15", "fig10-sd15", "fig1-sd3", "fig12-sd3", "fig13-sd3"]
+    {
+        let ended = folder.dubench(&["plan", &experiment(name), "--scale", "smoke", "--print"]);
+        assert_eq!(ended.code, 0, "{name}: {}", ended.stderr);
+        // With the features that are CLIP's cosines.
+        assert!(ended.stdout.contains("features_id"), "{}", ended.stdout);
+    }
+}
+
+/// Six starts of two prompts: what the table says of them, with a CLIP export and without, and where one does not belong.
+#[test]
+fn an_experiment_of_three_lines_makes_pairs_of_ones_own_pipeline() {
+    let folder = Folder::new();
+    let text = |name: &str, more: &str| {
+        format!(
+            "extends: {}\nname: {name}\nsampler: {{kind: ddim, n_steps: 2}}\nestimators: []\n\
+             model: {{path: {MODELS}/tiny-sd15-random, prompts: [a red cat, a blue dog], prompt_file: null}}\n\
+             protocol: {{kind: pairs, arms: [{{name: two, rule: {{kind: gradient}}}}]}}\n\
+             scales: {{mini: {{n_pool: 6}}}}\n{more}",
+            experiment("fig1-sd15")
+        )
+    };
+    let clip = |name: &str| format!("features: {{kind: clip, path: {MODELS}/{name}}}\n");
+    let run = |name: &str, more: &str| {
+        folder.bytes(&format!("{name}.yaml"), text(name, more).as_bytes());
+        let file = format!("{name}.yaml");
+        let arguments =
+            ["run", &file, "--scale", "mini", "--work-dir", "work", "--results-dir", "out"];
+        let ended = folder.dubench(&arguments);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        std::fs::read_to_string(folder.path(&format!("out/{name}/mini/table.md"))).unwrap()
+    };
+    let table = run("without", "");
+    assert!(
+        !table.contains("CLIP score |") && table.contains("No CLIP score was taken"),
+        "{table}"
+    );
+    assert!(table.contains("6 starts of 2 prompts"), "{table}");
+    assert!(table.contains("random weights: pictures and numbers mean nothing"), "{table}");
+    let table = run("with", &clip("tiny-clip-random"));
+    assert!(table.contains("| CLIP score |") && table.contains("by `tiny-clip-random`"), "{table}");
+    let sheet = std::fs::read_to_string(folder.path("out/with/mini/plots/pairs.svg")).unwrap();
+    assert!(sheet.contains("a blue dog") && sheet.contains("CLIP "), "no prompt on the sheet");
+    let refused = |name: &str, text: String, expected: &str| {
+        folder.bytes(name, text.as_bytes());
+        let ended = folder.dubench(&["plan", name, "--scale", "mini"]);
+        assert!(ended.code != 0 && ended.stderr.contains(expected), "{}", ended.stderr);
+    };
+    refused(
+        "gone.yaml",
+        text("gone", &clip("nowhere")),
+        "optimum-cli export onnx --model openai/clip",
+    );
+    let other = format!(
+        "extends: {}\nname: other\n{}",
+        experiment("table1-cifar10"),
+        clip("tiny-clip-random")
+    );
+    refused("other.yaml", other, "which protocol pairs alone reports");
+    let sets = "features: {kind: pixels, grid: 2}\n";
+    refused("sets.yaml", text("sets", sets), "pairs are not judged by FID");
 }

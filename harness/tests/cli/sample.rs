@@ -92,3 +92,29 @@ fn a_description_is_written_once_and_what_it_describes_runs() {
         .dubench(&["sample", "mine", "-o", "out", "-n", "1", "--steps", "2", "--format", "json"]);
     assert_eq!(answer.json()["nfe_trajectory"], 2);
 }
+
+#[test]
+fn a_network_stored_in_half_says_so_and_computes_in_float32() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("half")).unwrap();
+    let graph = format!("{BUNDLE}/denoiser.onnx");
+    let narrow = ["graph", "half", "--weights", &graph, "-o", "half/denoiser.onnx"];
+    assert_eq!(folder.dubench(&narrow).code, 0);
+    assert_eq!(folder.dubench(&["model", "init", "half"]).code, 0);
+    let summary = folder.dubench(&["model", "inspect", "half", "--format", "json"]).json();
+    assert_eq!(
+        (&summary["precision"], &summary["storage"]),
+        (&"float32".into(), &"float16".into())
+    );
+    let words = folder.dubench(&["model", "inspect", "half"]).stdout;
+    assert!(words.contains("weights     float32, stored in float16"), "{words}");
+    // Near the network that it was made from: rounding is all that happened.
+    let images = ["-n", "2", "--estimator", "none"];
+    json(&folder, "full", &images);
+    let small = ["sample", "half", "-o", "small", "--steps", "4"];
+    let ended = folder.dubench(&[&small, &images[..]].concat());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let apart = folder.states("full/final.npy") - folder.states("small/final.npy");
+    let largest = apart.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    assert!(largest > 0.0 && largest < 0.01, "{largest}");
+}

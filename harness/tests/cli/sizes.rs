@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-use ndarray::{Array2, s};
-use ndarray_npy::WriteNpyExt;
+use ndarray::{Array2, Array4, s};
+use ndarray_npy::{NpzReader, WriteNpyExt};
 
-use crate::support::Folder;
+use crate::support::{Folder, TINY};
 
 /// Rows that the golden script makes by the same formula.
 fn weyl(n: usize, d: usize, shift: f64) -> Array2<f64> {
@@ -164,4 +164,45 @@ fn every_documented_command_runs() {
         assert_eq!(ended.code, 0, "{line}: {}", ended.stderr);
         assert!(!ended.stdout.is_empty() && !ended.stdout.contains("NaN"), "{line}");
     }
+}
+
+/// Statistics of 2048 features as guided-diffusion publishes them: they come back whole.
+#[test]
+fn published_statistics_are_imported() {
+    let folder = Folder::new();
+    let u = weyl(1, 2048, -0.5);
+    let sigma = Array2::<f64>::eye(2048) * 0.004 + u.t().dot(&u) * 0.01;
+    folder.moments("theirs.npz", &sigma, 50_000);
+    let import = ["import-stats", "theirs.npz", "--from", "adm", "--dataset", "theirs"];
+    let network =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/extractors/fid-inception.yaml");
+    let more = ["--size", "64", "--extractor", network, "-o", "ours.npz", "--format", "json"];
+    let answer = folder.dubench(&[&import[..], &more].concat()).json();
+    assert_eq!(answer["n"].as_u64(), Some(50_000));
+    let pair = ["metric", "fid", "--real", "ours.npz", "--fake", "theirs.npz", "--format", "json"];
+    let fid = folder.dubench(&pair).json();
+    assert!(fid["fid"].as_f64().unwrap().abs() < 1e-9, "{fid}");
+}
+
+/// Thousands of states of an image of 32 x 32 are written, are standard normal, and are taken by a plan.
+#[test]
+fn starts_are_written_and_taken() {
+    let folder = Folder::new();
+    let text = TINY.replace("shape: [3, 8, 8]", "shape: [3, 32, 32]");
+    assert_ne!(text, TINY);
+    folder.text("tiny.yaml", &text);
+    let starts = ["starts", "tiny.yaml", "--scale", "smoke", "-o", "x.npz", "-n", "5000"];
+    let wrote = folder.dubench(&starts);
+    assert_eq!(wrote.code, 0, "{}", wrote.stderr);
+    let file = std::fs::File::open(folder.path("x.npz")).unwrap();
+    let states: Array4<f32> = NpzReader::new(file).unwrap().by_name("x_T").unwrap();
+    assert_eq!(states.dim(), (5000, 3, 32, 32));
+    let n = states.len() as f64;
+    let mean = states.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
+    let square = states.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / n;
+    assert!(mean.abs() < 5.0 / n.sqrt(), "mean {mean}");
+    assert!((square - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "mean square {square}");
+    folder.text("tiny.yaml", &format!("{text}starts: {{path: x.npz}}\n"));
+    let plan = folder.dubench(&["plan", "tiny.yaml", "--scale", "smoke"]);
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
 }

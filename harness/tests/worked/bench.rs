@@ -13,7 +13,7 @@ use dubench::model::{Denoiser, Network};
 use dubench::plan::{ArmPlan, ModelIdentity, Work};
 use dubench::protocol::{
     ArmMaps, ArmScores, ArmTimes, Evidence, MethodColumn, Protocol, ProtocolError, Scope, Shown,
-    StepScores,
+    StepScores, Texts,
 };
 use dubench::sampler::{ClipX0, Sampler, SamplerConfig, SamplerSettings, StepPoint, Walk};
 use dubench::schedule::NoiseSchedule;
@@ -221,6 +221,10 @@ impl Evidence for Parts {
 
     fn features(&mut self, _arm: usize) -> Result<Array2<f32>, ProtocolError> {
         Err(ProtocolError::Absent { what: "features" })
+    }
+
+    fn texts(&self) -> Result<Option<Texts>, ProtocolError> {
+        Ok(None)
     }
 
     fn maps(&mut self, _arm: usize) -> Result<ArmMaps, ProtocolError> {

@@ -6,14 +6,14 @@
 use dubench::fault::Fault;
 use dubench::model::DenoiserSpec;
 use dubench::uncertainty::{
-    CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorSettings, Given, Look,
-    Perturbation, PerturbedStatistic, StepContext, Window,
+    Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given, Look,
+    PerturbedStatistic, Renoising, StepContext, Window,
 };
 use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
 /// The estimator as an experiment writes it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SquaredRangeSettings {
     /// Name in tables, draws, steps at which it looks; what is left out is the kind's and the preset's.
@@ -23,13 +23,12 @@ pub struct SquaredRangeSettings {
 }
 
 impl EstimatorSettings for SquaredRangeSettings {
-    fn given(&self) -> Given {
-        Given { name: self.name.clone(), n_draws: self.n_draws, window: self.window }
+    fn take(&mut self) -> Given {
+        let (name, n_draws, window) = (self.name.take(), self.n_draws.take(), self.window.take());
+        Given { name, n_draws, window }
     }
 
-    fn fill(&mut self, _defaults: &Defaults) {
-        *self = Self::default();
-    }
+    fn fill(&mut self, _defaults: &Defaults) {}
 
     fn default_window(&self, defaults: &Defaults) -> Window {
         defaults.window
@@ -39,12 +38,8 @@ impl EstimatorSettings for SquaredRangeSettings {
         Vec::new()
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
-    }
-
-    fn signed(&self) -> bool {
-        false
+    fn facts(&self) -> EstimatorFacts {
+        EstimatorFacts { needs_gradient: false, signed: false }
     }
 
     fn not_applicable(&self, _model: &DenoiserSpec) -> Option<String> {
@@ -52,29 +47,16 @@ impl EstimatorSettings for SquaredRangeSettings {
     }
 
     fn build(&self, look: &Look<'_>) -> Result<Box<dyn Estimator>, EstimatorError> {
-        let (name, window, n_draws) = (look.name.to_owned(), look.window, look.n_draws);
-        Ok(Box::new(SquaredRange { name, window, n_draws }))
+        Ok(Box::new(SquaredRange(Renoising::new(look.name, look.window, look.n_draws))))
     }
 }
 
 /// `U_t = (max_m e_m - min_m e_m)^2`.
-struct SquaredRange {
-    name: String,
-    window: Window,
-    n_draws: u32,
-}
+struct SquaredRange(Renoising);
 
 impl PerturbedStatistic for SquaredRange {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn window(&self) -> Window {
-        self.window
-    }
-
-    fn perturbation(&self) -> Perturbation {
-        Perturbation { n_draws: self.n_draws, clean: CleanEstimate::FollowSampler }
+    fn renoising(&self) -> &Renoising {
+        &self.0
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {
@@ -91,8 +73,8 @@ impl PerturbedStatistic for SquaredRange {
 #[test]
 fn three_draws_of_a_gaussian_are_as_far_apart_as_three_normal_numbers() {
     use crate::bench::{ddim, read, slope, walk};
-    let range: crate::Estimators = read("{kind: squared_range, window: {start: 6, len: 2}}");
-    let look = Look { name: range.kind(), n_draws: 3, window: range.given().window.unwrap() };
+    let mut range: crate::Estimators = read("{kind: squared_range, window: {start: 6, len: 2}}");
+    let look = Look { name: range.kind(), n_draws: 3, window: range.take().window.unwrap() };
     let watch = &mut [range.build(&look).unwrap()];
     let walked = walk(500, &mut *ddim(10, 0), (watch, None));
     assert_eq!((walked.maps.len(), walked.nfe_estimators), (2, 2 * 3));

@@ -2,7 +2,8 @@
 
 use dubench::fault::Fault;
 use dubench::guidance::{
-    Guidance, GuidanceError, MaskRule, MaskStatistic, Path, RuleSettings, RuleValues,
+    Guidance, GuidanceError, MaskRule, MaskStatistic, OpenValues, Path, RuleFacts, RuleSettings,
+    RuleValues,
 };
 use dubench::model::{ModelError, Network};
 use dubench::schedule::TimeAxis;
@@ -26,14 +27,13 @@ impl RuleSettings for Damp {
         RuleValues { lambda, percentile, window: None, n_draws: None, mask: None }
     }
 
-    fn fill(&mut self, _n_draws: u32, _n_images: Option<u64>) {}
-
-    fn statistic(&self) -> MaskStatistic {
-        MaskStatistic::Centered
+    fn open(&mut self) -> OpenValues<'_> {
+        OpenValues { n_draws: None, mask: None }
     }
 
-    fn needs_gradient(&self) -> bool {
-        false
+    fn facts(&self) -> RuleFacts {
+        let statistic = MaskStatistic::Centered;
+        RuleFacts { statistic, needs_gradient: false, words: None, published: None }
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -41,15 +41,7 @@ impl RuleSettings for Damp {
         (!(0.0..=1.0).contains(&self.lambda)).then(fault).into_iter().collect()
     }
 
-    fn words(&self) -> Option<String> {
-        None
-    }
-
     fn misfit(&self, _axis: TimeAxis) -> Option<String> {
-        None
-    }
-
-    fn published(&self) -> Option<&'static str> {
         None
     }
 

@@ -5,7 +5,6 @@ use dubench::model::ModelError;
 use dubench::noise::nearest_f32;
 use dubench::sampler::{
     Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, step_points,
-    x0_from_epsilon,
 };
 use dubench::schedule::{GridConfig, NoiseLevel, TimeAxis, transfer};
 use dubench::units::StepIndex;
@@ -56,21 +55,8 @@ struct Trapezoid {
 }
 
 impl Sampler for Trapezoid {
-    fn n_steps(&self) -> u32 {
-        u32::try_from(self.points.len()).unwrap_or(u32::MAX)
-    }
-
-    fn point(&self, index: StepIndex) -> StepPoint {
-        self.points[index.0 as usize]
-    }
-
-    fn x0_hat(
-        &self,
-        index: StepIndex,
-        x: ArrayView4<'_, f32>,
-        epsilon: ArrayView4<'_, f32>,
-    ) -> Array4<f32> {
-        x0_from_epsilon(&self.point(index), &x, &epsilon, ClipX0::Never)
+    fn points(&self) -> &[StepPoint] {
+        &self.points
     }
 
     fn step(

@@ -55,7 +55,7 @@ class FetchTest(FolderTest):
         self.assertFalse((self.folder / "net.pt").exists())
 
     def test_a_pipeline_is_named_with_the_one_command_that_exports_it(self) -> None:
-        for name in ("sd15", "sd21", "sdxl", "sd3"):
+        for name in ("sd15", "sd21", "sdxl", "sd3", "clip"):
             out, err = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 code = fetch.main([name])

@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from .. import layers as nn
+from ..graph import IR_VERSION, OPSET
 from . import recipe, support
 
 # Relative to the largest value. Measured: 2.0e-6 forward, 2.1e-6 under masks, 3.3e-6 for J^T v, 1.5e-6 autoencoder:
 # float32 in another order of sums.
 CLOSE = 1e-5
+# A norm alone. Measured: 5.4e-7 and 7.9e-7; by one float32 sum the larger one is off by 1.1e-5.
+NORM = 1e-6
 # float16 keeps 11 bits. Measured: 1.2e-3.
 HALF = 3e-3
 
@@ -96,6 +100,25 @@ class ParityTest(support.FolderTest):
                 moments = support.run(folder / "encoder.onnx", {"image": image}, "moments")
                 self.assertLess(support.error(moments, golden["moments"]), CLOSE)
 
+    def test_norms_of_large_groups_are_those_of_float64(self) -> None:
+        """One group of 1,048,576 elements, as in a decoder of 512 pixels, and one of 131,072; mean and deviation are 1."""
+        for side, n_channels, expected in ((512, 4, "ReduceMean"), (256, 2, "InstanceNormalization")):
+            graph = nn.Graph()
+            nn.group_norm(graph, nn.Value("x", (n_channels, side, side)), "norm", 1, 1e-6)
+            self.assertIn(expected, [node.op_type for node in graph.nodes])
+            ones = np.ones((n_channels, 1, 1), np.float32)
+            views = {"norm.weight": ones, "norm.bias": 0 * ones}
+            x = 1 + recipe.generator("norm", side).standard_normal((1, n_channels, side, side), dtype=np.float32)
+            path = self.folder / f"norm-{side}.onnx"
+            info = [onnx.helper.make_tensor_value_info(name, 1, x.shape) for name in ("x", "norm.shift")]
+            tensors = [*graph.constants.values(), *(onnx.numpy_helper.from_array(v, k) for k, v in views.items())]
+            body = onnx.helper.make_graph(graph.nodes, "norm", info[:1], info[1:], tensors)
+            opset = onnx.helper.make_opsetid("", OPSET)
+            onnx.save(onnx.helper.make_model(body, opset_imports=[opset], ir_version=IR_VERSION), str(path))
+            wide = x.astype(np.float64)
+            golden = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-6)
+            self.assertLess(support.error(support.run(path, {"x": x}, "norm.shift"), golden), NORM)
+
     def test_the_older_keys_of_attention_mean_the_same(self) -> None:
         older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
         feeds = recipe.inputs("unet2d-cifar", (3, 16, 16), None)
@@ -114,6 +137,37 @@ class ParityTest(support.FolderTest):
             self.assertEqual(code, 0, text)
             found = support.run(self.folder / case / graph, inputs, output)
             self.assertLess(support.error(found, np.load(recipe.DATA / f"{case}.npz")[output]), CLOSE)
+
+    def test_weights_stored_in_float16_are_those_of_a_rounded_checkpoint_bit_for_bit(self) -> None:
+        for case, graph, output in (
+            ("adm-new", "denoiser.onnx", "eps"),
+            ("uvit-latent", "denoiser.onnx", "eps"),
+            ("unet2d-cifar", "denoiser.onnx", "eps"),
+            ("kl-diffusers", "decoder.onnx", "image"),
+        ):
+            with self.subTest(case=case):
+                small, golden, feeds = self.bundle(case, "--weights", "half")
+                small = small.rename(self.folder / f"{case}-small")
+                arguments = support.write_case(case, self.folder)
+                rounded = {
+                    key: value.astype(np.float16).astype(np.float32) for key, value in support.checkpoint(case).items()
+                }
+                Path(str(arguments[1])).write_bytes(recipe.safetensors(rounded))
+                code, text = self.run_import(*arguments)
+                self.assertEqual(code, 0, text)
+                feeds = feeds or {"latent": recipe.inputs(case, (4, 8, 8), None)["sample"]}
+                found = support.run(small / graph, feeds, output)
+                self.assertEqual(found.tobytes(), support.run(self.folder / case / graph, feeds, output).tobytes())
+                self.assertLess(support.error(found, golden[output]), HALF)
+                sizes = [(each / "weights.safetensors").stat().st_size for each in (small, self.folder / case)]
+                self.assertLess(sizes[0], 0.6 * sizes[1])
+                if output == "eps":
+                    words = support.dubench("model", "inspect", small)
+                    self.assertIn("float32, stored in float16", words)
+
+    def test_float16_bundles_say_so(self) -> None:
+        folder, _, _ = self.bundle("adm-new", "--half")
+        self.assertIn("\n  weights     float16\n", support.dubench("model", "inspect", folder))
 
     def test_float16_gradients_are_near_autograd(self) -> None:
         for case in ("adm-new", "uvit-latent", "unet2d-cifar"):

@@ -22,7 +22,7 @@ pub const PRECISION_KEY: &str = "dubench.precision";
 pub const FLOAT16: &str = "float16";
 
 /// Largest finite number of binary16.
-const LARGEST: f32 = 65504.0;
+pub(crate) const LARGEST: f32 = 65504.0;
 
 /// Products of many terms: what half precision is for. They always work in float16.
 const HEAVY: [&str; 5] = ["Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"];
@@ -109,6 +109,11 @@ pub fn half(model: &Model) -> Result<Model, GraphError> {
     model.graph_mut().value_info.clear();
     model.set_metadata(PRECISION_KEY, FLOAT16.to_owned());
     Narrowing::new(model, types).run()
+}
+
+/// Whether a node is a product of many terms.
+pub(crate) fn is_heavy(node: &NodeProto) -> bool {
+    is_one_of(node, &HEAVY)
 }
 
 fn is_one_of(node: &NodeProto, operators: &[&str]) -> bool {

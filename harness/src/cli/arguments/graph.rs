@@ -49,7 +49,17 @@ pub(crate) enum GraphCommand {
     Step(StepOptions),
     /// Half precision: weights, convolutions and products of matrices in float16, norms and softmax in float32; the
     /// inputs and outputs stay as they are
-    Half(GraphFiles),
+    Half(HalfOptions),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct HalfOptions {
+    #[command(flatten)]
+    pub(crate) files: GraphFiles,
+    /// Store the weights of convolutions and products in float16 and compute in float32: half the file, and the arithmetic
+    /// of the float32 network of the rounded weights
+    #[arg(long)]
+    pub(crate) weights: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -23,6 +23,8 @@ pub struct PipelineIndex {
     pub parts: BTreeMap<String, String>,
     /// Whether no negative prompt means states of zeros instead of those of the empty text: a key of Stable Diffusion XL.
     pub zeros_for_none: bool,
+    /// What readers of its numbers must know: `_note`, a key of ours that diffusers passes over.
+    pub note: Option<String>,
 }
 
 impl PipelineIndex {
@@ -58,6 +60,6 @@ impl PipelineIndex {
         let parts = parts.collect();
         let key = object.get("force_zeros_for_empty_prompt");
         let zeros_for_none = key.and_then(Value::as_bool).unwrap_or(true);
-        Ok(Self { class, version, parts, zeros_for_none })
+        Ok(Self { class, version, parts, zeros_for_none, note: word("_note") })
     }
 }

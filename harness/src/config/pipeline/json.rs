@@ -14,11 +14,20 @@ use crate::fault::Fault;
 /// # Errors
 /// [`ConfigError`] for a file that is missing, too large, or no JSON of this type.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = read_text(path, Role::Pipeline)?;
+    read_json_as(path, Role::Pipeline)
+}
+
+/// As [`read_json`], of something that is no part of a pipeline.
+///
+/// # Errors
+/// As [`read_json`].
+pub(super) fn read_json_as<T: DeserializeOwned>(path: &Path, role: Role) -> Result<T, ConfigError> {
+    let text = read_text(path, role)?;
+    let what = if role == Role::Clip { "CLIP" } else { "the pipeline" };
     let text = plain(text.strip_prefix('\u{feff}').unwrap_or(&text));
     serde_json::from_str(&text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
-        message: format!("{error}: export the pipeline again"),
+        message: format!("{error}: export {what} again"),
     })
 }
 

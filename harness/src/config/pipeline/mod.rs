@@ -4,6 +4,7 @@
 //! `scheduler/scheduler_config.json` are to a pipeline. Keys that change what is computed are understood or refused.
 
 mod classes;
+mod clip;
 mod decoder;
 mod family;
 mod folder;
@@ -15,6 +16,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use clip::{ClipFiles, ClipFolder, ClipPixels};
 pub use family::{Family, NetworkNames, T5_LENGTH, TextPart};
 pub use folder::{LatentScale, PipelineFolder};
 pub use index::{INDEX_FILE, PipelineIndex};

@@ -61,7 +61,7 @@ fn tensors_of_a_bundle_are_fed_by_sample_under_its_own_guidance_or_that_of_an_ex
     assert_eq!(plain.guidance, None);
     assert!((told(plain, Condition::of_sample(SampleId(4))) - 1.0).abs() < 1e-3);
     let summary = inspect(folder.path(), &RuntimeOptions::default(), &Gradients::None).unwrap();
-    assert!(summary.self_test.is_invariant());
+    assert!(summary.network.self_test.is_invariant());
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Conditioned {
                 Some(NullYaml { file: Some(file), .. }) => Some(tensor(folder, model, file)?),
                 Some(_) => Some(zeros_like(&values)),
             };
-            tensors.push(ConditionTensor { input: input.clone(), values, null });
+            tensors.push(ConditionTensor { input: input.clone(), values: values.into(), null });
         }
         Ok(Self { tensors, null_class })
     }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::files::{external_files, fault, sha256_file};
-use super::precision;
+use super::precision::Precision;
 use crate::config::ModelYaml;
 use crate::config::model_yaml::MODEL_FILE;
 use crate::config::precision_yaml::PrecisionYaml;
@@ -54,9 +54,12 @@ pub fn propose(folder: &Path, hints: &Hints) -> Result<Proposal, ModelError> {
     let ports = Ports::of(model).map_err(|message| fault(&path, message))?;
     let found = ports.read(hints).map_err(|message| fault(&path, message))?;
     let mut text = head(folder, &found);
-    let precision = precision::of_graph(model);
-    if precision != PrecisionYaml::Float32 {
-        let _ = writeln!(text, "precision: {}", precision.as_str());
+    let precision = Precision::of(model);
+    if precision.computed != PrecisionYaml::Float32 {
+        let _ = writeln!(text, "precision: {}", precision.computed.as_str());
+    }
+    if precision.stored != precision.computed {
+        let _ = writeln!(text, "storage: {}", precision.stored.as_str());
     }
     let _ = writeln!(
         text,

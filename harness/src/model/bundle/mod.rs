@@ -7,6 +7,7 @@ pub mod files;
 pub mod init;
 mod inspect;
 mod last_layer;
+mod network_summary;
 mod noise_check;
 mod open;
 mod precision;
@@ -15,8 +16,10 @@ mod tests;
 mod whole_step;
 pub mod work;
 
-pub use inspect::{MemoryPerImage, PortSummary, SiteSummary, Summary, inspect};
+pub use inspect::{SiteSummary, Summary, inspect};
 pub use last_layer::{with_layer_gradient, with_posterior};
+pub(in crate::model) use network_summary::{Measured, Said};
+pub use network_summary::{MemoryPerImage, NetworkSummary, PortSummary};
 pub use noise_check::NoiseCheck;
 pub(in crate::model) use noise_check::noise_of;
 pub(in crate::model) use open::prediction_word;
@@ -25,4 +28,5 @@ pub use open::{
     Gradients, Opened, Provenance, SelfTest, open_bundle, open_bundle_as, open_bundle_with,
     open_encoder,
 };
+pub(in crate::model) use precision::of_graph as precision_of;
 pub use whole_step::with_steps;

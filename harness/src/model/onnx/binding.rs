@@ -5,10 +5,11 @@
 //! writes outputs into them, and a call of the same shapes finds them again. Nothing but the place of the bytes differs, so
 //! the CPU runs and tests this code too.
 
+use half::f16;
 use ndarray::ArrayD;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, RunOptions, Session, SessionOutputs};
-use ort::value::{DynTensor, Tensor, TensorElementType};
+use ort::value::{DynTensor, TensorElementType, TensorValueTypeMarker, Value};
 
 use super::feed::Standard;
 
@@ -28,7 +29,15 @@ pub(super) enum Residence {
 /// One call: inputs, and the outputs that are asked for with the shapes that they will have, where those are known.
 pub(super) struct Call<'a> {
     pub(super) feeds: &'a [(&'a str, Standard<'a>)],
-    pub(super) outputs: &'a [(&'a str, Option<Vec<usize>>)],
+    pub(super) outputs: &'a [Wanted],
+}
+
+/// An output that is asked for.
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) dtype: TensorElementType,
+    /// Its shape, where that is known before the run.
+    pub(super) shape: Option<Vec<usize>>,
 }
 
 /// Buffers of a session, by the shapes that they are for; the last one used stands last.
@@ -89,7 +98,7 @@ impl Key {
         };
         Self {
             inputs: call.feeds.iter().map(input).collect(),
-            outputs: call.outputs.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            outputs: call.outputs.iter().map(|wanted| wanted.name.clone()).collect(),
         }
     }
 }
@@ -129,8 +138,8 @@ impl Bound {
             Residence::Host => {
                 let kind = (AllocatorType::Device, MemoryType::CPUOutput);
                 let host = MemoryInfo::new(AllocationDevice::CPU, 0, kind.0, kind.1)?;
-                for (name, _) in call.outputs {
-                    bound.binding.bind_output_to_device(*name, &host)?;
+                for wanted in call.outputs {
+                    bound.binding.bind_output_to_device(&wanted.name, &host)?;
                 }
             }
             Residence::Device(device, ordinal) => {
@@ -141,8 +150,8 @@ impl Bound {
                 for ((name, _), buffer) in call.feeds.iter().zip(&resident.inputs) {
                     bound.binding.bind_input(*name, buffer)?;
                 }
-                for ((name, _), buffer) in call.outputs.iter().zip(&mut resident.outputs) {
-                    bound.binding.bind_output(*name, buffer)?;
+                for (wanted, buffer) in call.outputs.iter().zip(&mut resident.outputs) {
+                    bound.binding.bind_output(&wanted.name, buffer)?;
                 }
                 bound.resident = Some(resident);
                 bound.has_outputs = true;
@@ -179,16 +188,16 @@ impl Bound {
             for (device, host) in resident.outputs.iter().zip(&mut resident.answers) {
                 device.copy_into(host)?;
             }
-            return resident.answers.iter().map(copied).collect();
+            return resident.answers.iter().map(widened).collect();
         }
         let answers = session.run_binding(&self.binding)?;
         self.binding.synchronize_outputs()?;
         let copies = outputs_of(&answers, call)?;
         drop(answers);
         if !self.has_outputs {
-            for ((name, _), copy) in call.outputs.iter().zip(&copies) {
-                let buffer = Tensor::<f32>::new(&Allocator::default(), copy.shape())?;
-                self.binding.bind_output(*name, buffer)?;
+            for (wanted, copy) in call.outputs.iter().zip(&copies) {
+                let buffer = DynTensor::new(&Allocator::default(), wanted.dtype, copy.shape())?;
+                self.binding.bind_output(&wanted.name, buffer)?;
             }
             self.has_outputs = true;
         }
@@ -208,13 +217,14 @@ impl Resident {
             DynTensor::new(allocator, feed.dtype(), feed.shape())
         };
         let outputs = |allocator: &Allocator| {
-            let output = |(name, shape): &(&str, Option<Vec<usize>>)| {
-                let shape = shape.as_deref().ok_or_else(|| {
+            let output = |wanted: &Wanted| {
+                let shape = wanted.shape.as_deref().ok_or_else(|| {
+                    let name = &wanted.name;
                     ort::Error::new(format!(
                         "the shape of output `{name}` is not known before a run, which buffers on the device ask for"
                     ))
                 })?;
-                Ok(Tensor::<f32>::new(allocator, shape)?.upcast())
+                DynTensor::new(allocator, wanted.dtype, shape)
             };
             call.outputs.iter().map(output).collect::<Result<Vec<DynTensor>, ort::Error>>()
         };
@@ -229,8 +239,12 @@ impl Resident {
     }
 }
 
-fn copied(buffer: &DynTensor) -> Result<ArrayD<f32>, ort::Error> {
-    Ok(buffer.try_extract_array::<f32>()?.to_owned())
+/// Values of a tensor as f32.
+fn widened<T: TensorValueTypeMarker + ?Sized>(value: &Value<T>) -> Result<ArrayD<f32>, ort::Error> {
+    if value.dtype().tensor_type() == Some(TensorElementType::Float16) {
+        return Ok(value.try_extract_array::<f16>()?.mapv(f16::to_f32));
+    }
+    Ok(value.try_extract_array::<f32>()?.to_owned())
 }
 
 /// Copies of the outputs that a call asks for.
@@ -238,10 +252,9 @@ pub(super) fn outputs_of(
     answers: &SessionOutputs<'_>,
     call: &Call<'_>,
 ) -> Result<Vec<ArrayD<f32>>, ort::Error> {
-    let copy = |(name, _): &(&str, Option<Vec<usize>>)| {
-        let missing = || ort::Error::new(format!("the graph has no output `{name}`"));
-        let value = answers.get(name).ok_or_else(missing)?;
-        Ok(value.try_extract_array::<f32>()?.to_owned())
+    let copy = |wanted: &Wanted| {
+        let missing = || ort::Error::new(format!("the graph has no output `{}`", wanted.name));
+        widened(answers.get(&wanted.name).ok_or_else(missing)?)
     };
     call.outputs.iter().map(copy).collect()
 }

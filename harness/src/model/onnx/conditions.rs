@@ -1,10 +1,68 @@
 //! Classes and tensors that a graph is conditioned on.
 
+use std::sync::Arc;
+
 use ndarray::{Array1, Array2, ArrayD, Axis};
 use ort::value::TensorElementType;
 
 use super::values::Values;
-use crate::model::Condition;
+use crate::model::{Condition, ModelError};
+
+/// Rows of values.
+#[derive(Clone, Debug)]
+pub enum ConditionRows {
+    /// In memory.
+    Held(ArrayD<f32>),
+    /// Had when they are asked for: more of them than memory should hold.
+    Kept(Arc<dyn RowSource>),
+}
+
+/// Where rows come from that memory does not hold.
+pub trait RowSource: std::fmt::Debug + Send + Sync {
+    /// `[n, ..]`.
+    fn shape(&self) -> Vec<usize>;
+
+    /// A row, `[1, ..]`.
+    ///
+    /// # Errors
+    /// [`ModelError`] where it cannot be had.
+    fn row(&self, at: usize) -> Result<ArrayD<f32>, ModelError>;
+}
+
+impl From<ArrayD<f32>> for ConditionRows {
+    fn from(values: ArrayD<f32>) -> Self {
+        Self::Held(values)
+    }
+}
+
+/// Rows that are had when they are asked for are those of one source.
+impl PartialEq for ConditionRows {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Held(own), Self::Held(other)) => own == other,
+            (Self::Kept(own), Self::Kept(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        }
+    }
+}
+
+impl ConditionRows {
+    /// `[n, ..]`.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Held(values) => values.shape().to_vec(),
+            Self::Kept(source) => source.shape(),
+        }
+    }
+
+    /// What memory holds.
+    pub(super) fn held(&self) -> Option<&ArrayD<f32>> {
+        match self {
+            Self::Held(values) => Some(values),
+            Self::Kept(_) => None,
+        }
+    }
+}
 
 /// Values of one more input, a row of `values` for each sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,31 +70,34 @@ pub struct ConditionTensor {
     /// Name of the input.
     pub input: String,
     /// `[1, ..]`, the same for all, or `[n, ..]`: that of sample `id` is row `id % n`.
-    pub values: ArrayD<f32>,
+    pub values: ConditionRows,
     /// `[1, ..]`: what stands for no condition; `None` where guidance leaves the input as it is.
     pub null: Option<ArrayD<f32>>,
 }
 
 impl ConditionTensor {
     /// One row for each condition.
-    pub(super) fn rows(&self, y: &[Condition]) -> ArrayD<f32> {
-        let mut shape = self.values.shape().to_vec();
+    ///
+    /// # Errors
+    /// [`ModelError`] where a row cannot be had.
+    pub(super) fn rows(&self, y: &[Condition]) -> Result<ArrayD<f32>, ModelError> {
+        let mut shape = self.values.shape();
         let n = shape.first().copied().unwrap_or(1).max(1);
         if let Some(rows) = shape.first_mut() {
             *rows = y.len();
         }
         let mut fed = ArrayD::zeros(shape);
         for (mut row, condition) in fed.axis_iter_mut(Axis(0)).zip(y) {
-            match &self.null {
-                Some(null) if condition.is_null() => row.assign(&null.index_axis(Axis(0), 0)),
-                _ => {
-                    let at = condition.sample().0 % n as u64;
-                    let at = usize::try_from(at).unwrap_or_default();
-                    row.assign(&self.values.index_axis(Axis(0), at));
+            let at = usize::try_from(condition.sample().0 % n as u64).unwrap_or_default();
+            match (&self.null, &self.values) {
+                (Some(null), _) if condition.is_null() => row.assign(&null.index_axis(Axis(0), 0)),
+                (_, ConditionRows::Held(values)) => row.assign(&values.index_axis(Axis(0), at)),
+                (_, ConditionRows::Kept(source)) => {
+                    row.assign(&source.row(at)?.index_axis(Axis(0), 0));
                 }
             }
         }
-        fed
+        Ok(fed)
     }
 }
 
@@ -97,19 +158,19 @@ mod tests {
 
     #[test]
     fn tensors_belong_to_samples_and_a_single_row_to_all() {
-        let values = array![[1.0_f32, 2.0], [3.0, 4.0], [5.0, 6.0]].into_dyn();
+        let values = array![[1.0_f32, 2.0], [3.0, 4.0], [5.0, 6.0]].into_dyn().into();
         let null = Some(array![[9.0_f32, 9.0]].into_dyn());
         let tensor = ConditionTensor { input: "c".to_owned(), values, null };
         let mut y = ids(&[4, 0, 2]);
         y[1] = y[1].null();
-        assert_eq!(tensor.rows(&y), array![[3.0, 4.0], [9.0, 9.0], [5.0, 6.0]].into_dyn());
+        assert_eq!(tensor.rows(&y).unwrap(), array![[3.0, 4.0], [9.0, 9.0], [5.0, 6.0]].into_dyn());
         let constant = ConditionTensor {
-            values: array![[7.0_f32]].into_dyn(),
+            values: array![[7.0_f32]].into_dyn().into(),
             null: None,
             input: "c".to_owned(),
         };
         // Without a null of its own it stays what it is.
-        assert_eq!(constant.rows(&y), ArrayD::from_elem(vec![3, 1], 7.0));
+        assert_eq!(constant.rows(&y).unwrap(), ArrayD::from_elem(vec![3, 1], 7.0));
     }
 
     #[test]

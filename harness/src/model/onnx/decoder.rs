@@ -1,7 +1,6 @@
 //! From the final state of a trajectory to u8 images.
 
 use ndarray::{Array4, ArrayView4, Axis, Ix4};
-use ort::value::TensorElementType;
 
 use super::feed::Feed;
 use super::options::RuntimeOptions;
@@ -28,7 +27,7 @@ impl OnnxDecoder {
     /// Opens a decoder for latents of `shape` `[c, h, w]`.
     ///
     /// # Errors
-    /// [`ModelError::Bundle`] unless the graph has one f32 input `[b, c, h, w]` and one f32 output
+    /// [`ModelError::Bundle`] unless the graph has one f32 or float16 input `[b, c, h, w]` and one f32 or float16 output
     /// of 3 channels; [`ModelError::Runtime`] where the runtime refuses it.
     pub fn open(
         name: &str,
@@ -48,9 +47,9 @@ impl OnnxDecoder {
         };
         let [c, h, w] = shape.map(ports::Axis::Of);
         let pieces = Pieces::of(input, options.micro_batch);
-        ports::element(&session, input, &[TensorElementType::Float32])?;
+        ports::element(&session, input, &ports::FLOATS)?;
         ports::dims(&session, input, &[pieces.axis(), c, h, w])?;
-        ports::element(&session, output, &[TensorElementType::Float32])?;
+        ports::element(&session, output, &ports::FLOATS)?;
         let (input, output) = (input.name.clone(), output.name.clone());
         #[expect(clippy::cast_possible_truncation, reason = "the network computes in f32")]
         let (scale, shift) = (scale.scale as f32, scale.shift as f32);

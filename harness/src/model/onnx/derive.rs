@@ -16,7 +16,8 @@ use crate::graph::last_layer::{self, WeightVariance};
 use crate::graph::layer_gradient::{self, FittedLayer};
 use crate::graph::step;
 use crate::graph::{
-    ConvGradient, GraphError, Model, Names, Runner, Tensor, Weights, at_size, fused, tap, vjp,
+    ConvGradient, GraphError, Model, Names, Runner, Tensor, Weights, at_size, fused, in_single,
+    tap, vjp,
 };
 use crate::model::{LastLayerPosterior, ModelError, StepKind, StepRule};
 use crate::store::publish;
@@ -236,6 +237,7 @@ fn derived(
     make: impl FnOnce(&Model, &dyn Runner) -> Result<Model, GraphError>,
 ) -> Result<PathBuf, DeriveError> {
     let model = at_size(Model::read(forward.path)?, forward.x, &forward.axes)?;
+    let model = in_single(model, forward.x, forward.output)?;
     let folder = derived_folder()?;
     let path = folder.join(format!("{}.onnx", content_key(&model, pass)?));
     if !is_sealed(&path) {

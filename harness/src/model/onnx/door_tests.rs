@@ -24,7 +24,7 @@ fn text_parts() -> DenoiserParts {
         array![[[0.0_f32, 2.0, 3.0], [2.0, 2.0, 3.0]], [[-2.0, 1.0, 0.5], [0.0, -1.0, 0.5]],];
     let tensor = ConditionTensor {
         input: "encoder_hidden_states".to_owned(),
-        values: hidden.into_dyn(),
+        values: hidden.into_dyn().into(),
         null: Some(ArrayD::from_elem(vec![1, 2, 3], 0.5)),
     };
     let spec = DenoiserSpec { has_conditions: true, ..parts().spec };
@@ -95,13 +95,17 @@ fn values_that_do_not_fit_the_input_are_refused_with_their_key() {
         assert_eq!(error.exit(), Exit::Input);
         error.to_string()
     };
-    let narrow = refused(&|tensor| tensor.values = ArrayD::zeros(vec![2, 2, 4]));
+    let narrow = refused(&|tensor| tensor.values = ArrayD::zeros(vec![2, 2, 4]).into());
     let expected =
         "conditions.encoder_hidden_states: file has shape [2, 2, 4], the input takes [?, 2, 3]";
     assert!(narrow.contains(expected), "{narrow}");
     let many = refused(&|tensor| tensor.null = Some(ArrayD::zeros(vec![2, 2, 3])));
     assert!(many.contains("null has shape [2, 2, 3], expected [1, ..]"), "{many}");
-    let odd = refused(&|tensor| tensor.values[[0, 0, 0]] = f32::NAN);
+    let odd = refused(&|tensor| {
+        let mut values = ArrayD::zeros(vec![2, 2, 3]);
+        values[[0, 0, 0]] = f32::NAN;
+        tensor.values = values.into();
+    });
     assert!(odd.contains("file holds NaN, expected finite numbers"), "{odd}");
     let name = refused(&|tensor| tensor.input = "text".to_owned());
     assert!(name.contains("there is no input `text`"), "{name}");

@@ -1,7 +1,6 @@
 //! From images to the clean states of a latent model.
 
 use ndarray::{Array4, ArrayView4, Ix4, s};
-use ort::value::TensorElementType;
 
 use super::feed::Feed;
 use super::options::RuntimeOptions;
@@ -32,7 +31,7 @@ impl OnnxEncoder {
     /// Opens an encoder to latents of `shape` `[c, h, w]`.
     ///
     /// # Errors
-    /// [`ModelError::Bundle`] unless the graph has one f32 input `[b, 3, H, W]` and one f32 output `[b, c, h, w]`, or
+    /// [`ModelError::Bundle`] unless the graph has one f32 or float16 input `[b, 3, H, W]` and one f32 or float16 output `[b, c, h, w]`, or
     /// `[b, 2 c, h, w]`; [`ModelError::Runtime`] where the runtime refuses it.
     pub fn open(
         name: &str,
@@ -51,9 +50,9 @@ impl OnnxEncoder {
             return Err(ports::fault(&session, message));
         };
         let pieces = Pieces::of(input, options.micro_batch);
-        ports::element(&session, input, &[TensorElementType::Float32])?;
+        ports::element(&session, input, &ports::FLOATS)?;
         ports::dims(&session, input, &[pieces.axis(), Of(3), Any("H"), Any("W")])?;
-        ports::element(&session, output, &[TensorElementType::Float32])?;
+        ports::element(&session, output, &ports::FLOATS)?;
         let [c, h, w] = shape;
         let channels = output.dims.get(1).copied().flatten().filter(|n| *n == 2 * c).unwrap_or(c);
         ports::dims(&session, output, &[pieces.axis(), Of(channels), Of(h), Of(w)])?;

@@ -6,6 +6,7 @@
 
 mod architecture;
 mod binding;
+pub mod clip;
 pub mod conditions;
 mod conversion;
 pub mod cuda;
@@ -26,6 +27,7 @@ mod feed;
 pub mod fit;
 pub mod footprint;
 mod lazy;
+mod library;
 pub mod operations;
 pub mod options;
 pub mod parts;
@@ -45,7 +47,8 @@ mod whole_step;
 #[cfg(test)]
 mod whole_step_tests;
 
-pub use conditions::{ConditionTensor, NullClass};
+pub use clip::{ClipNetwork, ClipText};
+pub use conditions::{ConditionRows, ConditionTensor, NullClass, RowSource};
 pub use decoder::OnnxDecoder;
 pub use denoiser::OnnxDenoiser;
 pub use device::Device;

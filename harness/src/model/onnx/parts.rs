@@ -85,7 +85,7 @@ pub(super) fn check(
     let c = parts.spec.shape[0];
     let inputs = session.inputs();
     let x = ports::find(session, "input", inputs, &parts.x)?;
-    ports::element(session, x, &[Float32])?;
+    ports::element(session, x, &ports::FLOATS)?;
     let batch = x.dims.first().copied().flatten();
     let rows = batch.map_or(Axis::Batch, Axis::Of);
     ports::dims(session, x, &state_axes(rows, c, parts))?;
@@ -106,7 +106,7 @@ pub(super) fn check(
         .map(|tensor| condition_input(session, tensor, rows))
         .collect::<Result<_, _>>()?;
     let output = ports::find(session, "output", session.outputs(), &parts.output)?;
-    ports::element(session, output, &[Float32])?;
+    ports::element(session, output, &ports::FLOATS)?;
     let channels = match output.dims.get(if parts.layout == Layout::Nhwc { 3 } else { 1 }) {
         Some(Some(channels)) if *channels == 2 * c => 2 * c,
         _ => c,
@@ -169,14 +169,19 @@ fn condition_input(
     let wrong =
         |message: String| ports::fault(session, format!("conditions.{}: {message}", tensor.input));
     let whole = matches!(port.dtype, Int64 | Int32);
-    for (what, values) in [("file", Some(&tensor.values)), ("null", tensor.null.as_ref())] {
-        let Some(values) = values else { continue };
-        let shape = values.shape();
+    let own = tensor.values.shape();
+    let of_null = tensor.null.as_ref();
+    let parts = [
+        ("file", Some(own.clone()), tensor.values.held()),
+        ("null", of_null.map(|null| null.shape().to_vec()), of_null),
+    ];
+    for (what, shape, values) in parts {
+        let Some(shape) = shape else { continue };
         if shape.is_empty() || shape[0] == 0 || (what == "null" && shape[0] != 1) {
             return Err(wrong(format!("{what} has shape {shape:?}, expected [1, ..]")));
         }
         let fits = shape.len() == port.dims.len()
-            && shape[1..] == tensor.values.shape()[1..]
+            && shape[1..] == own[1..]
             && port.dims[1..]
                 .iter()
                 .zip(&shape[1..])
@@ -190,14 +195,13 @@ fn condition_input(
         let odd = |value: &&f32| {
             !value.is_finite() || (whole && (value.fract() != 0.0 || value.abs() >= 16_777_216.0))
         };
-        if let Some(value) = values.iter().find(odd) {
+        if let Some(value) = values.and_then(|values| values.iter().find(odd)) {
             let expected = if whole { "whole numbers below 2^24" } else { "finite numbers" };
             return Err(wrong(format!("{what} holds {value}, expected {expected}")));
         }
     }
-    let axes: Vec<Axis> = std::iter::once(rows)
-        .chain(tensor.values.shape()[1..].iter().copied().map(Axis::Of))
-        .collect();
+    let axes: Vec<Axis> =
+        std::iter::once(rows).chain(own[1..].iter().copied().map(Axis::Of)).collect();
     ports::dims(session, port, &axes)?;
     Ok(port.dtype)
 }

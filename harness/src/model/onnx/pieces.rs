@@ -26,6 +26,11 @@ impl Pieces {
         self.baked.map_or(Axis::Batch, Axis::Of)
     }
 
+    /// Rows of a call of which `wanted` are asked for.
+    pub(super) fn rows(self, wanted: usize) -> usize {
+        self.baked.unwrap_or(wanted)
+    }
+
     /// Calls `call` with the first row and the rows of each piece, and joins what it answers for the rows of `x`, of which
     /// there is one at least.
     ///

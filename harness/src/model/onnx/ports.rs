@@ -5,6 +5,10 @@ use ort::value::TensorElementType;
 use super::session::{OnnxSession, Port};
 use crate::model::ModelError;
 
+/// Elements of states, images and predictions: float16 is rounded to and widened where a graph has it.
+pub(super) const FLOATS: [TensorElementType; 2] =
+    [TensorElementType::Float32, TensorElementType::Float16];
+
 /// An axis as a graph must declare it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Axis {

@@ -121,7 +121,8 @@ fn conditions(
         fed.push((name.clone(), class.values(y, parts.null_class)?));
     }
     for (tensor, dtype) in parts.conditions.iter().zip(&inputs.conditions) {
-        fed.push((tensor.input.clone(), Values::of_numbers(tensor.rows(y), *dtype)));
+        let rows = tensor.rows(y).map_err(|error| error.to_string())?;
+        fed.push((tensor.input.clone(), Values::of_numbers(rows, *dtype)));
     }
     Ok(fed)
 }

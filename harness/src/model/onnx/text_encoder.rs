@@ -41,7 +41,7 @@ impl TextEncoder {
     /// The outputs `wanted` for token ids `[b, n]`, by one run.
     ///
     /// # Errors
-    /// [`ModelError::Bundle`] where there is no such output, or it is not f32; [`ModelError::NotFinite`];
+    /// [`ModelError::Bundle`] where there is no such output, or it is neither f32 nor float16; [`ModelError::NotFinite`];
     /// [`ModelError::Runtime`] where the runtime fails.
     pub fn encode(
         &mut self,
@@ -50,7 +50,7 @@ impl TextEncoder {
     ) -> Result<Vec<ArrayD<f32>>, ModelError> {
         for output in wanted {
             let port = ports::find(&self.session, "output", self.session.outputs(), output)?;
-            ports::element(&self.session, port, &[TensorElementType::Float32])?;
+            ports::element(&self.session, port, &ports::FLOATS)?;
         }
         let wide = ids.mapv(i64::from).into_dyn();
         let narrow = ids.mapv(|id| i32::try_from(id).unwrap_or(i32::MAX)).into_dyn();

@@ -11,21 +11,22 @@ use crate::model::onnx::{GraphSource, RuntimeOptions, TextEncoder, environment};
 use crate::store::publish;
 
 /// A text encoder, opened when a text is not in the cache.
-pub(super) struct Encoder<'a> {
+#[derive(Debug)]
+pub(super) struct Encoder {
     path: PathBuf,
     outputs: Vec<String>,
     /// One an output.
     digests: Vec<String>,
-    options: &'a RuntimeOptions,
+    options: RuntimeOptions,
     open: Option<TextEncoder>,
 }
 
-impl<'a> Encoder<'a> {
+impl Encoder {
     /// The encoder of `path`, asked for `outputs`.
     pub(super) fn new(
         path: PathBuf,
         outputs: Vec<String>,
-        options: &'a RuntimeOptions,
+        options: &RuntimeOptions,
     ) -> Result<Self, ModelError> {
         let runtime = environment::runtime(options.library.as_deref())?;
         let failed = |error: std::io::Error| ModelError::Bundle {
@@ -42,7 +43,7 @@ impl<'a> Encoder<'a> {
             fingerprint(&(&files, &runtime.version, &runtime.build, &device, output))
         };
         let digests = outputs.iter().map(digest).collect();
-        Ok(Self { path, outputs, digests, options, open: None })
+        Ok(Self { path, outputs, digests, options: options.clone(), open: None })
     }
 
     /// The outputs, `[1, ..]` each.
@@ -66,11 +67,16 @@ impl<'a> Encoder<'a> {
         Ok(states)
     }
 
+    /// Lets go of the network; it is opened again where a text is not in the cache.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+    }
+
     fn compute(&mut self, ids: &[u32]) -> Result<Vec<ArrayD<f32>>, ModelError> {
         if self.open.is_none() {
             let name = self.path.display().to_string();
             self.open =
-                Some(TextEncoder::open(&name, GraphSource::File(&self.path), self.options)?);
+                Some(TextEncoder::open(&name, GraphSource::File(&self.path), &self.options)?);
         }
         let row = Array2::from_shape_fn((1, ids.len()), |(_, at)| ids[at]);
         let outputs: Vec<&str> = self.outputs.iter().map(String::as_str).collect();

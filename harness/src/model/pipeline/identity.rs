@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::request::Pipeline;
 use crate::canonical::fingerprint;
-use crate::graph::{ElementType, Model, Port};
+use crate::config::precision_yaml::PrecisionYaml;
+use crate::graph::{ElementType, GraphError, Model, Port};
 use crate::model::ModelError;
 use crate::model::bundle::files::sha256_file;
+use crate::model::bundle::precision_of;
 use crate::model::text::TextTokenizer;
 
 /// Name of the entry that stands for prompts, guidance and size.
@@ -41,6 +43,26 @@ pub fn weight_bytes(pipeline: &Pipeline) -> Result<u64, ModelError> {
     sizes.iter().map(|path| size(path).map_err(|error| fault(path, &error.to_string()))).sum()
 }
 
+/// Name in tables, with the precision of the network's weights where that is not float32.
+///
+/// # Errors
+/// As [`identity`].
+pub fn label(pipeline: &Pipeline) -> Result<String, ModelError> {
+    let graph = pipeline.folder.graph(pipeline.folder.family.network());
+    let model = Model::read(&graph).map_err(|error| unread(&graph, &error))?;
+    let name = &pipeline.folder.name;
+    Ok(match precision_of(&model) {
+        PrecisionYaml::Float32 => name.clone(),
+        precision => format!("{name}, {}", precision.as_str()),
+    })
+}
+
+/// A graph that cannot be read, with its path told apart.
+pub(super) fn unread(graph: &Path, error: &GraphError) -> ModelError {
+    let (text, prefix) = (error.to_string(), format!("{}: ", graph.display()));
+    fault(graph, text.strip_prefix(&prefix).unwrap_or(&text))
+}
+
 fn files(pipeline: &Pipeline) -> Result<Vec<PathBuf>, ModelError> {
     let folder = &pipeline.folder;
     let mut files = folder.files();
@@ -58,19 +80,14 @@ fn files(pipeline: &Pipeline) -> Result<Vec<PathBuf>, ModelError> {
 }
 
 /// Files of the weights of a graph, whose inputs and outputs must be what a pipeline feeds and takes.
-pub(super) fn external(graph: &Path) -> Result<Vec<String>, ModelError> {
-    let model = Model::read(graph).map_err(|error| {
-        let text = error.to_string();
-        let prefix = format!("{}: ", graph.display());
-        fault(graph, text.strip_prefix(&prefix).unwrap_or(&text))
-    })?;
+pub(in crate::model) fn external(graph: &Path) -> Result<Vec<String>, ModelError> {
+    let model = Model::read(graph).map_err(|error| unread(graph, &error))?;
     let ports = model.inputs().into_iter().chain(model.outputs());
-    let half = |port: &Port| [ElementType::F16, ElementType::Bf16].contains(&port.element);
-    if let Some(port) = ports.into_iter().find(half) {
+    let brain = |port: &Port| port.element == ElementType::Bf16;
+    if let Some(port) = ports.into_iter().find(brain) {
         let message = format!(
-            "`{}` is {}, as of an export with --fp16 or --dtype: export the pipeline in float32; `dubench graph half` then halves the weights of a graph and keeps its inputs and outputs",
-            port.name,
-            if port.element == ElementType::F16 { "float16" } else { "bfloat16" }
+            "`{}` is bfloat16, as of an export with --dtype bf16: export the pipeline in float32 or, by --fp16, in float16",
+            port.name
         );
         return Err(fault(graph, &message));
     }

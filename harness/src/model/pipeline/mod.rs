@@ -14,7 +14,9 @@ mod request;
 mod tests;
 mod text_states;
 
-pub use identity::{identity, weight_bytes};
+pub(super) use identity::external;
+pub use identity::{identity, label, weight_bytes};
 pub use inspect::{PipelineSummary, TextSummary, inspect};
 pub use open::open_pipeline;
+pub use prompts::of as prompts;
 pub use request::Pipeline;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, array};
 
-use super::identity::identity;
+use super::identity::{identity, label, unread};
 use super::request::{Pipeline, described};
 use super::text_states::TextStates;
 use crate::config::ConfigError;
@@ -105,7 +105,7 @@ fn provenance(
 ) -> Result<Provenance, ModelError> {
     let runtime = environment::runtime(options.library.as_deref())?;
     Ok(Provenance {
-        name: pipeline.folder.name.clone(),
+        name: label(pipeline)?,
         files,
         runtime_version: runtime.version.clone(),
         runtime_build: runtime.build.clone(),
@@ -200,15 +200,15 @@ pub(super) fn conditions(pipeline: &Pipeline, texts: TextStates) -> Vec<Conditio
     let TextStates { prompts, negative } = texts;
     let mut conditions = vec![ConditionTensor {
         input: TEXT.to_owned(),
-        values: prompts.states,
+        values: prompts.hidden(),
         null: Some(negative.states),
     }];
-    if let (Some(input), Some(values)) = (names.pooled, prompts.pooled) {
+    if let (Some(input), Some(values)) = (names.pooled, prompts.pooled()) {
         let input = input.to_owned();
         conditions.push(ConditionTensor { input, values, null: negative.pooled });
     }
     if let Some(input) = names.sizes {
-        let (values, null) = (sizes(pipeline), None);
+        let (values, null) = (sizes(pipeline).into(), None);
         conditions.push(ConditionTensor { input: input.to_owned(), values, null });
     }
     conditions
@@ -230,11 +230,7 @@ fn known_inputs(
     conditions: &[ConditionTensor],
 ) -> Result<(), ModelError> {
     let refuse = |message: String| ModelError::Bundle { path: path.display().to_string(), message };
-    let model = Model::read(path).map_err(|error| {
-        let text = error.to_string();
-        let prefix = format!("{}: ", path.display());
-        refuse(text.strip_prefix(&prefix).unwrap_or(&text).to_owned())
-    })?;
+    let model = Model::read(path).map_err(|error| unread(path, &error))?;
     let mut known = vec![pipeline.folder.family.names().sample, TIMESTEP];
     known.extend(conditions.iter().map(|tensor| tensor.input.as_str()));
     match model.inputs().iter().find(|port| !known.contains(&port.name.as_str())) {

@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 1 << 26;
 ///
 /// # Errors
 /// [`ModelError::Bundle`] for a file that is missing, too large, no UTF-8, or has an empty line or none at all.
-pub(super) fn of(config: &PipelineConfig, base: &Path) -> Result<Vec<String>, ModelError> {
+pub fn of(config: &PipelineConfig, base: &Path) -> Result<Vec<String>, ModelError> {
     let Some(file) = &config.prompt_file else {
         return Ok(config.prompts.clone().unwrap_or_default());
     };

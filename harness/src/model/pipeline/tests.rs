@@ -57,15 +57,34 @@ fn text_states_are_those_of_transformers_and_equal_texts_share_them() {
     let asked = pipeline(&[PROMPTS[0], PROMPTS[1], PROMPTS[0]], 7.5);
     let options = RuntimeOptions::default();
     let states = TextStates::of(&asked, &options).unwrap();
-    assert_eq!((states.prompts.states.shape(), &states.prompts.pooled), (&[3, 77, 16][..], &None));
+    assert_eq!(states.prompts.hidden().shape(), [3, 77, 16]);
+    assert_eq!(states.prompts.pooled(), None);
+    let prompts = states.prompts.all(MANY);
     for (row, of) in [0, 1, 0].into_iter().enumerate() {
-        let got = states.prompts.states.index_axis(Axis(0), row);
+        let got = prompts.states.index_axis(Axis(0), row);
         close(got, expected.index_axis(Axis(0), of));
     }
     // From the cache: the same bits.
-    assert_eq!(TextStates::of(&asked, &options).unwrap(), states);
+    assert_eq!(TextStates::of(&asked, &options).unwrap().prompts.all(MANY), prompts);
     let empty = TextStates::of(&pipeline(&[""], 7.5), &options).unwrap();
-    assert_eq!(states.negative, empty.prompts);
+    assert_eq!(states.negative, empty.prompts.all(MANY));
+}
+
+/// Bytes that hold the states of all prompts here.
+const MANY: usize = 1 << 28;
+
+/// A text of the tiny pipeline has 77 states of 16 values.
+#[test]
+fn memory_holds_no_more_states_than_it_may_whatever_the_number_of_prompts() {
+    let prompts: Vec<String> = (0..40).map(|at| format!("a red cat, number {at}")).collect();
+    let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+    let texts = TextStates::of(&pipeline(&prompts, 7.5), &RuntimeOptions::default()).unwrap();
+    let all = texts.prompts.all(MANY);
+    assert_eq!((all.states.shape(), texts.prompts.n_held()), (&[40, 77, 16][..], 40));
+    for (rows, held) in [(3, 3), (1, 1), (0, 1)] {
+        assert_eq!(texts.prompts.all(rows * 77 * 16 * 4), all);
+        assert_eq!(texts.prompts.n_held(), held);
+    }
 }
 
 #[test]
@@ -73,8 +92,10 @@ fn states_of_two_encoders_stand_beside_each_other_and_zeros_stand_for_no_prompt(
     let options = RuntimeOptions::default();
     let mut asked = pipeline_of("tiny-sdxl-random", &PROMPTS, 5.0);
     let texts = TextStates::of(&asked, &options).unwrap();
-    close(texts.prompts.states.view(), golden("golden_sdxl.npz", "text").view());
-    let pooled = texts.prompts.pooled.unwrap();
+    let prompts = texts.prompts.all(MANY);
+    close(prompts.states.view(), golden("golden_sdxl.npz", "text").view());
+    let pooled = prompts.pooled.unwrap();
+    assert_eq!(texts.prompts.pooled().unwrap().shape(), pooled.shape());
     close(pooled.view(), golden("golden_sdxl.npz", "pooled").view());
     let zero = |states: &ArrayD<f32>| states.iter().all(|value| *value == 0.0);
     assert!(zero(&texts.negative.states) && zero(&texts.negative.pooled.unwrap()));
@@ -96,12 +117,13 @@ fn states_of_t5_follow_those_of_clip_and_zeros_stand_for_it_where_it_is_left_out
     let options = RuntimeOptions::default();
     let mut asked = pipeline_of("tiny-sd3-random", &PROMPTS, 7.0);
     let texts = TextStates::of(&asked, &options).unwrap();
-    assert_eq!(texts.prompts.states.shape(), [2, 77 + 256, 24]);
-    close(texts.prompts.states.view(), golden("golden_sd3.npz", "flow_shift_3_text").view());
-    let pooled = texts.prompts.pooled.unwrap();
+    let prompts = texts.prompts.all(MANY);
+    assert_eq!(prompts.states.shape(), [2, 77 + 256, 24]);
+    close(prompts.states.view(), golden("golden_sd3.npz", "flow_shift_3_text").view());
+    let pooled = prompts.pooled.unwrap();
     close(pooled.view(), golden("golden_sd3.npz", "flow_shift_3_pooled").view());
     asked.folder.texts.pop();
-    let texts = TextStates::of(&asked, &options).unwrap().prompts.states;
+    let texts = TextStates::of(&asked, &options).unwrap().prompts.all(MANY).states;
     assert_eq!(texts.shape(), [2, 77 + 256, 24]);
     let (clip, t5) = texts.view().split_at(Axis(1), 80);
     close(clip, golden("golden_sd3.npz", "no_t5_text").view());
@@ -207,4 +229,57 @@ fn prompts_come_from_a_file_of_utf8_with_a_prompt_a_line() {
     assert!(words(b"a\n\nb\n").contains("prompts.txt: line 2 is empty"));
     assert!(words(b"a\nb\xe9\n").contains("is no UTF-8 at byte 3, in line 2: save it as UTF-8"));
     assert!(words(b"").contains("has no prompt"));
+}
+
+/// The tiny pipeline with graphs as of an export with `--fp16`.
+fn half() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let from = |root: &str, part: &str| {
+        let source = Path::new(root).join(part);
+        std::fs::create_dir_all(folder.path().join(part)).unwrap();
+        for entry in std::fs::read_dir(&source).unwrap() {
+            let name = entry.unwrap().file_name();
+            std::fs::copy(source.join(&name), folder.path().join(part).join(&name)).unwrap();
+        }
+    };
+    let whole = format!("{MODELS}/tiny-sd15-random");
+    for part in ["scheduler", "text_encoder", "tokenizer", "unet", "vae_decoder"] {
+        from(&whole, part);
+    }
+    for part in ["text_encoder", "unet", "vae_decoder"] {
+        from(&format!("{DATA}/half"), part);
+    }
+    let index = Path::new(&whole).join("model_index.json");
+    std::fs::copy(index, folder.path().join("model_index.json")).unwrap();
+    folder
+}
+
+/// What is rounded are weights, states and answers, by 2^-11 each; the product itself is made in float32.
+#[test]
+fn an_export_in_half_precision_says_so_and_has_the_gradients_of_single_precision() {
+    let folder = half();
+    // Guidance would make the distance of each half w + (w - 1) times as large.
+    let config = config(&PROMPTS, 1.0);
+    let half = PipelineConfig { path: folder.path().to_owned(), ..config };
+    let half = Pipeline::read(&half, Path::new("")).unwrap();
+    assert!(super::label(&half).unwrap().ends_with(", float16"));
+    assert_eq!(super::label(&pipeline(&PROMPTS, 7.5)).unwrap(), "tiny-sd15-random");
+    let product = |pipeline: &Pipeline| {
+        let open = opened(pipeline, &Gradients::Derive { n_draws: vec![5] });
+        assert_eq!(open.denoiser.gradient_unavailable(), None);
+        let t = [open.schedule.at(Timestep(401)); 2];
+        let conditions = open.spec.conditions(&[SampleId(0), SampleId(1)], None).unwrap();
+        let mut guided = Opened::guided(open.denoiser, open.guidance);
+        let (x, v) = (states(0.37), states(0.71));
+        let asked = NetworkInput { x: x.view(), t: &t, y: Some(&conditions) };
+        guided.epsilon_vjp(asked, v.view()).unwrap()
+    };
+    let ((epsilon, jtv), (expected, of_single)) =
+        (product(&half), product(&pipeline(&PROMPTS, 1.0)));
+    let size = |a: &Array4<f32>| a.iter().map(|a| f64::from(*a).powi(2)).sum::<f64>().sqrt();
+    for (got, expected) in [(&epsilon, &expected), (&jtv, &of_single)] {
+        let apart = size(&(got - expected)) / size(expected);
+        println!("half precision: {apart:e}");
+        assert!((1e-5..5e-3).contains(&apart), "{apart}");
+    }
 }

@@ -16,6 +16,8 @@ const CLIP_LENGTH: usize = 77;
 pub(in crate::model) struct Tokens {
     /// Ids, padded.
     pub(in crate::model) ids: Vec<u32>,
+    /// How many of them are the text's: the rest fills up.
+    pub(in crate::model) n_own: usize,
     /// Tokens at the end of the text that did not fit.
     pub(in crate::model) n_lost: usize,
 }
@@ -73,8 +75,9 @@ impl TextTokenizer {
             ids.truncate(self.length.saturating_sub(1));
             ids.push(end);
         }
+        let n_own = ids.len();
         ids.resize(self.length, self.pad);
-        Ok(Tokens { ids, n_lost })
+        Ok(Tokens { ids, n_own, n_lost })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::Array2;
 
-use super::study::FilterStudyInput;
+use super::study::{FilterStudyInput, FilteringOutcome};
 use super::{Filtering, kid, negatives, rows};
 use crate::config::PublishedSetting;
 use crate::plan::ArmPlan;
@@ -42,28 +42,14 @@ fn of_arm(
     if let Some(generative) = filter.generative_uncertainty.as_ref().filter(|_| index == 0) {
         generative.add(evidence, &mut scores)?;
     }
-    let reference = evidence.reference()?;
     let columns: Vec<(String, Vec<f64>)> = scores
         .methods
         .iter()
         .filter(|method| method.name != NEGATIVE)
         .map(|method| (method.name.clone(), method.scores.clone()))
         .collect();
-    let seed = evidence.work().seed;
     let arm = evidence.work().arms.get(index).ok_or(ProtocolError::Absent { what: "arm" })?.clone();
-    let input = FilterStudyInput {
-        arm: &arm.name,
-        features: features.view(),
-        reference: &reference,
-        scores: &columns,
-        n_keep: usize::try_from(filter.n_keep).unwrap_or(usize::MAX),
-        n_random: filter.n_random as usize,
-        curve: (filter.curve.n_parts, filter.curve.n_points),
-        n_curve_random: filter.curve.n_random as usize,
-        seed,
-    };
-    let what = format!("filtering {} images by {} scores", features.nrows(), columns.len());
-    let outcome = input.run().map_err(ProtocolError::metric(what))?;
+    let outcome = study(filter, evidence, &arm.name, (&features, &columns))?;
     let facts = RunFacts::of(evidence, index);
     let costs = rows::Costs {
         nfe_trajectory: scores.nfe_trajectory,
@@ -89,6 +75,29 @@ fn of_arm(
     rows.extend(kid_rows(filter, evidence, index, (&features, &columns))?);
     let scores = ScoreTable { samples: scores.samples, columns };
     Ok(Numbers { rows, curves: outcome.curves, scores })
+}
+
+/// FID of what each score keeps of an arm, and of random subsets.
+fn study(
+    filter: &Filtering,
+    evidence: &mut dyn Evidence,
+    arm: &str,
+    (features, scores): (&Array2<f32>, &[(String, Vec<f64>)]),
+) -> Result<FilteringOutcome, ProtocolError> {
+    let reference = evidence.reference()?;
+    let input = FilterStudyInput {
+        arm,
+        features: features.view(),
+        reference: &reference,
+        scores,
+        n_keep: usize::try_from(filter.n_keep).unwrap_or(usize::MAX),
+        n_random: filter.n_random as usize,
+        curve: (filter.curve.n_parts, filter.curve.n_points),
+        n_curve_random: filter.curve.n_random as usize,
+        seed: evidence.work().seed,
+    };
+    let what = format!("filtering {} images by {} scores", features.nrows(), scores.len());
+    input.run().map_err(ProtocolError::metric(what))
 }
 
 /// Rows of KID, where the work draws real images.
@@ -145,7 +154,7 @@ fn trajectory_seconds(arm: &ArmPlan, scores: &ArmScores) -> Result<Option<f64>, 
     for plan in &arm.watch {
         let Some(method) = scores.method(&plan.name) else { continue };
         let estimator = plan.build().map_err(ProtocolError::evidence)?;
-        match estimator.as_perturbed().map(|statistic| statistic.perturbation().clean) {
+        match estimator.as_perturbed().map(|statistic| statistic.renoising().perturbation.clean) {
             None => alone += method.seconds,
             Some(clean) => {
                 let (longest, windows) = shared.entry(clean).or_default();

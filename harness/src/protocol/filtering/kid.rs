@@ -106,12 +106,7 @@ mod tests {
     use ndarray::{Array2, Axis};
 
     use super::*;
-
-    fn weyl(n: usize, shift: f32) -> Array2<f32> {
-        Array2::from_shape_fn((n, 3), |(i, j)| {
-            ((i + 1) as f32 * ((j + 5) as f32).sqrt()).fract() + shift
-        })
-    }
+    use crate::protocol::example::weyl;
 
     /// Images of a pool of which every third lies far from the real ones, and a score that knows.
     fn rows() -> (Array2<f32>, Array2<f32>, Vec<MetricRow>) {

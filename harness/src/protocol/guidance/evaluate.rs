@@ -71,7 +71,7 @@ fn paper(guidance: &Guidance, evidence: &dyn Evidence, at: usize) -> Option<f64>
     let answers = own.sampler.is_none() && guidance.n_steps.is_none();
     let method = match &own.rule {
         None => Some(UNGUIDED),
-        Some(rule) => rule.published(),
+        Some(rule) => rule.facts().published,
     };
     evidence.published()?.value("fid", method.filter(|_| answers)?)
 }

@@ -101,13 +101,8 @@ mod tests {
 
     use super::*;
     use crate::protocol::RunFacts;
+    use crate::protocol::example::weyl;
     use crate::units::Nfe;
-
-    fn weyl(n: usize, shift: f32) -> Array2<f32> {
-        Array2::from_shape_fn((n, 3), |(i, j)| {
-            ((i + 1) as f32 * ((j + 5) as f32).sqrt()).fract() + shift
-        })
-    }
 
     fn arm<'a>(name: &'a str, features: &'a Array2<f32>) -> ArmSamples<'a> {
         ArmSamples {

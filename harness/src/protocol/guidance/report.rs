@@ -200,6 +200,6 @@ pub(in crate::protocol) fn words(rule: &RuleConfig) -> String {
         Some(window) => format!("steps {} to {}", window.start, window.start + window.len - 1),
         None => "every step".to_owned(),
     });
-    words.extend(rule.words());
+    words.extend(rule.facts().words);
     words.join(", ")
 }

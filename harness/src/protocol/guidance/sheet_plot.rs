@@ -8,7 +8,7 @@ use crate::report::plot::sheet::photograph;
 use crate::report::plot::{Backend, Figure, style};
 use crate::report::{ReportError, number};
 
-const TILE: f64 = 66.0;
+const TILE: f64 = 64.0;
 const GAP: f64 = 6.0;
 const TOP: f64 = 44.0;
 const HEAD: f64 = 44.0;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Pairs, UNGUIDED};
-use crate::config::Common;
 use crate::config::values::{estimator_list, name, window};
+use crate::config::{Common, FeaturesConfig};
 use crate::fault::Fault;
 use crate::protocol::guidance::rule_faults;
 
@@ -13,8 +13,10 @@ const MOST_ARMS: usize = 40;
 
 pub(super) fn faults(pairs: &Pairs, common: &Common) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if common.features.is_some() || common.reference.is_some() {
-        let message = "pairs are not judged by FID: leave features and reference out";
+    let scales = common.scales.values().filter_map(|scale| scale.features.as_ref());
+    let of_sets = |features: &FeaturesConfig| !matches!(features, FeaturesConfig::Clip { .. });
+    if common.features.iter().chain(scales).any(of_sets) || common.reference.is_some() {
+        let message = "pairs are not judged by FID: leave reference out, and features but for {kind: clip, path: FOLDER}";
         faults.push(Fault::new("features", message));
     }
     let defaults = common.defaults(common.sampler.n_steps());

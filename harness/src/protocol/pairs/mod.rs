@@ -1,10 +1,12 @@
 //! Figures 1, 6, 7, 10, 12 and 13: the same prompts and starts with and without guidance, side by side, with numbers.
 //!
 //! Pictures persuade whoever looks at them, so each pair has numbers beside it: scores of the images, their differences
-//! paired over starts, and how far the rule moved the predictions. It needs no feature network and no reference.
+//! paired over starts, and how far the rule moved the predictions. It needs no reference, and no feature network either: where
+//! the experiment names a CLIP export, how well images agree with their prompts is one more score.
 
 mod evaluate;
 mod faults;
+mod prompts;
 mod report;
 mod sheet_plot;
 #[cfg(test)]
@@ -23,6 +25,9 @@ use crate::uncertainty::EstimatorPlan;
 
 /// Name and kind of the arm without a rule.
 const UNGUIDED: &str = "unguided";
+
+/// How well an image agrees with its prompt.
+const CLIP_SCORE: &str = "clip_score";
 
 /// Pairs of images from the same starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +49,7 @@ pub struct PairArm {
 
 impl Protocol for Pairs {
     fn needs(&self) -> Needs<'_> {
-        Needs::default()
+        Needs { agreement: true, ..Needs::default() }
     }
 
     fn faults(&self, common: &Common) -> Vec<Fault> {

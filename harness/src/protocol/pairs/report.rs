@@ -1,24 +1,23 @@
 //! What an experiment of pairs shows.
 
-use super::UNGUIDED;
 use super::evaluate::SCORE;
-use super::sheet_plot::{Line, PairsSheet};
+use super::sheet_plot::{Caption, Line, PairsSheet};
+use super::{CLIP_SCORE, UNGUIDED};
 use crate::guidance::DISPLACEMENT;
 use crate::plan::ArmPlan;
 use crate::protocol::guidance::rule_words;
-use crate::protocol::{Evidence, Numbers, ProtocolError};
+use crate::protocol::{Evidence, Numbers, ProtocolError, Texts};
 use crate::report::document::{Align, Cell, Grid, Section};
 use crate::report::plot::files;
 use crate::report::{Artefact, Head, Labels, cells, label, metric, page};
-use crate::store::records::MetricRow;
+use crate::store::records::{MetricRow, ScoreTable};
 use crate::units::SampleId;
 
 /// Starts that the sheet shows: the first ones, so that nobody chose them.
 const N_SHOWN: u64 = 8;
 
 const NOTE_DELTA: &str = "Δ is the mean difference to the unguided images of the same starts, ± its standard error over pairs; p: \
-     two-sided, Wilcoxon's signed ranks, exact; n pairs cannot give less than 2^(1 - n). Several starts of a prompt are \
-     taken for independent: the numbers speak of these prompts. \
+     two-sided, Wilcoxon's signed ranks, exact up to 1,024 pairs; n pairs cannot give less than 2^(1 - n). \
      Moved: sum over guided steps and elements of the squared change of the prediction, mean over images ± SE. NFE: \
      evaluations per image of the trajectory + those of the method + reverse passes; classifier-free guidance counts two each.";
 
@@ -26,7 +25,8 @@ pub(super) fn report(
     evidence: &mut dyn Evidence,
     numbers: &Numbers,
 ) -> Result<Vec<Artefact>, ProtocolError> {
-    let lines = lines(evidence)?;
+    let lines = lines(evidence, &numbers.scores)?;
+    let texts = evidence.texts()?;
     let work = evidence.work();
     let n = work.arms.first().map_or(0, |arm| arm.n).min(N_SHOWN);
     let head = Head {
@@ -39,7 +39,8 @@ pub(super) fn report(
     let remarks = remarks(evidence);
     let document = page::document(head, &numbers.rows, (sections, &remarks), None)?;
     let mut out = page::files(&document);
-    if let Some(figure) = PairsSheet::new(n, &lines)? {
+    let caption = Caption::new(&work.model.name, texts.as_ref(), n);
+    if let Some(figure) = PairsSheet::new(n, &lines, caption)? {
         out.extend(files(&figure)?);
     }
     Ok(out)
@@ -50,14 +51,18 @@ fn label_of(arm: &ArmPlan) -> String {
 }
 
 /// The unguided images, the maps of them, and the images of every rule.
-fn lines(evidence: &mut dyn Evidence) -> Result<Vec<Line>, ProtocolError> {
+fn lines(evidence: &mut dyn Evidence, scores: &ScoreTable) -> Result<Vec<Line>, ProtocolError> {
     let arms = evidence.work().arms.clone();
     let mut lines = Vec::new();
     for (at, arm) in arms.iter().enumerate() {
         let samples: Vec<SampleId> = (0..arm.n.min(N_SHOWN)).map(SampleId).collect();
         let shown = evidence.shown(at, &samples)?;
         let images = shown.iter().map(|shown| shown.image.clone()).collect();
-        lines.push(Line::of_images(label_of(arm), images));
+        let wanted = format!("{CLIP_SCORE}:{}", arm.name);
+        let below = scores.columns.iter().find(|(name, _)| *name == wanted);
+        let below = below.map_or(&[][..], |(_, scores)| scores);
+        let below = below.iter().take(samples.len()).map(|score| format!("CLIP {score:.1}"));
+        lines.push(Line::of_images(label_of(arm), images).with_notes(below.collect()));
         for method in &arm.watch {
             let maps: Vec<_> =
                 shown.iter().filter_map(|shown| shown.maps.get(&method.name)).cloned().collect();
@@ -121,5 +126,38 @@ pub(super) fn remarks(evidence: &dyn Evidence) -> Vec<String> {
         let rule = arm.guide.as_ref()?;
         Some(format!("{}, `{}`: {}.", label_of(arm), arm.sampler.label(), rule_words(rule)))
     });
-    guided.collect()
+    let mut remarks: Vec<String> = guided.collect();
+    let n_images = usize::try_from(evidence.work().arms.first().map_or(0, |arm| arm.n));
+    let (texts, model) = (evidence.texts().ok().flatten(), &evidence.work().model.name);
+    if let (Some(texts), Ok(n_images)) = (texts, n_images) {
+        remarks.extend(texts.note.as_ref().map(|note| format!("`{model}`, {note}.")));
+        remarks.push(prompts_remark(&texts, n_images));
+    }
+    remarks.push(agreement_remark(evidence));
+    remarks
+}
+
+/// Which prompts there are, and over what errors and p are.
+fn prompts_remark(texts: &Texts, n_images: usize) -> String {
+    let first = texts.prompts.first().map(String::as_str).unwrap_or_default();
+    match texts.prompts.len() {
+        1 => format!(
+            "One prompt, {first:?}: errors and p are over its {n_images} starts, and speak of that prompt alone."
+        ),
+        n if n < n_images => format!(
+            "{n_images} starts of {n} prompts: starts of one prompt are not independent, so errors are cluster-robust over prompts, and p is of the {n} mean differences."
+        ),
+        _ => "One start a prompt: errors and p are over prompts.".to_owned(),
+    }
+}
+
+/// What a CLIP score is, or that there is none.
+fn agreement_remark(evidence: &dyn Evidence) -> String {
+    match &evidence.work().extractor {
+        Some(clip) => format!(
+            "CLIP score: 100 max(cos, 0) of CLIP's embeddings of image and prompt, by `{}`; higher agrees better. arXiv:2104.08718 takes 2.5 in the place of 100.",
+            clip.name
+        ),
+        None => "No CLIP score was taken: `features: {kind: clip, path: FOLDER}` names an exported CLIP.".to_owned(),
+    }
 }

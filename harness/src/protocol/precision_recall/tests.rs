@@ -8,6 +8,7 @@ use ndarray::{Array2, Axis};
 use super::rankings::{Ranking, rankings};
 use super::rows::{Costs, Input};
 use super::table;
+use crate::protocol::example::weyl;
 use crate::protocol::{ArmScores, MethodColumn, RunFacts};
 use crate::report::{Head, markdown};
 use crate::store::records::MetricRow;
@@ -15,12 +16,6 @@ use crate::units::{Nfe, SampleId};
 
 const K: usize = 3;
 const OPTIONS: OverlapOptions = OverlapOptions { convention: Convention::Prdc, k: K };
-
-fn weyl(n: usize, shift: f32) -> Array2<f32> {
-    Array2::from_shape_fn((n, 3), |(i, j)| {
-        ((i + 1) as f32 * ((j + 5) as f32).sqrt()).fract() + shift
-    })
-}
 
 /// A pool of which every fourth image lies off the real ones.
 fn pool() -> Array2<f32> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CHANCE, LOCAL_VARIANCE, ORACLE, RECONSTRUCTION, Reconstruction};
+use super::{CHANCE, LOCAL_VARIANCE, ORACLE, RECONSTRUCTION, Reconstruction, ReconstructionArm};
 use crate::config::values::{arm_sizes, estimator_list, name, sampler_steps};
 use crate::config::{ArmImages, Common};
 use crate::fault::Fault;
@@ -12,20 +12,7 @@ pub(super) fn faults(protocol: &Reconstruction, common: &Common) -> Vec<Fault> {
     let mut all = Vec::new();
     let faults = &mut all;
     foreign(common, faults);
-    if !(2..=1000).contains(&protocol.intervals) {
-        let message = format!("{} is not in 2..=1000", protocol.intervals);
-        faults.push(Fault::new("protocol.intervals", message));
-    }
-    if protocol.late.last > protocol.late.first {
-        let message = format!(
-            "training times fall from first to last, got {} to {}: exchange them",
-            protocol.late.first, protocol.late.last
-        );
-        faults.push(Fault::new("protocol.late", message));
-    }
-    if protocol.arms.is_empty() {
-        faults.push(Fault::new("protocol.arms", "no arm is given: add {name: corrected}"));
-    }
+    own(protocol, faults);
     let mut seen = BTreeSet::new();
     for (index, arm) in protocol.arms.iter().enumerate() {
         let key = format!("protocol.arms[{index}]");
@@ -34,20 +21,7 @@ pub(super) fn faults(protocol: &Reconstruction, common: &Common) -> Vec<Fault> {
             let message = format!("{:?} is taken: give every arm a name of its own", arm.name);
             faults.push(Fault::new(format!("{key}.name"), message));
         }
-        if let Some(sampler) = &arm.sampler {
-            sampler_steps(&format!("{key}.sampler"), sampler, &common.model, faults);
-            halved(&format!("{key}.sampler.n_steps"), sampler.n_steps(), faults);
-        }
-        let own = arm.estimators.as_ref();
-        let (list, at) = match own {
-            Some(list) => (list, format!("{key}.estimators")),
-            None => (&common.estimators, "estimators".to_owned()),
-        };
-        if own.is_some() || index == 0 {
-            estimator_list(&at, list, &common.defaults(common.sampler.n_steps()), faults);
-            unwindowed(&at, list.iter().map(|config| config.given().window), faults);
-            unique(&at, list.iter().map(EstimatorConfig::name), faults);
-        }
+        of_arm((&key, index), arm, common, faults);
     }
     halved("sampler.n_steps", common.sampler.n_steps(), faults);
     let subset = protocol.arms.iter().any(|arm| arm.images == ArmImages::Subset);
@@ -62,6 +36,45 @@ pub(super) fn faults(protocol: &Reconstruction, common: &Common) -> Vec<Fault> {
         }
     }
     all
+}
+
+/// The protocol's own values.
+fn own(protocol: &Reconstruction, faults: &mut Vec<Fault>) {
+    if !(2..=1000).contains(&protocol.intervals) {
+        let message = format!("{} is not in 2..=1000", protocol.intervals);
+        faults.push(Fault::new("protocol.intervals", message));
+    }
+    if protocol.late.last > protocol.late.first {
+        let message = format!(
+            "training times fall from first to last, got {} to {}: exchange them",
+            protocol.late.first, protocol.late.last
+        );
+        faults.push(Fault::new("protocol.late", message));
+    }
+    if protocol.arms.is_empty() {
+        faults.push(Fault::new("protocol.arms", "no arm is given: add {name: corrected}"));
+    }
+}
+
+/// Sampler and estimators of an arm. Those of the experiment are looked at once, with the first arm.
+fn of_arm(
+    (key, index): (&str, usize),
+    arm: &ReconstructionArm,
+    common: &Common,
+    faults: &mut Vec<Fault>,
+) {
+    if let Some(sampler) = &arm.sampler {
+        sampler_steps(&format!("{key}.sampler"), sampler, &common.model, faults);
+        halved(&format!("{key}.sampler.n_steps"), sampler.n_steps(), faults);
+    }
+    let (list, at) = match &arm.estimators {
+        Some(list) => (list, format!("{key}.estimators")),
+        None if index == 0 => (&common.estimators, "estimators".to_owned()),
+        None => return,
+    };
+    estimator_list(&at, list, &common.defaults(common.sampler.n_steps()), faults);
+    unwindowed(&at, list.iter().map(|config| config.given().window), faults);
+    unique(&at, list.iter().map(EstimatorConfig::name), faults);
 }
 
 /// Keys of other protocols.

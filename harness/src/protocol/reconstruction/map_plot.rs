@@ -8,7 +8,7 @@ use crate::report::plot::sheet::{coloured, photograph};
 use crate::report::plot::{Backend, Figure, style};
 use crate::report::{ReportError, number};
 
-const TILE: f64 = 88.0;
+const TILE: f64 = 96.0;
 const GAP: f64 = 8.0;
 const LEFT: f64 = 62.0;
 const TOP: f64 = 92.0;

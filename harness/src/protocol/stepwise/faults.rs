@@ -68,20 +68,7 @@ fn looking_everywhere(key: &str, list: &[EstimatorConfig], faults: &mut Vec<Faul
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use crate::experiment::Experiment;
-
-    /// What is refused of the tiny experiment under this protocol.
-    fn refused(estimators: &str, protocol: &str, scale: &str) -> String {
-        let tiny = include_str!("../../experiment/tiny.yaml");
-        let head = tiny.split("estimators:").next().unwrap();
-        let text = format!(
-            "{head}estimators: {estimators}\nprotocol: {protocol}\nscales: {{smoke: {scale}}}\n"
-        );
-        let error = Experiment::parse(Path::new("t.yaml"), &text).unwrap_err();
-        error.to_string()
-    }
+    use crate::protocol::example::refused;
 
     #[test]
     fn what_makes_no_look_along_the_walk_is_refused_with_its_key() {

@@ -8,7 +8,7 @@ use crate::report::plot::sheet::{ends_of, photograph, tinted};
 use crate::report::plot::{Backend, Figure, coolwarm, style};
 use crate::report::{ReportError, number};
 
-const TILE: f64 = 84.0;
+const TILE: f64 = 96.0;
 const GAP: f64 = 8.0;
 const MARGIN: f64 = 24.0;
 const LEFT: f64 = 70.0;

@@ -16,7 +16,7 @@ use crate::report::{ReportError, number};
 
 /// Maps in a row.
 const N_SHOWN: u32 = 10;
-const TILE: f64 = 66.0;
+const TILE: f64 = 64.0;
 const GAP: f64 = 6.0;
 const LEFT: f64 = 150.0;
 const MARGIN: f64 = 24.0;

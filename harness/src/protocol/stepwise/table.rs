@@ -24,31 +24,10 @@ pub(super) fn section(
         ("Seconds", Align::Right),
     ]);
     for row in rows.iter().filter(|row| row.metric == "peak_ratio") {
-        let find = |metric: &str| {
+        let found = |metric: &str| {
             rows.iter().find(|other| other.method == row.method && other.metric == metric)
         };
-        let ends = |row: &MetricRow, decimals: usize| {
-            let (low, high) = (row.ci_low?, row.ci_high?);
-            Some((number::fixed(low, decimals)?, number::fixed(high, decimals)?))
-        };
-        let step = find("peak_step").and_then(|step| {
-            let (low, high) = ends(step, 0)?;
-            Some(format!("{} ({low} to {high})", number::fixed(step.value?, 0)?))
-        });
-        let inside = find("peak_inside").and_then(|row| row.value);
-        let share = inside.and_then(|share| number::fixed(100.0 * share, 1));
-        let interval = ends(row, 3).map(|(low, high)| format!("{low} to {high}"));
-        let cells = vec![
-            Cell::new(labels.method(&row.method)),
-            Cell::new(step.unwrap_or_default()),
-            cells::estimate(Some(row), &mut grid),
-            Cell::new(interval.unwrap_or_default()),
-            Cell::new(share.map_or(String::new(), |share| format!("{share} %"))),
-            Cell::new(row.verdict.as_deref().unwrap_or_default()),
-            cells::count(Some(row)),
-            cells::nfe(Some(row)),
-            cells::seconds(Some(row)),
-        ];
+        let cells = line(row, (found("peak_step"), found("peak_inside")), labels, &mut grid);
         grid.push(cells, false);
     }
     let (first, last) = (part.start(), part.end());
@@ -63,4 +42,34 @@ pub(super) fn section(
             number::count(u64::from(n_bootstrap))
         )],
     }
+}
+
+/// The line of an estimator, by its `peak_ratio`, `peak_step` and `peak_inside`.
+fn line(
+    ratio: &MetricRow,
+    (step, inside): (Option<&MetricRow>, Option<&MetricRow>),
+    labels: &Labels,
+    grid: &mut Grid,
+) -> Vec<Cell> {
+    let ends = |row: &MetricRow, decimals: usize| {
+        let (low, high) = (row.ci_low?, row.ci_high?);
+        Some((number::fixed(low, decimals)?, number::fixed(high, decimals)?))
+    };
+    let step = step.and_then(|step| {
+        let (low, high) = ends(step, 0)?;
+        Some(format!("{} ({low} to {high})", number::fixed(step.value?, 0)?))
+    });
+    let share = inside.and_then(|row| number::fixed(100.0 * row.value?, 1));
+    let interval = ends(ratio, 3).map(|(low, high)| format!("{low} to {high}"));
+    vec![
+        Cell::new(labels.method(&ratio.method)),
+        Cell::new(step.unwrap_or_default()),
+        cells::estimate(Some(ratio), grid),
+        Cell::new(interval.unwrap_or_default()),
+        Cell::new(share.map_or(String::new(), |share| format!("{share} %"))),
+        Cell::new(ratio.verdict.as_deref().unwrap_or_default()),
+        cells::count(Some(ratio)),
+        cells::nfe(Some(ratio)),
+        cells::seconds(Some(ratio)),
+    ]
 }

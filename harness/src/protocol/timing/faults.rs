@@ -78,17 +78,8 @@ mod tests {
     use std::path::Path;
 
     use crate::experiment::Experiment;
-
-    /// What is refused of the tiny experiment under this protocol.
-    fn refused(estimators: &str, protocol: &str, scale: &str) -> String {
-        let tiny = include_str!("../../experiment/tiny.yaml");
-        let head = tiny.split("estimators:").next().unwrap();
-        let text = format!(
-            "{head}estimators: {estimators}\nprotocol: {protocol}\nscales: {{smoke: {scale}}}\n"
-        );
-        let error = Experiment::parse(Path::new("t.yaml"), &text).unwrap_err();
-        error.to_string()
-    }
+    use crate::experiment::tests::TINY;
+    use crate::protocol::example::refused;
 
     #[test]
     fn what_makes_no_timing_is_refused_with_its_key() {
@@ -112,8 +103,7 @@ mod tests {
             assert!(message.contains(expected), "{message}, expected {expected}");
         }
         // What the scale has no need of.
-        let tiny = include_str!("../../experiment/tiny.yaml");
-        let text = tiny.split("protocol:").next().unwrap().to_owned()
+        let text = TINY.split("protocol:").next().unwrap().to_owned()
             + "protocol: {kind: timing}\nscales: {smoke: {n_pool: 8, block_size: 4}}\n";
         let message = Experiment::parse(Path::new("t.yaml"), &text).unwrap_err().to_string();
         assert!(message.contains("features: a timing compares no sets of images"), "{message}");

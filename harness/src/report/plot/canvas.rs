@@ -309,7 +309,7 @@ pub fn name_column<'a>(names: impl Iterator<Item = &'a str>) -> Result<f64, Stri
 }
 
 /// `text` at size `em`, cut to `room` logical pixels with an ellipsis.
-fn shortened(text: &str, em: f64, room: f64) -> Result<String, String> {
+pub(crate) fn shortened(text: &str, em: f64, room: f64) -> Result<String, String> {
     let mut short = text.to_owned();
     let mut whole = text.to_owned();
     while text_width(&whole, em)? > room && short.pop().is_some() {

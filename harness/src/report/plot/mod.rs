@@ -7,6 +7,7 @@ pub mod correlation;
 mod font;
 pub mod histogram;
 mod pair;
+mod png;
 pub mod sheet;
 pub mod style;
 pub mod svg;
@@ -20,6 +21,7 @@ use super::{Artefact, ReportError};
 use canvas::{Canvas, Raster, TextRule};
 pub use coolwarm::coolwarm;
 pub use pair::pair;
+pub use png::smallest;
 
 /// SVG units in a logical pixel: plotters rounds to whole units.
 const SVG_SCALE: u32 = 10;
@@ -83,7 +85,7 @@ fn draw_png<F: Figure>(figure: &F) -> Result<Vec<u8>, String> {
     for raster in &rasters {
         put(&mut small, raster);
     }
-    pair::png(&small).map_err(|error| error.to_string())
+    smallest(&small)
 }
 
 /// Mean over squares of 2 x 2 pixels of `large` `[h, w, 3]`; h and w are even.

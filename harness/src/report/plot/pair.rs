@@ -1,10 +1,8 @@
 //! An image and its map, as two small files that a page lays over each other.
 
-use std::io::Cursor;
-
 use image::RgbImage;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 
+use super::png::smallest;
 use crate::report::{Artefact, ReportError};
 
 /// `plots/NAME-image.png` and `plots/NAME-map.png`, pixel by pixel: the page of verdicts shows the map where the pointer is.
@@ -25,21 +23,9 @@ use crate::report::{Artefact, ReportError};
 pub fn pair(name: &str, image: &RgbImage, map: &RgbImage) -> Result<[Artefact; 2], ReportError> {
     let file = |what: &str, pixels: &RgbImage| -> Result<Artefact, ReportError> {
         let name = format!("plots/{name}-{what}.png");
-        let bytes = png(pixels)
-            .map_err(|cause| ReportError::Plot { name: name.clone(), cause: cause.to_string() })?;
+        let bytes =
+            smallest(pixels).map_err(|cause| ReportError::Plot { name: name.clone(), cause })?;
         Ok(Artefact { name, bytes })
     };
     Ok([file("image", image)?, file("map", map)?])
-}
-
-/// The smallest PNG of these pixels.
-pub(super) fn png(pixels: &RgbImage) -> Result<Vec<u8>, image::ImageError> {
-    let mut bytes = Vec::new();
-    let encoder = PngEncoder::new_with_quality(
-        Cursor::new(&mut bytes),
-        CompressionType::Best,
-        FilterType::Adaptive,
-    );
-    pixels.write_with_encoder(encoder)?;
-    Ok(bytes)
 }

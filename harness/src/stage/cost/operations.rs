@@ -66,7 +66,12 @@ impl Operations {
         if !begins {
             own.encoder = Some(0);
         }
-        own.extractor = match &experiment.features {
+        let sizes = inputs::scale_of(experiment, &plan.scale)?;
+        own.extractor = match experiment.features_of(sizes) {
+            Some(FeaturesConfig::Clip { .. }) if plan.extractor.is_some() => {
+                own.unknown.push("graphs of CLIP are not looked into".to_owned());
+                None
+            }
             Some(FeaturesConfig::Extractor { path, .. }) if plan.extractor.is_some() => {
                 match extractor_operations(&experiment.resolve(path), options)? {
                     Ok(n) => Some(n),

@@ -12,7 +12,7 @@ use crate::experiment::Experiment;
 use crate::plan::{PlacedArm, Work};
 use crate::protocol::{
     ArmMaps, ArmScores, ArmTimes, BlockTime, Evidence, MethodColumn, MethodMaps, ProtocolError,
-    Shown, StepScores,
+    Shown, StepScores, Texts,
 };
 use crate::stage::open::inputs;
 use crate::stage::statistics::StatisticsError;
@@ -352,6 +352,14 @@ impl Evidence for RunEvidence<'_> {
 
     fn features(&mut self, arm: usize) -> Result<Array2<f32>, ProtocolError> {
         self.read_features(arm).map_err(ProtocolError::evidence)
+    }
+
+    fn texts(&self) -> Result<Option<Texts>, ProtocolError> {
+        let texts = || -> Result<Option<Texts>, StageError> {
+            let sizes = inputs::scale_of(self.experiment, &self.run.plan.scale)?;
+            inputs::texts(self.experiment, sizes)
+        };
+        texts().map_err(ProtocolError::evidence)
     }
 
     fn maps(&mut self, arm: usize) -> Result<ArmMaps, ProtocolError> {

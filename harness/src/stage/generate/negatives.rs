@@ -24,7 +24,7 @@ impl Negatives {
     /// Empty counts for `n` images of an arm, in the order of `estimators`.
     pub(super) fn new(arm: &ArmPlan, estimators: &[Box<dyn Estimator>], n: usize) -> Self {
         let signed =
-            |name: &str| arm.watch.iter().any(|plan| plan.name == name && plan.rule.signed());
+            |name: &str| arm.watch.iter().any(|plan| plan.name == name && plan.rule.facts().signed);
         let count = |name: &str| Count { method: name.to_owned(), below: vec![0; n], elements: 0 };
         let names = estimators.iter().map(|estimator| estimator.name());
         Self(names.map(|name| signed(name).then(|| count(name))).collect())

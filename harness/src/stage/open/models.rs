@@ -7,6 +7,7 @@ use crate::experiment::{Experiment, Plan};
 use crate::model::bundle::{
     Gradients, Opened, SelfTest, open_bundle_as, open_encoder, with_posterior, with_steps,
 };
+use crate::model::clip::ClipScore;
 use crate::model::onnx::{OnnxExtractor, RuntimeOptions, StepGraphs, environment};
 use crate::model::pipeline::{self, Pipeline, open_pipeline};
 use crate::model::{Fisher, ModelError};
@@ -169,7 +170,13 @@ pub fn open_extractor(
 ) -> Result<OpenExtractor, StageError> {
     let source = plan.real.as_ref().map(|_| inputs::real_source(experiment, &plan.scale));
     let real = source.transpose()?;
-    match inputs::features_config(experiment)? {
+    let sizes = inputs::scale_of(experiment, &plan.scale)?;
+    let provenance = || -> Result<Provenance, StageError> {
+        let runtime = environment::runtime(options.library.as_deref())?;
+        let device = options.device_text();
+        Ok(Provenance::new(format!("onnxruntime {}", runtime.version), device))
+    };
+    match inputs::features_config(experiment, sizes)? {
         FeaturesConfig::Pixels { grid } => Ok(OpenExtractor {
             extractor: Box::new(PixelFeatures::new(*grid)),
             provenance: Provenance::new("none", "cpu"),
@@ -177,10 +184,12 @@ pub fn open_extractor(
         }),
         FeaturesConfig::Extractor { path, preprocess, .. } => {
             let extractor = OnnxExtractor::open(&experiment.resolve(path), *preprocess, options)?;
-            let runtime = environment::runtime(options.library.as_deref())?;
-            let provenance =
-                Provenance::new(format!("onnxruntime {}", runtime.version), options.device_text());
-            Ok(OpenExtractor { extractor: Box::new(extractor), provenance, real })
+            Ok(OpenExtractor { extractor: Box::new(extractor), provenance: provenance()?, real })
+        }
+        FeaturesConfig::Clip { path } => {
+            let (folder, prompts) = inputs::clip(experiment, sizes, path)?;
+            let extractor = ClipScore::open(&folder, &prompts, options)?;
+            Ok(OpenExtractor { extractor: Box::new(extractor), provenance: provenance()?, real })
         }
     }
 }
@@ -200,8 +209,12 @@ pub fn weight_bytes(experiment: &Experiment, scale: &str) -> Result<u64, StageEr
             model.files.values().map(|file| file.bytes).sum()
         }
     };
-    let extractor = match &experiment.features {
+    let sizes = inputs::scale_of(experiment, scale)?;
+    let extractor = match experiment.features_of(sizes) {
         None | Some(FeaturesConfig::Pixels { .. }) => 0,
+        Some(FeaturesConfig::Clip { path }) => {
+            ClipScore::weight_bytes(&inputs::clip(experiment, sizes, path)?.0)?
+        }
         Some(FeaturesConfig::Extractor { path, .. }) => {
             ExtractorYaml::read(&experiment.resolve(path))?.file.bytes
         }

@@ -160,6 +160,7 @@ impl Convention {
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
             runtime: None,
             images: Some(images),
+            covariance: None,
         };
         let (mu, sigma) = (gaussian.mean().to_owned(), gaussian.covariance().to_owned());
         Ok(ReferenceStatistics { n, mu, sigma, provenance })

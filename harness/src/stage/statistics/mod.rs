@@ -296,6 +296,7 @@ pub fn reduce(
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         runtime: None,
         images: None,
+        covariance: None,
     };
     let (mu, sigma) = (gaussian.mean().to_owned(), gaussian.covariance().to_owned());
     Ok(ReferenceStatistics { n, mu, sigma, provenance })

@@ -177,6 +177,34 @@ fn rounded_statistics_are_within_two_to_the_minus_sixteen() {
     assert!(worst <= 2.0_f64.powi(-16) && worst > 2.0_f64.powi(-24), "{worst:e}");
 }
 
+/// Half a step of a correlation, and variances to the last digit; a file with all digits is written again without its images.
+#[test]
+fn statistics_as_correlations_come_from_a_file_with_all_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = statistics(folder.path(), 50, &mut means()).unwrap();
+    let [full, path] = ["full.npz", "s.npz"].map(|name| folder.path().join(name));
+    written.write(&full, Covariance::Full).unwrap();
+    let again = ReferenceStatistics::read(&full).unwrap();
+    assert_eq!(again, written);
+    again.write(&path, Covariance::Correlations).unwrap();
+    let read = Statistics::read(&path).unwrap();
+    assert_eq!((&read.mu, read.n, &read.extractor), (&written.mu, Some(50), &Some(means().id)));
+    assert_eq!(read.sigma.diag(), written.sigma.diag());
+    let steps_apart = |((i, j), value): ((usize, usize), &f64)| {
+        let scale = (written.sigma[[i, i]] * written.sigma[[j, j]]).sqrt();
+        (value - written.sigma[[i, j]]).abs() / scale * crate::store::correlations::STEPS
+    };
+    let worst = read.sigma.indexed_iter().map(steps_apart).fold(0.0, f64::max);
+    assert!(worst <= 0.5001 && worst > 1e-4, "{worst}");
+    let refused = ReferenceStatistics::read(&path).unwrap_err().to_string();
+    assert!(refused.contains("rounded already"), "{refused}");
+    let said = again.provenance_as(Covariance::Correlations).covariance;
+    assert_eq!(said.as_deref(), Some("correlations rounded to steps of 1/32767"));
+    assert_eq!(again.provenance_as(Covariance::Full).covariance, None);
+    written.write(&full, Covariance::Rounded).unwrap();
+    assert!(ReferenceStatistics::read(&full).unwrap_err().to_string().contains("rounded already"));
+}
+
 #[test]
 fn a_truncated_file_of_statistics_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::bundle::precision;
 
 const SHIPPED: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
@@ -83,4 +84,28 @@ fn a_network_in_half_precision_is_described_as_one() {
     let message = precision::check(folder.path(), &wide).unwrap_err().to_string();
     let expected = "precision is float32, and most weights of denoiser.onnx are float16: write `precision: float16`";
     assert!(message.contains(expected), "{message}");
+}
+
+/// `dubench graph half --weights` and `scripts/export`: tables say nothing, for the arithmetic is that of float32.
+#[test]
+fn weights_that_are_stored_in_half_are_described_as_such() {
+    let (source, folder) = (graphs_alone(), tempfile::tempdir().unwrap());
+    let path = |name: &str| folder.path().join(name);
+    let wide = Model::read(&source.path().join("denoiser.onnx")).unwrap();
+    let small = crate::graph::stored::in_half(&wide).unwrap();
+    small.write(&path("denoiser.onnx"), crate::graph::Weights::Auto).unwrap();
+    let yaml = propose(folder.path(), &Hints::default()).unwrap().yaml;
+    assert!(yaml.contains("\nstorage: float16\n") && !yaml.contains("precision"), "{yaml}");
+    crate::store::publish(&path(MODEL_FILE), yaml.as_bytes()).unwrap();
+    let model = ModelYaml::read(&path(MODEL_FILE)).unwrap();
+    let found = precision::check(folder.path(), &model).unwrap();
+    assert_eq!(found.computed, PrecisionYaml::Float32);
+    assert_eq!(found.stored, PrecisionYaml::Float16);
+    let silent = ModelYaml { storage: None, ..model.clone() };
+    let message = precision::check(folder.path(), &silent).unwrap_err().to_string();
+    let expected = "storage is float32, and most weights of denoiser.onnx are stored in float16: write `storage: float16`";
+    assert!(message.contains(expected), "{message}");
+    let narrow = ModelYaml { precision: PrecisionYaml::Float16, ..model };
+    let message = precision::check(folder.path(), &narrow).unwrap_err().to_string();
+    assert!(message.contains("denoiser.onnx are float32: write `precision: float32`"), "{message}");
 }
