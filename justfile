@@ -339,6 +339,11 @@ bench *arguments:
 bench-overlap *arguments:
     cargo run --locked --quiet --profile {{ profile }} -p dubench --example overlap_bench -- {{ arguments }}
 
+# What a step with draws costs as one call of the network, beside separate calls; the bits are compared first
+[group('bench')]
+bench-step: setup
+    cargo run --locked --quiet --profile {{ profile }} -p dubench --example step_bench
+
 # What gradients cost beside a forward pass: time, memory; the graphs are held against each other first
 [group('bench')]
 bench-gradient: setup

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dubench::experiment::{Experiment, Plan};
-use dubench::model::onnx::RuntimeOptions;
+use dubench::model::onnx::{RuntimeOptions, StepGraphs};
 use dubench::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
 use dubench::noise::{NoiseKey, Purpose, standard_normal};
 use dubench::plan::Shard;
@@ -49,7 +49,7 @@ features: {kind: pixels, grid: 2}
 reference: {dataset: none, path: reference.npz}
 protocol: {kind: filtering, n_random: 2, curve: {n_parts: 2, n_points: 1, n_random: 2}}
 scales:
-  smoke: {n_pool: 384, n_keep: 320, block_size: 64, batch_size: 64}
+  smoke: {n_pool: 768, n_keep: 640, block_size: 64, batch_size: 64}
 ";
 
 /// When calls began and ended.
@@ -81,14 +81,25 @@ impl Denoiser for Sleeper {
     }
 }
 
-/// What the calls of a run say: their number, milliseconds of one, and the share of the time between them.
+/// What the calls of a run say: their number, milliseconds of one, the share of the time between them, and what a call costs
+/// the cores of the host in milliseconds, opening and files included.
 struct Busy {
     n: usize,
     milliseconds: f64,
     idle: f64,
+    host: Option<f64>,
 }
 
-fn busy(calls: &Calls) -> Answer<Busy> {
+/// Seconds that the cores have worked for this process, where the system tells: in hundredths.
+fn processor_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name, which may hold anything, user and system time are the 12th and 13th word.
+    let words: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: f64 = words.get(11..13)?.iter().filter_map(|word| word.parse::<f64>().ok()).sum();
+    Some(ticks / 100.0)
+}
+
+fn busy(calls: &Calls, host_seconds: Option<f64>) -> Answer<Busy> {
     let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
     let (Some(first), Some(last)) = (calls.first(), calls.last()) else {
         return Err("the network was never asked".into());
@@ -97,7 +108,8 @@ fn busy(calls: &Calls) -> Answer<Busy> {
     let wall = (last.1 - first.0).as_secs_f64();
     let n = calls.len();
     let milliseconds = 1e3 * inside.as_secs_f64() / n as f64;
-    Ok(Busy { n, milliseconds, idle: 1.0 - inside.as_secs_f64() / wall })
+    let host = host_seconds.map(|seconds| 1e3 * seconds / n as f64);
+    Ok(Busy { n, milliseconds, idle: 1.0 - inside.as_secs_f64() / wall, host })
 }
 
 /// The experiment in a folder, with a reference that nothing is held against here.
@@ -126,16 +138,19 @@ fn generated(
     let calls = Calls::default();
     let several = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
     let (batch_size, networks, turns) = (several(64), several(1), several(turns));
-    let options = GenerateOptions { batch_size, networks, turns, threads: 1 };
+    let step_graphs = StepGraphs::Off;
+    let options = GenerateOptions { batch_size, networks, turns, threads: 1, step_graphs };
+    let before = processor_seconds();
     generate(&run, options, &mut || {
         let model = open_model(experiment, plan, &RuntimeOptions::default())?;
         let (spec, calls) = (model.denoiser.spec().clone(), Arc::clone(&calls));
         Ok(OpenModel { denoiser: Box::new(Sleeper { spec, latency, calls }), ..model })
     })?;
+    let spent = processor_seconds().zip(before).map(|(after, before)| after - before);
     let id = run.layout.stage_id(StageName::Generate);
     let claims = |block| part::claims(&run.layout.part(StageName::Generate, block), id);
     let digests = plan.blocks().map(|block| Ok(claims(block.id)?.content_sha256));
-    Ok((busy(&calls)?, digests.collect::<Result<_, StoreError>>()?))
+    Ok((busy(&calls, spent)?, digests.collect::<Result<_, StoreError>>()?))
 }
 
 /// Normals a second of one thread, the best of some rounds: 64 images of 3x64x64.
@@ -165,7 +180,8 @@ fn main() -> Answer<()> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     println!("noise: {:.0} million normals a second and core", normals_a_second() / 1e6);
     println!("{} images of 3x64x64 in blocks of 64, M = 5, {cores} cores", plan.n_images());
-    println!("\n| blocks at a time | calls | ms a call | device idle |\n|---:|---:|---:|---:|");
+    println!("\n| blocks at a time | calls | ms a call | host core-ms a call | device idle |");
+    println!("|---:|---:|---:|---:|---:|");
     let mut expected: Option<Vec<String>> = None;
     for turns in [1, 2, 3, 4] {
         let (busy, digests) = generated((&experiment, &plan), turns, latency)?;
@@ -173,9 +189,10 @@ fn main() -> Answer<()> {
             return Err(format!("{turns} blocks at a time gave other images").into());
         }
         println!(
-            "| {turns} | {} | {:.2} | {:.1} % |",
+            "| {turns} | {} | {:.2} | {} | {:.1} % |",
             busy.n,
             busy.milliseconds,
+            busy.host.map_or("–".to_owned(), |host| format!("{host:.2}")),
             100.0 * busy.idle
         );
     }

@@ -132,6 +132,16 @@ impl Editor {
         });
     }
 
+    /// One i64 without axes.
+    pub(crate) fn index(&mut self, value: i64) -> String {
+        self.constant(&Tensor::scalar_i64(value))
+    }
+
+    /// Collects a node that is written already.
+    pub(crate) fn push(&mut self, node: NodeProto) {
+        self.nodes.push(node);
+    }
+
     /// Takes the collected nodes, for passes that put them elsewhere than at the end.
     pub(crate) fn take_nodes(&mut self) -> Vec<NodeProto> {
         std::mem::take(&mut self.nodes)

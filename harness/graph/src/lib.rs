@@ -12,6 +12,7 @@
 //! | [`head::head`] | inputs `features`, `layer_weight`, `layer_bias` | weight draws of BayesDiff |
 //! | [`tap::tap`] | output `features`: input of the last layer | fitting a last-layer posterior |
 //! | [`last_layer::with_variance`] | output `variance` | BayesDiff |
+//! | [`step::step`] | noise and coefficients in, variance and next state out | a step of `M` re-noised predictions in one run |
 //! | [`half::half`] | nothing: weights and heavy operators in float16 | memory and speed of a GPU |
 //! | [`stored::in_half`] | nothing: weights lie in float16, all is computed in float32 | disk |
 //!
@@ -65,6 +66,7 @@ mod rules;
 mod runner;
 mod shapes;
 mod sized;
+pub mod step;
 pub mod stored;
 mod tail;
 pub mod tap;

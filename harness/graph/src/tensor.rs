@@ -150,6 +150,16 @@ impl Tensor {
         Self { shape: Vec::new(), data: TensorData::F32(vec![value]) }
     }
 
+    /// One f64 without axes.
+    pub fn scalar_f64(value: f64) -> Self {
+        Self { shape: Vec::new(), data: TensorData::F64(vec![value]) }
+    }
+
+    /// One i64 without axes.
+    pub fn scalar_i64(value: i64) -> Self {
+        Self { shape: Vec::new(), data: TensorData::I64(vec![value]) }
+    }
+
     /// Length of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape

@@ -14,15 +14,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::stage::statistics::file::Covariance;
 pub(crate) use graph::{
-    DropoutOptions, GRAPH_HELP, GraphCommand, HalfOptions, LastLayerOptions, TapOptions,
-    VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GRAPH_HELP, GraphCommand, HalfOptions, LastLayerOptions, StepOptions,
+    StepUpdate, TapOptions, VarianceGradientOptions, VjpOptions,
 };
 pub(crate) use metric::{
     FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,
     PairOptions, PrOptions, SparsificationOptions, SphereOptions,
 };
 pub(crate) use run::{
-    Engine, GcOptions, PlanOptions, RunOptions, StartsOptions, SubmitOptions, Target, VerifyOptions,
+    Engine, GcOptions, PlanOptions, RunOptions, StartsOptions, StepGraph, SubmitOptions, Target,
+    VerifyOptions,
 };
 pub(crate) use sample::{SAMPLE_HELP, SampleOptions};
 pub(crate) use setup::{SETUP_HELP, SetupDevice, SetupOptions};
@@ -99,7 +100,7 @@ pub(crate) enum Command {
     Collect(CollectOptions),
     /// One page: every claim of the paper, its number, ours, and whether it holds
     Summary(SummaryOptions),
-    /// Graphs made from graphs: gradients, dropout masks, features, last-layer variance
+    /// Graphs made from graphs: gradients, whole steps, dropout masks, features, last-layer variance
     #[command(subcommand, after_help = GRAPH_HELP)]
     Graph(GraphCommand),
     /// Look at a model bundle
@@ -127,7 +128,7 @@ pub(crate) struct DeviceOptions {
     #[arg(long)]
     pub(crate) networks: Option<usize>,
     /// Blocks at a time that take turns at each network: while one waits for a GPU, the host draws noise, takes
-    /// statistics and writes files for the others. Default: 3 on a GPU, 1 on the CPU; changes no number
+    /// statistics and writes files for the others. Default: 4 on a GPU, 1 on the CPU; changes no number
     #[arg(long)]
     pub(crate) turns: Option<usize>,
     /// What a GPU is told (docs/cuda.md), with commas between: search=fixed|heuristic|exhaustive, layout=nchw|nhwc,

@@ -8,13 +8,14 @@ use ndarray_npy::NpzReader;
 
 use super::answer::Context;
 use super::arguments::{
-    DropoutOptions, GraphCommand, HalfOptions, LastLayerOptions, TapOptions,
-    VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GraphCommand, HalfOptions, LastLayerOptions, StepOptions, StepUpdate,
+    TapOptions, VarianceGradientOptions, VjpOptions,
 };
 use super::error::CliError;
 use crate::exit::Exit;
 use crate::graph::dropout::{KeepScale, to_mask_input};
 use crate::graph::last_layer::{WeightVariance, with_variance};
+use crate::graph::step::{self, Prediction, Update};
 use crate::graph::{ConvGradient, Model, Names, Weights, fused, half, stored, tap, vjp};
 use crate::model::onnx::runner;
 use crate::store::StoreError;
@@ -28,6 +29,7 @@ pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliE
         GraphCommand::Dropout(options) => (&options.files, dropout(options)?),
         GraphCommand::Tap(options) => (&options.files, features(options)?),
         GraphCommand::LastLayerVariance(options) => (&options.tap.files, last_layer(options)?),
+        GraphCommand::Step(options) => (&options.files, whole_step(options)?),
         GraphCommand::Half(options) => (&options.files, narrow(options)?),
     };
     model.write(&files.output_file, Weights::Auto)?;
@@ -68,6 +70,29 @@ fn variance_gradient(options: &VarianceGradientOptions) -> Result<Model, CliErro
         n_draws: options.draws as usize,
     };
     Ok(fused::variance_gradient(&model, how, &runner::open(1)?)?)
+}
+
+fn whole_step(options: &StepOptions) -> Result<Model, CliError> {
+    let clip = match options.clip.as_slice() {
+        [] => None,
+        [low, high] if low < high => Some([*low, *high]),
+        other => {
+            let given: Vec<String> = other.iter().map(ToString::to_string).collect();
+            return Err(CliError::option("--clip", &given.join(","), "two numbers, as -1,1"));
+        }
+    };
+    let model = Model::read(&options.files.input)?;
+    let how = step::Options {
+        names: Names { x: options.x.as_deref(), output: options.output.as_deref() },
+        n_draws: options.draws as usize,
+        prediction: if options.line { Prediction::Line } else { Prediction::Epsilon },
+        clip,
+        update: match options.update {
+            StepUpdate::Ddim => Update::Ddim,
+            StepUpdate::DpmSolverPp2m => Update::DpmSolverPp2m,
+        },
+    };
+    Ok(step::step(&model, how, &runner::open(1)?)?)
 }
 
 fn dropout(options: &DropoutOptions) -> Result<Model, CliError> {

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::answer::Context;
-use super::arguments::{Engine, SubmitOptions};
+use super::arguments::{Engine, StepGraph, SubmitOptions};
 use super::error::CliError;
 use super::session::runtime;
 use crate::exit::Exit;
@@ -106,6 +106,12 @@ fn run_options(options: &SubmitOptions) -> Vec<String> {
         ("--batch", device.batch),
     ] {
         words.extend(value.map(|n| [option.to_owned(), n.to_string()]).into_iter().flatten());
+    }
+    if options.step_graph == StepGraph::On {
+        words.extend(["--step-graph", "on"].map(str::to_owned));
+    }
+    if let Some(cuda) = &device.cuda {
+        words.extend(["--cuda".to_owned(), cuda.clone()]);
     }
     if let Some(ByteSize(bytes)) = device.memory {
         words.extend(["--memory".to_owned(), bytes.to_string()]);

@@ -16,7 +16,7 @@ use ndarray::{Array2, Array4, ArrayView4};
 
 use super::{
     Decoder, Denoiser, DenoiserSpec, Encoder, ExtractorId, FeatureExtractor, MapAndGradient,
-    ModelError, NetworkInput, Predictive, WeightLook,
+    ModelError, NetworkInput, Predictive, StepAnswer, StepInput, StepKind, WeightLook,
 };
 use crate::units::SampleId;
 
@@ -107,6 +107,7 @@ pub struct SharedDenoiser {
     spec: DenoiserSpec,
     evaluations_a_row: u64,
     is_elsewhere: bool,
+    step_kinds: Vec<StepKind>,
 }
 
 impl SharedDenoiser {
@@ -115,10 +116,13 @@ impl SharedDenoiser {
         let spec = denoiser.spec().clone();
         let (evaluations_a_row, is_elsewhere) =
             (denoiser.evaluations_a_row(), denoiser.is_elsewhere());
+        let step_kinds = denoiser.step_kinds();
         let handles = InTurn::share(denoiser, n).into_iter();
-        handles
-            .map(|network| Self { network, spec: spec.clone(), evaluations_a_row, is_elsewhere })
-            .collect()
+        let handle = |network| {
+            let (spec, step_kinds) = (spec.clone(), step_kinds.clone());
+            Self { network, spec, evaluations_a_row, is_elsewhere, step_kinds }
+        };
+        handles.map(handle).collect()
     }
 }
 
@@ -174,6 +178,14 @@ impl Denoiser for SharedDenoiser {
         n_draws: u32,
     ) -> Result<Option<MapAndGradient>, ModelError> {
         self.network.ask(|network| network.variance_gradient(input, n_draws))
+    }
+
+    fn step_kinds(&self) -> Vec<StepKind> {
+        self.step_kinds.clone()
+    }
+
+    fn step(&mut self, input: StepInput<'_>) -> Result<StepAnswer, ModelError> {
+        self.network.ask(|network| network.step(input))
     }
 }
 

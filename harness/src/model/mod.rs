@@ -15,6 +15,7 @@ pub mod network;
 pub mod onnx;
 pub mod pipeline;
 mod pixel_decoder;
+mod step;
 mod text;
 
 pub use crate::extractor_id::ExtractorId;
@@ -28,6 +29,7 @@ pub use last_layer::{
 };
 pub use network::Network;
 pub use pixel_decoder::PixelDecoder;
+pub use step::{StepAnswer, StepInput, StepKind, StepRule, StepUpdate, images_a_call};
 
 use std::time::Duration;
 
@@ -202,6 +204,22 @@ pub trait Denoiser: Send {
         _n_draws: u32,
     ) -> Result<Option<MapAndGradient>, ModelError> {
         Ok(None)
+    }
+
+    /// Kinds of steps that [`Denoiser::step`] makes.
+    fn step_kinds(&self) -> Vec<StepKind> {
+        Vec::new()
+    }
+
+    /// A whole step in one call: prediction, clean estimate, statistics of the predictions at re-noised states, next state. It
+    /// has the bits of separate calls with float64 between them.
+    ///
+    /// # Errors
+    /// [`ModelError::NotApplicable`] where the network has no graph for it: always, unless an implementation says otherwise.
+    fn step(&mut self, _input: StepInput<'_>) -> Result<StepAnswer, ModelError> {
+        let (method, model) = ("a step as one call", self.spec().name.clone());
+        let reason = "it has no graph of whole steps".to_owned();
+        Err(ModelError::NotApplicable { method, model, reason })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Array4, ArrayView4};
+use ndarray::{Array2, Array4, ArrayView3, ArrayView4};
 
 use super::{
-    Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive, WeightLook,
+    Denoiser, DenoiserSpec, MapAndGradient, ModelError, NetworkInput, Predictive, StepAnswer,
+    StepInput, StepKind, WeightLook,
 };
 use crate::schedule::NoisePoint;
 use crate::units::{Nfe, NfeKind};
@@ -142,6 +143,26 @@ impl<'a> Network<'a> {
         Ok(Some((variance, gradient)))
     }
 
+    /// Whether [`Network::step`] makes steps of this kind.
+    pub fn makes(&self, kind: &StepKind) -> bool {
+        self.denoiser.step_kinds().contains(kind)
+    }
+
+    /// A whole step in one call: one evaluation of the trajectory a row, and one of the estimators a draw.
+    ///
+    /// # Errors
+    /// As [`Denoiser::step`], and [`ModelError::NotFinite`].
+    pub fn step(&mut self, input: StepInput<'_>) -> Result<StepAnswer, ModelError> {
+        let answer = self.timed(|d| d.step(input))?;
+        let rows = input.at.t.len() as u64 * self.evaluations_a_row();
+        self.nfe.add(NfeKind::Trajectory, rows);
+        self.nfe.add(NfeKind::Estimator, rows * input.noise.shape()[0] as u64);
+        for values in answer.arrays() {
+            self.finite(values, input.at.t)?;
+        }
+        Ok(answer)
+    }
+
     fn timed<T>(&mut self, call: impl FnOnce(&mut dyn Denoiser) -> T) -> T {
         let (start, waited) = (Instant::now(), self.denoiser.waited());
         let out = call(self.denoiser);
@@ -164,7 +185,7 @@ impl<'a> Network<'a> {
         let rows: Vec<usize> = out
             .outer_iter()
             .enumerate()
-            .filter(|(_, row)| row.iter().any(|v| !v.is_finite()))
+            .filter(|(_, row)| !all_finite(row))
             .map(|(index, _)| index)
             .collect();
         if rows.is_empty() {
@@ -177,5 +198,15 @@ impl<'a> Network<'a> {
             t: t.get(rows[0]).map(|place| place.t),
             rows,
         })
+    }
+}
+
+/// Whether no element is NaN or infinite: those have all bits of the exponent set. Without a branch an element, so that many
+/// are looked at together.
+fn all_finite(row: &ArrayView3<'_, f32>) -> bool {
+    let looks = |odd: bool, value: &f32| odd | (value.to_bits() & 0x7F80_0000 == 0x7F80_0000);
+    match row.as_slice() {
+        Some(values) => values.chunks(4096).all(|some| !some.iter().fold(false, looks)),
+        None => row.iter().all(|value| value.is_finite()),
     }
 }

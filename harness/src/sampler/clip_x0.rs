@@ -1,9 +1,10 @@
 //! The estimate of the clean image, and whether it is clipped.
 
-use ndarray::{Array4, ArrayRef4, Zip};
+use ndarray::{Array4, ArrayRef4};
 use serde::{Deserialize, Serialize};
 
 use super::StepPoint;
+use super::elementwise::of_both;
 use crate::model::DenoiserSpec;
 use crate::noise::nearest_f32;
 
@@ -25,6 +26,15 @@ impl ClipX0 {
             (false, _) => Self::Never,
             (true, [0.0, _]) => Self::ZeroOne,
             (true, _) => Self::Unit,
+        }
+    }
+
+    /// The range that it clips to; `None` where it leaves values as they are.
+    pub fn range(self) -> Option<[f32; 2]> {
+        match self {
+            Self::Unit => Some([-1.0, 1.0]),
+            Self::ZeroOne => Some([0.0, 1.0]),
+            Self::Never => None,
         }
     }
 }
@@ -59,13 +69,22 @@ pub fn x0_from_epsilon(
     epsilon: &ArrayRef4<f32>,
     clip: ClipX0,
 ) -> Array4<f32> {
+    let clean = clean_estimate(point, clip);
+    of_both(x, epsilon, clean)
+}
+
+/// One element of [`x0_from_epsilon`].
+pub(super) fn clean_estimate(
+    point: &StepPoint,
+    clip: ClipX0,
+) -> impl Fn(f32, f32) -> f32 + Sync + use<> {
     let (a, s) = (point.a(), point.s());
-    Zip::from(x).and(epsilon).map_collect(|x, e| {
-        let x0 = nearest_f32((f64::from(*x) - s * f64::from(*e)) / a);
+    move |x, e| {
+        let x0 = nearest_f32((f64::from(x) - s * f64::from(e)) / a);
         match clip {
             ClipX0::Unit => x0.clamp(-1.0, 1.0),
             ClipX0::ZeroOne => x0.clamp(0.0, 1.0),
             ClipX0::Never => x0,
         }
-    })
+    }
 }

@@ -1,17 +1,18 @@
 //! DDIM (Song, Meng, Ermon 2021), deterministic or with keyed noise.
 
-use ndarray::{Array4, ArrayView4, Zip};
+use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
 use super::ancestral::add_noise;
+use super::elementwise::of_both;
 use super::end::{final_fault, final_level};
 use super::linear::factors;
 use super::{
     AncestralNoise, Ask, Clip, ClipX0, FinalAlphaBar, LinearStep, Sampler, SamplerError,
-    SamplerSettings, StepPoint, Walk, settings, step_points,
+    SamplerSettings, StepPoint, Walk, clean_estimate, settings, step_points,
 };
 use crate::fault::Fault;
-use crate::model::ModelError;
+use crate::model::{ModelError, StepKind, StepRule, StepUpdate};
 use crate::noise::nearest_f32;
 use crate::schedule::{GridConfig, NoiseLevel, NoiseSchedule, TimeAxis, TimestepGrid};
 use crate::units::StepIndex;
@@ -148,6 +149,12 @@ impl Ddim {
         self.eta.powi(2) * next.s2() / now.s2() * now.variance_from(next)
     }
 
+    /// Weight of `epsilon_hat` in the state that step `index` ends at.
+    fn toward(&self, index: StepIndex) -> f64 {
+        let (now, next) = (self.points[index.0 as usize].level, self.next_level(index));
+        (next.s2() - self.noise_variance(&now, &next)).max(0.0).sqrt()
+    }
+
     /// Level of the state that step `index` ends at.
     pub fn next_level(&self, index: StepIndex) -> NoiseLevel {
         self.points.get(index.0 as usize + 1).map_or(self.end, |point| point.level)
@@ -166,10 +173,23 @@ impl Sampler for Ddim {
     fn linear(&self, index: StepIndex) -> Option<LinearStep> {
         let (now, next) = (self.point(index).level, self.next_level(index));
         let noise_variance = self.noise_variance(&now, &next);
-        let toward = (next.s2() - noise_variance).max(0.0).sqrt();
+        let toward = self.toward(index);
         let (of_x, of_epsilon) = factors(&now, &next, toward);
         let step = LinearStep { of_x, of_epsilon, noise_variance, midpoint: None };
         (self.clip == ClipX0::Never).then_some(step)
+    }
+
+    /// None with `eta > 0`, which adds keyed noise.
+    fn step_kind(&self, n_draws: u32) -> Option<StepKind> {
+        let kind = StepKind { n_draws, clip: self.clip.range(), rule: StepRule::Ddim };
+        self.noise.is_none().then_some(kind)
+    }
+
+    fn update(&self, index: StepIndex) -> Option<StepUpdate<'_>> {
+        let next = self.next_level(index);
+        let update =
+            StepUpdate::Ddim { clip: self.clip.range(), a: next.a(), s: self.toward(index) };
+        self.noise.is_none().then_some(update)
     }
 
     /// # Panics
@@ -183,11 +203,11 @@ impl Sampler for Ddim {
     ) -> Result<Array4<f32>, ModelError> {
         let (now, next) = (self.point(index).level, self.next_level(index));
         let variance = self.noise_variance(&now, &next);
-        let (a, toward) = (next.a(), (next.s2() - variance).max(0.0).sqrt());
-        let x0_hat = self.x0_hat(index, x, epsilon);
-        let mut moved = Zip::from(&x0_hat)
-            .and(epsilon)
-            .map_collect(|x0, e| nearest_f32(a * f64::from(*x0) + toward * f64::from(*e)));
+        let (a, toward) = (next.a(), self.toward(index));
+        let clean = clean_estimate(&self.point(index), self.clip);
+        let mut moved = of_both(&x, &epsilon, |x, e| {
+            nearest_f32(a * f64::from(clean(x, e)) + toward * f64::from(e))
+        });
         if let Some(noise) = &self.noise {
             add_noise(&mut moved, noise, index, variance.sqrt());
         }

@@ -4,9 +4,10 @@ use ndarray::{Array4, ArrayView4, Zip};
 
 use serde::{Deserialize, Serialize};
 
+use super::elementwise::of_both;
 use super::{Ask, ClipX0, Sampler, SamplerError, SamplerSettings, StepPoint, Walk, step_points};
 use crate::fault::Fault;
-use crate::model::ModelError;
+use crate::model::{ModelError, StepKind, StepRule, StepUpdate};
 use crate::noise::nearest_f32;
 use crate::schedule::{GridConfig, NoiseSchedule, TimeAxis, TimestepGrid};
 use crate::units::StepIndex;
@@ -120,6 +121,23 @@ impl Sampler for DpmSolverPp2m {
         &self.points
     }
 
+    fn step_kind(&self, n_draws: u32) -> Option<StepKind> {
+        Some(StepKind { n_draws, clip: None, rule: StepRule::DpmSolverPp2m })
+    }
+
+    /// None without the prediction of the step before: a first-order step is made by separate calls.
+    fn update(&self, index: StepIndex) -> Option<StepUpdate<'_>> {
+        let (at, earlier) = self.previous.as_ref()?;
+        let (keep, gain) = self.coefficients(index);
+        let (weight, earlier) = (self.difference_weight(index), earlier.view());
+        let update = StepUpdate::DpmSolverPp2m { keep, gain, weight, earlier };
+        (at.0 + 1 == index.0).then_some(update)
+    }
+
+    fn stepped(&mut self, index: StepIndex, x0_hat: &Array4<f32>) {
+        self.previous = Some((index, x0_hat.clone()));
+    }
+
     /// A step whose predecessor was not taken by this value (the first one of a trajectory, wherever
     /// it starts) is of first order, so one solver can serve one batch after the other.
     fn step(
@@ -143,9 +161,7 @@ impl Sampler for DpmSolverPp2m {
                     nearest_f32(keep * f64::from(*x) + gain * (m + weight * (m - earlier)))
                 })
             }
-            None => Zip::from(x)
-                .and(&m)
-                .map_collect(|x, m| nearest_f32(keep * f64::from(*x) + gain * f64::from(*m))),
+            None => of_both(&x, &m, |x, m| nearest_f32(keep * f64::from(x) + gain * f64::from(m))),
         };
         self.previous = Some((index, m));
         Ok(moved)

@@ -13,6 +13,7 @@ mod dpm_solver_2;
 mod dpm_solver_pp_2m;
 mod edm_euler;
 mod edm_heun;
+mod elementwise;
 mod end;
 mod error;
 mod flow_euler;
@@ -25,6 +26,7 @@ mod settings;
 
 pub use ancestral::AncestralNoise;
 pub use churn::Churn;
+use clip_x0::clean_estimate;
 pub use clip_x0::{Clip, ClipX0, x0_from_epsilon};
 pub use ddim::{Ddim, DdimSettings};
 pub use ddpm::{Ddpm, DdpmSettings, StepVariance};
@@ -42,7 +44,7 @@ pub use settings::{SamplerSettings, Walk};
 
 use ndarray::{Array4, ArrayView4};
 
-use crate::model::ModelError;
+use crate::model::{ModelError, StepKind, StepUpdate};
 use crate::schedule::{NoiseLevel, NoisePoint};
 use crate::units::StepIndex;
 
@@ -132,6 +134,20 @@ pub trait Sampler: Send {
     fn linear(&self, _index: StepIndex) -> Option<LinearStep> {
         None
     }
+
+    /// What a graph of its whole steps is made for, with so many draws; `None` for rules that no such graph knows.
+    fn step_kind(&self, _n_draws: u32) -> Option<StepKind> {
+        None
+    }
+
+    /// The numbers of the step from `index` for such a graph; `None` for other rules, and where the step needs what is not there
+    /// (an earlier prediction, at the first step of a walk).
+    fn update(&self, _index: StepIndex) -> Option<StepUpdate<'_>> {
+        None
+    }
+
+    /// Takes note that the step from `index` was made elsewhere, by [`Sampler::update`], at this `x0_hat`.
+    fn stepped(&mut self, _index: StepIndex, _x0_hat: &Array4<f32>) {}
 
     /// Moves `x` from loop index `index` to the next one. After the last index the result is the
     /// final state. Steps are taken in order 0, 1, .., N-1, each once.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use crate::model::DenoiserSpec;
+use crate::model::onnx::StepGraphs;
 use crate::plan::ArmPlan;
 use crate::store::layout::StageName;
 use crate::store::manifest::Manifest;
@@ -22,6 +23,8 @@ pub struct GenerateOptions {
     pub turns: NonZeroUsize,
     /// Threads of a network call, for the manifest.
     pub threads: usize,
+    /// Whether steps with draws are one call, for the manifest.
+    pub step_graphs: StepGraphs,
 }
 
 /// What a stage that runs the model is made with.
@@ -43,6 +46,7 @@ pub(super) fn manifest(
         ("networks", options.networks.to_string()),
         ("turns", options.turns.to_string()),
         ("threads", options.threads.to_string()),
+        ("step_graph", options.step_graphs.as_str().to_owned()),
     ];
     if let Some(report) = model.self_test {
         let largest = report.against_single.max(report.against_reversed).max(report.against_repeat);

@@ -6,6 +6,7 @@ mod integrity;
 mod outcome;
 mod pinned;
 mod real;
+mod step_graph;
 mod turns;
 
 pub(super) use bench::{Bench, one_extractor, one_network};

@@ -1,17 +1,16 @@
 //! The released code's estimator: mean square about the unperturbed prediction.
 
-use ndarray::{Array4, ArrayRef4, ArrayView4};
+use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
 use super::error::check_draws;
-use super::variance::sum_of_squares_about;
+use super::variance::mean_square_about;
 use super::{
     CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
-    Look, PerturbedStatistic, Renoising, StepContext, Window,
+    GraphStatistic, Look, PerturbedStatistic, Renoising, StepContext, Window,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
-use crate::noise::nearest_f32;
 
 /// The released code's estimator as an experiment writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,18 +94,13 @@ impl CenteredVariance {
     }
 }
 
-/// `1 / M sum_m (e_m - center)^2` with an f32 center.
-pub(crate) fn mean_square_about(
-    draws: &[ArrayView4<'_, f32>],
-    center: &ArrayRef4<f32>,
-) -> Array4<f32> {
-    let squares = sum_of_squares_about(draws, &center.mapv(f64::from));
-    squares.mapv(|sum| nearest_f32(sum / draws.len() as f64))
-}
-
 impl PerturbedStatistic for CenteredVariance {
     fn renoising(&self) -> &Renoising {
         &self.0
+    }
+
+    fn in_graph(&self) -> Option<GraphStatistic> {
+        Some(GraphStatistic::MeanSquare)
     }
 
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

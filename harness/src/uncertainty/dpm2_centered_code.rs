@@ -3,8 +3,8 @@
 use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use super::centered::mean_square_about;
 use super::error::check_draws;
+use super::variance::mean_square_about;
 use super::{
     CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
     Look, Perturbation, PerturbedStatistic, Renoising, StepContext, Window,

@@ -42,13 +42,23 @@ pub fn estimate_group(
     network: &mut Network<'_>,
 ) -> Result<Vec<Option<GroupEstimate>>, ModelError> {
     let shared = shared_predictions(estimators, context, network)?;
+    estimate(estimators, context, network, |estimator| from_shared(estimator, context, &shared))
+}
+
+/// Every estimator whose window holds the step: by `known` where that has it, else alone.
+pub(super) fn estimate(
+    estimators: &mut [Box<dyn Estimator>],
+    context: &StepContext<'_>,
+    network: &mut Network<'_>,
+    known: impl Fn(&dyn Estimator) -> Option<GroupEstimate>,
+) -> Result<Vec<Option<GroupEstimate>>, ModelError> {
     estimators
         .iter_mut()
         .map(|estimator| {
             if !estimator.window().contains(context.point.index) {
                 return Ok(None);
             }
-            match from_shared(estimator.as_ref(), context, &shared) {
+            match known(estimator.as_ref()) {
                 Some(estimate) => Ok(Some(estimate)),
                 None => alone(estimator.as_mut(), context, network).map(Some),
             }

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::thread::ScopedJoinHandle;
 
 use ndarray::{Array4, ArrayRef4, Axis, concatenate, s};
 
@@ -44,21 +43,48 @@ pub fn in_batches_of<T: Send>(
     make: &(dyn Fn(Range<usize>) -> T + Sync),
     mut call: impl FnMut(&mut Network<'_>, Range<usize>, T) -> Result<Array4<f32>, ModelError>,
 ) -> Result<Array4<f32>, ModelError> {
-    if !network.is_elsewhere() {
-        return in_batches(rows, max_batch, |range| call(network, range.clone(), make(range)));
+    let mut ahead = Ahead::new((rows, max_batch), make);
+    in_batches(rows, max_batch, |range| ahead.call(network, range, &mut call))
+}
+
+/// What calls take, made before its turn where the network leaves the host's cores free.
+pub(super) struct Ahead<'a, T> {
+    rows: usize,
+    max_batch: NonZeroUsize,
+    make: &'a (dyn Fn(Range<usize>) -> T + Sync),
+    made: Option<T>,
+}
+
+impl<'a, T: Send> Ahead<'a, T> {
+    /// For consecutive ranges of at most `max_batch` of `rows` rows.
+    pub(super) fn new(
+        (rows, max_batch): (usize, NonZeroUsize),
+        make: &'a (dyn Fn(Range<usize>) -> T + Sync),
+    ) -> Self {
+        Self { rows, max_batch, make, made: None }
     }
-    let mut ahead: Option<T> = None;
-    in_batches(rows, max_batch, |range| {
-        let made = ahead.take().unwrap_or_else(|| make(range.clone()));
-        let next = range.end..rows.min(range.end + max_batch.get());
+
+    /// Calls `call` with what was made of `range`, and makes that of the next range meanwhile.
+    pub(super) fn call<A>(
+        &mut self,
+        network: &mut Network<'_>,
+        range: Range<usize>,
+        call: impl FnOnce(&mut Network<'_>, Range<usize>, T) -> A,
+    ) -> A {
+        let make = self.make;
+        let made = self.made.take().unwrap_or_else(|| make(range.clone()));
+        let next = range.end..self.rows.min(range.end.saturating_add(self.max_batch.get()));
+        if next.is_empty() || !network.is_elsewhere() {
+            return call(network, range, made);
+        }
         let (answer, made) = std::thread::scope(|scope| {
-            let maker = (!next.is_empty()).then(|| scope.spawn(|| make(next)));
+            let maker = scope.spawn(|| make(next));
             let answer = call(network, range, made);
-            (answer, maker.map(ScopedJoinHandle::join))
+            (answer, maker.join())
         });
-        ahead = made.map(|made| made.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        self.made = Some(made.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         answer
-    })
+    }
 }
 
 /// `epsilon_hat` of `x [rows, c, h, w]`, all at one place of the schedule, in calls of at most `max_batch` rows.

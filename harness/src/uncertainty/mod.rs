@@ -16,9 +16,9 @@ mod perturb;
 mod sample_var;
 mod settings;
 mod variance;
+mod whole_step;
 
 pub use centered::CenteredVariance;
-pub(crate) use centered::mean_square_about;
 pub use divergence::Divergence;
 pub use dpm2_centered_code::Dpm2CenteredCode;
 pub use error::EstimatorError;
@@ -29,12 +29,14 @@ pub use mc_dropout::McDropout;
 pub(crate) use micro_batch::conditions_of;
 pub use micro_batch::{epsilon_in_batches, in_batches, in_batches_of};
 pub use perturb::{
-    CleanEstimate, Perturbation, PerturbedStatistic, Renoising, draws_of, perturbed_predictions,
-    perturbed_states,
+    CleanEstimate, GraphStatistic, Perturbation, PerturbedStatistic, Renoising, draws_of,
+    perturbed_predictions, perturbed_states,
 };
 pub use sample_var::SampleVariance;
 pub use settings::{Defaults, EstimatorFacts, EstimatorSettings, Given, Look};
+pub(crate) use variance::mean_square_about;
 pub use variance::{mean_over_draws, variance_over_draws};
+pub use whole_step::{StepRequest, WholeStep, draws_in_one_call};
 
 use std::num::NonZeroUsize;
 

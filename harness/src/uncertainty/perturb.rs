@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 
-use ndarray::parallel::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
-use ndarray::{Array4, ArrayView4, Axis, Zip, s};
+use ndarray::{Array4, Array5, ArrayView4, Zip, s};
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
 
 use super::micro_batch::conditions_of;
 use super::{Estimator, StepContext, Window, in_batches_of};
 use crate::model::{ModelError, Network, NetworkInput};
 use crate::noise::{NoiseKey, Purpose, nearest_f32, standard_normal};
 use crate::sampler::{ClipX0, x0_from_epsilon};
-use crate::units::NfeKind;
+use crate::units::{NfeKind, SampleId, StepIndex};
 
 /// The clean image that is noised again.
 #[derive(
@@ -54,6 +55,15 @@ pub struct Perturbation {
     pub clean: CleanEstimate,
 }
 
+/// A statistic that a graph of whole steps computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GraphStatistic {
+    /// Unbiased variance over the draws.
+    Variance,
+    /// Mean square about the trajectory's own prediction.
+    MeanSquare,
+}
+
 /// Under which name, where, and of what a statistic asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renoising {
@@ -78,6 +88,11 @@ pub trait PerturbedStatistic: Send {
     /// What it asks, and where.
     fn renoising(&self) -> &Renoising;
 
+    /// What a graph of whole steps has to give for it; `None` where it is no statistic that such a graph computes.
+    fn in_graph(&self) -> Option<GraphStatistic> {
+        None
+    }
+
     /// The map `U [b, c, h, w]` of predictions `e_m`, one `[b, c, h, w]` a draw.
     fn map(&self, context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32>;
 }
@@ -95,21 +110,42 @@ pub fn perturbed_states(context: &StepContext<'_>, perturbation: Perturbation) -
 fn noised(context: &StepContext<'_>, clean: &Array4<f32>, rows: Range<usize>) -> Array4<f32> {
     let (b, c, h, w) = clean.dim();
     let (a, s) = (context.point.a(), context.point.s());
+    let clean = clean.as_standard_layout();
+    let images: Vec<&[f32]> =
+        clean.as_slice().unwrap_or_default().chunks((c * h * w).max(1)).collect();
     let mut states = Array4::zeros((rows.len(), c, h, w));
-    let states_of = states.axis_iter_mut(Axis(0)).into_par_iter();
-    states_of.zip(rows.into_par_iter()).for_each(|(row, index)| {
-        let (seed, step) = (context.seed, context.point.index.0);
-        let (sample, draw) = (context.samples[index % b], index / b);
-        let draw = u32::try_from(draw).unwrap_or(u32::MAX);
-        let key = NoiseKey { seed, purpose: Purpose::Perturb, sample, step, draw };
-        let mut noise = vec![0.0; c * h * w];
-        standard_normal(key, &mut noise);
-        let x0 = clean.index_axis(Axis(0), index % b);
-        for ((value, x0), n) in row.into_iter().zip(x0).zip(&noise) {
-            *value = nearest_f32(a * f64::from(*x0) + s * f64::from(*n));
+    let elements = states.as_slice_mut().unwrap_or_default();
+    elements.par_chunks_mut((c * h * w).max(1)).enumerate().for_each(|(row, values)| {
+        let index = rows.start + row;
+        let (at, sample) = ((context.seed, context.point.index), context.samples[index % b]);
+        standard_normal(key_of(at, sample, index / b), values);
+        for (value, x0) in values.iter_mut().zip(images[index % b]) {
+            *value = nearest_f32(a * f64::from(*x0) + s * f64::from(*value));
         }
     });
     states
+}
+
+fn key_of((seed, step): (u64, StepIndex), sample: SampleId, draw: usize) -> NoiseKey {
+    let draw = u32::try_from(draw).unwrap_or(u32::MAX);
+    NoiseKey { seed, purpose: Purpose::Perturb, sample, step: step.0, draw }
+}
+
+/// The noise `n_m` of [`perturbed_states`] alone, `[n_draws, b, c, h, w]`.
+pub(super) fn draws_of_noise(
+    at: (u64, StepIndex),
+    samples: &[SampleId],
+    n_draws: usize,
+    [c, h, w]: [usize; 3],
+) -> Array5<f32> {
+    let b = samples.len();
+    let mut noise = vec![0.0; n_draws * b * c * h * w];
+    let rows = noise.par_chunks_mut((c * h * w).max(1)).enumerate();
+    rows.for_each(|(row, values)| {
+        standard_normal(key_of(at, samples[row % b], row / b), values);
+    });
+    Array5::from_shape_vec((n_draws, b, c, h, w), noise)
+        .unwrap_or_else(|_| Array5::zeros((n_draws, b, c, h, w)))
 }
 
 /// The predictions `e_m [n_draws b, c, h, w]`, draw after draw.

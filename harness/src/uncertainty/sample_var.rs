@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_draws;
 use super::{
     CleanEstimate, Defaults, Estimator, EstimatorError, EstimatorFacts, EstimatorSettings, Given,
-    Look, PerturbedStatistic, Renoising, StepContext, Window, variance_over_draws,
+    GraphStatistic, Look, PerturbedStatistic, Renoising, StepContext, Window, variance_over_draws,
 };
 use crate::fault::Fault;
 use crate::model::DenoiserSpec;
@@ -105,6 +105,10 @@ impl SampleVariance {
 impl PerturbedStatistic for SampleVariance {
     fn renoising(&self) -> &Renoising {
         &self.0
+    }
+
+    fn in_graph(&self) -> Option<GraphStatistic> {
+        Some(GraphStatistic::Variance)
     }
 
     fn map(&self, _context: &StepContext<'_>, draws: &[ArrayView4<'_, f32>]) -> Array4<f32> {

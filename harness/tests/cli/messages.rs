@@ -161,6 +161,9 @@ fn options_of_a_gpu_and_lists_of_devices_are_refused_with_what_is_accepted() {
     assert!(plan("--cuda", "search=best").contains("search=fixed|heuristic|exhaustive"));
     assert!(plan("--device", "cuda:0,cuda:0").contains("several GPUs as cuda:0,cuda:1"));
     assert!(plan("--turns", "0").contains("at least 1"));
+    assert!(plan("--step-graph", "perhaps").contains("off, on"));
+    let whole = ["generate", "tiny.yaml", "--scale", "smoke", "--step-graph", "on"];
+    folder.dubench(&whole).fails(3, &["--step-graph on is not applicable", "no bundle"]);
     let ended = folder.dubench(&["doctor", "--device", "cuda:0,cuda:1"]);
     assert!(ended.stderr.contains("one of cpu, cuda, cuda:<ordinal> and openvino"));
 }

@@ -261,6 +261,18 @@ fn graph_surgery_works_on_a_file_and_refuses_what_it_cannot_do() {
     folder
         .dubench(&["graph", "variance-gradient", &plain, "-o", "g.onnx", "--draws", "1"])
         .fails(2, &["--draws"]);
+    let step = |more: &[&str]| {
+        folder.dubench(&[&["graph", "step", &plain, "-o", "s.onnx"], more].concat())
+    };
+    let answer = step(&["--clip=-1,1", "--draws", "3", "--format", "json"]).json();
+    for (key, name) in [("inputs", "step_next_a"), ("outputs", "step_next"), ("outputs", "eps")] {
+        assert!(answer[key].to_string().contains(&format!("\"{name}\"")), "{answer}");
+    }
+    let solver = step(&["--update", "dpm-solver-pp-2m", "--line", "--format", "json"]).json();
+    assert!(solver["inputs"].to_string().contains("step_earlier"), "{solver}");
+    assert!(solver["inputs"].to_string().contains("step_of_output"), "{solver}");
+    step(&["--clip=1"]).fails(2, &["--clip", "two numbers"]);
+    step(&["--draws", "1"]).fails(2, &["--draws"]);
     folder.bytes("broken.onnx", &std::fs::read(&plain).unwrap()[..40]);
     let broken = folder.dubench(&["graph", "vjp", "broken.onnx", "-o", "v.onnx"]);
     assert!([3, 5].contains(&broken.code), "{}", broken.stderr);

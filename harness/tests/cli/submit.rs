@@ -37,7 +37,8 @@ fn the_evaluation_waits_for_any_end_of_the_array() {
     let folder = Folder::new();
     let path =
         scheduler(&folder, "echo \"$@\" >> asked; echo \"4$(wc -l < asked | tr -d ' ');cluster\"");
-    let answer = submit(&folder, &["--shards", "3", "--format", "json"], &path).json();
+    let words = ["--shards", "3", "--cuda", "layout=nhwc", "--step-graph", "on"];
+    let answer = submit(&folder, &[&words[..], &["--format", "json"]].concat(), &path).json();
     assert_eq!(
         (answer["array_job"].as_str(), answer["evaluate_job"].as_str()),
         (Some("41"), Some("42"))
@@ -45,6 +46,8 @@ fn the_evaluation_waits_for_any_end_of_the_array() {
     let asked = std::fs::read_to_string(folder.path("asked")).unwrap();
     let array = path_of(&answer, "array_script");
     let evaluate = path_of(&answer, "evaluate_script");
+    let script = std::fs::read_to_string(&array).unwrap();
+    assert!(script.contains("'--step-graph' 'on' '--cuda' 'layout=nhwc'"), "{script}");
     assert_eq!(
         asked,
         format!("--parsable {array}\n--parsable --dependency=afterany:41 {evaluate}\n")

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// What all passes have in common. Lines are short enough for a terminal of 80 columns.
 pub(crate) const GRAPH_HELP: &str = "\
@@ -18,7 +18,9 @@ Examples, and what is fed to the result:
   dubench graph dropout denoiser_train.onnx -o mc.onnx
       sample, timestep, masks [batch, total]
   dubench graph tap denoiser.onnx -o features.onnx
-      sample, timestep";
+      sample, timestep
+  dubench graph step denoiser.onnx -o step.onnx --draws 5 --clip=-1,1
+      sample, timestep, step_noise [M, batch, ..], coefficients (f64)";
 
 /// Input graph and output graph.
 #[derive(Args, Clone, Debug)]
@@ -42,6 +44,9 @@ pub(crate) enum GraphCommand {
     Tap(TapOptions),
     /// Variance of the output under a Gaussian over the last layer's weights: one more output `variance`
     LastLayerVariance(LastLayerOptions),
+    /// A whole step of a sampler: prediction, next state, M re-noised states and the variance of the predictions there, with the
+    /// bits of separate calls; levels, coefficients and noise are inputs
+    Step(StepOptions),
     /// Half precision: weights, convolutions and products of matrices in float16, norms and softmax in float32; the
     /// inputs and outputs stay as they are
     Half(HalfOptions),
@@ -105,4 +110,45 @@ pub(crate) struct LastLayerOptions {
     /// uncertain, `bias_variance`
     #[arg(long, value_name = "NPZ")]
     pub(crate) variances: PathBuf,
+}
+
+/// How the state moves on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StepUpdate {
+    /// DDIM without noise: `step_next_a`, `step_next_s`.
+    Ddim,
+    /// DPM-Solver++(2M): `step_keep`, `step_gain`, `step_weight`, `step_earlier`.
+    #[value(name = "dpm-solver-pp-2m")]
+    DpmSolverPp2m,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StepOptions {
+    #[command(flatten)]
+    pub(crate) files: GraphFiles,
+    /// Input of the states; found where only one float image-like input exists
+    #[arg(long, value_name = "NAME")]
+    pub(crate) x: Option<String>,
+    /// Output of the prediction; found where there is only one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) output: Option<String>,
+    /// Noise draws M an image, 2 or more
+    #[arg(long, value_name = "M", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=1024))]
+    pub(crate) draws: u32,
+    /// How the state moves on, and by which coefficients
+    #[arg(long, value_enum, default_value_t = StepUpdate::Ddim)]
+    pub(crate) update: StepUpdate,
+    /// Range that the clean image is clipped to, as pixel models are under DDIM; not clipped where left out
+    #[arg(
+        long,
+        value_name = "LOW,HIGH",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_hyphen_values = true
+    )]
+    pub(crate) clip: Vec<f32>,
+    /// The output is no noise but a line in it (predictions of the image, v, score, velocity): two more inputs `step_of_output` and
+    /// `step_of_x` make noise of it
+    #[arg(long)]
+    pub(crate) line: bool,
 }

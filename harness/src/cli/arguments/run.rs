@@ -40,6 +40,15 @@ impl Target {
     }
 }
 
+/// Whether a step with draws is one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StepGraph {
+    /// Several calls.
+    Off,
+    /// One.
+    On,
+}
+
 /// Where its files are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Folders {
@@ -69,6 +78,10 @@ pub(crate) struct RunOptions {
     /// Take wall times beside other busy processes too, where a protocol asks for them: the table tells the load
     #[arg(long)]
     pub(crate) beside_others: bool,
+    /// Make steps at which estimators re-noise in one call of the network, by a graph of the whole step; changes no number. Where
+    /// that cannot be, the command says why and ends (docs/cuda.md)
+    #[arg(long, value_enum, default_value_t = StepGraph::Off)]
+    pub(crate) step_graph: StepGraph,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
 }
@@ -162,6 +175,9 @@ pub(crate) struct SubmitOptions {
     /// Write the scripts and queue nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// As of `dubench run`: steps at which estimators re-noise are one call
+    #[arg(long, value_enum, default_value_t = StepGraph::Off)]
+    pub(crate) step_graph: StepGraph,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
 }

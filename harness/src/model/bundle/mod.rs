@@ -13,6 +13,7 @@ mod open;
 mod precision;
 #[cfg(test)]
 mod tests;
+mod whole_step;
 pub mod work;
 
 pub use inspect::{SiteSummary, Summary, inspect};
@@ -28,3 +29,4 @@ pub use open::{
     open_encoder,
 };
 pub(in crate::model) use precision::of_graph as precision_of;
+pub use whole_step::with_steps;

@@ -111,6 +111,11 @@ pub(super) fn scale_variance(variance: &mut Array4<f32>, lines: &[Line]) {
 }
 
 impl Line {
+    /// Factors of the output and of the state.
+    pub(super) fn factors(&self) -> (f64, f64) {
+        (self.a, self.b)
+    }
+
     /// In f64, rounded once: x0 prediction at small `t` subtracts nearly equal numbers.
     fn apply(self, output: f32, x: f32) -> f32 {
         nearest_f32(f64::from(output) * self.a + f64::from(x) * self.b)

@@ -3,7 +3,7 @@
 use ndarray::{Array2, Array4, ArrayView4, aview0, s};
 
 use super::conversion::{add_direct, output_cotangent, to_epsilon};
-use super::derive::{DropoutGraph, VarianceGradientGraph, VjpGraph};
+use super::derive::{DropoutGraph, StepGraph, VarianceGradientGraph, VjpGraph};
 use super::device::Device;
 use super::feed::Feed;
 use super::footprint::{PerGraph, at_most};
@@ -18,7 +18,10 @@ use super::rows::{
 use super::session::{GraphSource, OnnxSession};
 use crate::graph::dropout::{KEEP_SCALE, MASKS};
 use crate::graph::fused::{GRADIENT, VARIANCE};
-use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput, Predictive, WeightLook};
+use crate::model::{
+    Denoiser, DenoiserSpec, ModelError, NetworkInput, Predictive, StepAnswer, StepInput, StepKind,
+    WeightLook,
+};
 use crate::noise::NoiseKey;
 
 /// A denoiser in ONNX Runtime.
@@ -33,6 +36,7 @@ pub struct OnnxDenoiser {
     pub(super) dropout: LazySession<DropoutGraph>,
     pub(super) vjp: LazySession<VjpGraph>,
     pub(super) fused: Vec<LazySession<VarianceGradientGraph>>,
+    pub(super) steps: Vec<LazySession<StepGraph>>,
     pub(super) posterior: Option<OpenPosterior>,
     pub(super) layer_gradient: Option<LazySession<()>>,
     pub(super) micro_batch: usize,
@@ -69,6 +73,7 @@ impl OnnxDenoiser {
             dropout: LazySession::missing(dropout, options),
             vjp: LazySession::missing(vjp, options),
             fused: Vec::new(),
+            steps: Vec::new(),
             posterior: None,
             layer_gradient: None,
             micro_batch: options.micro_batch.max(1),
@@ -255,6 +260,14 @@ impl Denoiser for OnnxDenoiser {
             jtv.slice_mut(s![range, .., .., ..]).assign(&rows.asked(&product));
         }
         Ok((epsilon, jtv))
+    }
+
+    fn step_kinds(&self) -> Vec<StepKind> {
+        self.steps.iter().filter_map(LazySession::graph).map(|graph| graph.kind).collect()
+    }
+
+    fn step(&mut self, input: StepInput<'_>) -> Result<StepAnswer, ModelError> {
+        self.whole_step(&input)
     }
 
     /// A batch that is baked in need not hold a whole number of images.

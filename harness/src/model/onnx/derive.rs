@@ -14,11 +14,12 @@ use crate::graph::dropout::{self, KeepScale, MaskLayout};
 use crate::graph::head::{self, LayerWeights};
 use crate::graph::last_layer::{self, WeightVariance};
 use crate::graph::layer_gradient::{self, FittedLayer};
+use crate::graph::step;
 use crate::graph::{
     ConvGradient, GraphError, Model, Names, Runner, Tensor, Weights, at_size, fused, in_single,
     tap, vjp,
 };
-use crate::model::{LastLayerPosterior, ModelError};
+use crate::model::{LastLayerPosterior, ModelError, StepKind, StepRule};
 use crate::store::publish;
 
 /// A graph whose dropout masks are an input, in a file.
@@ -70,6 +71,15 @@ pub struct VarianceGradientGraph {
     pub path: PathBuf,
     /// Draws a sample.
     pub n_draws: u32,
+}
+
+/// A graph of whole steps, in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepGraph {
+    /// The file.
+    pub path: PathBuf,
+    /// Steps that it makes.
+    pub kind: StepKind,
 }
 
 /// The mask-input graph of a train-mode graph: from the cache, else made and put there.
@@ -146,6 +156,28 @@ pub fn variance_gradient_graph(
     let how = fused::Options { names, conv, n_draws: n_draws as usize };
     let make = |model: &Model, runner: &dyn Runner| fused::variance_gradient(model, how, runner);
     Ok(VarianceGradientGraph { path: derived(forward, &pass, options, make)?, n_draws })
+}
+
+/// The graph of whole steps of a forward graph, whose output is what `prediction` says: from the cache, else made and put there.
+///
+/// # Errors
+/// As [`vjp_graph`].
+pub fn step_graph(
+    forward: Forward<'_>,
+    (prediction, kind): (step::Prediction, StepKind),
+    options: &RuntimeOptions,
+) -> Result<StepGraph, DeriveError> {
+    let StepKind { n_draws, clip, rule } = kind;
+    let update = match rule {
+        StepRule::Ddim => step::Update::Ddim,
+        StepRule::DpmSolverPp2m => step::Update::DpmSolverPp2m,
+    };
+    let (names, n) = (forward.names(), n_draws as usize);
+    let how = step::Options { names, n_draws: n, prediction, clip, update };
+    let of = format!("{n_draws} {update:?} {prediction:?} {clip:?}");
+    let pass = format!("step {of} {:?} {:?}", names.x, names.output);
+    let path = derived(forward, &pass, options, |model, runner| step::step(model, how, runner))?;
+    Ok(StepGraph { path, kind })
 }
 
 /// The graphs that look at uncertain weights of the last layer behind the prediction, whose variances these are, with the weights of

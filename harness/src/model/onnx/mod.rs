@@ -43,6 +43,9 @@ pub mod session;
 pub mod text_encoder;
 mod uncertain;
 mod values;
+mod whole_step;
+#[cfg(test)]
+mod whole_step_tests;
 
 pub use clip::{ClipNetwork, ClipText};
 pub use conditions::{ConditionRows, ConditionTensor, NullClass, RowSource};
@@ -53,7 +56,7 @@ pub use encoder::OnnxEncoder;
 pub use extractor::OnnxExtractor;
 pub use feed::Feed;
 pub use footprint::PerGraph;
-pub use options::RuntimeOptions;
+pub use options::{RuntimeOptions, StepGraphs};
 pub use parts::DenoiserParts;
 pub use posterior::{LayerGradients, PosteriorGraphs};
 pub use self_test::SelfTestReport;

@@ -6,6 +6,26 @@ use super::cuda::CudaOptions;
 use super::device::Device;
 use crate::config::precision_yaml::PrecisionYaml;
 
+/// Whether a step at which predictions are asked for at re-noised states is one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StepGraphs {
+    /// It is several: one for the trajectory, then those of the draws.
+    #[default]
+    Off,
+    /// It is one, by a graph of the whole step, with the same bits.
+    On,
+}
+
+impl StepGraphs {
+    /// As typed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+        }
+    }
+}
+
 /// How sessions are opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeOptions {
@@ -19,6 +39,8 @@ pub struct RuntimeOptions {
     pub memory: Option<u64>,
     /// What a device that has a choice computes in.
     pub precision: PrecisionYaml,
+    /// Whether steps with draws are one call.
+    pub step_graphs: StepGraphs,
     /// What a session on a GPU is told.
     pub cuda: CudaOptions,
     /// Library to load; `None` searches as [`super::environment::library_path`] says.
@@ -33,6 +55,7 @@ impl Default for RuntimeOptions {
             micro_batch: 32,
             memory: None,
             precision: PrecisionYaml::Float32,
+            step_graphs: StepGraphs::Off,
             cuda: CudaOptions::default(),
             library: None,
         }

@@ -7,6 +7,7 @@ use ndarray::{Array4, ArrayView4};
 
 use super::counting::{Answers, Counting, Tally};
 use crate::guidance::StepThresholds;
+use crate::model::onnx::StepGraphs;
 use crate::model::{Decoder, Encoder, ModelError};
 use crate::plan::{ArmPlan, Block, SetBlock, ThresholdKind, ThresholdSet};
 use crate::stage::generate::{ArmBatch, run_arm, run_propagated};
@@ -39,7 +40,8 @@ pub(super) fn exchange(model: OpenModel) -> (OpenModel, Tally) {
 
 fn options() -> GenerateOptions {
     let one = NonZeroUsize::MIN;
-    GenerateOptions { batch_size: one, networks: one, turns: one, threads: 1 }
+    let step_graphs = StepGraphs::Off;
+    GenerateOptions { batch_size: one, networks: one, turns: one, threads: 1, step_graphs }
 }
 
 /// Walks one image of an arm.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use ndarray::{Array4, ArrayView4};
 
 use crate::guidance::Guidance;
-use crate::model::{Condition, ModelError, Network};
+use crate::model::{Condition, ModelError, Network, StepAnswer};
 use crate::sampler::{Sampler, StepPoint};
 use crate::schedule::NoisePoint;
 use crate::uncertainty::{
-    Estimator, GroupEstimate, StepContext, epsilon_in_batches, estimate_group, per_image,
+    Estimator, GroupEstimate, StepContext, StepRequest, WholeStep, epsilon_in_batches,
+    estimate_group, per_image,
 };
 use crate::units::{Nfe, NfeKind, SampleId, StepIndex};
 
@@ -83,14 +84,19 @@ pub fn run_batch(
         request.before_step.map_or(Ok(()), |call| call(index))?;
         let point = sampler.point(index);
         let batching = (request.conditions, request.max_batch);
-        let mut epsilon =
-            epsilon_in_batches(network, NfeKind::Trajectory, &x, point.place(), batching)?;
+        let guides = guidance.as_deref().is_some_and(|rule| guides(rule, index));
+        let calls = if guides { Calls::Separate } else { Calls::AsTheNetworkHas };
+        let seen = see(request, (&x, index, calls), (estimators, sampler), network)?;
+        let Seen { mut epsilon, x0_hat, estimates, next } = seen;
         nfe.trajectory += network.evaluations_a_row();
-        let x0_hat = sampler.x0_hat(index, x.view(), epsilon.view());
         let context = place(request, point, [x.view(), epsilon.view(), x0_hat.view()]);
-        let estimates = estimate_group(estimators, &context, network)?;
         watch(&context, &estimates);
-        if let Some(rule) = guidance.as_deref_mut().filter(|rule| guides(&**rule, index)) {
+        if let Some(next) = next {
+            sampler.stepped(index, &x0_hat);
+            x = next;
+            continue;
+        }
+        if let Some(rule) = guidance.as_deref_mut().filter(|_| guides) {
             let (rewritten, cost) = guided(rule, &context, network)?;
             epsilon = rewritten;
             nfe = sum(nfe, cost);
@@ -104,6 +110,58 @@ pub fn run_batch(
         nfe.trajectory += asked;
     }
     Ok(BatchOutcome { x0: x, nfe, network_time: network.busy().saturating_sub(busy) })
+}
+
+/// How the network is called at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// For the prediction, then for those at re-noised states.
+    Separate,
+    /// Once for all of it, where the network makes whole steps and this one is such a step.
+    AsTheNetworkHas,
+}
+
+/// What is known of a step before anything is rewritten.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The network's own prediction.
+    pub epsilon: Array4<f32>,
+    /// The sampler's clean estimate.
+    pub x0_hat: Array4<f32>,
+    /// What each estimator says.
+    pub estimates: Vec<Option<GroupEstimate>>,
+    /// The state behind the step, where the call made it.
+    pub next: Option<Array4<f32>>,
+}
+
+/// Asks for all that is known of the step from `x` at `index`: by one call or by several, with the same bits.
+///
+/// # Errors
+/// [`ModelError`] of the network.
+pub fn see(
+    request: &BatchRequest<'_>,
+    (x, index, calls): (&Array4<f32>, StepIndex, Calls),
+    (estimators, sampler): (&mut [Box<dyn Estimator>], &dyn Sampler),
+    network: &mut Network<'_>,
+) -> Result<Seen, ModelError> {
+    let BatchRequest { seed, samples, conditions, max_batch, .. } = *request;
+    let point = sampler.point(index);
+    if calls == Calls::AsTheNetworkHas {
+        let here = StepRequest { point, x: x.view(), samples, conditions, seed, max_batch };
+        if let Some(whole) = WholeStep::ask(&here, (estimators, sampler), network)? {
+            let answer = &whole.answer;
+            let views = [x.view(), answer.epsilon.view(), answer.x0_hat.view()];
+            let estimates = whole.estimates(estimators, &place(request, point, views), network)?;
+            let StepAnswer { epsilon, x0_hat, next, .. } = whole.answer;
+            return Ok(Seen { epsilon, x0_hat, estimates, next: Some(next) });
+        }
+    }
+    let batching = (conditions, max_batch);
+    let epsilon = epsilon_in_batches(network, NfeKind::Trajectory, x, point.place(), batching)?;
+    let x0_hat = sampler.x0_hat(index, x.view(), epsilon.view());
+    let context = place(request, point, [x.view(), epsilon.view(), x0_hat.view()]);
+    let estimates = estimate_group(estimators, &context, network)?;
+    Ok(Seen { epsilon, x0_hat, estimates, next: None })
 }
 
 fn place<'a, 'r: 'a>(

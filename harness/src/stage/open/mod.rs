@@ -4,6 +4,7 @@ pub mod identities;
 pub mod inputs;
 pub mod models;
 pub mod pixels;
+mod step_graphs;
 
 use std::num::NonZeroUsize;
 

@@ -5,17 +5,17 @@ use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml};
 use crate::experiment::{Experiment, Plan};
 use crate::model::bundle::{
-    Gradients, Opened, SelfTest, open_bundle_as, open_encoder, with_posterior,
+    Gradients, Opened, SelfTest, open_bundle_as, open_encoder, with_posterior, with_steps,
 };
 use crate::model::clip::ClipScore;
-use crate::model::onnx::{OnnxExtractor, RuntimeOptions, environment};
+use crate::model::onnx::{OnnxExtractor, RuntimeOptions, StepGraphs, environment};
 use crate::model::pipeline::{self, Pipeline, open_pipeline};
 use crate::model::{Fisher, ModelError};
 use crate::propagation::METHOD;
 use crate::store::Provenance;
 
 use super::pixels::PixelFeatures;
-use super::{OpenModel, analytic, inputs};
+use super::{OpenModel, analytic, inputs, step_graphs};
 use crate::stage::StageError;
 use crate::stage::features::OpenExtractor;
 
@@ -48,13 +48,52 @@ pub fn open_model_as(
     } else {
         Gradients::Derive { n_draws }
     };
-    let mut model = open_network(experiment, config, (options, self_test, &gradients))?;
+    let asked = (options, self_test, &gradients);
+    let mut model = match options.step_graphs {
+        StepGraphs::Off => open_network(experiment, config, asked)?,
+        StepGraphs::On => open_stepping(experiment, (plan, config), asked)?,
+    };
     model.starts = inputs::starts(experiment)?.map(|(_, file)| file);
     if let Some(images) = experiment.protocol.needs().images {
         model.images = Some(inputs::images(experiment, images)?);
         if let ModelConfig::Bundle { path, .. } = config {
             model.encoder = open_encoder(&experiment.resolve(path), options)?;
         }
+    }
+    Ok(model)
+}
+
+/// The network of a plan with graphs of whole steps, which have the bits of separate calls.
+fn open_stepping(
+    experiment: &Experiment,
+    (plan, config): (&Plan, &ModelConfig),
+    (options, self_test, gradients): (&RuntimeOptions, SelfTest, &Gradients),
+) -> Result<OpenModel, StageError> {
+    let ModelConfig::Bundle { path, cfg, precision } = config else {
+        let reason = "it is no bundle: networks in closed form and pipelines have no graph of whole steps: leave it out";
+        return Err(step_graphs::refusal(&experiment.name, reason));
+    };
+    let options = RuntimeOptions { precision: *precision, ..options.clone() };
+    let folder = experiment.resolve(path);
+    let opened = open_bundle_as(&folder, &options, self_test, (gradients, cfg.as_ref()))?;
+    let opened = differentiable(opened, gradients)?;
+    let mut opened = with_uncertain_weights(experiment, (config, &options), opened)?;
+    let name = opened.spec.name.clone();
+    if opened.guidance.is_some() {
+        let reason = "classifier-free guidance mixes two of its predictions: leave it out, or set model.cfg.scale: 1";
+        return Err(step_graphs::refusal(&name, reason));
+    }
+    if opened.provenance.self_test.is_some_and(|report| !report.is_invariant()) {
+        let reason =
+            "its rows depend on the batch around them, which is another one there: leave it out";
+        return Err(step_graphs::refusal(&name, reason));
+    }
+    let stepped = step_graphs::stepped(plan, (&opened.spec, &opened.schedule))?;
+    let kinds = step_graphs::kinds(&stepped);
+    opened.denoiser = with_steps(opened.denoiser, (&folder, &kinds), &options)?;
+    let mut model: OpenModel = opened.into();
+    if self_test == SelfTest::Run {
+        step_graphs::require_equal_bits(&stepped, plan, &mut model)?;
     }
     Ok(model)
 }

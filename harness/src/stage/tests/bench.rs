@@ -111,6 +111,7 @@ pub(in crate::stage) fn one_network(batch: usize) -> GenerateOptions {
         networks: NonZeroUsize::MIN,
         turns: NonZeroUsize::MIN,
         threads: 1,
+        step_graphs: crate::model::onnx::StepGraphs::Off,
     }
 }
 

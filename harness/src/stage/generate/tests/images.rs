@@ -96,6 +96,7 @@ impl Bench {
             networks: NonZeroUsize::MIN,
             turns: NonZeroUsize::MIN,
             threads: 1,
+            step_graphs: crate::model::onnx::StepGraphs::Off,
         }
     }
 
