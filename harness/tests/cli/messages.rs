@@ -64,7 +64,10 @@ fn a_file_that_is_not_there_is_called_what_it_is() {
     let inspect = folder.dubench(&["model", "inspect", "empty"]);
     inspect.fails(
         3,
-        &["empty/model.yaml: cannot be read", "the model.yaml of a bundle, or the model_index.json of a pipeline: name the folder"],
+        &[
+            "empty/model.yaml: cannot be read",
+            "the model.yaml of a bundle, or the model_index.json of a pipeline: name the folder",
+        ],
     );
     assert!(!inspect.stderr.contains("experiment file"), "{}", inspect.stderr);
     edited(&folder, "{kind: pixels, grid: 2}", "{kind: extractor, path: none.yaml}").fails(
