@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::shapes::tests::NeverAsked;
-use super::testing::{relative_error, run, values};
+use super::testing::{is_graph, named_graph, relative_error, run, values};
 use super::{ConvGradient, ElementType, Feeds, Model, Names, Tensor, TensorData, fused, tap, vjp};
 
 /// float32 graphs against autograd, relative to the largest value.
@@ -29,14 +29,14 @@ impl Public {
         let folder = arrays.join(below);
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.retain(|path| path.extension().is_some_and(|e| e == "onnx"));
+        files.retain(|path| is_graph(path));
         files.sort();
         let read = |path: PathBuf| {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let (name, model) = named_graph(&path);
             let network = name.split("_traced").next().unwrap().split("_dynamo").next().unwrap();
             let json = std::fs::read(arrays.join(format!("{network}.json"))).unwrap();
             let json = serde_json::from_slice(&json).unwrap();
-            Self { model: Model::read(&path).unwrap(), name, json }
+            Self { model, name, json }
         };
         files.into_iter().map(read).collect()
     }

@@ -1,6 +1,7 @@
 //! Small graphs and a runtime for the tests of the passes.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use super::dim::Dim;
@@ -29,6 +30,24 @@ fn library() -> PathBuf {
     let in_cache = || cache().map(|c| c.join("ort").join(PINNED_VERSION).join(LIBRARY_FILE));
     let path = set("ORT_DYLIB_PATH").or_else(in_cache).filter(|path| path.is_file());
     path.expect("ONNX Runtime is missing: run `just setup`, or set ORT_DYLIB_PATH to the library")
+}
+
+/// NAME.onnx or NAME.onnx.gz.
+pub(crate) fn is_graph(path: &Path) -> bool {
+    let name = path.file_name().unwrap().to_string_lossy();
+    name.ends_with(".onnx") || name.ends_with(".onnx.gz")
+}
+
+/// A fixture and its name, without what follows the first dot.
+pub(crate) fn named_graph(path: &Path) -> (String, Model) {
+    let name = path.file_name().unwrap().to_string_lossy().split('.').next().unwrap().to_owned();
+    if path.extension().is_some_and(|e| e == "onnx") {
+        return (name, Model::read(path).unwrap());
+    }
+    let (file, mut bytes) = (std::fs::File::open(path).unwrap(), Vec::new());
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+    let model = Model::from_bytes(&bytes, &name).unwrap();
+    (name, model)
 }
 
 /// A graph of input `x` `[batch, dims..]` and output `y`.

@@ -9,7 +9,7 @@ use crate::dim::Dim;
 use crate::fold::fold;
 use crate::model::Model;
 use crate::runner::{Feeds, Runner, Source};
-use crate::testing::{GraphUnderTest, runner};
+use crate::testing::{GraphUnderTest, is_graph, named_graph, runner};
 use crate::vjp::{Options, vjp};
 use crate::{ConvGradient, GraphError, Tensor, TensorData, fused};
 
@@ -33,11 +33,7 @@ impl Runner for NeverAsked {
 /// All graphs of a folder.
 fn graphs(folder: &Path) -> BTreeMap<String, Model> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let graphs = files.filter(|path| path.extension().is_some_and(|e| e == "onnx"));
-    let named = |path: PathBuf| {
-        (path.file_stem().unwrap().to_string_lossy().into_owned(), Model::read(&path).unwrap())
-    };
-    graphs.map(named).collect()
+    files.filter(|path| is_graph(path)).map(|path| named_graph(&path)).collect()
 }
 
 fn fixtures() -> BTreeMap<String, Model> {

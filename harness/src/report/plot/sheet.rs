@@ -13,6 +13,10 @@ use crate::units::SampleId;
 
 /// Images at each end; more would not be legible.
 const MOST: usize = 6;
+/// Images at each end where there are more than [`MANY`] methods: the sheet stays as small, and one can still look over it.
+const FEWER: usize = 3;
+/// Methods that are shown with all their images.
+const MANY: usize = 8;
 const TILE: f64 = 64.0;
 const GAP: f64 = 6.0;
 const MARGIN: f64 = 24.0;
@@ -98,7 +102,8 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// Takes the first six exhibits of each method and end; `None` without exhibits.
+    /// Takes the first six exhibits of each method and end, three where there are more than eight methods; `None` without
+    /// exhibits.
     ///
     /// # Errors
     /// [`ReportError::Value`] for images that are not `[3, H, W]`, maps of another size, values that are not finite.
@@ -118,6 +123,12 @@ impl Sheet {
             };
             if tiles.len() < MOST {
                 tiles.push(tile(exhibit)?);
+            }
+        }
+        if strips.len() > MANY {
+            for strip in &mut strips {
+                strip.certain.truncate(FEWER);
+                strip.uncertain.truncate(FEWER);
             }
         }
         Ok((!strips.is_empty()).then_some(Self { strips }))
@@ -371,6 +382,25 @@ mod tests {
         let drawn = photograph(&large);
         assert_eq!(drawn.dimensions(), (128, 128));
         assert_eq!(drawn.get_pixel(64, 64).0, [15, 15, 15]);
+    }
+
+    #[test]
+    fn many_methods_are_shown_with_fewer_images() {
+        let of = |n: usize| -> Vec<Exhibit> {
+            let ends = [RankEnd::MostCertain, RankEnd::LeastCertain];
+            let places = (0..n).flat_map(|method| ends.map(|end| (method, end)));
+            let images = places.flat_map(|(method, end)| (0..8).map(move |_| (method, end)));
+            let like = example::exhibits().remove(0);
+            let named = |(i, end): (usize, RankEnd)| Exhibit { method: format!("m{i}"), end, ..like.clone() };
+            images.map(named).collect()
+        };
+        for (n, images) in [(8, 6), (9, 3)] {
+            let sheet = Sheet::new(&of(n)).unwrap().unwrap();
+            assert_eq!(sheet.strips.len(), n);
+            for strip in &sheet.strips {
+                assert_eq!([strip.certain.len(), strip.uncertain.len()], [images; 2]);
+            }
+        }
     }
 
     #[test]

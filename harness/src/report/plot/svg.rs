@@ -1,14 +1,15 @@
-//! What plotters' SVG lacks: a size in logical pixels, a font stack, embedded images.
+//! What plotters' SVG lacks: a size in logical pixels, an embedded font, embedded images.
 
 use std::fmt::Write as _;
 
 use super::canvas::Raster;
+use super::font;
 use super::png::smallest;
 
-/// Fonts in order of preference: plots are measured in the first.
-const FONT_STACK: &str = "'DejaVu Sans', Verdana, Arial, sans-serif";
+/// Fonts in order of preference: the embedded one, and for what it lacks the one in which plots are measured.
+const FONT_STACK: &str = "'Plot Sans', 'DejaVu Sans', Verdana, Arial, sans-serif";
 
-/// Rewrites the header of a drawing of `scale` times `size`, names the fonts, appends `rasters`, and adds `title` for
+/// Rewrites the header of a drawing of `scale` times `size`, embeds the font, appends `rasters`, and adds `title` for
 /// screen readers.
 ///
 /// # Errors
@@ -33,8 +34,10 @@ pub fn complete(
         .ok_or_else(|| "the drawing does not end".to_owned())?
         .replace("font-family=\"sans-serif\"", &format!("font-family=\"{FONT_STACK}\""));
     let mut out = format!(
-        "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {w} {h}\" role=\"img\"{attributes}>\n<title>{}</title>{body}",
-        escape(title)
+        "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {w} {h}\" role=\"img\"{attributes}>\n<title>{}</title>\n\
+         <style>@font-face{{font-family:'Plot Sans';src:url(data:font/woff;base64,{})}}</style>{body}",
+        escape(title),
+        base64(font::EMBEDDED)
     );
     for raster in rasters {
         out.push_str(&image_tag(raster, f64::from(scale))?);
