@@ -67,23 +67,39 @@ fn providers(options: &RuntimeOptions) -> Result<Vec<ExecutionProviderDispatch>,
             Ok(vec![cuda.build().error_on_failure()])
         }
         Device::OpenVino => {
-            let hint = if precision == PrecisionYaml::Bfloat16 { "bf16" } else { "f32" };
-            let config = serde_json::json!({ "CPU": {
-                "INFERENCE_PRECISION_HINT": hint,
-                "INFERENCE_NUM_THREADS": threads.max(1).to_string(),
-                "NUM_STREAMS": "1",
-            }});
             let provider = OpenVINO::default()
                 .with_device_type("CPU")
-                .with_arbitrary_config("load_config", config.to_string());
+                .with_arbitrary_config("load_config", openvino(threads, precision).to_string());
             Ok(vec![provider.build().error_on_failure()])
         }
     }
 }
 
+/// What `OpenVINO`'s plug-in of the CPU is told.
+fn openvino(threads: usize, precision: PrecisionYaml) -> serde_json::Value {
+    let hint = if precision == PrecisionYaml::Bfloat16 { "bf16" } else { "f32" };
+    serde_json::json!({ "CPU": {
+        "INFERENCE_PRECISION_HINT": hint,
+        "INFERENCE_NUM_THREADS": threads.max(1).to_string(),
+        "NUM_STREAMS": "1",
+        // Each session would pin its threads from the first core on, and networks side by side would share that one.
+        "ENABLE_CPU_PINNING": "NO",
+    }})
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn openvino_is_told_its_precision_its_threads_and_not_to_pin_them() {
+        let told = |key: &str| openvino(0, PrecisionYaml::Bfloat16)["CPU"][key].clone();
+        assert_eq!(
+            [told("INFERENCE_PRECISION_HINT"), told("INFERENCE_NUM_THREADS")],
+            ["bf16", "1"]
+        );
+        assert_eq!(told("ENABLE_CPU_PINNING"), "NO");
+    }
 
     #[test]
     fn a_precision_that_a_device_has_not_is_refused_with_the_remedy() {

@@ -52,7 +52,9 @@ mod tests {
         for entry in woff[44..].chunks_exact(20).take(n) {
             let (at, stored, length) = (word(entry, 4), word(entry, 8), word(entry, 12));
             let offset = u32::try_from(12 + 16 * n + body.len()).unwrap();
-            head.extend([&entry[..4], &entry[16..20], &offset.to_be_bytes(), &entry[12..16]].concat());
+            head.extend(
+                [&entry[..4], &entry[16..20], &offset.to_be_bytes(), &entry[12..16]].concat(),
+            );
             let table = &woff[at..at + stored];
             if stored == length {
                 body.extend_from_slice(table);
@@ -67,8 +69,10 @@ mod tests {
     #[test]
     fn the_embedded_face_has_the_outlines_and_advances_of_the_font_that_measures() {
         let file = sfnt(EMBEDDED);
-        let (full, small) =
-            (FontRef::try_from_slice(DEJAVU_SANS).unwrap(), FontRef::try_from_slice(&file).unwrap());
+        let (full, small) = (
+            FontRef::try_from_slice(DEJAVU_SANS).unwrap(),
+            FontRef::try_from_slice(&file).unwrap(),
+        );
         for c in (' '..='~').chain(SIGNS.chars()) {
             let (a, b) = (full.glyph_id(c), small.glyph_id(c));
             assert!(b.0 > 0, "{c:?} is missing");

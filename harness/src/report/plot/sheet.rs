@@ -391,7 +391,11 @@ mod tests {
             let places = (0..n).flat_map(|method| ends.map(|end| (method, end)));
             let images = places.flat_map(|(method, end)| (0..8).map(move |_| (method, end)));
             let like = example::exhibits().remove(0);
-            let named = |(i, end): (usize, RankEnd)| Exhibit { method: format!("m{i}"), end, ..like.clone() };
+            let named = |(i, end): (usize, RankEnd)| Exhibit {
+                method: format!("m{i}"),
+                end,
+                ..like.clone()
+            };
             images.map(named).collect()
         };
         for (n, images) in [(8, 6), (9, 3)] {
