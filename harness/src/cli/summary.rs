@@ -10,16 +10,18 @@ use crate::config::published::claims::Claims;
 use crate::exit::Exit;
 use crate::report::Artefact;
 use crate::report::run_json::RunRecord;
-use crate::report::summary::{ResultFolder, Summary, Verdict, summarise};
+use crate::report::summary::{Before, ResultFolder, Summary, Verdict, summarise};
 use crate::store::{StoreError, publish};
 
 pub(super) fn summary(options: &SummaryOptions, context: Context) -> Result<Exit, CliError> {
     let results = results(&options.results, &options.scale)?;
     if results.is_empty() {
-        return Err(nothing_there(options)?);
+        return Err(nothing_there("RESULTS", &options.results, &options.scale)?);
     }
     let claims = Claims::read(&options.claims)?;
-    let summary = summarise(&claims, &options.scale, results)?;
+    let mut summary = summarise(&claims, &options.scale, results)?;
+    summary.before =
+        options.before.as_ref().map(|folder| before(folder, &claims, options)).transpose()?;
     let folder = options.output.as_ref().unwrap_or(&options.results);
     let files = summary.files(&way(folder, &options.results)?);
     if options.check {
@@ -35,27 +37,42 @@ pub(super) fn summary(options: &SummaryOptions, context: Context) -> Result<Exit
     Ok(Exit::Complete)
 }
 
+/// The same claims, held against the results of another folder.
+fn before(folder: &Path, claims: &Claims, options: &SummaryOptions) -> Result<Before, CliError> {
+    let results = results(folder, &options.scale)?;
+    if results.is_empty() {
+        return Err(nothing_there("--before", folder, &options.scale)?);
+    }
+    let name =
+        folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    Ok(Before { name, lines: summarise(claims, &options.scale, results)?.lines })
+}
+
 /// Which scales there are, where the one that is asked for has no result; else that there is none at all.
-fn nothing_there(options: &SummaryOptions) -> Result<CliError, CliError> {
+fn nothing_there(
+    argument: &'static str,
+    results: &Path,
+    scale: &str,
+) -> Result<CliError, CliError> {
     let mut scales = BTreeSet::new();
-    for name in names(&options.results)? {
-        let folder = options.results.join(name);
+    for name in names(results)? {
+        let folder = results.join(name);
         if folder.is_dir() {
             let whole = |scale: &String| folder.join(scale).join("metrics.parquet").is_file();
             scales.extend(names(&folder)?.into_iter().filter(whole));
         }
     }
-    let place = options.results.display().to_string();
+    let place = results.display().to_string();
     if scales.is_empty() {
         return Ok(CliError::option(
-            "RESULTS",
+            argument,
             &place,
             "a folder with EXPERIMENT/SCALE/metrics.parquet in it: run an experiment first",
         ));
     }
     let known: Vec<String> = scales.into_iter().collect();
     let expected = format!("a scale of which {place} has results: {}", known.join(", "));
-    Ok(CliError::option("--scale", &options.scale, &expected))
+    Ok(CliError::option("--scale", scale, &expected))
 }
 
 /// Whether the files are what the results say.

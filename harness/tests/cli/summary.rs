@@ -71,6 +71,22 @@ fn every_claim_has_a_row_and_the_page_knows_when_it_is_old() {
 }
 
 #[test]
+fn verdicts_of_other_results_stand_beside() {
+    let folder = folder();
+    let call = [&CALL[..], &["--before", "results"]].concat();
+    assert_eq!(folder.dubench(&call).code, 0);
+    for name in ["md", "html"] {
+        let page =
+            std::fs::read_to_string(folder.path(&format!("results/summary-smoke.{name}"))).unwrap();
+        assert_eq!(page.matches("What changed since results").count(), 1, "{page}");
+        assert!(page.contains("0 of 1 verdicts are others than those of "), "{page}");
+    }
+    folder.dubench(&[&CALL[..], &["--before", "gone"]].concat()).fails(2, &["gone"]);
+    std::fs::create_dir(folder.path("empty")).unwrap();
+    folder.dubench(&[&CALL[..], &["--before", "empty"]].concat()).fails(2, &["--before", "empty"]);
+}
+
+#[test]
 fn what_cannot_be_summed_up_is_named() {
     let folder = folder();
     folder.dubench(&["summary", "nowhere", "--claims", "claims.yaml"]).fails(2, &["nowhere"]);

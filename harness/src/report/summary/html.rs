@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
+use super::before::{Before, COLUMNS, cells};
 use super::markdown::title;
 use super::{Line, ResultFolder, Summary};
+use crate::report::document::Align;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -34,6 +36,9 @@ pub(super) fn page(summary: &Summary, up: &str) -> String {
     filters(&mut out, summary);
     for (name, lines) in summary.groups() {
         table(&mut out, name, &lines);
+    }
+    if let Some(before) = &summary.before {
+        changed(&mut out, before, summary);
     }
     out.push_str("<h2>Results</h2>\n");
     for result in &summary.results {
@@ -77,6 +82,35 @@ fn table(out: &mut String, name: &str, lines: &[&Line]) {
     out.push_str("</tr></thead>\n<tbody>\n");
     for one in lines {
         row(out, one);
+    }
+    out.push_str("</tbody>\n</table>\n");
+}
+
+/// Verdicts beside those of other results.
+fn changed(out: &mut String, before: &Before, summary: &Summary) {
+    let changes = before.changes(summary);
+    line(out, format_args!("<h2>{}</h2>", escape(&before.heading())));
+    line(out, format_args!("<p>{}</p>\n<table>\n<thead><tr>", marked(&before.remark(&changes))));
+    for (head, align) in COLUMNS {
+        let kind = if align == Align::Right { "number" } else { "text" };
+        line(
+            out,
+            format_args!("<th data-kind=\"{kind}\"><button type=\"button\">{head}</button></th>"),
+        );
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for change in &changes {
+        let [then, now] = [change.before, change.now].map(|one| one.measured);
+        let n = |of: Option<super::Measured>| of.and_then(|one| one.n).map(|n| n as f64);
+        let value = |of: Option<super::Measured>| of.map(|one| one.value);
+        let keys = [None, None, None, value(then), n(then), value(now), n(now), None, None];
+        out.push_str("<tr>");
+        for ((text, key), (_, align)) in cells(change).iter().zip(keys).zip(COLUMNS) {
+            let class = if align == Align::Right { " class=\"number\"" } else { "" };
+            let key = key.map_or(String::new(), |value| format!(" data-sort=\"{value:e}\""));
+            line(out, format_args!("<td{class}{key}>{}</td>", marked(text)));
+        }
+        out.push_str("</tr>\n");
     }
     out.push_str("</tbody>\n</table>\n");
 }

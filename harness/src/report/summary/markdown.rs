@@ -6,7 +6,10 @@ use crate::report::markdown;
 
 /// `summary.md`.
 pub(super) fn page(summary: &Summary, up: &str) -> String {
-    let sections = summary.groups().iter().map(|(name, lines)| section(name, lines)).collect();
+    let groups = summary.groups();
+    let claims = groups.iter().map(|(name, lines)| section(name, lines));
+    let changed = summary.before.iter().map(|before| before.section(summary));
+    let sections = claims.chain(changed).collect();
     let document = Document { title: title(summary), lead: summary.lead(), sections };
     let mut text = markdown::write(&document);
     text.push_str("\n## Results\n\n");

@@ -4,6 +4,7 @@
 //! claim is, and which number answers it, is data ([`Claims`]); numbers come from one lazy scan over the results of a
 //! scale.
 
+mod before;
 mod folder;
 mod html;
 mod judge;
@@ -13,6 +14,7 @@ mod markdown;
 
 use std::path::PathBuf;
 
+pub use before::Before;
 pub use folder::ResultFolder;
 pub use judge::{LEVEL, Measured, P, Verdict, judge};
 pub use line::{Line, Quote};
@@ -31,6 +33,8 @@ pub struct Summary {
     pub lines: Vec<Line>,
     /// Results of the scale, by name.
     pub results: Vec<ResultFolder>,
+    /// Other results that these are set beside.
+    pub before: Option<Before>,
 }
 
 /// Holds every claim against the `metrics.parquet` of the scale's results.
@@ -49,7 +53,8 @@ pub fn summarise(
     for claim in &claims.claims {
         lines.extend(line::lines(claims, claim, &rows)?);
     }
-    Ok(Summary { paper: claims.paper.clone(), scale: scale.to_owned(), lines, results })
+    let (paper, scale) = (claims.paper.clone(), scale.to_owned());
+    Ok(Summary { paper, scale, lines, results, before: None })
 }
 
 impl Summary {
