@@ -13,8 +13,8 @@ use crate::store::metrics;
 use crate::store::records::MetricRow;
 
 pub(super) fn check(options: &CheckOptions, context: Context) -> Result<Exit, CliError> {
-    let mut baseline = rows(&options.baseline)?;
-    let result = rows(&options.result)?;
+    let mut baseline = rows("BASELINE", &options.baseline)?;
+    let result = rows("RESULT", &options.result)?;
     chosen(&mut baseline, &options.metrics)?;
     let otherwise =
         Band { standard_errors: options.sigmas, relative: options.relative, ..Band::default() };
@@ -52,7 +52,7 @@ fn chosen(baseline: &mut Vec<MetricRow>, metrics: &[String]) -> Result<(), CliEr
 }
 
 pub(super) fn compare(options: &CompareOptions, context: Context) -> Result<Exit, CliError> {
-    let (a, b) = (rows(&options.a)?, rows(&options.b)?);
+    let (a, b) = (rows("A", &options.a)?, rows("B", &options.b)?);
     let comparison = report_compare::compare(&a, &b)?;
     let name = |path: &Path| path.display().to_string();
     let document = comparison.document(&name(&options.a), &name(&options.b));
@@ -73,7 +73,12 @@ pub(super) fn compare(options: &CompareOptions, context: Context) -> Result<Exit
 }
 
 /// Rows of a results folder, or of a `metrics.parquet`.
-fn rows(path: &Path) -> Result<Vec<MetricRow>, CliError> {
+fn rows(argument: &'static str, path: &Path) -> Result<Vec<MetricRow>, CliError> {
     let file = if path.is_dir() { path.join("metrics.parquet") } else { path.to_owned() };
+    if !file.is_file() {
+        let expected = "a folder with the metrics.parquet of a result in it (results/EXPERIMENT/SCALE), or such a file: run the \
+                        experiment first";
+        return Err(CliError::option(argument, &path.display().to_string(), expected));
+    }
     Ok(metrics::read(&file)?)
 }

@@ -10,7 +10,7 @@ pub use super::graphs_yaml::{
     DenoiserGraphYaml, GraphsYaml, InputsYaml, Layout, OutputsYaml, TrainGraphYaml,
 };
 use super::precision_yaml::PrecisionYaml;
-use super::reader::read_yaml;
+use super::reader::{parse, read_yaml};
 use super::role::Role;
 pub use super::task_yaml::TaskYaml;
 pub use super::time_yaml::{TimeKind, TimeYaml};
@@ -164,6 +164,16 @@ impl ModelYaml {
     /// [`ConfigError`] for an unreadable file, unknown keys, or values that cannot be.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let model: Self = read_yaml(path, Role::Bundle)?;
+        refuse(path, model.faults())?;
+        Ok(model)
+    }
+
+    /// Reads and checks a description that is not in a file yet.
+    ///
+    /// # Errors
+    /// As [`Self::read`], but for those of the disk.
+    pub(crate) fn of_text(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let model: Self = parse(path, text)?;
         refuse(path, model.faults())?;
         Ok(model)
     }

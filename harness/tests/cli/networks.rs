@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failed test")]
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn};
@@ -45,7 +46,10 @@ fn row(network: &str, input: &str) -> ArrayD<f32> {
 fn described(graph: &Path, network: &str, needs: Needs) -> Folder {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("net")).unwrap();
-    std::fs::copy(graph, folder.path("net/denoiser.onnx")).unwrap();
+    let mut bytes = Vec::new();
+    let packed = std::fs::File::open(graph).unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    folder.bytes("net/denoiser.onnx", &bytes);
     for input in needs.conditions {
         let mut bytes = Vec::new();
         row(network, input).write_npy(&mut bytes).unwrap();
@@ -62,12 +66,9 @@ fn described(graph: &Path, network: &str, needs: Needs) -> Folder {
     let ended = folder.dubench(&call);
     assert_eq!(ended.code, 0, "{}: {}", graph.display(), ended.stderr);
     if needs.latent {
-        // What a graph cannot say: that its state is a latent, and which of the other graphs decodes it.
         let text = std::fs::read_to_string(folder.path("net/model.yaml")).unwrap();
-        let pixels = "kind: denoiser, image: [4, 8, 8], range: [-1, 1]";
-        let latent = "kind: latent, shape: [4, 8, 8], scale: 1, decoder: decoder.onnx";
-        assert!(text.contains(pixels), "{text}");
-        folder.text("net/model.yaml", &text.replace(pixels, latent));
+        let latent = "kind: latent, shape: [4, 8, 8], scale: 0.18215, decoder: \"decoder.onnx\"";
+        assert!(text.contains(latent), "{text}");
     }
     folder
 }
@@ -75,7 +76,7 @@ fn described(graph: &Path, network: &str, needs: Needs) -> Folder {
 /// Every export of a network is described, and makes two images with a map each.
 fn sampled(network: &str, exports: &[&str], needs: Needs) {
     for export in exports {
-        let graph = data().join(format!("{export}.onnx"));
+        let graph = data().join(format!("{export}.onnx.gz"));
         let folder = described(&graph, network, needs);
         let call = ["sample", "net", "-o", "out", "-n", "2", "--steps", "4", "--format", "json"];
         let answer = folder.dubench(&call).json();

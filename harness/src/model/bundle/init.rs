@@ -20,6 +20,9 @@ use ports::{Found, Ports};
 /// Graphs that are parts of other models, never the network itself.
 const OTHER_PARTS: [&str; 4] = ["decoder", "encoder", "vjp", "masked"];
 
+/// Factor of the latents of Stable Diffusion 1, whose autoencoder DiT and U-ViT use too.
+const SCALE: &str = "0.18215";
+
 /// What the caller says of the network, where the graph does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
@@ -52,8 +55,10 @@ pub fn propose(folder: &Path, hints: &Hints) -> Result<Proposal, ModelError> {
     let (forward, train) = roles(folder, &graphs, hints)?;
     let (path, model) = (folder.join(forward), &graphs[position(&graphs, forward)].1);
     let ports = Ports::of(model).map_err(|message| fault(&path, message))?;
-    let found = ports.read(hints).map_err(|message| fault(&path, message))?;
-    let mut text = head(folder, &found);
+    let mut found = ports.read(hints).map_err(|message| fault(&path, message))?;
+    let task = Task::of(folder, &graphs, &found)?;
+    found.check.push(task.check);
+    let mut text = head(folder, &found, &task.yaml);
     let precision = Precision::of(model);
     if precision.computed != PrecisionYaml::Float32 {
         let _ = writeln!(text, "precision: {}", precision.computed.as_str());
@@ -78,8 +83,8 @@ pub fn propose(folder: &Path, hints: &Hints) -> Result<Proposal, ModelError> {
         "provenance:\n  training_data: unknown   # CHECK\n  licence: unknown   # CHECK\n",
     );
     let yaml = text;
-    let parsed = crate::config::reader::parse::<ModelYaml>(&folder.join(MODEL_FILE), &yaml);
-    parsed.map_err(|error| fault(&folder.join(MODEL_FILE), error.to_string()))?;
+    let path = folder.join(MODEL_FILE);
+    ModelYaml::of_text(&path, &yaml).map_err(|error| fault(&path, error.to_string()))?;
     Ok(Proposal { yaml, found: report(forward, train, &found), check: found.check })
 }
 
@@ -139,16 +144,50 @@ fn roles<'a>(
     Ok((forward, train.first().copied().filter(|_| train.len() == 1)))
 }
 
-fn head(folder: &Path, found: &Found) -> String {
+/// What the network makes, as `task:` says it, and what to look at there.
+struct Task {
+    yaml: String,
+    check: String,
+}
+
+impl Task {
+    /// A state of one channel or three is an image, any other is a latent of the decoder beside it.
+    fn of(folder: &Path, graphs: &Graphs, found: &Found) -> Result<Self, ModelError> {
+        let [c, h, w] = found.image;
+        let classes = found.classes.map_or("null".to_owned(), |n| n.to_string());
+        if [1, 3].contains(&c) {
+            let yaml = format!(
+                "{{kind: denoiser, image: [{c}, {h}, {w}], range: [-1, 1], classes: {classes}}}   # CHECK range"
+            );
+            return Ok(Self { yaml, check: "task.range: [-1, 1] is assumed".to_owned() });
+        }
+        let decoders = graphs.iter().map(|(name, _)| name).filter(|name| name.contains("decoder"));
+        let [decoder] = decoders.collect::<Vec<_>>()[..] else {
+            let message = format!(
+                "the state has {c} channels, which is a latent, and there is no single graph with `decoder` in its name beside it: \
+                 export the one that makes images [b, 3, H, W] of latents as decoder.onnx"
+            );
+            return Err(fault(folder, message));
+        };
+        let yaml = format!(
+            "{{kind: latent, shape: [{c}, {h}, {w}], scale: {SCALE}, decoder: {}, classes: {classes}}}   # CHECK scale",
+            quoted(decoder)
+        );
+        let check = format!(
+            "task.scale: {SCALE} is a guess, that of Stable Diffusion: what latents are multiplied by in training"
+        );
+        Ok(Self { yaml, check })
+    }
+}
+
+fn head(folder: &Path, found: &Found, task: &str) -> String {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("mine");
-    let [c, h, w] = found.image;
-    let classes = found.classes.map_or("null".to_owned(), |n| n.to_string());
     format!(
         "# Written by `dubench model init`. Lines with CHECK are what a graph cannot say: correct them, then run\n\
          # `dubench model inspect` on this folder.\n\
          format: 1\n\
          name: {}\n\
-         task: {{kind: denoiser, image: [{c}, {h}, {w}], range: [-1, 1], classes: {classes}}}   # CHECK range\n\
+         task: {task}\n\
          prediction: {}   # CHECK\n\
          schedule: {}   # CHECK\n\
          time: {}   # CHECK\n",

@@ -135,7 +135,12 @@ fn kind(path: &Path) -> Result<Kind, StatisticsError> {
         return kind_of_folder(path);
     }
     if !path.is_file() {
-        let message = format!("no data set: expected {}, {EXPECTED}", NAMED.join(", "));
+        let what = if path.components().count() > 1 || path.extension().is_some() {
+            "there is no such file or folder"
+        } else {
+            "no data set"
+        };
+        let message = format!("{what}: expected {}, {EXPECTED}", NAMED.join(", "));
         return Err(StatisticsError::input(path, message));
     }
     if is_pickle(&start(path)?) {

@@ -137,7 +137,6 @@ impl Ports {
             ),
             format!("schedule: {} is a guess: it must be that of training", guess.schedule),
             format!("time: {} is a guess from the name `{}`", guess.time, self.t.name),
-            "task.range: [-1, 1] is assumed".to_owned(),
             "provenance: training data and licence".to_owned(),
         ];
         let name = |port: &Port| port.name.clone();

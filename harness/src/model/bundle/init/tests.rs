@@ -1,3 +1,5 @@
+use std::io::Read as _;
+
 use super::*;
 use crate::model::bundle::precision;
 
@@ -65,6 +67,25 @@ fn an_input_of_another_kind_is_bound_to_the_file_of_its_name() {
     let bound = "conditions:\n  \"encoder_hidden_states\": {file: \"encoder_hidden_states.npy\"}";
     assert!(yaml.contains(bound), "{yaml}");
     assert!(yaml.contains("  \"encoder_hidden_states.npy\": {sha256: "), "{yaml}");
+}
+
+#[test]
+fn a_state_that_is_no_image_is_a_latent_of_the_decoder_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny");
+    let packed =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/graph/tests/data/public/dit_traced_17.onnx.gz");
+    let (mut bytes, packed) = (Vec::new(), std::fs::File::open(packed).unwrap());
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    crate::store::publish(&folder.path().join("denoiser.onnx"), &bytes).unwrap();
+    let hints = Hints { classes: Some(4), ..Hints::default() };
+    let message = propose(folder.path(), &hints).unwrap_err().to_string();
+    assert!(message.contains("the state has 4 channels, which is a latent"), "{message}");
+    std::fs::copy(tiny.join("decoder_8.onnx"), folder.path().join("decoder.onnx")).unwrap();
+    let proposal = propose(folder.path(), &hints).unwrap();
+    let latent = "task: {kind: latent, shape: [4, 8, 8], scale: 0.18215, decoder: \"decoder.onnx\", classes: 4}   # CHECK scale";
+    assert!(proposal.yaml.contains(latent), "{}", proposal.yaml);
+    assert!(proposal.check.iter().any(|line| line.starts_with("task.scale: 0.18215 is a guess")));
 }
 
 /// `dubench graph half` and other converters: tables say in which precision a network works, so the description must.
