@@ -14,7 +14,7 @@ from pathlib import Path
 
 import card
 import sample_sheet
-from export import WEIGHTS, add_time, export, put_weights
+from export import WEIGHTS, add_time, add_weights, export, put_weights
 from weights import Weights, WeightsError, read_header
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="take this EMA file instead of the best")
     text = "log of the training that this one began with: train_log.csv of that bundle"
     parser.add_argument("--log-before", type=Path, action="append", default=[], metavar="CSV", help=text)
-    parser.add_argument("--weights", choices=["full", "half"], default="full", help="store them in float32 or float16")
+    add_weights(parser)
     parser.add_argument("--threads", type=int, default=1, help="threads for the sample sheet")
     add_time(parser)
     arguments = parser.parse_args()

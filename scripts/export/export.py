@@ -107,6 +107,12 @@ def add_time(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", choices=["int64", "float32"], default="int64", help=text)
 
 
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """The option for how weights are stored."""
+    text = "how the weights are stored: in float32 (full), or rounded to float16 (half)"
+    parser.add_argument("--weights", choices=["full", "half"], default="full", help=text)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,7 +120,7 @@ def main() -> None:
     parser.add_argument("--fid", default="null", help="measured FID, for provenance.fid")
     add_time(parser)
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="float32 weights to put there first")
-    parser.add_argument("--weights", choices=["full", "half"], default="full", help="how FILE is stored (full)")
+    add_weights(parser)
     arguments = parser.parse_args()
     if arguments.weights == "half" and arguments.source is None:
         parser.error("--weights half rounds the float32 weights of --from FILE: name it")
