@@ -7,8 +7,11 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 scale := "mini"
 device := "cpu"
 
-# Written into what a run makes: the commit of this checkout, `-dirty` with changes on top, empty outside git.
-export DUBENCH_GIT_REVISION := `git describe --always --abbrev=12 --dirty 2>/dev/null || true`
+# Plots of a result: svg, as the repository keeps them, or both, with a PNG beside each
+plots := "svg"
+
+# Written into what a run makes: the commit of this checkout, `-dirty` with changes on top (other results aside), empty outside git.
+export DUBENCH_GIT_REVISION := `r=$(git describe --always --abbrev=12 2>/dev/null) && { git diff --quiet HEAD -- . ':!results' || r=$r-dirty; }; echo "$r"`
 
 # cargo profile: dev (numerics are optimised there too), dist (what wheels are built by) or release
 profile := "dev"
@@ -117,7 +120,7 @@ reproduce-third-party *options: build
 [group('run')]
 reproduce experiment scale=scale *options: build
     @DUBENCH="${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" scripts/setup.sh {{ replace_regex(device, ":.*", "") }} experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} >/dev/null
-    {{ dubench }} run experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} --device {{ device }} {{ options }}
+    {{ dubench }} run experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} --device {{ device }} --plots {{ plots }} {{ options }}
 
 # The whole chain on a handful of images
 [group('run')]
@@ -126,7 +129,7 @@ smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "
 # Tables and plots again, from finished parts
 [group('run')]
 report experiment="table1-cifar10" scale=scale: build
-    {{ dubench }} report experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }}
+    {{ dubench }} report experiments/{{ experiment }}.yaml --scale {{ trim_start_match(scale, "scale=") }} --plots {{ plots }}
 
 # Two results folders side by side
 [group('run')]

@@ -22,8 +22,8 @@ pub(crate) use metric::{
     PairOptions, PrOptions, SparsificationOptions, SphereOptions,
 };
 pub(crate) use run::{
-    Engine, GcOptions, PlanOptions, RunOptions, StartsOptions, StepGraph, SubmitOptions, Target,
-    VerifyOptions,
+    Engine, GcOptions, PlanOptions, Plots, RunOptions, StartsOptions, StepGraph, SubmitOptions,
+    Target, VerifyOptions,
 };
 pub(crate) use sample::{SAMPLE_HELP, SampleOptions};
 pub(crate) use setup::{SETUP_HELP, SetupDevice, SetupOptions};
@@ -312,6 +312,9 @@ pub(crate) struct SummaryOptions {
     /// the results
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
+    /// Folder of other results, as of an earlier network: its verdicts stand beside these in a table of their own
+    #[arg(long)]
+    pub(crate) before: Option<PathBuf>,
     /// Write nothing, and fail where the files there are not what the results say
     #[arg(long)]
     pub(crate) check: bool,

@@ -1,8 +1,9 @@
 //! From an evaluated run to `results/<experiment>/<scale>/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::arguments::{Plots, RunOptions};
 use super::error::CliError;
 use super::session::Session;
 use crate::canonical::{fingerprint, sha256_hex};
@@ -19,19 +20,21 @@ use crate::store::{Provenance, StoreError, publish as publish_file, remove, side
 
 /// Version of what a report draws and writes. Raised when the same numbers would look otherwise, so that
 /// an old report is not taken for a current one.
-const REPORT_VERSION: u32 = 3;
+const REPORT_VERSION: u32 = 4;
 
 /// Writes the tables of numbers, the page and the plots, and `run.json`, the last of them at the end: a folder whose
-/// `run.json` names these numbers and words, and whose files are as they were written, is left alone unless `force`.
+/// `run.json` names these numbers and words, and whose files are as they were written, is left alone unless `--force`.
 pub(super) fn publish(
     session: &Session,
     (run, evaluation): (&Run<'_>, &Evaluation),
     folder: &Path,
-    force: bool,
+    options: &RunOptions,
 ) -> Result<(), CliError> {
     let mut evidence = RunEvidence::open(run, &session.experiment)?;
-    let record = record(session, (run, evaluation), &evidence)?;
-    if !force && is_current(folder, &record) {
+    let mut record = record(session, (run, evaluation), &evidence)?;
+    let plots = if options.plots == Plots::Svg { "svg" } else { "both" };
+    record.details.insert("plots".to_owned(), plots.into());
+    if !options.force && is_current(folder, &record) {
         return Ok(());
     }
     // While files are replaced, no record may call the folder complete.
@@ -41,7 +44,7 @@ pub(super) fn publish(
     let artefacts =
         protocol.report(&mut evidence, &evaluation.numbers).map_err(StageError::from)?;
     let mut hashes = BTreeMap::new();
-    for Artefact { name, bytes } in artefacts {
+    for Artefact { name, bytes } in chosen(artefacts, options.plots) {
         write(&folder.join(&name), &bytes)?;
         hashes.insert(name, sha256_hex(&bytes));
     }
@@ -52,13 +55,24 @@ pub(super) fn publish(
     write(&stale, record.sealed(&hashes).to_json()?.as_bytes())
 }
 
+/// Without the PNG of what is there as SVG too, where only that is asked for.
+fn chosen(artefacts: Vec<Artefact>, plots: Plots) -> Vec<Artefact> {
+    let names: BTreeSet<String> = artefacts.iter().map(|artefact| artefact.name.clone()).collect();
+    let twice = |name: &str| {
+        name.strip_suffix(".png").is_some_and(|stem| names.contains(&format!("{stem}.svg")))
+    };
+    let asked = |artefact: &Artefact| plots == Plots::Both || !twice(&artefact.name);
+    artefacts.into_iter().filter(asked).collect()
+}
+
 const METRICS: &str = "metrics.parquet";
 
 fn is_current(folder: &Path, record: &RunRecord) -> bool {
     let Ok(text) = std::fs::read_to_string(folder.join("run.json")) else { return false };
     let Ok(there) = RunRecord::from_json(&text) else { return false };
     let same = |key: &str| there.details.get(key) == record.details.get(key);
-    let told = ["metrics_sha256", "report_version", "report_inputs_sha256"].into_iter().all(same);
+    let told =
+        ["metrics_sha256", "report_version", "report_inputs_sha256", "plots"].into_iter().all(same);
     let Some(artefacts) = there.artefacts() else { return false };
     let whole = || artefacts.iter().all(|(name, hash)| check(folder, name, hash).is_ok());
     there.plan_id == record.plan_id

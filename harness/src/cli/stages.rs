@@ -205,7 +205,7 @@ fn publish(
     (run, evaluation): (&Run<'_>, &Evaluation),
 ) -> Result<Exit, CliError> {
     let folder = results_folder(options, session);
-    results::publish(session, (run, evaluation), &folder, options.force)?;
+    results::publish(session, (run, evaluation), &folder, options)?;
     let done = Done {
         experiment: session.plan.experiment.clone(),
         scale: session.plan.scale.clone(),

@@ -17,6 +17,28 @@ fn a_run_gives_tables_plots_and_a_record_and_a_second_one_finds_them() {
 }
 
 #[test]
+fn plots_come_as_svg_alone_where_that_is_asked_for() {
+    let folder = Folder::new();
+    let plots = |more: &[&str]| {
+        let ended = folder.dubench(&[&["run", "tiny.yaml", "--scale", "smoke"], more].concat());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let record = std::fs::read_to_string(folder.path("results/tiny/smoke/run.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        let names = record["details"]["artefacts"].as_object().unwrap().keys().cloned();
+        let of =
+            |names: &[String], end: &str| names.iter().filter(|name| name.ends_with(end)).count();
+        let names: Vec<String> = names.collect();
+        (of(&names, "filter-curve.svg"), of(&names, "filter-curve.png"), of(&names, "-map.png"))
+    };
+    let (svg, png, maps) = plots(&["--plots", "svg"]);
+    assert_eq!((svg, png), (1, 0));
+    assert!(!folder.path("results/tiny/smoke/plots/filter-curve.png").exists());
+    // Another wish is another report of the same numbers.
+    assert_eq!(plots(&[]), (1, 1, maps));
+    folder.dubench(&["run", "tiny.yaml", "--plots", "gif"]).fails(2, &["--plots", "svg"]);
+}
+
+#[test]
 fn batch_threads_and_resume_change_no_number() {
     let folder = Folder::new();
     let whole = folder.digest(&["--work-dir", "whole", "--results-dir", "r1"]);
@@ -171,6 +193,12 @@ fn the_gate_passes_a_result_against_itself_and_fails_another() {
     assert!(!moved.stdout.contains("/ delta"), "{}", moved.stdout);
     let wide = folder.dubench(&[&call[..], &["--band", "fid=100"]].concat());
     assert_eq!(wide.code, 0, "{}", wide.stdout);
+    folder
+        .dubench(&["check", "a", "a/tiny/smoke"])
+        .fails(2, &["BASELINE", "run the experiment first"]);
+    folder
+        .dubench(&["compare", "a/tiny/smoke", "gone"])
+        .fails(2, &["B \"gone\"", "results/EXPERIMENT/SCALE"]);
     let same = ["check", "a/tiny/smoke", "a/tiny/smoke", "--metric", "fide"];
     folder.dubench(&same).fails(2, &["--metric", "fide", "one that the baseline has", "fid_inf"]);
     assert_eq!(folder.dubench(&[&call[..], &["--band", "fid"]].concat()).code, 2);

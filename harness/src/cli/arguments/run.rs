@@ -60,6 +60,15 @@ pub(crate) struct Folders {
     pub(crate) results_dir: PathBuf,
 }
 
+/// How a plot is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plots {
+    /// As SVG and as PNG.
+    Both,
+    /// As SVG alone: half the bytes.
+    Svg,
+}
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunOptions {
     #[command(flatten)]
@@ -75,6 +84,9 @@ pub(crate) struct RunOptions {
     /// Recompute the report even where nothing changed
     #[arg(long)]
     pub(crate) force: bool,
+    /// Files of a plot. Pairs of an image and its map are PNG always
+    #[arg(long, value_enum, default_value_t = Plots::Both)]
+    pub(crate) plots: Plots,
     /// Take wall times beside other busy processes too, where a protocol asks for them: the table tells the load
     #[arg(long)]
     pub(crate) beside_others: bool,
