@@ -36,7 +36,7 @@ impl Public {
             let network = name.split("_traced").next().unwrap().split("_dynamo").next().unwrap();
             let json = std::fs::read(arrays.join(format!("{network}.json"))).unwrap();
             let json = serde_json::from_slice(&json).unwrap();
-            Self { model, name, json }
+            Self { name, model, json }
         };
         files.into_iter().map(read).collect()
     }

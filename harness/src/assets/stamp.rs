@@ -49,6 +49,8 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -60,6 +62,9 @@ mod tests {
         write(&path, "x").unwrap();
         assert!(holds(&path, "x") && !holds(&path, "y"));
         store::publish(&path, b"abd").unwrap();
+        // Two files of one tick of the system's clock have the same time.
+        let later = std::fs::metadata(&path).unwrap().modified().unwrap() + Duration::from_secs(1);
+        std::fs::File::options().append(true).open(&path).unwrap().set_modified(later).unwrap();
         assert!(!holds(&path, "x"), "another file has another time");
         write(&path, "x").unwrap();
         remove(&path).unwrap();

@@ -46,9 +46,11 @@ fn row(network: &str, input: &str) -> ArrayD<f32> {
 fn described(graph: &Path, network: &str, needs: Needs) -> Folder {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("net")).unwrap();
-    let mut bytes = Vec::new();
-    let packed = std::fs::File::open(graph).unwrap();
-    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    let (file, mut bytes) = (std::fs::File::open(graph).unwrap(), Vec::new());
+    let packed = graph.extension().is_some_and(|end| end == "gz");
+    let mut content: Box<dyn std::io::Read> =
+        if packed { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
+    content.read_to_end(&mut bytes).unwrap();
     folder.bytes("net/denoiser.onnx", &bytes);
     for input in needs.conditions {
         let mut bytes = Vec::new();

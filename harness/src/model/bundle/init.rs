@@ -20,7 +20,7 @@ use ports::{Found, Ports};
 /// Graphs that are parts of other models, never the network itself.
 const OTHER_PARTS: [&str; 4] = ["decoder", "encoder", "vjp", "masked"];
 
-/// Factor of the latents of Stable Diffusion 1, whose autoencoder DiT and U-ViT use too.
+/// Factor of the latents of Stable Diffusion 1, whose autoencoder the published U-ViT takes too.
 const SCALE: &str = "0.18215";
 
 /// What the caller says of the network, where the graph does not.
