@@ -124,7 +124,7 @@ reproduce experiment scale=scale *options: build
 
 # The whole chain on a handful of images
 [group('run')]
-smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-table4 "smoke") (reproduce-table5 "smoke" "--beside-others") (reproduce-table6 "smoke" "--beside-others") (reproduce-figures "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") (reproduce-bayesdiff "smoke") (reproduce-generative "smoke") (reproduce-table4-others "smoke") (reproduce-fig1 "smoke") recompute
+smoke: (reproduce-table1 "smoke") (reproduce-table2 "smoke") (reproduce-table3 "smoke") (reproduce-table4 "smoke") (reproduce-table5 "smoke" "--beside-others") (reproduce-table6 "smoke" "--beside-others") (reproduce-figures "smoke") (reproduce-thresholds "smoke") (reproduce-strength "smoke") (reproduce-bayesdiff "smoke") (reproduce-generative "smoke") (reproduce-table4-others "smoke") (reproduce-fashion "smoke") (reproduce-fig1 "smoke") recompute
 
 # Tables and plots again, from finished parts
 [group('run')]

@@ -11,7 +11,7 @@ Noise and the order of images are seeded; dropout masks and the order of sums de
 second run gives close, not equal, weights."""
 # Of weights that say nothing of their recipe: the trainer had one.
 FIRST = """\
-`scripts/train/train.py` at its defaults. v-prediction (arXiv:2202.00512) with min-SNR weights, gamma = 5
+The first version of `scripts/train/train.py` at its defaults. v-prediction (arXiv:2202.00512) with min-SNR weights, gamma = 5
 (arXiv:2303.09556); timesteps stratified over each batch of 64; AdamW (betas 0.9, 0.99, weight decay 0.01), learning
 rate 4e-4 after a warm-up of 20,000 images, brought down linearly over the last part; gradient norm clipped to 1;
 dropout 0.1 between the second SiLU and convolution of each residual block; exponential moving average

@@ -241,6 +241,21 @@ mod tests {
     }
 
     #[test]
+    fn every_committed_result_is_what_its_record_names() {
+        let mut n = 0;
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results");
+        for entry in std::fs::read_dir(shipped).unwrap() {
+            let folder = entry.unwrap().path().join("mini");
+            let Ok(text) = std::fs::read_to_string(folder.join("run.json")) else { continue };
+            let plan_id = RunRecord::from_json(&text).unwrap().plan_id;
+            let found = verify(&folder, &plan_id);
+            assert!(matches!(found, Ok(Some(3..))), "{}: {found:?}", folder.display());
+            n += 1;
+        }
+        assert!(n >= 17, "{n}");
+    }
+
+    #[test]
     fn of_damaged_published_files_every_one_is_found() {
         let (mut n, mut harmless, mut sidecars) = (0, 0, 0);
         for table in ["table1-cifar10", "table2-cifar10"] {

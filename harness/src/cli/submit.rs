@@ -87,7 +87,7 @@ fn jobs(options: &SubmitOptions, plan: &Plan) -> Result<SlurmJobs, CliError> {
         results_dir: absolute(&options.folders.results_dir)?,
         logs,
         run_options: run_options(options),
-        n_shards: n_shards(options.shards, plan.n_blocks())?,
+        n_shards: n_shards(options.shards, plan)?,
         throttle: throttle(options.throttle)?,
         partition: word("--partition", options.partition.as_deref())?,
         gres: word("--gres", options.gres.as_deref())?,
@@ -119,13 +119,19 @@ fn run_options(options: &SubmitOptions) -> Vec<String> {
     words
 }
 
-fn n_shards(asked: Option<u32>, n_blocks: u64) -> Result<u32, CliError> {
-    let most = u32::try_from(n_blocks).unwrap_or(u32::MAX);
+fn n_shards(asked: Option<u32>, plan: &Plan) -> Result<u32, CliError> {
+    let n_blocks = plan.n_blocks();
+    let is_timed = plan.protocol.needs().times_are_evidence();
+    let most = if is_timed { 1 } else { u32::try_from(n_blocks).unwrap_or(u32::MAX) };
     let n_shards = asked.unwrap_or(DEFAULT_SHARDS.min(most));
     if (1..=most).contains(&n_shards) {
         return Ok(n_shards);
     }
-    let expected = format!("1 to {most}, since the plan has {n_blocks} blocks");
+    let expected = if is_timed {
+        "1: the evidence is the time of one process that makes all blocks".to_owned()
+    } else {
+        format!("1 to {most}, since the plan has {n_blocks} blocks")
+    };
     Err(CliError::option("--shards", &n_shards.to_string(), &expected))
 }
 

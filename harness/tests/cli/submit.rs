@@ -90,6 +90,21 @@ fn options_that_no_task_could_follow_are_refused() {
     assert!(!folder.path("work/slurm").exists());
 }
 
+/// Tables 5 and 6: a task of an array would refuse its share of the blocks.
+#[test]
+fn what_is_timed_is_one_task() {
+    let folder = Folder::new();
+    let timed = "extends: tiny.yaml\nname: timed\ncontrols: null\nfeatures: null\nreference: null\n\
+                 protocol: {kind: timing}\nscales: {smoke: {n_keep: null}, mini: null}\n";
+    folder.text("timed.yaml", timed);
+    let call = ["submit", "timed.yaml", "--engine", "slurm", "--scale", "smoke", "--dry-run"];
+    let answer = folder.dubench(&[&call[..], &["--format", "json"]].concat()).json();
+    assert_eq!((&answer["n_shards"], &answer["n_blocks"]), (&1.into(), &9.into()));
+    folder
+        .dubench(&[&call[..], &["--shards", "2"]].concat())
+        .fails(2, &["--shards", "one process"]);
+}
+
 #[test]
 fn the_scripts_give_the_numbers_of_one_process() {
     let folder = Folder::new();
