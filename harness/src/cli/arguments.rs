@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::stage::statistics::file::Covariance;
 pub(crate) use graph::{
-    DropoutOptions, GRAPH_HELP, GraphCommand, HalfOptions, LastLayerOptions, StepOptions,
-    StepUpdate, TapOptions, VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GRAPH_HELP, GraphCommand, GraphFiles, HalfOptions, LastLayerOptions,
+    StepOptions, StepUpdate, TapOptions, VarianceGradientOptions, VjpOptions,
 };
 pub(crate) use metric::{
     FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,
@@ -121,22 +121,22 @@ pub(crate) struct DeviceOptions {
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
     /// Threads of all networks together; default: all cores
-    #[arg(long)]
+    #[arg(long, value_parser = workers)]
     pub(crate) threads: Option<usize>,
     /// Networks that work side by side on the CPU and share the threads; default: one a thread, as far as their
     /// weights take no more than 1 GiB
-    #[arg(long)]
+    #[arg(long, value_parser = workers)]
     pub(crate) networks: Option<usize>,
     /// Blocks at a time that take turns at each network: while one waits for a GPU, the host draws noise, takes
     /// statistics and writes files for the others. Default: 4 on a GPU, 1 on the CPU; changes no number
-    #[arg(long)]
+    #[arg(long, value_parser = workers)]
     pub(crate) turns: Option<usize>,
     /// What a GPU is told (docs/cuda.md), with commas between: search=fixed|heuristic|exhaustive, layout=nchw|nhwc,
     /// graph=off|on, other-nodes=refused|cpu, memory-mib=NUMBER; the first of each by default
     #[arg(long, value_name = "OPTIONS")]
     pub(crate) cuda: Option<String>,
     /// Images in one network call, at most; changes no number on the CPU
-    #[arg(long)]
+    #[arg(long, value_parser = many)]
     pub(crate) batch: Option<usize>,
     /// Memory for the working values of all networks together (`4GiB`): larger batches are cut, and no number changes.
     /// Default: three quarters of what is free on the CPU, no limit on a GPU
@@ -318,6 +318,28 @@ pub(crate) struct SummaryOptions {
     /// Write nothing, and fail where the files there are not what the results say
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+/// A number of workers. More of them would take all processes of a machine.
+fn workers(text: &str) -> Result<usize, String> {
+    at_most(text, 4096)
+}
+
+/// A number that things are counted by. More would take all memory.
+pub(crate) fn many(text: &str) -> Result<usize, String> {
+    at_most(text, 10_000_000)
+}
+
+/// The same for images, whose ids have 64 bits.
+pub(crate) fn images(text: &str) -> Result<u64, String> {
+    at_most(text, 100_000_000).map(|n| n as u64)
+}
+
+fn at_most(text: &str, most: usize) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if n <= most => Ok(n),
+        _ => Err(format!("expected a whole number of at most {most}")),
+    }
 }
 
 fn band(text: &str) -> Result<(String, f64), String> {

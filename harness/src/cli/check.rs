@@ -15,6 +15,7 @@ use crate::store::records::MetricRow;
 pub(super) fn check(options: &CheckOptions, context: Context) -> Result<Exit, CliError> {
     let mut baseline = rows("BASELINE", &options.baseline)?;
     let result = rows("RESULT", &options.result)?;
+    known(&baseline, &options.bands)?;
     chosen(&mut baseline, &options.metrics)?;
     let otherwise =
         Band { standard_errors: options.sigmas, relative: options.relative, ..Band::default() };
@@ -33,14 +34,29 @@ pub(super) fn check(options: &CheckOptions, context: Context) -> Result<Exit, Cl
     Ok(if lines.is_empty() { Exit::Complete } else { Exit::Gate })
 }
 
+/// Refuses a band of a metric that the baseline has not, and a second one of the same.
+fn known(baseline: &[MetricRow], bands: &[(String, f64)]) -> Result<(), CliError> {
+    for (at, (metric, _)) in bands.iter().enumerate() {
+        if !baseline.iter().any(|row| row.metric == *metric) {
+            let expected = format!("a metric that the baseline has: {}", metrics_of(baseline));
+            return Err(CliError::option("--band", metric, &expected));
+        }
+        if bands[..at].iter().any(|(other, _)| other == metric) {
+            return Err(CliError::option("--band", metric, "one band a metric"));
+        }
+    }
+    Ok(())
+}
+
+fn metrics_of(rows: &[MetricRow]) -> String {
+    let names: std::collections::BTreeSet<&str> =
+        rows.iter().map(|row| row.metric.as_str()).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 /// Keeps the rows of these metrics; of all, where none is named.
 fn chosen(baseline: &mut Vec<MetricRow>, metrics: &[String]) -> Result<(), CliError> {
-    let of = |rows: &[MetricRow]| {
-        let names: std::collections::BTreeSet<String> =
-            rows.iter().map(|row| row.metric.clone()).collect();
-        names.into_iter().collect::<Vec<_>>().join(", ")
-    };
-    let known = of(baseline);
+    let known = metrics_of(baseline);
     if !metrics.is_empty() {
         baseline.retain(|row| metrics.contains(&row.metric));
     }

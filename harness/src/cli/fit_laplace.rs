@@ -1,12 +1,13 @@
 //! `dubench fit-laplace`: the posterior of a bundle's last layer, for `BayesDiff`.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::answer::Context;
 use super::arguments::FitLaplaceOptions;
 use super::error::CliError;
 use super::progress::TerminalProgress;
-use super::{session, signal};
+use super::{output, session, signal};
 use crate::exit::Exit;
 use crate::stage::Stop;
 use crate::stage::laplace::{FitRequest, Fitted, fit};
@@ -22,6 +23,9 @@ pub(super) fn run(options: &FitLaplaceOptions, context: Context) -> Result<Exit,
     if options.n == 0 {
         return Err(CliError::option("-n", "0", "at least 1"));
     }
+    let bundle = files_of(&options.bundle);
+    let inputs = bundle.iter().map(PathBuf::as_path).chain([Path::new(&options.images)]);
+    output::check(&options.output, inputs)?;
     let runtime = session::runtime(&options.device, options.device.batch.unwrap_or(BATCH))?;
     let mut images = open(&options.images)?;
     let request = FitRequest {
@@ -51,4 +55,11 @@ pub(super) fn run(options: &FitLaplaceOptions, context: Context) -> Result<Exit,
     );
     context.answer(&answer, &text)?;
     Ok(Exit::Complete)
+}
+
+/// Files of a bundle, earlier posteriors aside. A folder that cannot be listed is the business of who reads the bundle.
+fn files_of(bundle: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(bundle).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_none_or(|end| end != "parquet")).collect()
 }

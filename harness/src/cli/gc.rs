@@ -33,7 +33,7 @@ pub(super) fn gc(options: &GcOptions, context: Context) -> Result<Exit, CliError
         options.folders.work_dir.join("slurm").join(format!("{}-{}", plan.experiment, plan.scale)),
         options.folders.results_dir.join(&plan.experiment).join(&plan.scale),
     ];
-    let files = gc::find(&folders, Duration::from_secs(60 * options.min_age))?;
+    let files = gc::find(&folders, Duration::from_secs(options.min_age.saturating_mul(60)))?;
     if !options.dry_run {
         gc::collect(&files.stale)?;
     }

@@ -1,17 +1,18 @@
 //! `dubench graph`: graph surgery for people who never run the harness.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array1;
 use ndarray_npy::NpzReader;
 
 use super::answer::Context;
 use super::arguments::{
-    DropoutOptions, GraphCommand, HalfOptions, LastLayerOptions, StepOptions, StepUpdate,
-    TapOptions, VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GraphCommand, GraphFiles, HalfOptions, LastLayerOptions, StepOptions,
+    StepUpdate, TapOptions, VarianceGradientOptions, VjpOptions,
 };
 use super::error::CliError;
+use super::output;
 use crate::exit::Exit;
 use crate::graph::dropout::{KeepScale, to_mask_input};
 use crate::graph::last_layer::{WeightVariance, with_variance};
@@ -21,17 +22,22 @@ use crate::model::onnx::runner;
 use crate::store::StoreError;
 
 pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliError> {
-    let (files, model) = match command {
-        GraphCommand::Vjp(options) => (&options.files, vector_jacobian(options)?),
-        GraphCommand::VarianceGradient(options) => {
-            (&options.vjp.files, variance_gradient(options)?)
-        }
-        GraphCommand::Dropout(options) => (&options.files, dropout(options)?),
-        GraphCommand::Tap(options) => (&options.files, features(options)?),
-        GraphCommand::LastLayerVariance(options) => (&options.tap.files, last_layer(options)?),
-        GraphCommand::Step(options) => (&options.files, whole_step(options)?),
-        GraphCommand::Half(options) => (&options.files, narrow(options)?),
-    };
+    let files = files_of(command);
+    output::check(&files.output_file, [files.input.as_path()])?;
+    let model = match command {
+        GraphCommand::Vjp(options) => vector_jacobian(options),
+        GraphCommand::VarianceGradient(options) => variance_gradient(options),
+        GraphCommand::Dropout(options) => dropout(options),
+        GraphCommand::Tap(options) => features(options),
+        GraphCommand::LastLayerVariance(options) => last_layer(options),
+        GraphCommand::Step(options) => whole_step(options),
+        GraphCommand::Half(options) => narrow(options),
+    }?;
+    // The weights of the old graph, which the new one may still need.
+    let folder = files.input.parent().unwrap_or(Path::new(""));
+    let weights = Model::read(&files.input)?.external_files();
+    let weights: Vec<PathBuf> = weights.iter().map(|name| folder.join(name)).collect();
+    output::check(&files.output_file, weights.iter().map(PathBuf::as_path))?;
     model.write(&files.output_file, Weights::Auto)?;
     let names = |ports: Vec<crate::graph::Port>| -> Vec<String> {
         ports.into_iter().map(|port| port.name).collect()
@@ -50,6 +56,18 @@ pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliE
     );
     context.answer(&answer, &text)?;
     Ok(Exit::Complete)
+}
+
+fn files_of(command: &GraphCommand) -> &GraphFiles {
+    match command {
+        GraphCommand::Vjp(options) => &options.files,
+        GraphCommand::VarianceGradient(options) => &options.vjp.files,
+        GraphCommand::Dropout(options) => &options.files,
+        GraphCommand::Tap(options) => &options.files,
+        GraphCommand::LastLayerVariance(options) => &options.tap.files,
+        GraphCommand::Step(options) => &options.files,
+        GraphCommand::Half(options) => &options.files,
+    }
 }
 
 fn names(options: &VjpOptions) -> Names<'_> {
@@ -118,13 +136,23 @@ fn last_layer(options: &LastLayerOptions) -> Result<Model, CliError> {
     Ok(with_variance(&model, options.tap.output.as_deref(), variance)?)
 }
 
-/// `weight_variance` and, where there is one, `bias_variance`: f32, flat.
+/// What `--variances` has to be.
+const VARIANCES: &str = "expected an .npz with weight_variance and, where the layer has a bias, bias_variance: f32, one axis each, none below 0";
+
+/// `weight_variance` and, where there is one, `bias_variance`.
 fn variances(path: &Path) -> Result<(Vec<f32>, Option<Vec<f32>>), CliError> {
+    let refuse = |what: String| StoreError::input(path, format!("{what}; {VARIANCES}"));
     let file = File::open(path).map_err(StoreError::read(path))?;
-    let mut npz = NpzReader::new(file).map_err(|error| StoreError::malformed(path, error))?;
-    let weight: Array1<f32> = npz.by_name("weight_variance").map_err(|error| {
-        StoreError::malformed(path, format!("weight_variance (f32, one axis): {error}"))
-    })?;
-    let bias: Option<Array1<f32>> = npz.by_name("bias_variance").ok();
-    Ok((weight.to_vec(), bias.map(|values| values.to_vec())))
+    let mut npz = NpzReader::new(file).map_err(|error| refuse(error.to_string()))?;
+    let names = npz.names().map_err(|error| refuse(error.to_string()))?;
+    let mut read = |key: &str| -> Result<Vec<f32>, StoreError> {
+        let values: Array1<f32> =
+            npz.by_name(key).map_err(|error| refuse(format!("{key}: {error}")))?;
+        match values.iter().find(|value| !(value.is_finite() && **value >= 0.0)) {
+            Some(bad) => Err(refuse(format!("{key} holds {bad}"))),
+            None => Ok(values.to_vec()),
+        }
+    };
+    let has_bias = names.iter().any(|name| name.trim_end_matches(".npy") == "bias_variance");
+    Ok((read("weight_variance")?, has_bias.then(|| read("bias_variance")).transpose()?))
 }

@@ -4,6 +4,7 @@ use super::answer::Context;
 use super::arguments::{Compact, ImportStatsOptions};
 use super::error::CliError;
 use super::extractor;
+use super::output;
 use crate::exit::Exit;
 use crate::stage::open::identities;
 use crate::stage::statistics::convention::{CONVENTIONS, Convention, Said};
@@ -13,6 +14,7 @@ use crate::stage::statistics::file::ReferenceStatistics;
 const OURS: &str = "dubench";
 
 pub(super) fn run(options: &ImportStatsOptions, context: Context) -> Result<Exit, CliError> {
+    output::check(&options.output, [options.file.as_path()])?;
     let statistics = if options.from == OURS { ours(options)? } else { theirs(options)? };
     let form = Compact::covariance(options.compact);
     statistics.write(&options.output, form)?;
@@ -49,6 +51,16 @@ fn ours(options: &ImportStatsOptions) -> Result<ReferenceStatistics, CliError> {
 }
 
 fn theirs(options: &ImportStatsOptions) -> Result<ReferenceStatistics, CliError> {
+    if options.size == Some(0) {
+        return Err(CliError::option(
+            "--size",
+            "0",
+            "the side of the images in pixels, at least 1",
+        ));
+    }
+    if options.dataset.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        return Err(CliError::option("--dataset", "", "the name of the data set"));
+    }
     let convention = Convention::find(&options.from).ok_or_else(|| {
         let names = CONVENTIONS.map(|convention| convention.name).join(", ");
         CliError::option("--from", &options.from, &format!("one of {names}, {OURS}"))

@@ -20,6 +20,7 @@ mod metric;
 mod model;
 mod model_pipeline;
 mod model_words;
+mod output;
 mod panic;
 mod progress;
 mod publish;

@@ -149,8 +149,12 @@ fn count(
         }
         (n, given) => n.or(given).unwrap_or(default),
     };
-    if n == 0 || options.first.checked_add(n).is_none() {
-        return Err(CliError::option("-n", &n.to_string(), "at least 1"));
+    if n == 0 {
+        return Err(CliError::option("-n", "0", "at least 1"));
+    }
+    if options.first.checked_add(n).is_none() {
+        let expected = format!("a sample that {n} others can be counted from");
+        return Err(CliError::option("--first", &options.first.to_string(), &expected));
     }
     Ok(n)
 }

@@ -3,6 +3,7 @@
 use super::answer::Context;
 use super::arguments::StartsOptions;
 use super::error::CliError;
+use super::output;
 use crate::exit::Exit;
 use crate::stage::generate::starts::{initial_labels, initial_states};
 use crate::stage::open::inputs;
@@ -11,6 +12,7 @@ use crate::units::SampleId;
 
 /// Writes the starts of the samples `0 .. n`.
 pub(super) fn run(options: &StartsOptions, context: Context) -> Result<Exit, CliError> {
+    output::check(&options.output, [options.target.file()?.as_path()])?;
     let (experiment, plan) = options.target.resolve()?;
     let facts = inputs::facts(&experiment, &plan.scale)?;
     let largest = plan.arms.iter().map(|arm| arm.n).max().unwrap_or(0);

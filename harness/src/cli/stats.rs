@@ -7,6 +7,7 @@ use super::answer::Context;
 use super::arguments::{Compact, StatsOptions};
 use super::error::CliError;
 use super::extractor;
+use super::output;
 use super::progress::TerminalProgress;
 use crate::exit::Exit;
 use crate::model::FeatureExtractor;
@@ -17,6 +18,8 @@ use crate::stage::statistics::transform::Transform;
 use crate::stage::statistics::{BlockDone, WorkFolder, features, reduce};
 
 pub(super) fn run(options: &StatsOptions, context: Context) -> Result<Exit, CliError> {
+    let (dataset, _) = Transform::split(&options.dataset).unwrap_or((&options.dataset, None));
+    output::check(&options.output, [Path::new(dataset)])?;
     let mut source = open_with(&options.dataset, &reading(options))?;
     let mut network = extractor::open(&options.features)?;
     let runtime = environment::runtime(None)?;

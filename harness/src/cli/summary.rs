@@ -14,7 +14,7 @@ use crate::report::summary::{Before, ResultFolder, Summary, Verdict, summarise};
 use crate::store::{StoreError, publish};
 
 pub(super) fn summary(options: &SummaryOptions, context: Context) -> Result<Exit, CliError> {
-    let results = results(&options.results, &options.scale)?;
+    let results = results("RESULTS", &options.results, &options.scale)?;
     if results.is_empty() {
         return Err(nothing_there("RESULTS", &options.results, &options.scale)?);
     }
@@ -39,7 +39,7 @@ pub(super) fn summary(options: &SummaryOptions, context: Context) -> Result<Exit
 
 /// The same claims, held against the results of another folder.
 fn before(folder: &Path, claims: &Claims, options: &SummaryOptions) -> Result<Before, CliError> {
-    let results = results(folder, &options.scale)?;
+    let results = results("--before", folder, &options.scale)?;
     if results.is_empty() {
         return Err(nothing_there("--before", folder, &options.scale)?);
     }
@@ -55,11 +55,11 @@ fn nothing_there(
     scale: &str,
 ) -> Result<CliError, CliError> {
     let mut scales = BTreeSet::new();
-    for name in names(results)? {
+    for name in names(argument, results)? {
         let folder = results.join(name);
         if folder.is_dir() {
             let whole = |scale: &String| folder.join(scale).join("metrics.parquet").is_file();
-            scales.extend(names(&folder)?.into_iter().filter(whole));
+            scales.extend(names(argument, &folder)?.into_iter().filter(whole));
         }
     }
     let place = results.display().to_string();
@@ -128,9 +128,13 @@ fn answer(
 }
 
 /// Every `EXPERIMENT/SCALE/metrics.parquet`, by name; links are not followed.
-fn results(folder: &Path, scale: &str) -> Result<Vec<ResultFolder>, CliError> {
+fn results(
+    argument: &'static str,
+    folder: &Path,
+    scale: &str,
+) -> Result<Vec<ResultFolder>, CliError> {
     let mut found = Vec::new();
-    for name in names(folder)? {
+    for name in names(argument, folder)? {
         let place = folder.join(&name).join(scale);
         let metrics = place.join("metrics.parquet");
         if !metrics.is_file() {
@@ -139,7 +143,7 @@ fn results(folder: &Path, scale: &str) -> Result<Vec<ResultFolder>, CliError> {
         let plots = place.join("plots");
         found.push(ResultFolder {
             revision: revision(&place.join("run.json"))?,
-            files: if plots.is_dir() { names(&plots)? } else { Vec::new() },
+            files: if plots.is_dir() { names(argument, &plots)? } else { Vec::new() },
             has_table: place.join("table.md").is_file(),
             name,
             metrics,
@@ -149,10 +153,10 @@ fn results(folder: &Path, scale: &str) -> Result<Vec<ResultFolder>, CliError> {
 }
 
 /// Names in a folder, in order.
-fn names(folder: &Path) -> Result<Vec<String>, CliError> {
+fn names(argument: &'static str, folder: &Path) -> Result<Vec<String>, CliError> {
     let unread = |error: std::io::Error| {
         let got = format!("{}: {error}", folder.display());
-        CliError::option("RESULTS", &got, "a folder with results")
+        CliError::option(argument, &got, "a folder with results")
     };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unread)? {

@@ -23,7 +23,7 @@ const MAX_FILES: usize = 8;
 /// # Errors
 /// [`ConfigError::Read`], [`ConfigError::TooLarge`], [`ConfigError::Syntax`], each with the file that is wrong.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    let Some(own) = mapping_that_extends(text) else { return reader::parse(path, text) };
+    let Some(own) = mapping_that_extends(path, text)? else { return reader::parse(path, text) };
     let mut files = vec![path.to_owned()];
     let mut values = own;
     while let Some(base) = values.remove(EXTENDS) {
@@ -47,10 +47,13 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
 }
 
 /// The keys of a document that has the key; `None` for every other one, whose errors keep their lines.
-fn mapping_that_extends(text: &str) -> Option<Mapping> {
-    let values: Mapping =
-        serde_yaml::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()?;
-    values.contains_key(EXTENDS).then_some(values)
+fn mapping_that_extends(path: &Path, text: &str) -> Result<Option<Mapping>, ConfigError> {
+    match reader::parse::<Mapping>(path, text) {
+        Ok(values) => Ok(values.contains_key(EXTENDS).then_some(values)),
+        // Read as what it is to be, the file would be blamed for this key, the one that is right.
+        Err(error) if text.lines().any(|line| line.starts_with("extends:")) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 fn next_file(from: &Path, named: &Value) -> Result<PathBuf, ConfigError> {
@@ -110,6 +113,20 @@ mod tests {
 
     fn read(folder: &tempfile::TempDir, text: &str) -> Result<Any, ConfigError> {
         parse(&folder.path().join("top.yaml"), text)
+    }
+
+    /// The key that is right is not blamed for another one that is wrong.
+    #[test]
+    fn a_fault_of_syntax_is_told_as_it_is() {
+        let folder = folder(&[("base.yaml", "a: 1\n")]);
+        for (text, word) in [
+            ("extends: base.yaml\nseed: 1\nseed: 2\n", "seed"),
+            ("extends: base.yaml\nb:\n\t- 1\n", "line 3"),
+            ("a: 1\n---\nextends: base.yaml\n", "document"),
+        ] {
+            let message = read(&folder, text).unwrap_err().to_string();
+            assert!(message.contains(word) && !message.contains("unknown field"), "{message}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How a stage can end other than well.
 
+use std::path::PathBuf;
+
 use crate::config::ConfigError;
 use crate::exit::{Exit, Exits};
 use crate::guidance::GuidanceError;
@@ -52,6 +54,12 @@ pub enum StageError {
     /// Numbers, tables or plots.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
+    /// A report of numbers that nobody has computed yet.
+    #[error("{}: is not there, the run is not evaluated yet: run `dubench evaluate`, or `dubench run` for all of it", path.display())]
+    NotEvaluated {
+        /// The table of numbers.
+        path: PathBuf,
+    },
     /// Parts of the stage before are missing.
     #[error(
         "{n_missing} of {n_blocks} blocks of {stage} are missing: {}; run the other shards or the same command again, then ask again",
@@ -159,7 +167,9 @@ impl Exits for StageError {
             Self::Estimator(error) => error.exit(),
             Self::Images(error) => error.exit(),
             Self::Protocol(error) => error.exit(),
-            Self::Missing { .. } | Self::NoThresholds { .. } => Exit::Incomplete,
+            Self::Missing { .. } | Self::NoThresholds { .. } | Self::NotEvaluated { .. } => {
+                Exit::Incomplete
+            }
             Self::NotFinite { .. } | Self::Gate { .. } => Exit::Gate,
             Self::Interrupted { .. } | Self::Abandoned { .. } => Exit::Interrupted,
             Self::Busy { .. } => Exit::Resources,

@@ -179,6 +179,9 @@ pub fn read_matrix(path: &Path) -> Result<Matrix, StoreError> {
         };
         return Err(refuse(why.to_owned()));
     }
+    if shape[1..].contains(&0) {
+        return Err(refuse("an image has no feature in it: give features [n, d]".to_owned()));
+    }
     loaded.into_rows().map_err(|error| StoreError::input(path, error))
 }
 

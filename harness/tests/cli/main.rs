@@ -19,6 +19,7 @@ mod metrics;
 mod mount;
 mod networks;
 mod pipeline;
+mod refusals;
 mod runs;
 mod sample;
 mod shapes;

@@ -17,6 +17,14 @@ fn a_run_gives_tables_plots_and_a_record_and_a_second_one_finds_them() {
 }
 
 #[test]
+fn a_report_before_the_evaluation_is_incomplete() {
+    let folder = Folder::new();
+    assert_eq!(folder.dubench(&["generate", "tiny.yaml", "--scale", "smoke"]).code, 0);
+    let report = folder.dubench(&["report", "tiny.yaml", "--scale", "smoke"]);
+    report.fails(4, &["metrics.parquet", "run `dubench evaluate`"]);
+}
+
+#[test]
 fn plots_come_as_svg_alone_where_that_is_asked_for() {
     let folder = Folder::new();
     let plots = |more: &[&str]| {
@@ -199,6 +207,11 @@ fn the_gate_passes_a_result_against_itself_and_fails_another() {
     folder
         .dubench(&["compare", "a/tiny/smoke", "gone"])
         .fails(2, &["B \"gone\"", "results/EXPERIMENT/SCALE"]);
+    let band = |bands: &[&str]| {
+        folder.dubench(&[&["check", "a/tiny/smoke", "a/tiny/smoke"], bands].concat())
+    };
+    band(&["--band", "fide=1"]).fails(2, &["--band", "fide", "fid_inf"]);
+    band(&["--band", "fid=1", "--band", "fid=2"]).fails(2, &["one band a metric"]);
     let same = ["check", "a/tiny/smoke", "a/tiny/smoke", "--metric", "fide"];
     folder.dubench(&same).fails(2, &["--metric", "fide", "one that the baseline has", "fid_inf"]);
     assert_eq!(folder.dubench(&[&call[..], &["--band", "fid"]].concat()).code, 2);

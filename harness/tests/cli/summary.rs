@@ -81,7 +81,7 @@ fn verdicts_of_other_results_stand_beside() {
         assert_eq!(page.matches("What changed since results").count(), 1, "{page}");
         assert!(page.contains("0 of 1 verdicts are others than those of "), "{page}");
     }
-    folder.dubench(&[&CALL[..], &["--before", "gone"]].concat()).fails(2, &["gone"]);
+    folder.dubench(&[&CALL[..], &["--before", "gone"]].concat()).fails(2, &["--before", "gone"]);
     std::fs::create_dir(folder.path("empty")).unwrap();
     folder.dubench(&[&CALL[..], &["--before", "empty"]].concat()).fails(2, &["--before", "empty"]);
 }

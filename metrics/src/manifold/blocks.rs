@@ -38,8 +38,10 @@ impl<'a, 'c> Cloud<'a, 'c> {
         cloud.norms = (0..cloud.n()).into_par_iter().map_init(Vec::new, norm_of).collect();
         cloud.largest_norm = cloud.norms.iter().copied().fold(0.0, f32::max);
         // Four of them must add up without overflow.
-        if cloud.largest_norm > f32::MAX / 8.0 {
-            let got = format!("{:e}", cloud.largest_norm);
+        let is_large = |norm: &&f32| norm.is_nan() || **norm > f32::MAX / 8.0;
+        if let Some(norm) = cloud.norms.iter().find(is_large) {
+            // Rows so far apart that their mean overflows have a distance that is no number.
+            let got = if norm.is_nan() { "beyond f32".to_owned() } else { format!("{norm:e}") };
             return Err(MetricError::out_of_range(
                 "the largest squared distance of a row from the mean of the real set",
                 got,

@@ -148,8 +148,8 @@ pub fn overlap<'a, 'b>(
     real.check_finite("the real set")?;
     fake.check_finite("the fake set")?;
     let centre = mean_row(real);
-    let real = Cloud::new(real, &centre, "the real set", options.k + 1)?;
-    let fake = Cloud::new(fake, &centre, "the fake set", options.k + 1)?;
+    let real = Cloud::new(real, &centre, "the real set", options.k.saturating_add(1))?;
+    let fake = Cloud::new(fake, &centre, "the fake set", options.k.saturating_add(1))?;
     let (real_radii, fake_radii) =
         (squared_radii(&real, options.k), squared_radii(&fake, options.k));
     let pass = Pass::new(options.convention, (fake, fake_radii), (real, real_radii));

@@ -102,7 +102,7 @@ impl<'a, 'b> Spheres<'a, 'b> {
         fake.check_finite("the fake set")?;
         crate::error::at_least("the fake set", fake.n(), 1)?;
         let centre = mean_row(real);
-        let cloud = Cloud::new(real, &centre, "the real set", k + 1)?;
+        let cloud = Cloud::new(real, &centre, "the real set", k.saturating_add(1))?;
         Ok(Self { fake, real, squared_radii: squared_radii(&cloud, k) })
     }
 

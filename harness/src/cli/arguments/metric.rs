@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::FeatureOptions;
+use super::{FeatureOptions, many};
 
 /// Two sets of images: features, statistics, arrays or folders.
 #[derive(Args, Clone, Debug)]
@@ -51,10 +51,10 @@ pub(crate) struct KidOptions {
     #[command(flatten)]
     pub(crate) pair: PairOptions,
     /// Number of subsets
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = many)]
     pub(crate) subsets: usize,
     /// Images in a subset
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = many)]
     pub(crate) subset_size: usize,
     /// Seed of the subset draw
     #[arg(long, default_value_t = 2020)]
@@ -79,7 +79,7 @@ pub(crate) struct InceptionScoreOptions {
     #[arg(long)]
     pub(crate) logits: PathBuf,
     /// Parts of the shuffled images (torch-fidelity)
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = many)]
     pub(crate) splits: usize,
     /// Seed of the shuffle
     #[arg(long, default_value_t = 2020)]
@@ -94,7 +94,7 @@ pub(crate) struct PrOptions {
     #[command(flatten)]
     pub(crate) pair: PairOptions,
     /// Neighbours
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = many)]
     pub(crate) k: usize,
     /// Whose rules: `adm`, `torch-fidelity` or `prdc`
     #[arg(long, default_value = "adm")]
@@ -106,7 +106,7 @@ pub(crate) struct SphereOptions {
     #[command(flatten)]
     pub(crate) pair: PairOptions,
     /// Neighbours: the ball of a real image reaches to the k-th nearest other one
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = many)]
     pub(crate) k: usize,
 }
 
@@ -131,7 +131,7 @@ pub(crate) struct SparsificationOptions {
     #[arg(long)]
     pub(crate) preset: Option<String>,
     /// Points of the printed curve, and thresholds of presets that have some
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = many)]
     pub(crate) intervals: usize,
 }
 
@@ -152,7 +152,7 @@ pub(crate) struct FilterOptions {
     #[arg(long)]
     pub(crate) keep: usize,
     /// Random subsets
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = many)]
     pub(crate) permutations: usize,
     /// Seed of the subset draw
     #[arg(long, default_value_t = 0)]

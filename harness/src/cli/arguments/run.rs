@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::DeviceOptions;
+use super::{DeviceOptions, images};
 use crate::cli::error::CliError;
 use crate::cli::found;
 use crate::experiment::{Experiment, Plan};
@@ -126,7 +126,7 @@ pub(crate) struct StartsOptions {
     #[arg(short, long)]
     pub(crate) output: PathBuf,
     /// Samples, from 0; default: those of the largest arm
-    #[arg(short)]
+    #[arg(short, value_parser = images)]
     pub(crate) n: Option<u64>,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::DeviceOptions;
+use super::{DeviceOptions, images};
 
 /// What `dubench sample --help` ends with.
 pub(crate) const SAMPLE_HELP: &str = "\
@@ -25,7 +25,7 @@ pub(crate) struct SampleOptions {
     #[arg(short, long)]
     pub(crate) output: PathBuf,
     /// Number of images; left out, as many as --starts has, one of each prompt, or 16
-    #[arg(short)]
+    #[arg(short, value_parser = images)]
     pub(crate) n: Option<u64>,
     /// Master seed of all draws
     #[arg(long, default_value_t = 0)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::copies::Copies;
 use super::input::{Input, Need, Opened, SampleSet};
-use super::notes::with_notes;
+use super::notes::{finite, with_notes};
 use crate::cli::answer::Context;
 use crate::cli::arguments::FidCompareOptions;
 use crate::cli::error::CliError;
@@ -41,6 +41,11 @@ pub(super) fn run(options: &FidCompareOptions, context: Context) -> Result<(), C
     };
     let (a, b) = (estimate(&first)?, estimate(&second)?);
     let found = if options.paired { compare_paired(&a, &b)? } else { compare_unpaired(&a, &b)? };
+    finite(&[
+        ("FID of a", found.fid_a),
+        ("FID of b", found.fid_b),
+        ("the standard error of their difference", found.se),
+    ])?;
     let answer = Answer {
         fid_a: found.fid_a,
         fid_b: found.fid_b,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::copies::Copies;
 use super::input::{Input, Need, Opened, SampleSet, describe};
-use super::notes::with_notes;
+use super::notes::{finite, with_notes};
 use crate::cli::answer::Context;
 use crate::cli::arguments::PairOptions;
 use crate::cli::error::CliError;
@@ -42,6 +42,7 @@ pub(super) fn run(options: &PairOptions, context: Context) -> Result<(), CliErro
     let mut notes = copies.notes(&real, &fake);
     let found = distance(&reference, &fake, &copies)?;
     notes.extend(found.notes);
+    finite(&[("FID", found.fid), ("its standard error", found.se.unwrap_or(0.0))])?;
     let known = found.se.and(found.estimate.as_ref());
     let answer = Answer {
         fid: found.fid,

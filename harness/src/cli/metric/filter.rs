@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::copies::Copies;
 use super::input::{Input, Need};
-use super::notes::with_notes;
+use super::notes::{finite, with_notes};
 use crate::cli::answer::Context;
 use crate::cli::arguments::FilterOptions;
 use crate::cli::error::CliError;
@@ -37,6 +37,11 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
     let study = FilterStudy::new(&reference, pool.features()?)?;
     let null = study.random_null(options.keep, options.permutations, options.seed)?;
     let found = study.evaluate(&scores.to_vec(), &null)?;
+    finite(&[
+        ("FID of the lowest", found.fid_keep_lowest),
+        ("FID of the highest", found.fid_keep_highest),
+        ("FID of random subsets", found.fid_random_mean),
+    ])?;
     let answer = Answer {
         fid_keep_lowest: found.fid_keep_lowest,
         fid_keep_highest: found.fid_keep_highest,
@@ -47,7 +52,11 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
         p_floor: null.floor(),
         n: found.n,
         keep: found.keep,
-        notes: Copies::of(&real, &pool).notes(&real, &pool),
+        notes: Copies::of(&real, &pool)
+            .notes(&real, &pool)
+            .into_iter()
+            .chain(ties(&scores.to_vec(), options.keep))
+            .collect(),
     };
     let p = |p: f64| p_text(p, null.floor());
     let text = format!(
@@ -67,6 +76,23 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
     context.answer(&answer, &with_notes(text, &answer.notes))
 }
 
+/// What a reader must know where equal scores stand on both sides of a cut.
+fn ties(scores: &[f64], keep: usize) -> Option<String> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let cuts = [("lowest", keep), ("highest", sorted.len().saturating_sub(keep))];
+    let tied: Vec<String> = cuts
+        .iter()
+        .filter(|(_, at)| (1..sorted.len()).contains(at) && sorted[at - 1] == sorted[*at])
+        .map(|(side, at)| {
+            let n = sorted.iter().filter(|score| **score == sorted[*at]).count();
+            format!("{n} at the cut of the {side}")
+        })
+        .collect();
+    let which = "which of them are kept is decided by their order in the file";
+    (!tied.is_empty()).then(|| format!("scores are equal: {}; {which}", tied.join(", ")))
+}
+
 /// `= 0.0299`, or `≤ 0.0050` where no subset did as well.
 fn p_text(p: f64, floor: f64) -> String {
     if p <= floor { number::p_at_most(p).unwrap_or_default() } else { format!("= {p:.4}") }
@@ -74,7 +100,16 @@ fn p_text(p: f64, floor: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::p_text;
+    use super::{p_text, ties};
+
+    #[test]
+    fn equal_scores_on_both_sides_of_a_cut_are_told() {
+        assert_eq!(ties(&[3.0, 1.0, 2.0, 4.0], 2), None);
+        let note = ties(&[1.0, 2.0, 2.0, 2.0, 9.0], 2).unwrap();
+        assert!(note.contains("3 at the cut of the lowest, 3 at the cut of the highest"), "{note}");
+        assert!(ties(&[0.0; 4], 3).unwrap().contains("4 at the cut of the lowest"));
+        assert_eq!(ties(&[0.0; 4], 4), None);
+    }
 
     #[test]
     fn at_the_floor_p_is_an_upper_bound() {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::copies::Copies;
 use super::input::{Input, Need};
-use super::notes::with_notes;
+use super::notes::{finite, with_notes};
 use crate::cli::answer::Context;
 use crate::cli::arguments::KidOptions;
 use crate::cli::error::CliError;
@@ -41,6 +41,7 @@ pub(super) fn run(options: &KidOptions, context: Context) -> Result<(), CliError
         seed: options.seed,
     };
     let kid = dubench_metrics::kid(fake_rows, real_rows, &subsets)?;
+    finite(&[("KID", kid.kid)])?;
     let answer = Answer {
         kid: kid.kid,
         sd: kid.sd,

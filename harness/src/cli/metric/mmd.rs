@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::copies::Copies;
 use super::input::{Input, Need};
-use super::notes::with_notes;
+use super::notes::{finite, with_notes};
 use crate::cli::answer::Context;
 use crate::cli::arguments::MmdOptions;
 use crate::cli::error::CliError;
@@ -35,6 +35,7 @@ pub(super) fn run(options: &MmdOptions, context: Context) -> Result<(), CliError
     let (real_rows, fake_rows) = (real.features()?, fake.features()?);
     let kernel = Kernel::Rbf { sigma: options.sigma };
     let found = dubench_metrics::mmd(fake_rows, real_rows, kernel, estimator)?;
+    finite(&[("MMD^2", found.value), ("its standard error", found.se)])?;
     let answer = Answer {
         mmd_squared: found.value,
         se: found.se,

@@ -7,7 +7,7 @@ use dubench_metrics::sparsification::{
 };
 use serde::Serialize;
 
-use super::notes::with_notes;
+use super::notes::{finite, with_notes};
 use super::shapes::{self, Maps};
 use crate::cli::answer::Context;
 use crate::cli::arguments;
@@ -42,6 +42,7 @@ pub(super) fn run(
     let maps = shapes::read(options)?;
     let rules = rules(options, maps.error.n())?;
     let MaskedSparsification { found, n_ignored, n_empty } = measured(&maps, &rules, options)?;
+    finite(&[("AUSE", found.ause), ("AURG", found.aurg), ("RMSE", found.rmse)])?;
     let n_pixels = maps.error.n() * maps.error.dim();
     let used = (found.n_images * maps.error.dim()).saturating_sub(n_ignored);
     let text = text(&found, options, used);

@@ -1,6 +1,6 @@
 //! CLIP's tokenizer from `vocab.json` and `merges.txt` (arXiv:2103.00020): byte-level BPE over lower-case words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use tokenizers::models::bpe::{BPE, Merges};
@@ -51,6 +51,11 @@ pub(super) fn tokenizer(folder: &Path, file: &TokenizerFile) -> Result<Tokenizer
     let ends = [(eos.clone(), id(&eos)?), (bos.clone(), id(&bos)?)];
     id(&unk)?;
     let merges = merges(&merges_path, &lines)?;
+    let words = [bos.as_str(), eos.as_str(), unk.as_str(), START, END];
+    let apart = |token: &str| words.contains(&token) || file.knows(token);
+    if let Some(message) = unmade(vocab.keys().filter(|token| !apart(token)), &merges) {
+        return Err(fault(&merges_path, message));
+    }
     let model = BPE::builder()
         .vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
         .unk_token(unk)
@@ -99,6 +104,21 @@ fn added(token: &Token) -> Option<AddedToken> {
         normalized: token.is("normalized"),
         special: token.is("special"),
     })
+}
+
+/// What is wrong where tokens of more than one character come of no merge: text would be cut into other tokens, and give
+/// another picture without a word.
+fn unmade<'a>(tokens: impl Iterator<Item = &'a String>, merges: &Merges) -> Option<String> {
+    let made: HashSet<String> =
+        merges.iter().map(|(left, right)| format!("{left}{right}")).collect();
+    let long = |token: &&String| token.trim_end_matches(WORD_END).chars().nth(1).is_some();
+    let lost: Vec<&String> = tokens.filter(long).filter(|token| !made.contains(*token)).collect();
+    let least = lost.iter().min()?;
+    Some(format!(
+        "makes {} tokens of vocab.json not, {least:?} among them: it is cut short, or belongs to another vocab.json; export the \
+         tokenizer again",
+        lost.len()
+    ))
 }
 
 /// Pairs of `merges.txt`: one a line behind a line of its version.

@@ -97,6 +97,12 @@ impl TokenizerFile {
         })
     }
 
+    /// Whether a token is special, or was added to the vocabulary.
+    pub(super) fn knows(&self, word: &str) -> bool {
+        let added = self.added_tokens_decoder.values().chain(&self.pad_token);
+        added.filter_map(Token::word).any(|own| own == word)
+    }
+
     /// The word of a special token, or what CLIP has in its place.
     pub(super) fn word(token: Option<&Token>, default: &str) -> String {
         token.and_then(Token::word).unwrap_or(default).to_owned()

@@ -96,6 +96,13 @@ fn tokenizers_that_are_not_whole_are_refused_with_what_is_missing() {
         crate::store::publish(&other.path().join(name), bytes).unwrap();
         refusal(other.path())
     };
+    // Cut at a line, it would cut texts into other tokens.
+    let whole = std::fs::read_to_string(Path::new(TINY).join("merges.txt")).unwrap();
+    let cut: Vec<&str> = whole.lines().take(30).collect();
+    let words = write("merges.txt", cut.join("\n").as_bytes());
+    assert!(words.contains("merges.txt: makes ") && words.contains("it is cut short"), "{words}");
+    let words = write("merges.txt", b"");
+    assert!(words.contains("merges.txt: makes "), "{words}");
     let words = write("merges.txt", b"#version: 0.2\nq zz zzz\n");
     assert!(words.contains("merges.txt: line 2 is no pair of tokens"), "{words}");
     let words = write("merges.txt", "#version: 0.2\n猫 猫\n".as_bytes());

@@ -93,6 +93,9 @@ pub fn read(run: &Run<'_>) -> Result<Evaluation, StageError> {
     let plan_id = run.plan.id();
     let file = |name: &str, kind: Kind| -> Result<PathBuf, StageError> {
         let path = run.layout.run_file(name);
+        if !path.is_file() {
+            return Err(StageError::NotEvaluated { path });
+        }
         results::require_plan(&path, kind, &plan_id)?;
         Ok(path)
     };

@@ -32,6 +32,9 @@ const DEEP: &str =
     "it has 16 bits a channel (or 12), which tools cut to 8 in different ways: save it with 8";
 const CMYK: &str = "it is CMYK, of which programs make different RGB: save it as RGB";
 
+/// Bytes that one decoded image may take: 350 million pixels.
+const MOST_BYTES: u64 = 1 << 30;
+
 /// A decoded image.
 pub(super) struct Picture {
     /// Its levels.
@@ -54,6 +57,13 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Picture, StatisticsErr
     let reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut decoder = reader.into_decoder().map_err(fail)?;
     check_levels(path, decoder.original_color_type())?;
+    if decoder.total_bytes() > MOST_BYTES {
+        let (w, h) = decoder.dimensions();
+        let message = format!(
+            "it says that it has {w} x {h} pixels, more than the {MOST_BYTES} bytes that one image may take"
+        );
+        return Err(StatisticsError::input(path, message));
+    }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let pixels = DynamicImage::from_decoder(decoder).map_err(fail)?.to_rgb8();
     Ok(Picture { pixels, turned: orientation != Orientation::NoTransforms })
@@ -94,5 +104,32 @@ fn failed(path: &Path, error: ImageError) -> StatisticsError {
             StatisticsError::input(path, format!("{error}: save it smaller"))
         }
         error => StatisticsError::damaged(path, format!("{error}: copy or write it again")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A PNG of one pixel whose header says that it has `side` x `side`.
+    fn claiming(side: u32) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        RgbImage::new(1, 1).write_to(&mut bytes, ImageFormat::Png).unwrap();
+        let mut bytes = bytes.into_inner();
+        // Signature, length, then `IHDR`, width, height and five bytes more, of which the checksum is.
+        bytes[16..20].copy_from_slice(&side.to_be_bytes());
+        bytes[20..24].copy_from_slice(&side.to_be_bytes());
+        let mut checksum = flate2::Crc::new();
+        checksum.update(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_header_that_claims_more_than_an_image_may_take_is_refused_before_memory_is_asked_for() {
+        assert!(decode(Path::new("a.png"), &claiming(1)).is_ok());
+        let error = decode(Path::new("a.png"), &claiming(100_000)).err().unwrap();
+        let message = error.to_string();
+        assert!(message.contains("a.png") && message.contains("100000 x 100000"), "{message}");
     }
 }

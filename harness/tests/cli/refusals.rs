@@ -1,0 +1,133 @@
+//! Outputs that would take the place of an input, counts that no machine has room for, and arrays of another kind.
+
+use ndarray::{Array1, Array2, arr2};
+use ndarray_npy::NpzWriter;
+
+use crate::support::Folder;
+
+const GRAPHS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/graph/tests/data");
+const BUNDLE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
+
+/// Runs a command that must be refused, and asserts that `file` is as it was.
+fn keeps(folder: &Folder, file: &str, call: &[&str]) {
+    let before = std::fs::read(folder.path(file)).unwrap();
+    folder.dubench(call).fails(2, &["--output", "would be lost"]);
+    assert!(std::fs::read(folder.path(file)).unwrap() == before, "{call:?} has changed {file}");
+}
+
+#[test]
+fn no_output_takes_the_place_of_an_input() {
+    let folder = Folder::new();
+    let plain = std::fs::read(format!("{GRAPHS}/ddpm_traced_17.onnx")).unwrap();
+    folder.bytes("g.onnx", &plain);
+    keeps(&folder, "g.onnx", &["graph", "vjp", "g.onnx", "-o", "g.onnx"]);
+    keeps(&folder, "g.onnx", &["graph", "tap", "g.onnx", "-o", "./g.onnx"]);
+    for name in ["denoiser.onnx", "weights.safetensors", "model.yaml", "denoiser_train.onnx"] {
+        folder.bytes(name, &std::fs::read(format!("{BUNDLE}/{name}")).unwrap());
+    }
+    let weights = "weights.safetensors";
+    keeps(&folder, weights, &["graph", "tap", "denoiser.onnx", "-o", weights]);
+    keeps(&folder, "model.yaml", &["fit-laplace", ".", "-n", "1", "-o", "model.yaml"]);
+    keeps(&folder, "tiny.yaml", &["starts", "tiny.yaml", "--scale", "smoke", "-o", "tiny.yaml"]);
+    folder.npy("in.npy", &arr2(&[[1.0f32, 2.0]]));
+    keeps(&folder, "in.npy", &["stats", "in.npy", "-o", "in.npy"]);
+    let own = ["import-stats", "reference.npz", "--from", "dubench", "-o", "reference.npz"];
+    keeps(&folder, "reference.npz", &own);
+    folder
+        .dubench(&["graph", "tap", "g.onnx", "-o", "gone/t.onnx"])
+        .fails(2, &["make the folder first"]);
+}
+
+#[test]
+fn variances_of_another_type_are_refused_and_never_dropped() {
+    let folder = Folder::new();
+    let graph = format!("{GRAPHS}/ddpm_traced_17.onnx");
+    let weights = |values: &Array1<f32>, bias: &dyn Fn(&mut NpzWriter<std::fs::File>)| {
+        let mut npz = NpzWriter::new(std::fs::File::create(folder.path("v.npz")).unwrap());
+        npz.add_array("weight_variance", values).unwrap();
+        bias(&mut npz);
+        npz.finish().unwrap();
+        folder.dubench(&[
+            "graph",
+            "last-layer-variance",
+            &graph,
+            "-o",
+            "o.onnx",
+            "--variances",
+            "v.npz",
+        ])
+    };
+    let ones = Array1::<f32>::ones(4);
+    let wide =
+        weights(&ones, &|npz| npz.add_array("bias_variance", &Array1::<f64>::ones(3)).unwrap());
+    wide.fails(3, &["v.npz", "bias_variance", "f32, one axis"]);
+    let flat = weights(&ones, &|npz| {
+        npz.add_array("bias_variance", &Array2::<f32>::ones((1, 3))).unwrap()
+    });
+    flat.fails(3, &["v.npz", "bias_variance"]);
+    let nan = weights(&Array1::from_elem(4, f32::NAN), &|_| {});
+    nan.fails(3, &["v.npz", "weight_variance holds NaN"]);
+    folder.npy("v.npy", &arr2(&[[1.0f32]]));
+    folder
+        .dubench(&["graph", "last-layer-variance", &graph, "-o", "o.onnx", "--variances", "v.npy"])
+        .fails(3, &["v.npy", "expected an .npz with weight_variance"]);
+    assert!(!folder.path("o.onnx").exists());
+}
+
+#[test]
+fn counts_have_an_end() {
+    const HUGE: &str = "18446744073709551615";
+    let folder = Folder::new();
+    let rows = Array2::from_shape_fn((40, 4), |(i, j)| (7 * i + j) as f32);
+    folder.npy("a.npy", &rows);
+    let sides = ["--real", "a.npy", "--fake", "a.npy"];
+    for (metric, option) in
+        [("pr", "--k"), ("realism", "--k"), ("kid", "--subsets"), ("is", "--splits")]
+    {
+        let call = [&["metric", metric], &sides[..], &[option, HUGE]].concat();
+        folder.dubench(&call).fails(2, &[option]);
+    }
+    folder.dubench(&["sample", "net", "-o", "s", "-n", HUGE]).fails(2, &["-n"]);
+    folder.dubench(&["starts", "tiny.yaml", "-o", "s.npz", "-n", HUGE]).fails(2, &["-n"]);
+    folder
+        .dubench(&["run", "tiny.yaml", "--scale", "smoke", "--threads", "1000000"])
+        .fails(2, &["--threads", "at most 4096"]);
+    assert_eq!(folder.dubench(&["gc", "tiny.yaml", "--scale", "smoke", "--min-age", HUGE]).code, 0);
+    // More neighbours than there are images.
+    folder
+        .dubench(&[&["metric", "pr"], &sides[..], &["--k", "1000"]].concat())
+        .fails(3, &["the real set", "1001"]);
+}
+
+#[test]
+fn rows_without_features_and_rows_beyond_f32_are_refused() {
+    let folder = Folder::new();
+    folder.npy("none.npy", &Array2::<f32>::zeros((4, 0)));
+    folder.npy(
+        "huge.npy",
+        &Array2::from_shape_fn((20, 3), |(i, _)| if i % 2 == 0 { 1e200 } else { -1e200 }),
+    );
+    folder.npy("plain.npy", &Array2::from_shape_fn((20, 3), |(i, j)| (i * 3 + j) as f64));
+    for metric in ["fid", "kid", "pr", "mmd", "compare"] {
+        let other = if metric == "compare" { "--fake-b" } else { "--fake" };
+        let first = if metric == "compare" { "--fake-a" } else { other };
+        let mut call = vec!["metric", metric, "--real", "none.npy", first, "none.npy"];
+        if metric == "compare" {
+            call.extend([other, "none.npy"]);
+        }
+        let ended = folder.dubench(&call);
+        assert!([2, 3].contains(&ended.code), "{metric}: {} {}", ended.code, ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{metric}: {}", ended.stderr);
+    }
+    for metric in ["fid", "mmd"] {
+        folder
+            .dubench(&["metric", metric, "--real", "huge.npy", "--fake", "plain.npy"])
+            .fails(3, &["too large", "scale"]);
+    }
+    for metric in ["pr", "realism", "rarity"] {
+        folder
+            .dubench(&["metric", metric, "--real", "huge.npy", "--fake", "plain.npy"])
+            .fails(3, &["scale both sets down"]);
+    }
+}
