@@ -4,7 +4,7 @@ mod block;
 mod outer;
 
 use crate::compensated::{CompensatedSums, add_all};
-use crate::error::{Result, at_least, same_length};
+use crate::error::{MetricError, Result, at_least, same_length};
 use crate::features::Features;
 use crate::gaussian::Gaussian;
 use block::Block;
@@ -152,9 +152,20 @@ impl Moments {
     /// would be noise of either sign.
     ///
     /// # Errors
-    /// [`MetricError::TooFewSamples`](crate::MetricError::TooFewSamples) below two samples.
+    /// [`MetricError::TooFewSamples`](crate::MetricError::TooFewSamples) below two samples;
+    /// [`MetricError::OutOfRange`](crate::MetricError::OutOfRange) where squares are beyond f64.
     pub fn gaussian(&self) -> Result<Gaussian> {
         at_least("the sample of a covariance", self.n, 2)?;
+        // A square that is no number would pass for a feature that does not vary.
+        let mut squares = (0..self.dim).map(|i| self.outer.value(i, i));
+        if let Some(square) = squares.find(|square| !square.is_finite()) {
+            let expected = "a number that float64 holds: scale all sets down by one factor";
+            return Err(MetricError::out_of_range(
+                "the sum of squares of a feature",
+                square,
+                expected,
+            ));
+        }
         let n = self.n as f64;
         let mean = Array1::from_shape_fn(self.dim, |i| self.sum.value(i) / n);
         let mut covariance = Array2::zeros((self.dim, self.dim));
