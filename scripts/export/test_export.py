@@ -125,7 +125,7 @@ def the_card_says_every_recipe(_: Path) -> None:
     text = recipe_text.text({"recipe": json.dumps(stages), "half_life": "150000"}, "", "in float32")
     assert "| 0 | min-snr | 0.0004 | 0.1 | mirrored at random | 64 | f32 |\n| 1,020,032 | v |" in text, text
     assert "half-life of 150,000 images" in text and "as they are" in text, text
-    assert recipe_text.text({}, "In bf16.", "in float32").startswith("`scripts/train/train.py` at its defaults.")
+    assert recipe_text.text({}, "In bf16.", "in float32").startswith("The first version of `scripts/train/train.py` at its defaults.")
 
 
 def main() -> None:
