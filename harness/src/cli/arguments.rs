@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::stage::statistics::file::Covariance;
 pub(crate) use graph::{
-    DropoutOptions, GRAPH_HELP, GraphCommand, GraphFiles, HalfOptions, LastLayerOptions,
-    StepOptions, StepUpdate, TapOptions, VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GRAPH_HELP, GraphCommand, GraphFiles, LastLayerOptions, StepOptions,
+    StepUpdate, VarianceGradientOptions, VjpOptions,
 };
 pub(crate) use metric::{
     FidCompareOptions, FilterOptions, InceptionScoreOptions, KidOptions, MetricCommand, MmdOptions,

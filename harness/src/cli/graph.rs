@@ -8,8 +8,8 @@ use ndarray_npy::NpzReader;
 
 use super::answer::Context;
 use super::arguments::{
-    DropoutOptions, GraphCommand, GraphFiles, HalfOptions, LastLayerOptions, StepOptions,
-    StepUpdate, TapOptions, VarianceGradientOptions, VjpOptions,
+    DropoutOptions, GraphCommand, GraphFiles, LastLayerOptions, StepOptions, StepUpdate,
+    VarianceGradientOptions, VjpOptions,
 };
 use super::error::CliError;
 use super::output;
@@ -23,21 +23,22 @@ use crate::store::StoreError;
 
 pub(super) fn run(command: &GraphCommand, context: Context) -> Result<Exit, CliError> {
     let files = files_of(command);
-    output::check(&files.output_file, [files.input.as_path()])?;
-    let model = match command {
-        GraphCommand::Vjp(options) => vector_jacobian(options),
-        GraphCommand::VarianceGradient(options) => variance_gradient(options),
-        GraphCommand::Dropout(options) => dropout(options),
-        GraphCommand::Tap(options) => features(options),
-        GraphCommand::LastLayerVariance(options) => last_layer(options),
-        GraphCommand::Step(options) => whole_step(options),
-        GraphCommand::Half(options) => narrow(options),
-    }?;
-    // The weights of the old graph, which the new one may still need.
+    let forward = Model::read(&files.input)?;
+    // Beside the graph itself its weights, which it reads from there.
     let folder = files.input.parent().unwrap_or(Path::new(""));
-    let weights = Model::read(&files.input)?.external_files();
-    let weights: Vec<PathBuf> = weights.iter().map(|name| folder.join(name)).collect();
-    output::check(&files.output_file, weights.iter().map(PathBuf::as_path))?;
+    let weights = forward.external_files().into_iter().map(|name| folder.join(name));
+    let inputs: Vec<PathBuf> = weights.chain([files.input.clone()]).collect();
+    output::check(&files.output_file, inputs.iter().map(PathBuf::as_path))?;
+    let model = match command {
+        GraphCommand::Vjp(options) => vector_jacobian(&forward, options),
+        GraphCommand::VarianceGradient(options) => variance_gradient(&forward, options),
+        GraphCommand::Dropout(options) => dropout(&forward, options),
+        GraphCommand::Tap(options) => Ok(tap::tap(&forward, options.output.as_deref())?),
+        GraphCommand::LastLayerVariance(options) => last_layer(&forward, options),
+        GraphCommand::Step(options) => whole_step(&forward, options),
+        GraphCommand::Half(options) if options.weights => Ok(stored::in_half(&forward)?),
+        GraphCommand::Half(_) => Ok(half::half(&forward)?),
+    }?;
     model.write(&files.output_file, Weights::Auto)?;
     let names = |ports: Vec<crate::graph::Port>| -> Vec<String> {
         ports.into_iter().map(|port| port.name).collect()
@@ -74,23 +75,21 @@ fn names(options: &VjpOptions) -> Names<'_> {
     Names { x: options.x.as_deref(), output: options.output.as_deref() }
 }
 
-fn vector_jacobian(options: &VjpOptions) -> Result<Model, CliError> {
-    let model = Model::read(&options.files.input)?;
+fn vector_jacobian(model: &Model, options: &VjpOptions) -> Result<Model, CliError> {
     let how = vjp::Options { names: names(options), conv: ConvGradient::default() };
-    Ok(vjp::vjp(&model, how, &runner::open(1)?)?)
+    Ok(vjp::vjp(model, how, &runner::open(1)?)?)
 }
 
-fn variance_gradient(options: &VarianceGradientOptions) -> Result<Model, CliError> {
-    let model = Model::read(&options.vjp.files.input)?;
+fn variance_gradient(model: &Model, options: &VarianceGradientOptions) -> Result<Model, CliError> {
     let how = fused::Options {
         names: names(&options.vjp),
         conv: ConvGradient::default(),
         n_draws: options.draws as usize,
     };
-    Ok(fused::variance_gradient(&model, how, &runner::open(1)?)?)
+    Ok(fused::variance_gradient(model, how, &runner::open(1)?)?)
 }
 
-fn whole_step(options: &StepOptions) -> Result<Model, CliError> {
+fn whole_step(model: &Model, options: &StepOptions) -> Result<Model, CliError> {
     let clip = match options.clip.as_slice() {
         [] => None,
         [low, high] if low < high => Some([*low, *high]),
@@ -99,7 +98,6 @@ fn whole_step(options: &StepOptions) -> Result<Model, CliError> {
             return Err(CliError::option("--clip", &given.join(","), "two numbers, as -1,1"));
         }
     };
-    let model = Model::read(&options.files.input)?;
     let how = step::Options {
         names: Names { x: options.x.as_deref(), output: options.output.as_deref() },
         n_draws: options.draws as usize,
@@ -110,30 +108,19 @@ fn whole_step(options: &StepOptions) -> Result<Model, CliError> {
             StepUpdate::DpmSolverPp2m => Update::DpmSolverPp2m,
         },
     };
-    Ok(step::step(&model, how, &runner::open(1)?)?)
+    Ok(step::step(model, how, &runner::open(1)?)?)
 }
 
-fn dropout(options: &DropoutOptions) -> Result<Model, CliError> {
-    let model = Model::read(&options.files.input)?;
+fn dropout(model: &Model, options: &DropoutOptions) -> Result<Model, CliError> {
     let scale = if options.keep_scale_input { KeepScale::Input } else { KeepScale::OfNode };
-    let (masked, _) = to_mask_input(&model, scale, &runner::open(1)?)?;
+    let (masked, _) = to_mask_input(model, scale, &runner::open(1)?)?;
     Ok(masked)
 }
 
-fn narrow(options: &HalfOptions) -> Result<Model, CliError> {
-    let model = Model::read(&options.files.input)?;
-    Ok(if options.weights { stored::in_half(&model)? } else { half::half(&model)? })
-}
-
-fn features(options: &TapOptions) -> Result<Model, CliError> {
-    Ok(tap::tap(&Model::read(&options.files.input)?, options.output.as_deref())?)
-}
-
-fn last_layer(options: &LastLayerOptions) -> Result<Model, CliError> {
-    let model = Model::read(&options.tap.files.input)?;
+fn last_layer(model: &Model, options: &LastLayerOptions) -> Result<Model, CliError> {
     let (weight, bias) = variances(&options.variances)?;
     let variance = WeightVariance { weight: &weight, bias: bias.as_deref() };
-    Ok(with_variance(&model, options.tap.output.as_deref(), variance)?)
+    Ok(with_variance(model, options.tap.output.as_deref(), variance)?)
 }
 
 /// What `--variances` has to be.

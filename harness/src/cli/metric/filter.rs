@@ -32,11 +32,11 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
     let real = input.open(&options.real, Need::Moments)?;
     let pool = input.open(&options.features, Need::Rows)?;
     real.check_comparable(&pool)?;
-    let scores = read_vector(&options.scores)?;
+    let scores = read_vector(&options.scores)?.to_vec();
     let reference = real.reference()?;
     let study = FilterStudy::new(&reference, pool.features()?)?;
     let null = study.random_null(options.keep, options.permutations, options.seed)?;
-    let found = study.evaluate(&scores.to_vec(), &null)?;
+    let found = study.evaluate(&scores, &null)?;
     finite(&[
         ("FID of the lowest", found.fid_keep_lowest),
         ("FID of the highest", found.fid_keep_highest),
@@ -55,7 +55,7 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
         notes: Copies::of(&real, &pool)
             .notes(&real, &pool)
             .into_iter()
-            .chain(ties(&scores.to_vec(), options.keep))
+            .chain(ties(&scores, options.keep))
             .collect(),
     };
     let p = |p: f64| p_text(p, null.floor());

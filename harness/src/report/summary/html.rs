@@ -71,15 +71,20 @@ fn filters(out: &mut String, summary: &Summary) {
     out.push_str("</p>\n");
 }
 
-fn table(out: &mut String, name: &str, lines: &[&Line]) {
-    line(out, format_args!("<h2>{}</h2>\n<table>\n<thead><tr>", escape(name)));
-    for (head, kind) in HEADS {
+/// Buttons that sort by their column, of numbers or of text.
+fn heads<const N: usize>(out: &mut String, columns: [(&str, &str); N]) {
+    for (head, kind) in columns {
         line(
             out,
             format_args!("<th data-kind=\"{kind}\"><button type=\"button\">{head}</button></th>"),
         );
     }
     out.push_str("</tr></thead>\n<tbody>\n");
+}
+
+fn table(out: &mut String, name: &str, lines: &[&Line]) {
+    line(out, format_args!("<h2>{}</h2>\n<table>\n<thead><tr>", escape(name)));
+    heads(out, HEADS);
     for one in lines {
         row(out, one);
     }
@@ -91,14 +96,8 @@ fn changed(out: &mut String, before: &Before, summary: &Summary) {
     let changes = before.changes(summary);
     line(out, format_args!("<h2>{}</h2>", escape(&before.heading())));
     line(out, format_args!("<p>{}</p>\n<table>\n<thead><tr>", marked(&before.remark(&changes))));
-    for (head, align) in COLUMNS {
-        let kind = if align == Align::Right { "number" } else { "text" };
-        line(
-            out,
-            format_args!("<th data-kind=\"{kind}\"><button type=\"button\">{head}</button></th>"),
-        );
-    }
-    out.push_str("</tr></thead>\n<tbody>\n");
+    let kind = |align| if align == Align::Right { "number" } else { "text" };
+    heads(out, COLUMNS.map(|(head, align)| (head, kind(align))));
     for change in &changes {
         let [then, now] = [change.before, change.now].map(|one| one.measured);
         let n = |of: Option<super::Measured>| of.and_then(|one| one.n).map(|n| n as f64);
