@@ -3,8 +3,8 @@
     python scripts/golden/graph_bundle.py
 
 Needs torch (see scripts/train/README.md) and safetensors. Reads weights.safetensors of
-experiments/models/ddpm-cifar10-small and writes harness/graph/tests/data/ddpm_cifar10_small.json. Run it again after the weights have changed: the JSON holds
-their hash and the test refuses others. Inputs come from a generator that the test repeats, so only samples of the
+experiments/models/ddpm-cifar10-small and writes harness/graph/tests/data/ddpm_cifar10_small.json. Run it again after the
+weights have changed: the JSON holds their hash and the test refuses others. Inputs come from a generator that the test repeats, so only samples of the
 results are stored. Everything is computed in float64.
 """
 
@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "scripts" / "train"))
 from unet import Config, UNet  # noqa: E402
 
 WEIGHTS = ROOT / "experiments" / "models" / "ddpm-cifar10-small" / "weights.safetensors"
-GOLDEN = ROOT / "harness" / "tests" / "data" / "graph" / "ddpm_cifar10_small.json"
+GOLDEN = ROOT / "harness" / "graph" / "tests" / "data" / "ddpm_cifar10_small.json"
 TIMES, STRIDE, P = [10, 250, 500, 990], 61, 0.5
 MASK64 = (1 << 64) - 1
 
