@@ -106,10 +106,13 @@ reproduce-table4-others scale=scale: (reproduce "table4-cifar10-efficientnet" sc
 [group('run')]
 reproduce-all scale=scale: (reproduce-table1 scale) (reproduce-table2 scale) (reproduce-table3 scale) (reproduce-table4 scale) (reproduce-table5 scale) (reproduce-table6 scale) (reproduce-figures scale) (reproduce-thresholds scale) (reproduce-strength scale) (reproduce-bayesdiff scale) (reproduce-generative scale) (reproduce-table4-others scale) (summary scale)
 
+# Results of the CIFAR-10 network before its last training, for the table of what changed: they exist at mini alone.
+earlier := "--before experiments/earlier/ddpm-cifar10-small-1020032"
+
 # One page: every claim of the paper, its number, ours, and whether it holds (results/summary.md and .html)
 [group('run')]
 summary scale=scale: build
-    {{ dubench }} summary results --scale {{ trim_start_match(scale, "scale=") }}
+    {{ dubench }} summary results --scale {{ trim_start_match(scale, "scale=") }} {{ if trim_start_match(scale, "scale=") == "mini" { earlier } else { "" } }}
 
 # Networks that others trained, as their packages ship them: maps, a sheet and rank correlations of the scores (no data, so no FID)
 [group('run')]
@@ -241,8 +244,8 @@ numbers:
 # The page of verdicts is what the committed results say; a browser shows it, sorts it and loads its plots
 [group('check')]
 page: build
-    {{ dubench }} summary results --check
-    {{ python }} -m checks.page "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench"
+    {{ dubench }} summary results {{ earlier }} --check
+    {{ python }} -m checks.page "${CARGO_TARGET_DIR:-target}/{{ if profile == "dev" { "debug" } else { profile } }}/dubench" {{ earlier }}
 
 # The GitHub Actions workflow of scripts/ci, step by step on this machine, on a network of a few hundred bytes
 [group('check')]

@@ -2,7 +2,7 @@
 sort by their numbers, a filter by verdict, plots that load, and maps that appear over their images. Then the page of a
 result that is made for the check, on the model with a closed form, which has such pairs whatever is committed.
 
-usage: scripts/setup/python.sh -m checks.page target/debug/dubench
+usage: scripts/setup/python.sh -m checks.page target/debug/dubench [option of `dubench summary`, as --before FOLDER]
 DUBENCH_BROWSER names a Chromium; else one on PATH is taken. Prints SKIPPED where there is none.
 """
 
@@ -204,7 +204,7 @@ def main() -> None:
     if program is None:
         print(f"SKIPPED the page of verdicts in a browser: none of {', '.join(BROWSERS)} is on PATH")
         return
-    call = [str(Path(sys.argv[1]).resolve()), "summary", "results", "--check", "--format", "json"]
+    call = [str(Path(sys.argv[1]).resolve()), "summary", "results", *sys.argv[2:], "--check", "--format", "json"]
     said = json.loads(subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     seen = seen_by(program, ROOT / "results/summary.html")
     found = faults(seen, said) + unshown(seen, ROOT / "results", "mini")
