@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::arguments::Format;
 use super::error::CliError;
-use crate::exit::Exits;
+use crate::exit::{Exit, Exits};
 
 /// How this command was asked to speak.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ impl Context {
 
 /// One line on stderr, of what takes long.
 pub(crate) fn tell(line: &str) {
-    // With stderr closed there is nobody left to tell.
+    // With stderr closed there is nobody left to tell; the exit code still says it.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
@@ -51,12 +51,13 @@ pub(crate) fn complain(error: &CliError, format: Format) {
         }
         source = cause.source();
     }
-    let line = match format {
-        Format::Text => format!("error: {message}"),
-        Format::Json => {
-            serde_json::json!({ "error": message, "exit_code": error.exit() as u8 }).to_string()
-        }
-    };
-    // With stderr closed there is nobody left to tell; the exit code still says it.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    match format {
+        Format::Text => tell(&format!("error: {message}")),
+        Format::Json => complain_in_json(&message, error.exit()),
+    }
+}
+
+/// One JSON object on stderr: what is wrong, and how the process ends.
+pub(crate) fn complain_in_json(message: &str, exit: Exit) {
+    tell(&serde_json::json!({ "error": message.trim_end(), "exit_code": exit as u8 }).to_string());
 }

@@ -266,10 +266,10 @@ pub(crate) struct CheckOptions {
     /// New results folder
     pub(crate) result: PathBuf,
     /// Half width of the band, in standard errors of the baseline
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = not_negative)]
     pub(crate) sigmas: f64,
     /// Half width of the band as a fraction of the baseline, where that is wider
-    #[arg(long, default_value_t = 0.001)]
+    #[arg(long, default_value_t = 0.001, value_parser = not_negative)]
     pub(crate) relative: f64,
     /// Half width of the band of one metric, in its own units, in the place of the two above (`--band p_value=0.05`)
     #[arg(long = "band", value_name = "METRIC=WIDTH", value_parser = band)]
@@ -337,8 +337,24 @@ pub(crate) fn images(text: &str) -> Result<u64, String> {
 
 fn at_most(text: &str, most: usize) -> Result<usize, String> {
     match text.parse::<usize>() {
-        Ok(n) if n <= most => Ok(n),
-        _ => Err(format!("expected a whole number of at most {most}")),
+        Ok(n) if (1..=most).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number, at least 1 and at most {most}")),
+    }
+}
+
+/// A number above 0, as a bandwidth.
+pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("expected a number above 0".to_owned()),
+    }
+}
+
+/// A number that is not negative, as a width.
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
+        _ => Err("expected a number of 0 or more".to_owned()),
     }
 }
 

@@ -31,6 +31,12 @@ pub(crate) enum CliError {
     /// A metric refuses its input.
     #[error(transparent)]
     Metric(#[from] dubench_metrics::MetricError),
+    /// The same, with the options that name what it was given.
+    #[error("{error} ({given})")]
+    MetricOf { error: dubench_metrics::MetricError, given: String },
+    /// A work folder that is not there.
+    #[error("{}: there is no such folder, so nothing of {experiment} is in it: run `dubench run` first, or name the folder of its work by --work-dir", work.display())]
+    NotBegun { work: PathBuf, experiment: String },
     #[error(transparent)]
     Asset(#[from] AssetError),
     #[error(transparent)]
@@ -75,7 +81,8 @@ impl Exits for CliError {
     fn exit(&self) -> Exit {
         match self {
             Self::Option { .. } | Self::NotFound { .. } => Exit::Usage,
-            Self::Mismatch(_) | Self::Metric(_) => Exit::Input,
+            Self::Mismatch(_) | Self::Metric(_) | Self::MetricOf { .. } => Exit::Input,
+            Self::NotBegun { .. } => Exit::Incomplete,
             Self::Asset(error) => error.exit(),
             Self::Config(error) => error.exit(),
             Self::Plan(error) => error.exit(),

@@ -12,6 +12,12 @@ use crate::model::onnx::OnnxExtractor;
 /// Images of one call: the fastest size on two cores, and no number depends on it.
 const BATCH: usize = 8;
 
+/// Refuses options that no feature network could be opened with, whether one is needed or not.
+pub(super) fn check(options: &FeatureOptions) -> Result<(), CliError> {
+    runtime(&options.device, options.device.batch.unwrap_or(BATCH))?;
+    preprocess(&options.preprocess).map(drop)
+}
+
 /// Opens the feature network of the options.
 pub(super) fn open(options: &FeatureOptions) -> Result<OnnxExtractor, CliError> {
     let runtime = runtime(&options.device, options.device.batch.unwrap_or(BATCH))?;

@@ -1,5 +1,7 @@
 //! `dubench import-stats`: statistics that others have published.
 
+use dubench_metrics::{Gaussian, Reference};
+
 use super::answer::Context;
 use super::arguments::{Compact, ImportStatsOptions};
 use super::error::CliError;
@@ -9,6 +11,7 @@ use crate::exit::Exit;
 use crate::stage::open::identities;
 use crate::stage::statistics::convention::{CONVENTIONS, Convention, Said};
 use crate::stage::statistics::file::ReferenceStatistics;
+use crate::store::StoreError;
 
 /// Maker of files that say themselves what they are of.
 const OURS: &str = "dubench";
@@ -16,6 +19,7 @@ const OURS: &str = "dubench";
 pub(super) fn run(options: &ImportStatsOptions, context: Context) -> Result<Exit, CliError> {
     output::check(&options.output, [options.file.as_path()])?;
     let statistics = if options.from == OURS { ours(options)? } else { theirs(options)? };
+    usable(options, &statistics)?;
     let form = Compact::covariance(options.compact);
     statistics.write(&options.output, form)?;
     let provenance = statistics.provenance_as(form);
@@ -35,6 +39,13 @@ pub(super) fn run(options: &ImportStatsOptions, context: Context) -> Result<Exit
     );
     context.answer(&answer, &text)?;
     Ok(Exit::Complete)
+}
+
+/// Refuses now what no distance could be taken to later, as a covariance with a negative eigenvalue.
+fn usable(options: &ImportStatsOptions, found: &ReferenceStatistics) -> Result<(), CliError> {
+    let gaussian = Gaussian::new(found.mu.clone(), found.sigma.clone(), Some(found.n));
+    let tried = gaussian.and_then(Reference::new);
+    tried.map(drop).map_err(|error| StoreError::input(&options.file, error).into())
 }
 
 /// A file of `dubench stats`, to be written in another form.

@@ -35,6 +35,7 @@ mod stats;
 mod submit;
 mod summary;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -95,10 +96,32 @@ fn run(arguments: &Arguments) -> Result<Exit, CliError> {
 
 fn usage(error: &clap::Error) -> ExitCode {
     // `--help` and `--version` arrive here as errors that are none.
-    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Complete };
-    // A closed pipe is no reason to fail.
-    let _ = error.print();
-    exit.into()
+    if !error.use_stderr() {
+        // A closed pipe is no reason to fail.
+        let _ = error.print();
+        return Exit::Complete.into();
+    }
+    if asks_for_json(std::env::args_os().skip(1)) {
+        answer::complain_in_json(&error.render().to_string(), Exit::Usage);
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage.into()
+}
+
+/// Whether a command line that could not be understood asks for JSON: its last word on it counts.
+fn asks_for_json(words: impl Iterator<Item = OsString>) -> bool {
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .take_while(|word| word != "--")
+        .collect();
+    let pairs = words.iter().zip(words.iter().skip(1).map(Some).chain([None]));
+    let said = pairs.filter_map(|(word, next)| match word.strip_prefix("--format") {
+        Some("") => next.map(String::as_str),
+        Some(rest) => rest.strip_prefix('='),
+        None => None,
+    });
+    said.last() == Some("json")
 }
 
 fn start_log(verbose: u8) {
@@ -116,4 +139,18 @@ fn start_log(verbose: u8) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asks_for_json;
+
+    #[test]
+    fn the_last_format_of_a_line_that_is_not_understood_counts() {
+        let asks = |line: &str| asks_for_json(line.split(' ').map(Into::into));
+        assert!(asks("metric fid --format json --nope") && asks("--format=json run x"));
+        assert!(asks("--format text --format=json") && !asks("--format json --format text"));
+        assert!(!asks("run x") && !asks("run --format") && !asks("run -- --format json"));
+        assert!(!asks("run --formats json"));
+    }
 }

@@ -7,6 +7,7 @@ use super::model_pipeline;
 use super::model_words::NetworkWords;
 use super::sample_source::is_pipeline;
 use super::session::runtime;
+use crate::config::ModelYaml;
 use crate::config::model_yaml::MODEL_FILE;
 use crate::exit::Exit;
 use crate::model::bundle::init::{Hints, propose};
@@ -63,6 +64,8 @@ fn init(options: &InitOptions, context: Context) -> Result<Exit, CliError> {
 
 fn summary(options: &InspectOptions) -> Result<Summary, CliError> {
     let runtime = runtime(&options.device, options.device.batch.unwrap_or(32))?;
+    // A folder of no bundle is a wrong option here as in every other command.
+    ModelYaml::read(&options.bundle.join(MODEL_FILE))?;
     Ok(inspect(&options.bundle, &runtime, &gradients(options))?)
 }
 

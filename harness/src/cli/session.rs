@@ -104,6 +104,21 @@ impl Session {
 
 /// Runtime options of a command with one network; `batch` rows go into one call.
 pub(super) fn runtime(options: &DeviceOptions, batch: usize) -> Result<RuntimeOptions, CliError> {
+    for (option, given) in [("--networks", options.networks), ("--turns", options.turns)] {
+        if let Some(n) = given.filter(|n| *n != 1) {
+            let expected =
+                "1 or nothing: this command runs one network (--threads divides its work)";
+            return Err(CliError::option(option, &n.to_string(), expected));
+        }
+    }
+    on_one_device(options, batch)
+}
+
+/// The same without a look at how many networks there are.
+pub(super) fn on_one_device(
+    options: &DeviceOptions,
+    batch: usize,
+) -> Result<RuntimeOptions, CliError> {
     let device: Device = options.device.parse().map_err(|_| {
         CliError::option(
             "--device",

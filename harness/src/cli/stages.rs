@@ -105,7 +105,7 @@ pub(super) fn features(options: &RunOptions, context: Context) -> Result<Exit, C
 
 pub(super) fn evaluate(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let run = session.run(&options.folders.work_dir)?;
+    let run = begun(&session, options)?;
     let evaluation = evaluate::evaluate(&run, &session.experiment)?;
     let text = format!(
         "{} numbers, sha256 {}{}",
@@ -119,7 +119,7 @@ pub(super) fn evaluate(options: &RunOptions, context: Context) -> Result<Exit, C
 
 pub(super) fn report(options: &RunOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(options, context)?;
-    let run = session.run(&options.folders.work_dir)?;
+    let run = begun(&session, options)?;
     let evaluation = evaluation::read(&run)?;
     publish(options, context, &session, (&run, &evaluation))
 }
@@ -136,7 +136,7 @@ pub(super) fn status(options: &RunOptions, context: Context) -> Result<Exit, Cli
 
 pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, CliError> {
     let session = Session::open(&options.run, context)?;
-    let run = session.run(&options.run.folders.work_dir)?;
+    let run = begun(&session, &options.run)?;
     let mut model = || models::open_model(&session.experiment, &session.plan, &session.runtime);
     let mut extractor =
         || models::open_extractor(&session.experiment, &session.plan, &session.runtime);
@@ -163,6 +163,16 @@ pub(super) fn verify(options: &VerifyOptions, context: Context) -> Result<Exit, 
     });
     context.answer(&answer, &text)?;
     Ok(Exit::Complete)
+}
+
+/// The run in a work folder that is there: what only reads makes none by the name of a slip.
+fn begun<'s>(session: &'s Session, options: &RunOptions) -> Result<Run<'s>, CliError> {
+    let work = &options.folders.work_dir;
+    if !work.is_dir() {
+        let experiment = format!("{} at {}", session.plan.experiment, session.plan.scale);
+        return Err(CliError::NotBegun { work: work.clone(), experiment });
+    }
+    session.run(work)
 }
 
 fn threshold_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {

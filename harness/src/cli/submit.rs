@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::answer::Context;
 use super::arguments::{Engine, StepGraph, SubmitOptions};
 use super::error::CliError;
-use super::session::runtime;
+use super::session::on_one_device;
 use crate::exit::Exit;
 use crate::experiment::Plan;
 use crate::plan::SlurmJobs;
@@ -66,7 +66,7 @@ fn text(submitted: &Submitted) -> String {
 
 fn jobs(options: &SubmitOptions, plan: &Plan) -> Result<SlurmJobs, CliError> {
     // A device that cannot be named is better refused here than by every task.
-    runtime(&options.device, options.device.batch.unwrap_or(1))?;
+    on_one_device(&options.device, options.device.batch.unwrap_or(1))?;
     let work_dir = absolute(&options.folders.work_dir)?;
     let name = format!("{}-{}", plan.experiment, plan.scale);
     let logs = format!("{work_dir}/slurm/{name}");

@@ -66,6 +66,20 @@ impl Matrix {
             Self::F64(rows) => rows.into(),
         }
     }
+
+    /// Row, column and value of the first element that is NaN or infinite.
+    pub(crate) fn not_finite(&self) -> Option<(usize, usize, f64)> {
+        let first = |elements: &mut dyn Iterator<Item = ((usize, usize), f64)>| {
+            elements.find(|(_, value)| !value.is_finite())
+        };
+        let found = match self {
+            Self::F32(rows) => {
+                first(&mut rows.indexed_iter().map(|(at, value)| (at, f64::from(*value))))
+            }
+            Self::F64(rows) => first(&mut rows.indexed_iter().map(|(at, value)| (at, *value))),
+        };
+        found.map(|((row, column), value)| (row, column, value))
+    }
 }
 
 impl Loaded {

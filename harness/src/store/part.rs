@@ -240,6 +240,8 @@ fn method_scores(
 /// What a part says of itself without its columns being read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
+    /// The block that it is of.
+    pub block: BlockId,
     /// [`content_digest`].
     pub content_sha256: String,
     /// [`images_digest`].
@@ -259,8 +261,9 @@ pub fn claims(path: &Path, stage_id: &str) -> Result<Claims, StoreError> {
     envelope.belongs_to(path, stage_id)?;
     let detail: Detail =
         serde_json::from_value(envelope.detail).map_err(StoreError::decode(path))?;
-    let Detail { images_sha256, seconds, network_seconds, .. } = detail;
-    Ok(Claims { content_sha256: envelope.content_sha256, images_sha256, seconds, network_seconds })
+    let Detail { block, images_sha256, seconds, network_seconds, .. } = detail;
+    let content_sha256 = envelope.content_sha256;
+    Ok(Claims { block: BlockId(block), content_sha256, images_sha256, seconds, network_seconds })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use ndarray::Array4;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::arrays::{Content, content};
 use super::dtype::{Dtype, Kind};
 use super::elements::Numbers;
 use super::npz::Npz;
@@ -43,10 +44,16 @@ impl StartsFile {
     /// [`StoreError::Broken`] for a file that was cut.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let refuse = |message: String| StoreError::input(path, message);
+        let expected = "expected x_T [n, c, h, w] of little-endian f32 in C order: save it with numpy.savez(FILE, x_T=x.astype('<f4'), y=y)";
+        if content(path)? == Content::Npy {
+            return Err(refuse(format!("it is one array, a .npy: {expected}")));
+        }
         let mut npz = Npz::open(path)?;
+        if !npz.has(STATES) {
+            return Err(refuse(format!("it holds {}: {expected}", npz.names().join(", "))));
+        }
         let entry = npz.entry(STATES)?;
         let what = entry.header.describe();
-        let expected = "expected x_T [n, c, h, w] of little-endian f32 in C order: save it with numpy.savez(FILE, x_T=x.astype('<f4'), y=y)";
         let Dtype { kind, size, .. } = entry.header.dtype;
         let [n, c, h, w] = entry.header.shape[..] else {
             return Err(refuse(format!("x_T is {what}: {expected}")));
@@ -251,6 +258,16 @@ mod tests {
 
     #[test]
     fn other_arrays_are_refused_by_what_they_are() {
+        let other = refusal(|npz| npz.add_array("latents", &states(2)).unwrap());
+        assert!(other.contains("it holds latents: expected x_T [n, c, h, w]"), "{other}");
+        let (_folder, path) = file(|npz| npz.add_array("x_T", &states(2)).unwrap());
+        let plain = path.with_file_name("starts.npy");
+        let mut bytes = Vec::new();
+        ndarray_npy::WriteNpyExt::write_npy(&states(2), Cursor::new(&mut bytes)).unwrap();
+        publish(&plain, &bytes).unwrap();
+        let one = StartsFile::open(&plain).unwrap_err();
+        assert!(matches!(one, StoreError::Input { .. }), "{one}");
+        assert!(one.to_string().contains("it is one array"), "{one}");
         let wrong = refusal(|npz| npz.add_array("x_T", &states(2).mapv(f64::from)).unwrap());
         assert!(wrong.contains("x_T is <f8 [2, 1, 2, 3]: expected x_T [n, c, h, w]"), "{wrong}");
         let flat = refusal(|npz| npz.add_array("x_T", &Array2::<f32>::zeros((2, 3))).unwrap());

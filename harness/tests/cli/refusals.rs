@@ -130,3 +130,102 @@ fn rows_without_features_and_rows_beyond_f32_are_refused() {
             .fails(3, &["scale both sets down"]);
     }
 }
+
+#[test]
+fn options_out_of_their_range_end_as_wrong_options() {
+    let folder = Folder::new();
+    let rows = Array2::from_shape_fn((40, 4), |(i, j)| (7 * i + j) as f32);
+    folder.npy("a.npy", &rows);
+    let pair = ["--real", "a.npy", "--fake", "a.npy"];
+    let refused = |before: &[&str], after: &[&str]| {
+        folder.dubench(&[before, after].concat()).fails(2, &[after[0]]);
+    };
+    for (metric, option) in [
+        ("kid", ["--subset-size", "0"]),
+        ("pr", ["--k", "0"]),
+        ("mmd", ["--sigma", "0"]),
+        ("mmd", ["--sigma", "nan"]),
+        ("fid", ["--device", "tpu"]),
+        ("fid", ["--preprocess", "bicubic"]),
+        ("fid", ["--networks", "2"]),
+    ] {
+        refused(&[&["metric", metric], &pair[..]].concat(), &option);
+    }
+    refused(&["metric", "is", "--logits", "a.npy"], &["--splits", "0"]);
+    refused(&["metric", "is", "--logits", "a.npy"], &["--block-size", "0"]);
+    let maps = ["metric", "sparsification", "--error", "a.npy", "--uncertainty", "a.npy"];
+    refused(&maps, &["--intervals", "0"]);
+    refused(&["check", ".", "."], &["--sigmas=-1"]);
+    refused(&["setup", "cpu", "tiny.yaml"], &["--list"]);
+    folder.dubench(&["model", "inspect", "nope"]).fails(2, &["nope/model.yaml"]);
+}
+
+#[test]
+fn what_is_wrong_with_data_names_its_file() {
+    let folder = Folder::new();
+    let rows = Array2::from_shape_fn((40, 4), |(i, j)| (7 * i + j) as f32);
+    folder.npy("a.npy", &rows);
+    let mut broken = rows.clone();
+    broken[[3, 1]] = f32::NAN;
+    folder.npy("nan.npy", &broken);
+    folder.npy("one.npy", &rows.slice_move(ndarray::s![..1, ..]));
+    let fid =
+        |real: &str, fake: &str| folder.dubench(&["metric", "fid", "--real", real, "--fake", fake]);
+    fid("nan.npy", "a.npy").fails(3, &["nan.npy: features hold NaN at row 3, column 1"]);
+    fid("a.npy", "nan.npy").fails(3, &["nan.npy: features hold NaN at row 3, column 1"]);
+    fid("one.npy", "a.npy").fails(3, &["--real one.npy", "--fake a.npy"]);
+    let mut sigma = Array2::<f64>::eye(4);
+    sigma[[0, 1]] = 2.0;
+    sigma[[1, 0]] = 2.0;
+    folder.moments("sigma.npz", &sigma, 1000);
+    let import = ["import-stats", "sigma.npz", "--from", "pytorch-fid", "--dataset", "mine"];
+    folder
+        .dubench(&[&import[..], &["-n", "1000", "-o", "out.npz"]].concat())
+        .fails(3, &["sigma.npz", "not positive semidefinite"]);
+    assert!(!folder.path("out.npz").exists());
+}
+
+#[test]
+fn a_line_that_is_not_understood_is_answered_in_the_format_that_it_asks_for() {
+    let folder = Folder::new();
+    let ended = folder.dubench(&["metric", "fid", "--format", "json", "--nope"]);
+    let said: serde_json::Value = serde_json::from_str(ended.stderr.trim_end()).unwrap();
+    assert_eq!((ended.code, said["exit_code"].as_i64()), (2, Some(2)));
+    assert!(said["error"].as_str().unwrap().contains("--nope"), "{said}");
+    assert!(folder.dubench(&["metric", "fid", "--nope"]).stderr.starts_with("error: "));
+}
+
+#[test]
+fn what_only_reads_makes_no_work_folder() {
+    let folder = Folder::new();
+    for command in ["evaluate", "report", "verify"] {
+        let call = [command, "tiny.yaml", "--scale", "smoke", "--work-dir", "slip"];
+        folder.dubench(&call).fails(4, &["slip: there is no such folder", "--work-dir"]);
+        assert!(!folder.path("slip").exists(), "{command}");
+    }
+}
+
+#[test]
+fn a_block_that_was_copied_over_another_is_found() {
+    let folder = Folder::new();
+    let generate = ["generate", "tiny.yaml", "--scale", "smoke"];
+    assert_eq!(folder.dubench(&generate).code, 0);
+    let mut parts: Vec<_> = walk(&folder.path("work"))
+        .into_iter()
+        .filter(|path| path.to_string_lossy().contains("generate"))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "parquet"))
+        .collect();
+    parts.sort();
+    for ending in ["", ".sha256"] {
+        let named = |at: usize| format!("{}{ending}", parts[at].display());
+        std::fs::copy(named(1), named(0)).unwrap();
+    }
+    folder.dubench(&generate).fails(5, &["it holds block 1, and its name is that of block 0"]);
+    folder.dubench(&["features", "tiny.yaml", "--scale", "smoke"]).fails(5, &["it holds block 1"]);
+}
+
+/// All files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}

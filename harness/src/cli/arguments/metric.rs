@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{FeatureOptions, many};
+use super::{FeatureOptions, above_zero, many};
 
 /// Two sets of images: features, statistics, arrays or folders.
 #[derive(Args, Clone, Debug)]
@@ -66,7 +66,7 @@ pub(crate) struct MmdOptions {
     #[command(flatten)]
     pub(crate) pair: PairOptions,
     /// Bandwidth of the kernel exp(-|x - y|^2 / (2 sigma^2)), in units of the features
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = above_zero)]
     pub(crate) sigma: f64,
     /// `unbiased` (may be negative) or `biased` (never is; what CMMD reports)
     #[arg(long, default_value = "unbiased")]
@@ -85,7 +85,7 @@ pub(crate) struct InceptionScoreOptions {
     #[arg(long, default_value_t = 2020)]
     pub(crate) seed: u32,
     /// Consecutive blocks of this many images instead (guided-diffusion: 5000)
-    #[arg(long, conflicts_with_all = ["splits", "seed"])]
+    #[arg(long, conflicts_with_all = ["splits", "seed"], value_parser = many)]
     pub(crate) block_size: Option<usize>,
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct FilterOptions {
     #[arg(long)]
     pub(crate) scores: PathBuf,
     /// Images to keep
-    #[arg(long)]
+    #[arg(long, value_parser = many)]
     pub(crate) keep: usize,
     /// Random subsets
     #[arg(long, default_value_t = 200, value_parser = many)]

@@ -44,7 +44,7 @@ pub(crate) struct SetupOptions {
     #[arg(long)]
     pub(crate) verify: bool,
     /// Print every asset with version, platform and licence, and do nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["experiment", "only", "verify", "where"])]
     pub(crate) list: bool,
     /// Print the path of an asset's first file, and do nothing
     #[arg(long, value_name = "NAME")]

@@ -23,7 +23,7 @@ struct Answer {
 }
 
 pub(super) fn run(options: &FidCompareOptions, context: Context) -> Result<(), CliError> {
-    let mut input = Input::new(&options.network, context);
+    let mut input = Input::new(&options.network, context)?;
     let need = if options.paired { Need::Rows } else { Need::Moments };
     let real = input.open(&options.real, Need::Moments)?;
     let (first, second) = (input.open(&options.a, need)?, input.open(&options.b, need)?);

@@ -33,7 +33,7 @@ struct Found {
 }
 
 pub(super) fn run(options: &PairOptions, context: Context) -> Result<(), CliError> {
-    let mut input = Input::new(&options.features, context);
+    let mut input = Input::new(&options.features, context)?;
     let real = input.open(&options.real, Need::Moments)?;
     let fake = input.open(&options.fake, Need::Moments)?;
     real.check_comparable(&fake)?;

@@ -28,7 +28,7 @@ struct Answer {
 }
 
 pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliError> {
-    let mut input = Input::new(&options.network, context);
+    let mut input = Input::new(&options.network, context)?;
     let real = input.open(&options.real, Need::Moments)?;
     let pool = input.open(&options.features, Need::Rows)?;
     real.check_comparable(&pool)?;

@@ -61,8 +61,13 @@ pub(super) enum Need {
 
 impl<'a> Input<'a> {
     /// Inputs whose images go through the feature network of the options.
-    pub(super) fn new(features: &'a FeatureOptions, context: Context) -> Self {
-        Self { features, network: None, progress: TerminalProgress::new(context.quiet) }
+    ///
+    /// # Errors
+    /// For a device or a preprocessing that there is not, though all that comes be features.
+    pub(super) fn new(features: &'a FeatureOptions, context: Context) -> Result<Self, CliError> {
+        extractor::check(features)?;
+        let progress = TerminalProgress::new(context.quiet);
+        Ok(Self { features, network: None, progress })
     }
 
     /// Opens features, statistics, arrays of images, Parquet files, or a folder of images or of Parquet files.
@@ -72,7 +77,7 @@ impl<'a> Input<'a> {
                 return self.images(path);
             }
             let ParquetFeatures { rows, extractor, notes } = ParquetFeatures::read(&found)?;
-            let set = SampleSet::Features(rows);
+            let set = SampleSet::Features(finite(path, rows)?);
             return Ok(Opened { path: path.to_owned(), set, extractor, notes });
         }
         let content = if path.is_file() { content(path)? } else { Content::Other };
@@ -88,7 +93,7 @@ impl<'a> Input<'a> {
                 Ok(opened(SampleSet::Statistics(gaussian), statistics.extractor))
             }
             Content::Npy | Content::Npz if !is_images(path)? => {
-                Ok(opened(SampleSet::Features(read_matrix(path)?), None))
+                Ok(opened(SampleSet::Features(finite(path, read_matrix(path)?)?), None))
             }
             _ => self.images(path),
         }
@@ -108,6 +113,19 @@ impl<'a> Input<'a> {
             extractor: Some(network.id().clone()),
             notes: source.notes(),
         })
+    }
+}
+
+/// Refuses rows with a value that is none, by the name of their file.
+fn finite(path: &Path, rows: Matrix) -> Result<Matrix, StoreError> {
+    match rows.not_finite() {
+        None => Ok(rows),
+        Some((row, column, value)) => Err(StoreError::input(
+            path,
+            format!(
+                "features hold {value} at row {row}, column {column}: remove or recompute that row"
+            ),
+        )),
     }
 }
 

@@ -21,7 +21,7 @@ struct Answer {
 }
 
 pub(super) fn run(options: &KidOptions, context: Context) -> Result<(), CliError> {
-    let mut input = Input::new(&options.pair.features, context);
+    let mut input = Input::new(&options.pair.features, context)?;
     let real = input.open(&options.pair.real, Need::Rows)?;
     let fake = input.open(&options.pair.fake, Need::Rows)?;
     real.check_comparable(&fake)?;

@@ -28,7 +28,7 @@ pub(super) fn run(options: &MmdOptions, context: Context) -> Result<(), CliError
         "biased" => MmdEstimator::Biased,
         other => return Err(CliError::option("--estimator", other, "unbiased or biased")),
     };
-    let mut input = Input::new(&options.pair.features, context);
+    let mut input = Input::new(&options.pair.features, context)?;
     let real = input.open(&options.pair.real, Need::Rows)?;
     let fake = input.open(&options.pair.fake, Need::Rows)?;
     real.check_comparable(&fake)?;

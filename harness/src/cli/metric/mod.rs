@@ -16,7 +16,7 @@ mod sparsification;
 mod spheres;
 
 use super::answer::Context;
-use super::arguments::MetricCommand;
+use super::arguments::{MetricCommand, PairOptions};
 use super::error::CliError;
 use crate::exit::Exit;
 
@@ -32,6 +32,37 @@ pub(crate) fn run(command: &MetricCommand, context: Context) -> Result<Exit, Cli
         MetricCommand::Sparsification(options) => sparsification::run(options, context),
         MetricCommand::Filter(options) => filter::run(options, context),
         MetricCommand::Compare(options) => compare::run(options, context),
-    }?;
+    }
+    .map_err(|error| match error {
+        CliError::Metric(error) => CliError::MetricOf { error, given: given(command) },
+        error => error,
+    })?;
     Ok(Exit::Complete)
+}
+
+/// What a metric was given: `--real a.npy, --fake b.npy`. A metric names its arguments, and no files.
+fn given(command: &MetricCommand) -> String {
+    let pair = |pair: &PairOptions| [("--real", &pair.real), ("--fake", &pair.fake)].to_vec();
+    let named = match command {
+        MetricCommand::Fid(options) => pair(options),
+        MetricCommand::Kid(options) => pair(&options.pair),
+        MetricCommand::Mmd(options) => pair(&options.pair),
+        MetricCommand::Pr(options) => pair(&options.pair),
+        MetricCommand::Realism(options) | MetricCommand::Rarity(options) => pair(&options.pair),
+        MetricCommand::Is(options) => vec![("--logits", &options.logits)],
+        MetricCommand::Sparsification(options) => {
+            vec![("--error", &options.error), ("--uncertainty", &options.uncertainty)]
+        }
+        MetricCommand::Filter(options) => vec![
+            ("--real", &options.real),
+            ("--features", &options.features),
+            ("--scores", &options.scores),
+        ],
+        MetricCommand::Compare(options) => {
+            vec![("--real", &options.real), ("--a", &options.a), ("--b", &options.b)]
+        }
+    };
+    let words: Vec<String> =
+        named.into_iter().map(|(option, path)| format!("{option} {}", path.display())).collect();
+    words.join(", ")
 }

@@ -35,7 +35,7 @@ pub(super) fn run(options: &PrOptions, context: Context) -> Result<(), CliError>
             return Err(CliError::option("--convention", other, "adm, torch-fidelity or prdc"));
         }
     };
-    let mut input = Input::new(&options.pair.features, context);
+    let mut input = Input::new(&options.pair.features, context)?;
     let real = input.open(&options.pair.real, Need::Rows)?;
     let fake = input.open(&options.pair.fake, Need::Rows)?;
     real.check_comparable(&fake)?;

@@ -43,7 +43,7 @@ fn open(
     options: &SphereOptions,
     context: Context,
 ) -> Result<(Opened, Opened, Vec<String>), CliError> {
-    let mut input = Input::new(&options.pair.features, context);
+    let mut input = Input::new(&options.pair.features, context)?;
     let real = input.open(&options.pair.real, Need::Rows)?;
     let fake = input.open(&options.pair.fake, Need::Rows)?;
     real.check_comparable(&fake)?;

@@ -110,10 +110,19 @@ pub fn generate(
 /// Whether the part of a block stands whole.
 ///
 /// # Errors
-/// [`StoreError`] for a part that is damaged or belongs to another plan.
+/// [`StoreError`] for a part that is damaged, belongs to another plan, or is that of another block.
 pub fn is_done(run: &Run<'_>, block: &Block) -> Result<bool, StoreError> {
-    let stage_id = run.layout.stage_id(STAGE);
-    shelf::stands(&run.layout.part(STAGE, block.id), &checks(stage_id))
+    let (path, stage_id) = (run.layout.part(STAGE, block.id), run.layout.stage_id(STAGE));
+    if !shelf::stands(&path, &checks(stage_id))? {
+        return Ok(false);
+    }
+    let held = part::claims(&path, stage_id)?.block;
+    if held == block.id {
+        return Ok(true);
+    }
+    let message =
+        format!("it holds block {}, and its name is that of block {}", held.0, block.id.0);
+    Err(StoreError::malformed(&path, message))
 }
 
 /// Digests of an image part.
