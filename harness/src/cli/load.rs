@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sysinfo::{CpuRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
+use sysinfo::{
+    CpuRefreshKind, MINIMUM_CPU_UPDATE_INTERVAL, ProcessRefreshKind, ProcessesToUpdate,
+    RefreshKind, System,
+};
 
 use crate::stage::Load;
 
@@ -14,7 +17,13 @@ use crate::stage::Load;
 /// The times of processes miss those that began and ended in between; the time of the whole machine counts those too, and
 /// in a container it also counts others that this one gives nothing up to. So the larger of the two holds where the
 /// container has the whole machine, and the first alone elsewhere.
+///
+/// Both are of one span, which is never shorter than [`MINIMUM_CPU_UPDATE_INTERVAL`]: asked sooner, `sysinfo` would keep the
+/// machine's time of the span before, and what this process did in that would pass for the work of others.
 pub(super) struct Neighbours(Mutex<Seen>);
+
+/// What clocks may differ by.
+const SLACK: Duration = Duration::from_millis(5);
 
 struct Seen {
     system: System,
@@ -45,6 +54,7 @@ fn spent(system: &mut System) -> BTreeMap<u32, u64> {
 impl Load for Neighbours {
     fn others(&self) -> Option<f64> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::thread::sleep((MINIMUM_CPU_UPDATE_INTERVAL + SLACK).saturating_sub(seen.at.elapsed()));
         let (before, since) = (std::mem::take(&mut seen.spent), seen.at.elapsed().as_secs_f64());
         seen.system.refresh_cpu_usage();
         let machine: f64 =
@@ -74,9 +84,18 @@ impl Load for Neighbours {
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
-    use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn no_span_is_shorter_than_the_machine_can_tell() {
+        let neighbours = Neighbours::new();
+        for _ in 0..2 {
+            let start = neighbours.0.lock().unwrap().at;
+            neighbours.others();
+            assert!(start.elapsed() >= MINIMUM_CPU_UPDATE_INTERVAL);
+        }
+    }
 
     #[test]
     fn a_busy_process_is_seen_and_its_end_too() {

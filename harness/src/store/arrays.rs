@@ -69,17 +69,17 @@ impl Matrix {
 
     /// Row, column and value of the first element that is NaN or infinite.
     pub(crate) fn not_finite(&self) -> Option<(usize, usize, f64)> {
-        let first = |elements: &mut dyn Iterator<Item = ((usize, usize), f64)>| {
-            elements.find(|(_, value)| !value.is_finite())
-        };
-        let found = match self {
-            Self::F32(rows) => {
-                first(&mut rows.indexed_iter().map(|(at, value)| (at, f64::from(*value))))
-            }
-            Self::F64(rows) => first(&mut rows.indexed_iter().map(|(at, value)| (at, *value))),
-        };
-        found.map(|((row, column), value)| (row, column, value))
+        match self {
+            Self::F32(rows) => first_not_finite(rows),
+            Self::F64(rows) => first_not_finite(rows),
+        }
     }
+}
+
+fn first_not_finite<T: Copy + Into<f64>>(rows: &Array2<T>) -> Option<(usize, usize, f64)> {
+    let mut elements =
+        rows.indexed_iter().map(|((row, column), value)| (row, column, (*value).into()));
+    elements.find(|(_, _, value)| !value.is_finite())
 }
 
 impl Loaded {

@@ -15,6 +15,8 @@ mod shapes;
 mod sparsification;
 mod spheres;
 
+use std::path::PathBuf;
+
 use super::answer::Context;
 use super::arguments::{MetricCommand, PairOptions};
 use super::error::CliError;
@@ -42,7 +44,6 @@ pub(crate) fn run(command: &MetricCommand, context: Context) -> Result<Exit, Cli
 
 /// What a metric was given: `--real a.npy, --fake b.npy`. A metric names its arguments, and no files.
 fn given(command: &MetricCommand) -> String {
-    let pair = |pair: &PairOptions| [("--real", &pair.real), ("--fake", &pair.fake)].to_vec();
     let named = match command {
         MetricCommand::Fid(options) => pair(options),
         MetricCommand::Kid(options) => pair(&options.pair),
@@ -65,4 +66,8 @@ fn given(command: &MetricCommand) -> String {
     let words: Vec<String> =
         named.into_iter().map(|(option, path)| format!("{option} {}", path.display())).collect();
     words.join(", ")
+}
+
+fn pair(options: &PairOptions) -> Vec<(&'static str, &PathBuf)> {
+    vec![("--real", &options.real), ("--fake", &options.fake)]
 }
