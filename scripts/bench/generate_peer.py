@@ -49,7 +49,7 @@ class PlainLoop:
         """Noise predictions of `x`, BATCH rows a call."""
         out = []
         for at in range(0, len(x), BATCH):
-            feeds = {"sample": x[at : at + BATCH], "timestep": np.full(len(x[at : at + BATCH]), t, np.int64)}
+            feeds = {"sample": x[at : at + BATCH], "timestep": np.full(len(x[at : at + BATCH]), t, np.float32)}
             if masks is not None:
                 feeds["masks"] = masks[at : at + BATCH]
             start = time.perf_counter()

@@ -107,7 +107,7 @@ def walk() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     plain, train = (onnxruntime.InferenceSession(one, providers=["CPUExecutionProvider"]) for one in both)
 
     def epsilon(x: np.ndarray, t: int, masks: list[np.ndarray] | None = None) -> np.ndarray:
-        feeds = {"sample": x, "timestep": np.full(len(x), t, np.int64)}
+        feeds = {"sample": x, "timestep": np.full(len(x), t, np.float32)}
         feeds |= {f"mask{i}": array for i, array in enumerate(masks or [])}
         return (train if masks else plain).run(["eps"], feeds)[0].astype(np.float64)
 
