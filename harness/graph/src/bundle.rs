@@ -38,8 +38,8 @@ impl Bundle {
 
     /// States and times of the golden values.
     fn feeds(&self) -> Feeds {
-        let times: Vec<i64> = serde_json::from_value(self.golden["times"].clone()).unwrap();
-        vec![("sample".to_owned(), image(1)), ("timestep".to_owned(), Tensor::vector_i64(times))]
+        let at: Vec<f32> = serde_json::from_value(self.golden["times"].clone()).unwrap();
+        vec![("sample".to_owned(), image(1)), ("timestep".to_owned(), times(at))]
     }
 
     fn close(&self, name: &str, got: &Tensor) {
@@ -53,6 +53,10 @@ impl Bundle {
         println!("{name}: {error:.1e}");
         assert!(error <= CLOSE, "{name}: {error}");
     }
+}
+
+fn times(at: Vec<f32>) -> Tensor {
+    Tensor::new(vec![at.len()], TensorData::F32(at)).unwrap()
 }
 
 fn image(seed: u64) -> Tensor {
@@ -83,7 +87,7 @@ fn a_row_of_the_gradient_has_the_same_bits_in_every_batch() {
     feeds.push(("cotangent".to_owned(), image(2)));
     let alone = vec![
         ("sample".to_owned(), rows(&image(1), 1)),
-        ("timestep".to_owned(), Tensor::vector_i64(vec![10])),
+        ("timestep".to_owned(), times(vec![10.0])),
         ("cotangent".to_owned(), rows(&image(2), 1)),
     ];
     let (all, first) = (run(&derived, feeds, &["jtv"]), run(&derived, alone, &["jtv"]));

@@ -63,7 +63,7 @@ fn a_file_that_is_not_there_is_called_what_it_is() {
     std::fs::create_dir(folder.path("empty")).unwrap();
     let inspect = folder.dubench(&["model", "inspect", "empty"]);
     inspect.fails(
-        3,
+        2,
         &[
             "empty/model.yaml: cannot be read",
             "the model.yaml of a bundle, or the model_index.json of a pipeline: name the folder",

@@ -155,7 +155,7 @@ fn options_out_of_their_range_end_as_wrong_options() {
     refused(&["metric", "is", "--logits", "a.npy"], &["--block-size", "0"]);
     let maps = ["metric", "sparsification", "--error", "a.npy", "--uncertainty", "a.npy"];
     refused(&maps, &["--intervals", "0"]);
-    refused(&["check", ".", "."], &["--sigmas=-1"]);
+    folder.dubench(&["check", ".", ".", "--sigmas=-1"]).fails(2, &["--sigmas", "0 or more"]);
     refused(&["setup", "cpu", "tiny.yaml"], &["--list"]);
     folder.dubench(&["model", "inspect", "nope"]).fails(2, &["nope/model.yaml"]);
 }
@@ -174,13 +174,16 @@ fn what_is_wrong_with_data_names_its_file() {
     fid("nan.npy", "a.npy").fails(3, &["nan.npy: features hold NaN at row 3, column 1"]);
     fid("a.npy", "nan.npy").fails(3, &["nan.npy: features hold NaN at row 3, column 1"]);
     fid("one.npy", "a.npy").fails(3, &["--real one.npy", "--fake a.npy"]);
-    let mut sigma = Array2::<f64>::eye(4);
+    let mut sigma = Array2::<f64>::eye(2048);
     sigma[[0, 1]] = 2.0;
     sigma[[1, 0]] = 2.0;
     folder.moments("sigma.npz", &sigma, 1000);
-    let import = ["import-stats", "sigma.npz", "--from", "pytorch-fid", "--dataset", "mine"];
+    let import =
+        ["import-stats", "sigma.npz", "--from", "pytorch-fid", "--dataset", "mine", "--size", "32"];
+    let network =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/extractors/fid-inception.yaml");
     folder
-        .dubench(&[&import[..], &["-n", "1000", "-o", "out.npz"]].concat())
+        .dubench(&[&import[..], &["-n", "1000", "-o", "out.npz", "--extractor", network]].concat())
         .fails(3, &["sigma.npz", "not positive semidefinite"]);
     assert!(!folder.path("out.npz").exists());
 }

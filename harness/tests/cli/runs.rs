@@ -117,7 +117,10 @@ fn status_says_what_is_missing() {
     let status = folder.dubench(&["status", "tiny.yaml", "--scale", "smoke"]);
     assert_eq!(status.code, 4, "{}", status.stderr);
     assert!(status.stdout.contains("0 of 3 blocks"), "{}", status.stdout);
-    folder.dubench(&["evaluate", "tiny.yaml", "--scale", "smoke"]).fails(4, &["3 of 3", "missing"]);
+    let evaluate = || folder.dubench(&["evaluate", "tiny.yaml", "--scale", "smoke"]);
+    evaluate().fails(4, &["work: there is no such folder"]);
+    std::fs::create_dir(folder.path("work")).unwrap();
+    evaluate().fails(4, &["3 of 3", "missing"]);
 }
 
 #[test]

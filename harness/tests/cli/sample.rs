@@ -96,11 +96,16 @@ fn a_description_is_written_once_and_what_it_describes_runs() {
 #[test]
 fn a_network_stored_in_half_says_so_and_computes_in_float32() {
     let folder = Folder::new();
-    std::fs::create_dir(folder.path("half")).unwrap();
-    let graph = format!("{BUNDLE}/denoiser.onnx");
-    let narrow = ["graph", "half", "--weights", &graph, "-o", "half/denoiser.onnx"];
+    for name in ["full", "half"] {
+        std::fs::create_dir(folder.path(name)).unwrap();
+    }
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/graph/tests/data/ddpm_traced_17.onnx");
+    folder.bytes("full/denoiser.onnx", &std::fs::read(graph).unwrap());
+    let narrow = ["graph", "half", "--weights", graph, "-o", "half/denoiser.onnx"];
     assert_eq!(folder.dubench(&narrow).code, 0);
-    assert_eq!(folder.dubench(&["model", "init", "half"]).code, 0);
+    for name in ["full", "half"] {
+        assert_eq!(folder.dubench(&["model", "init", name]).code, 0);
+    }
     let summary = folder.dubench(&["model", "inspect", "half", "--format", "json"]).json();
     assert_eq!(
         (&summary["precision"], &summary["storage"]),
@@ -109,12 +114,13 @@ fn a_network_stored_in_half_says_so_and_computes_in_float32() {
     let words = folder.dubench(&["model", "inspect", "half"]).stdout;
     assert!(words.contains("weights     float32, stored in float16"), "{words}");
     // Near the network that it was made from: rounding is all that happened.
-    let images = ["-n", "2", "--estimator", "none"];
-    json(&folder, "full", &images);
-    let small = ["sample", "half", "-o", "small", "--steps", "4"];
-    let ended = folder.dubench(&[&small, &images[..]].concat());
-    assert_eq!(ended.code, 0, "{}", ended.stderr);
-    let apart = folder.states("full/final.npy") - folder.states("small/final.npy");
+    let images = |network: &str, output: &str| {
+        let call = ["sample", network, "-o", output, "--steps", "4", "-n", "2"];
+        let ended = folder.dubench(&[&call[..], &["--estimator", "none"]].concat());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        folder.states(&format!("{output}/final.npy"))
+    };
+    let apart = images("full", "wide") - images("half", "small");
     let largest = apart.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     assert!(largest > 0.0 && largest < 0.01, "{largest}");
 }

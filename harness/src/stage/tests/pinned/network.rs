@@ -5,9 +5,10 @@
 //!
 //! # Why a tolerance, and why this one?
 //! Another processor changes the answers of the network by about 1e-6 relative. [`Shaken`] moves every answer by up to 1e-6 of
-//! the largest on purpose. Then scores go 5e-6 at most and maps 4e-5 of their largest element, and 5 elements of images in
-//! 10,000 cross the line to the next grey level. The tolerances leave ten times as much for scores and maps, and twice as
-//! much for images; the test beside it keeps it so.
+//! the largest on purpose. Then scores go 6e-6 at most, `scores:moved`, to which gradients add, 1.7e-5, maps 5e-5 of their
+//! largest element, and up to 5 elements of images in 10,000 cross the line to the next grey level. The tolerances leave ten
+//! times as much for scores and maps, five times for `scores:moved`, and twice as much for images; the test beside it keeps
+//! it so.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -16,7 +17,9 @@ use ndarray::{Array2, Array4, ArrayD, ArrayView4, Axis, Ix1, Ix4};
 use ndarray_npy::{NpzReader, NpzWriter};
 
 use super::adapter::{Exchange, Lab, UNGUIDED, as_opened};
+use crate::canonical::sha256_hex;
 use crate::model::{Denoiser, DenoiserSpec, ModelError, NetworkInput};
+use crate::plan::version::GENERATE_VERSION;
 use crate::schedule::NoiseSchedule;
 
 /// What was drawn.
@@ -32,6 +35,12 @@ const MAPS: f64 = 1e-3;
 const GREY: f64 = 1.0;
 /// Share of the elements that may differ.
 const OFF: f64 = 1e-3;
+
+/// What the arrays depend on: the code, and the weights.
+pub(super) fn versions() -> String {
+    let weights = std::fs::read(format!("{BUNDLE}/weights.safetensors")).unwrap();
+    format!("generate {GENERATE_VERSION}, weights {:.12}", sha256_hex(&weights))
+}
 
 /// Arrays of an archive, all as f64: u8 and f32 are exact in it.
 pub(super) type Arrays = BTreeMap<String, ArrayD<f64>>;
@@ -267,8 +276,13 @@ fn another_processor_stays_within_the_tolerance() {
     };
     let distances = distances(&read(&drawn_by(&shaken)), &read(GOLDEN));
     for (name, distance) in &distances {
-        let of_sums = name.starts_with("scores") || name.starts_with("maps");
-        assert!(*distance <= if of_sums { 0.1 } else { 0.5 }, "{name}: {distance}");
+        let most = match name.as_str() {
+            "scores:moved" => 0.2,
+            sums if sums.starts_with("scores") || sums.starts_with("maps") => 0.1,
+            _ => 0.5,
+        };
+        println!("{name}: {distance}");
+        assert!(*distance <= most, "{name}: {distance}");
     }
     // The shaking reaches the results: else this would say nothing.
     assert!(distances["scores:sample_var"] > 0.0, "{distances:#?}");
