@@ -43,7 +43,7 @@ def promises() -> dict[str, Promise]:
             r"(dubench_metrics|dubench_metrics-[^/]+\.dist-info)/",
         ),
         "dubench": Promise(
-            r"py3-none-(manylinux|macosx)\w+", 40 * MB,
+            r"py3-none-(manylinux|macosx)\w+", 30 * MB,
             ["scripts/dubench", *(f"{DATA}/{name}" for name in data)],
             r"dubench-[^/]+\.(data|dist-info)/",
         ),

@@ -1,6 +1,9 @@
 //! Why a network could not be opened or run.
 
+use std::path::Path;
+
 use crate::exit::{Exit, Exits};
+use crate::graph::GraphError;
 
 /// Why a network could not be opened or run.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,14 @@ pub enum ModelError {
         /// What is wrong, what was expected, the remedy.
         message: String,
     },
+    /// A graph is damaged or cut off. The text says what to do.
+    #[error("{path}: {message}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What its reader met, and the remedy.
+        message: String,
+    },
     /// An artefact does not have the bytes that its manifest promises.
     #[error(
         "{path}: sha256 is {got}, {expected} was promised: the file is damaged or was replaced; fetch or export it again"
@@ -83,12 +94,24 @@ pub enum ModelError {
     },
 }
 
+impl ModelError {
+    /// Why the graph at `path` cannot be used: its reader's words, with the path once.
+    pub(crate) fn of_graph(path: &Path, error: &GraphError) -> Self {
+        let (text, path) = (error.to_string(), path.display().to_string());
+        let message = text.strip_prefix(&format!("{path}: ")).unwrap_or(&text).to_owned();
+        match error {
+            GraphError::Decode { .. } => Self::Damaged { path, message },
+            _ => Self::Bundle { path, message },
+        }
+    }
+}
+
 impl Exits for ModelError {
     fn exit(&self) -> Exit {
         match self {
             Self::NotApplicable { .. } | Self::Shape { .. } | Self::Bundle { .. } => Exit::Input,
             Self::NotFinite { .. } => Exit::Gate,
-            Self::Integrity { .. } => Exit::Integrity,
+            Self::Damaged { .. } | Self::Integrity { .. } => Exit::Integrity,
             Self::OutOfMemory { .. } | Self::Runtime { .. } => Exit::Resources,
         }
     }

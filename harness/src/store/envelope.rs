@@ -63,14 +63,16 @@ impl Provenance {
     }
 }
 
-/// Environment variable with the git revision: while it runs, as the justfile sets it, or while it is built.
-///
-/// Why not at build time alone? Every commit would compile the package again.
+/// Environment variable with the git revision of the checkout that runs this program, as the justfile sets it.
 pub const REVISION_VARIABLE: &str = "DUBENCH_GIT_REVISION";
 
+/// What the caller says, else what the maker of a wheel said while it was built (`DUBENCH_BUILT_REVISION`).
+///
+/// Two names, because what is read while building compiles this package anew whenever it changes: at every commit.
 fn revision() -> Option<String> {
-    let built = || option_env!("DUBENCH_GIT_REVISION").map(str::to_owned);
-    std::env::var(REVISION_VARIABLE).ok().filter(|text| !text.is_empty()).or_else(built)
+    let built = option_env!("DUBENCH_BUILT_REVISION").map(str::to_owned);
+    let said = [std::env::var(REVISION_VARIABLE).ok(), built];
+    said.into_iter().flatten().find(|text| !text.is_empty())
 }
 
 /// Metadata of a file.

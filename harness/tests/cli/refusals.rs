@@ -189,6 +189,22 @@ fn what_is_wrong_with_data_names_its_file() {
 }
 
 #[test]
+fn a_graph_that_was_cut_off_is_damage_to_every_command() {
+    let folder = Folder::new();
+    let whole = std::fs::read(format!("{GRAPHS}/ddpm_traced_17.onnx")).unwrap();
+    std::fs::create_dir(folder.path("net")).unwrap();
+    folder.bytes("net/cut.onnx", &whole[..whole.len() / 2]);
+    for call in
+        [&["graph", "tap", "net/cut.onnx", "-o", "o.onnx"] as &[&str], &["model", "init", "net"]]
+    {
+        let ended = folder.dubench(call);
+        ended.fails(5, &["net/cut.onnx", "damaged or cut off"]);
+        assert_eq!(ended.stderr.matches("cut.onnx").count(), 1, "{}", ended.stderr);
+    }
+    assert!(!folder.path("o.onnx").exists() && !folder.path("net/model.yaml").exists());
+}
+
+#[test]
 fn a_line_that_is_not_understood_is_answered_in_the_format_that_it_asks_for() {
     let folder = Folder::new();
     let ended = folder.dubench(&["metric", "fid", "--format", "json", "--nope"]);

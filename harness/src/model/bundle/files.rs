@@ -126,17 +126,8 @@ fn check_bytes(path: &Path, promised: &FileYaml) -> Result<(), ModelError> {
 /// Files that hold weights of a graph, by the locations that the graph names.
 pub(super) fn external_files(graph: &Path) -> Result<BTreeSet<String>, ModelError> {
     // Reading checks that each location is inside the folder, plain, and long enough.
-    let model = Model::read(graph).map_err(|error| ModelError::Bundle {
-        path: graph.display().to_string(),
-        message: strip(&error.to_string(), graph),
-    })?;
+    let model = Model::read(graph).map_err(|error| ModelError::of_graph(graph, &error))?;
     Ok(model.external_files())
-}
-
-/// The message without the path in front, which the error names anyway.
-fn strip(message: &str, path: &Path) -> String {
-    let prefix = format!("{}: ", path.display());
-    message.strip_prefix(&prefix).unwrap_or(message).to_owned()
 }
 
 #[cfg(unix)]

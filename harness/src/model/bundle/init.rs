@@ -106,7 +106,7 @@ fn graphs(folder: &Path) -> Result<Graphs, ModelError> {
     }
     let read = |name: String| {
         let path = folder.join(&name);
-        let model = Model::read(&path).map_err(|error| fault(&path, error.to_string()))?;
+        let model = Model::read(&path).map_err(|error| ModelError::of_graph(&path, &error))?;
         Ok((name, model))
     };
     names.into_iter().map(read).collect()

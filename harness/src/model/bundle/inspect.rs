@@ -111,6 +111,6 @@ pub fn inspect(
 
 fn sites(train: &Path) -> Result<Vec<SiteSummary>, ModelError> {
     let sites = Model::read(train).and_then(|model| dropout::sites(&model));
-    let sites = sites.map_err(|error| files::fault(train, error.to_string()))?;
+    let sites = sites.map_err(|error| ModelError::of_graph(train, &error))?;
     Ok(sites.into_iter().map(|site| SiteSummary { node: site.node, p: site.p }).collect())
 }

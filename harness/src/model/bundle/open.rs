@@ -199,11 +199,7 @@ pub(super) fn self_tested(
         let x = &model.graphs.denoiser.inputs.x;
         let found = Model::read(&path).and_then(|graph| checks::open_batch(&graph, x));
         match found {
-            Err(refusal @ GraphError::Node { .. }) => {
-                let text = refusal.to_string();
-                let prefix = format!("{}: ", path.display());
-                files::fault(&path, text.strip_prefix(&prefix).unwrap_or(&text).to_owned())
-            }
+            Err(refusal @ GraphError::Node { .. }) => ModelError::of_graph(&path, &refusal),
             _ => error,
         }
     })

@@ -41,7 +41,7 @@ fn word(element: ElementType) -> PrecisionYaml {
 pub(super) fn check(folder: &Path, model: &ModelYaml) -> Result<Precision, ModelError> {
     let file = &model.graphs.denoiser.file;
     let path = folder.join(file);
-    let graph = Model::read(&path).map_err(|error| fault(&path, error.to_string()))?;
+    let graph = Model::read(&path).map_err(|error| ModelError::of_graph(&path, &error))?;
     let found = Precision::of(&graph);
     let refuse = |key: &str, said: PrecisionYaml, is: &str, found: PrecisionYaml| {
         let (said, found) = (said.as_str(), found.as_str());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::request::Pipeline;
 use crate::canonical::fingerprint;
 use crate::config::precision_yaml::PrecisionYaml;
-use crate::graph::{ElementType, GraphError, Model, Port};
+use crate::graph::{ElementType, Model, Port};
 use crate::model::ModelError;
 use crate::model::bundle::files::sha256_file;
 use crate::model::bundle::precision_of;
@@ -49,18 +49,12 @@ pub fn weight_bytes(pipeline: &Pipeline) -> Result<u64, ModelError> {
 /// As [`identity`].
 pub fn label(pipeline: &Pipeline) -> Result<String, ModelError> {
     let graph = pipeline.folder.graph(pipeline.folder.family.network());
-    let model = Model::read(&graph).map_err(|error| unread(&graph, &error))?;
+    let model = Model::read(&graph).map_err(|error| ModelError::of_graph(&graph, &error))?;
     let name = &pipeline.folder.name;
     Ok(match precision_of(&model) {
         PrecisionYaml::Float32 => name.clone(),
         precision => format!("{name}, {}", precision.as_str()),
     })
-}
-
-/// A graph that cannot be read, with its path told apart.
-pub(super) fn unread(graph: &Path, error: &GraphError) -> ModelError {
-    let (text, prefix) = (error.to_string(), format!("{}: ", graph.display()));
-    fault(graph, text.strip_prefix(&prefix).unwrap_or(&text))
 }
 
 fn files(pipeline: &Pipeline) -> Result<Vec<PathBuf>, ModelError> {
@@ -81,7 +75,7 @@ fn files(pipeline: &Pipeline) -> Result<Vec<PathBuf>, ModelError> {
 
 /// Files of the weights of a graph, whose inputs and outputs must be what a pipeline feeds and takes.
 pub(in crate::model) fn external(graph: &Path) -> Result<Vec<String>, ModelError> {
-    let model = Model::read(graph).map_err(|error| unread(graph, &error))?;
+    let model = Model::read(graph).map_err(|error| ModelError::of_graph(graph, &error))?;
     let ports = model.inputs().into_iter().chain(model.outputs());
     let brain = |port: &Port| port.element == ElementType::Bf16;
     if let Some(port) = ports.into_iter().find(brain) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, array};
 
-use super::identity::{identity, label, unread};
+use super::identity::{identity, label};
 use super::request::{Pipeline, described};
 use super::text_states::TextStates;
 use crate::config::ConfigError;
@@ -230,7 +230,7 @@ fn known_inputs(
     conditions: &[ConditionTensor],
 ) -> Result<(), ModelError> {
     let refuse = |message: String| ModelError::Bundle { path: path.display().to_string(), message };
-    let model = Model::read(path).map_err(|error| unread(path, &error))?;
+    let model = Model::read(path).map_err(|error| ModelError::of_graph(path, &error))?;
     let mut known = vec![pipeline.folder.family.names().sample, TIMESTEP];
     known.extend(conditions.iter().map(|tensor| tensor.input.as_str()));
     match model.inputs().iter().find(|port| !known.contains(&port.name.as_str())) {
