@@ -9,7 +9,7 @@ use crate::canonical::fingerprint;
 use crate::config::FeaturesConfig;
 use crate::extractor_id::ExtractorId;
 use crate::fault::Fault;
-use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION};
+use crate::plan::version::{EVALUATE_VERSION, FEATURES_VERSION, FILTERING_VERSION};
 use crate::plan::{
     ArmPlan, ImagesIdentity, MapsPlan, ModelIdentity, NoiseLevel, PlanError, PosteriorIdentity,
     RealIdentity, ReferenceIdentity, Start, StartsIdentity, Work,
@@ -138,7 +138,13 @@ impl Plan {
 
     /// SHA-256 of the canonical JSON of everything above.
     pub fn id(&self) -> String {
-        fingerprint(&(EVALUATE_VERSION, FEATURES_VERSION, self.generate_id(), self))
+        let (generate, versions) = (self.generate_id(), (EVALUATE_VERSION, FEATURES_VERSION));
+        match self.protocol {
+            ProtocolConfig::Filtering(_) => {
+                fingerprint(&(versions.0, versions.1, FILTERING_VERSION, generate, self))
+            }
+            _ => fingerprint(&(versions.0, versions.1, generate, self)),
+        }
     }
 }
 

@@ -10,6 +10,9 @@ pub const FEATURES_VERSION: u32 = 1;
 /// As [`GENERATE_VERSION`], for what is computed from scores and features.
 pub const EVALUATE_VERSION: u32 = 2;
 
+/// As [`EVALUATE_VERSION`], for what filters alone compute: of their plans alone.
+pub const FILTERING_VERSION: u32 = 1;
+
 /// As [`GENERATE_VERSION`], for maps of threshold sets and the thresholds that are taken of them.
 pub const THRESHOLDS_VERSION: u32 = 1;
 

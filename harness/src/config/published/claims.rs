@@ -98,9 +98,6 @@ pub struct Answer {
     /// Columns of its one row in `metrics.parquet`, and their text; the empty text stands for none.
     #[serde(rename = "where")]
     pub row: BTreeMap<String, String>,
-    /// The same for the row that is taken off: only what differs.
-    #[serde(default)]
-    pub minus: Option<BTreeMap<String, String>>,
     /// The same for the row of its adjusted p; where left out, a `delta` takes the `p_holm` beside it.
     #[serde(default)]
     pub p: Option<BTreeMap<String, String>>,

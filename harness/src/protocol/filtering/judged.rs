@@ -10,6 +10,8 @@ use crate::protocol::rows::{inf_without_groups, paired_se, verdict};
 /// One end of a ranking that is kept.
 #[derive(Clone, Debug)]
 pub struct Kept {
+    /// Places in the pool of the images that are kept, ascending.
+    pub images: Vec<u64>,
     /// FID of the kept images, with its error bar.
     pub estimate: FrechetEstimate,
     /// `fid` less the mean over random subsets.
@@ -29,6 +31,8 @@ pub struct Kept {
     pub p_holm: f64,
     /// `better`, `worse` or `n.s.`, by the adjusted p-value.
     pub verdict: &'static str,
+    /// FID for infinitely many images without each group of images; `None` for too few.
+    pub without: Option<Vec<f64>>,
 }
 
 /// What kept sets are held against.
@@ -66,11 +70,13 @@ impl Yardstick<'_> {
             delta_se_pools: over_pools.se,
             delta_inf: estimate.fid_inf - self.random_inf,
             delta_inf_se: paired_se(without.as_deref(), self.without.as_deref()),
+            without,
             as_far,
             p,
             p_holm: p,
             verdict: "n.s.",
             estimate,
+            images: ids,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::between;
 use crate::config::published::{PublishedSetting, PublishedTable};
 use crate::report::document::{Align, Cell, Grid, Section};
 use crate::report::published::for_dataset;
@@ -65,7 +66,8 @@ pub(super) fn section(
 ) -> Option<Section> {
     let here: Vec<&MetricRow> = rows
         .iter()
-        .filter(|row| setting.holds(row) && COLUMNS.contains(&row.metric.as_str()))
+        .filter(|row| setting.holds(row) && !between::is_of(row))
+        .filter(|row| COLUMNS.contains(&row.metric.as_str()))
         .collect();
     if here.is_empty() {
         return None;

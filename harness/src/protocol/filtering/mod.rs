@@ -1,6 +1,7 @@
 //! Table 1: discard the images that a score calls uncertain, and ask whether FID improves.
 
 mod bayesdiff;
+mod between;
 mod curve_plot;
 mod evaluate;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dubench_metrics::{FrechetEstimate, MetricError, spearman_interval};
 
+use super::between;
 use super::study::{FilteringOutcome, Kept, MethodOutcome};
 use crate::protocol::RunFacts;
 use crate::protocol::rows::{LEVEL, fid_rows};
@@ -37,6 +38,7 @@ pub(super) fn rows(
     for method in &outcome.methods {
         rows.extend(table.method(method, outcome)?);
     }
+    rows.extend(between::rows(facts, &outcome.methods)?);
     for (method, reason) in not_applicable {
         let mut row = facts.not_applicable(method, "fid", reason).on("lowest");
         row.paper_value = paper("fid", &row.kind);

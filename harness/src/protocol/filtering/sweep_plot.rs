@@ -193,7 +193,8 @@ fn steps(plan: &EstimatorPlan) -> String {
 fn sides(rows: &[MetricRow], method: &str) -> Option<[Effect; 2]> {
     let find = |name: &str, side: &str| {
         let own = |row: &&MetricRow| {
-            row.method == method && row.metric == name && row.side.as_deref() == Some(side)
+            let of = (row.argument.as_deref(), row.side.as_deref());
+            row.method == method && row.metric == name && of == (Some("random"), Some(side))
         };
         rows.iter().find(own).and_then(|row| row.value).filter(|value| value.is_finite())
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::measured;
+use super::{between, measured};
 use crate::config::published::PublishedTable;
 use crate::report::document::{Align, Cell, Document, Grid, Section};
 use crate::report::plot::correlation::Correlations;
@@ -23,10 +23,12 @@ pub(super) fn document(
     // Pools of one sampler are told apart by their arms.
     let several = rows.iter().any(|row| row.arm != rows[0].arm);
     let of = if several { Setting::of_arm } else { Setting::of };
-    let mut sections: Vec<Section> = Setting::all(rows, of)
+    let settings = Setting::all(rows, of);
+    let measured = settings
         .iter()
-        .filter_map(|setting| measured::section(setting, (rows, &labels), published))
-        .collect();
+        .filter_map(|setting| measured::section(setting, (rows, &labels), published));
+    let between = settings.iter().filter_map(|setting| between::section(setting, (rows, &labels)));
+    let mut sections: Vec<Section> = measured.chain(between).collect();
     sections.extend(correlations(rows).map(|found| correlation_section(&found, rows)));
     sections.extend(rest(rows, &labels));
     page::document(head, rows, (sections, remarks), published)

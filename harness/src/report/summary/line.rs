@@ -99,7 +99,7 @@ fn line(
 
 fn is_difference(answer: &Answer) -> bool {
     let name = answer.row.get("metric").map_or("", String::as_str);
-    answer.minus.is_some() || name.starts_with(metric::DELTA) || name.ends_with("_gain")
+    name.starts_with(metric::DELTA) || name.ends_with("_gain")
 }
 
 /// `ADM 64, ImageNet 64, DDIM`.

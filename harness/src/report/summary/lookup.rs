@@ -47,21 +47,10 @@ impl Rows {
         if self.select(&[("experiment".to_owned(), answer.experiment.clone())])?.height() == 0 {
             return Ok(Found::NotRun);
         }
-        let first = match self.one(id, answer, &answer.row)? {
-            Ok(row) => row,
-            Err(why) => return Ok(Found::Nothing(why)),
-        };
-        let Some(minus) = &answer.minus else {
-            let measured = self.measured(answer, &first)?;
-            return Ok(number(measured, &first));
-        };
-        let mut of = answer.row.clone();
-        of.extend(minus.clone());
-        let second = match self.one(id, answer, &of)? {
-            Ok(row) => row,
-            Err(why) => return Ok(Found::Nothing(why)),
-        };
-        Ok(number(difference(answer.column, &first, &second), &first))
+        match self.one(id, answer, &answer.row)? {
+            Ok(row) => Ok(number(self.measured(answer, &row)?, &row)),
+            Err(why) => Ok(Found::Nothing(why)),
+        }
     }
 
     fn select(&self, conditions: &[Condition]) -> Result<DataFrame, ReportError> {
@@ -148,20 +137,6 @@ fn number(measured: Option<Measured>, row: &DataFrame) -> Found {
 /// A finite number of a row.
 fn value(column: Column, row: &DataFrame) -> Option<f64> {
     scan::number(row, column.name(), 0).filter(|value| value.is_finite())
-}
-
-/// The difference of two rows. Their errors are taken for independent: cautious, where the two share images.
-fn difference(column: Column, a: &DataFrame, b: &DataFrame) -> Option<Measured> {
-    let exact = column != Column::Value;
-    let se = scan::number(a, "se", 0).zip(scan::number(b, "se", 0)).map(|(x, y)| x.hypot(y));
-    Some(Measured {
-        value: value(column, a)? - value(column, b)?,
-        se: se.filter(|_| !exact),
-        interval: None,
-        n: scan::count(a, "n", 0),
-        p: None,
-        exact,
-    })
 }
 
 /// Columns of words in which rows differ.

@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use encoding::{Table, sha256};
 
 use crate::plan::version::{
-    EVALUATE_VERSION, FEATURES_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION,
+    EVALUATE_VERSION, FEATURES_VERSION, FILTERING_VERSION, GENERATE_VERSION, THRESHOLDS_VERSION,
 };
 
 /// Hash of every table under the versions that it was drawn under. Entries are added, not edited, when digits move.
@@ -62,6 +62,11 @@ const SEALS: &[(&str, &str, &str)] = &[
         "generate 1, features 1, evaluate 2",
         "7fa23cdb37500cfa88026a8c3c54df4392e014811b8cb309ea2cceaa5e63126a",
     ),
+    (
+        "evaluate",
+        "generate 1, features 1, evaluate 2, filtering 1",
+        "2cfbb42d7c9af5d82f5fe10825f8095a80ba9defc7662dd89d2ac1c016e8214b",
+    ),
     ("network", "generate 1", "041e85caae6e2a26361a722daa13208a8979fef072b2d573f3f2a32058a74624"),
     (
         "network",
@@ -85,6 +90,7 @@ struct Pinned {
 fn pinned() -> [Pinned; 4] {
     let (generate, thresholds) = (GENERATE_VERSION, THRESHOLDS_VERSION);
     let (features, evaluate) = (FEATURES_VERSION, EVALUATE_VERSION);
+    let filtering = FILTERING_VERSION;
     [
         Pinned {
             name: "generate",
@@ -109,7 +115,9 @@ fn pinned() -> [Pinned; 4] {
         },
         Pinned {
             name: "evaluate",
-            versions: format!("generate {generate}, features {features}, evaluate {evaluate}"),
+            versions: format!(
+                "generate {generate}, features {features}, evaluate {evaluate}, filtering {filtering}"
+            ),
             text: include_str!("pinned/evaluate.txt"),
             draw: tables::evaluate,
             same: |a, b| {

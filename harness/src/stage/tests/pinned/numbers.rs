@@ -9,7 +9,7 @@ use crate::store::records::MetricRow;
 type Wanted = [&'static str; 7];
 
 const FILTERING: &str = include_str!("../../../experiment/tiny.yaml");
-const FILTERED: [Wanted; 6] = [
+const FILTERED: [Wanted; 7] = [
     ["fid of the pool", "pool", "ddim-50", "full", "fid", "", ""],
     ["fid of random subsets", "pool", "ddim-50", "random", "fid", "", ""],
     ["fid of the lowest sample_var", "pool", "ddim-50", "sample_var", "fid", "", "lowest"],
@@ -23,6 +23,7 @@ const FILTERED: [Wanted; 6] = [
         "",
         "lowest",
     ],
+    ["delta of two scores", "pool", "ddim-50", "sample_var", "delta", "centered", "lowest"],
     ["rank correlation", "pool", "ddim-50", "centered", "spearman", "sample_var", ""],
 ];
 
