@@ -190,7 +190,11 @@ fn generate_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, Cli
         let runtime = runtimes.next().unwrap_or_default();
         models::open_model(&session.experiment, &session.plan, &runtime)
     };
-    Ok(generate_stage::generate(run, session.generate, &mut open)?)
+    let summary = generate_stage::generate(run, session.generate, &mut open)?;
+    if summary.n_networks == 0 {
+        models::check_files(&session.experiment, &session.plan.scale)?;
+    }
+    Ok(summary)
 }
 
 fn feature_blocks(session: &Session, run: &Run<'_>) -> Result<StageSummary, CliError> {

@@ -12,6 +12,9 @@ use super::records::MethodScores;
 use super::{StoreError, publish};
 use crate::units::{ClassLabel, SampleId};
 
+/// Folder of the images.
+const PICTURES: &str = "images";
+
 /// Samples as they are written.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleFiles<'a> {
@@ -28,6 +31,15 @@ pub struct SampleFiles<'a> {
 }
 
 impl SampleFiles<'_> {
+    /// Makes the folders that [`SampleFiles::write`] writes to: before the work, which would be lost where they cannot be made.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    pub fn make(folder: &Path) -> Result<(), StoreError> {
+        let pictures = folder.join(PICTURES);
+        std::fs::create_dir_all(&pictures).map_err(StoreError::write(&pictures))
+    }
+
     /// Writes `final.npy` (f32 `[n, c, h, w]`), `images/ID.png`, `scores.csv` (one row an image, one column an estimator) and
     /// `maps.npz` (f32 `[n, h, w]` under the name of each estimator, summed over its window and channels) into `folder`, and
     /// answers their names.
@@ -35,8 +47,8 @@ impl SampleFiles<'_> {
     /// # Errors
     /// [`StoreError::Write`] where the folder or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<Vec<String>, StoreError> {
-        let pictures = folder.join("images");
-        std::fs::create_dir_all(&pictures).map_err(StoreError::write(&pictures))?;
+        Self::make(folder)?;
+        let pictures = folder.join(PICTURES);
         let mut names = vec!["final.npy".to_owned(), "scores.csv".to_owned()];
         put(folder, "final.npy", &self.states(folder)?)?;
         put(folder, "scores.csv", self.scores().as_bytes())?;

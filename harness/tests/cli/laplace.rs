@@ -22,7 +22,7 @@ fn images(folder: &Folder, name: &str, side: usize) {
 }
 
 /// A bundle of one tiny graph; `quarter` has no weights.
-fn bundle(folder: &Folder, name: &str, graph: &str) {
+pub(crate) fn bundle(folder: &Folder, name: &str, graph: &str) {
     let path = format!("{}/tests/data/tiny/{graph}.onnx", env!("CARGO_MANIFEST_DIR"));
     let bytes = std::fs::read(path).unwrap();
     std::fs::create_dir(folder.path(name)).unwrap();

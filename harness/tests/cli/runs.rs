@@ -1,5 +1,6 @@
 //! `dubench run` and its stages, as a person or a scheduler calls them.
 
+use crate::laplace::bundle;
 use crate::support::{Folder, TINY, find};
 
 #[test]
@@ -14,6 +15,30 @@ fn a_run_gives_tables_plots_and_a_record_and_a_second_one_finds_them() {
     assert!(first.stdout.contains("table.md"), "{}", first.stdout);
     let second = folder.dubench(&["run", "tiny.yaml", "--scale", "smoke", "--format", "json"]);
     assert_eq!(second.json()["found"], true);
+}
+
+#[test]
+fn a_network_that_was_replaced_is_found_where_nothing_is_left_to_make() {
+    let folder = Folder::new();
+    bundle(&folder, "mine", "quarter");
+    let [start, end] = ["model:", "sampler:"].map(|key| TINY.find(key).unwrap());
+    let text = format!("{}model: {{kind: bundle, path: mine}}\n{}", &TINY[..start], &TINY[end..]);
+    folder.text("mine.yaml", &text);
+    let call = ["run", "mine.yaml", "--scale", "smoke"];
+    assert_eq!(folder.dubench(&call).code, 0);
+    let graph = folder.path("mine/denoiser.onnx");
+    let whole = std::fs::read(&graph).unwrap();
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    folder.bytes("mine/denoiser.onnx", &other);
+    for more in [&[] as &[&str], &["--force"]] {
+        folder.dubench(&[&call[..], more].concat()).fails(5, &["mine/denoiser.onnx", "sha256 is"]);
+    }
+    // Parts may be put together where the network is not, and where it is again.
+    std::fs::remove_file(&graph).unwrap();
+    assert_eq!(folder.dubench(&call).code, 0);
+    folder.bytes("mine/denoiser.onnx", &whole);
+    assert_eq!(folder.dubench(&call).code, 0);
 }
 
 #[test]

@@ -77,6 +77,15 @@ fn what_cannot_be_sampled_is_refused_and_nothing_is_written_over() {
         .fails(2, &["nowhere/model.yaml", "expected the model.yaml of a bundle"]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_place_that_cannot_be_written_is_told_before_the_work() {
+    let folder = Folder::new();
+    // Days of work, which nobody waits for.
+    let ended = sample(&folder, "/proc/no-place", &["-n", "1000000", "--steps", "1000"]);
+    ended.fails(7, &["/proc/no-place", "cannot be written"]);
+}
+
 #[test]
 fn a_description_is_written_once_and_what_it_describes_runs() {
     let folder = Folder::new();

@@ -73,6 +73,16 @@ pub(super) fn check(
     Ok(hashes)
 }
 
+/// Holds the files of a bundle that are there against what its description promises. One that is missing contradicts nothing.
+///
+/// # Errors
+/// [`ModelError::Bundle`] for another size, [`ModelError::Integrity`] for another hash.
+pub(crate) fn check_present(folder: &Path, model: &ModelYaml) -> Result<(), ModelError> {
+    let there = |name: &String| folder.join(name).exists();
+    let mut files = model.files.iter().filter(|(name, _)| there(name));
+    files.try_for_each(|(name, promised)| check_bytes(&plain_file(folder, name)?, promised))
+}
+
 /// Path of a regular file inside the folder: no `..`, no absolute path, no link of either kind.
 ///
 /// Why are hard links refused too? A file with a second name can be changed from outside the

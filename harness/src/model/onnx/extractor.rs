@@ -44,10 +44,7 @@ impl OnnxExtractor {
         preprocess: Option<Preprocess>,
         options: &RuntimeOptions,
     ) -> Result<Self, ModelError> {
-        let yaml = ExtractorYaml::read(description).map_err(|error| ModelError::Bundle {
-            path: description.display().to_string(),
-            message: error.to_string(),
-        })?;
+        let yaml = described(description)?;
         let network = network_path(&yaml)?;
         check_network(&network, &yaml)?;
         let session = OnnxSession::open(&yaml.name, GraphSource::File(&network), options)?;
@@ -71,6 +68,16 @@ impl OnnxExtractor {
             preprocess,
             pieces,
         })
+    }
+
+    /// Holds the network file of a description, where it is there, against the size and the hash that are promised.
+    ///
+    /// # Errors
+    /// As [`OnnxExtractor::open`], for a description or a file that is not as it should be.
+    pub fn check_present(description: &Path) -> Result<(), ModelError> {
+        let yaml = described(description)?;
+        let network = network_path(&yaml)?;
+        if network.exists() { check_network(&network, &yaml) } else { Ok(()) }
     }
 
     fn features(&mut self, input: &Array4<f32>) -> Result<Array2<f32>, ModelError> {
@@ -164,6 +171,13 @@ impl OnnxExtractor {
         })?;
         self.finite(features)
     }
+}
+
+fn described(description: &Path) -> Result<ExtractorYaml, ModelError> {
+    ExtractorYaml::read(description).map_err(|error| ModelError::Bundle {
+        path: description.display().to_string(),
+        message: error.to_string(),
+    })
 }
 
 /// The network file: below the cache folder, or where an absolute path says.

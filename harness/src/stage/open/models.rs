@@ -4,6 +4,7 @@
 use crate::config::model_yaml::MODEL_FILE;
 use crate::config::{ExtractorYaml, FeaturesConfig, ModelConfig, ModelYaml};
 use crate::experiment::{Experiment, Plan};
+use crate::model::bundle::files::check_present;
 use crate::model::bundle::{
     Gradients, Opened, SelfTest, open_bundle_as, open_encoder, with_posterior, with_steps,
 };
@@ -61,6 +62,24 @@ pub fn open_model_as(
         }
     }
     Ok(model)
+}
+
+/// Holds the files behind parts that were found, and that nobody opened for that, against what the plan was made of. A file that is
+/// missing contradicts nothing: parts may be put together where no network is.
+///
+/// # Errors
+/// [`StageError::Model`] for a file with another size or hash than its description promises.
+pub fn check_files(experiment: &Experiment, scale: &str) -> Result<(), StageError> {
+    let sizes = inputs::scale_of(experiment, scale)?;
+    // A pipeline is named by the hashes of its files themselves.
+    if let ModelConfig::Bundle { path, .. } = experiment.model_of(sizes) {
+        let folder = experiment.resolve(path);
+        check_present(&folder, &ModelYaml::read(&folder.join(MODEL_FILE))?)?;
+    }
+    if let Some(FeaturesConfig::Extractor { path, .. }) = experiment.features_of(sizes) {
+        OnnxExtractor::check_present(&experiment.resolve(path))?;
+    }
+    Ok(())
 }
 
 /// The network of a plan with graphs of whole steps, which have the bits of separate calls.
