@@ -124,52 +124,66 @@ fn the_error_of_a_pooled_area_is_that_of_the_jackknife() {
     }
 }
 
-#[test]
-fn pixels_that_are_nan_might_as_well_not_be_there() {
-    let hole = |i: usize, j: usize| j % 3 == i % 2;
-    let value = |i: usize, j: usize, k: usize| ((i * 31 + j * 17 + k) % 23) as f64 - 9.0;
-    let options = |pool, preset| SparsificationOptions { pool, preset, intervals: 10 };
-    let with = |seed, every: bool| {
+const PRESETS: [Preset; 3] = [Preset::Exact, Preset::MonoUncertainty, Preset::TorchUncertainty];
+
+fn is_hole(i: usize, j: usize) -> bool {
+    j % 3 == i % 2
+}
+
+fn value(i: usize, j: usize, k: usize) -> f64 {
+    ((i * 31 + j * 17 + k) % 23) as f64 - 9.0
+}
+
+/// The holes of the errors (0) alone, and of errors and uncertainties (5).
+const HOLES: [&[usize]; 2] = [&[0], &[0, 5]];
+
+/// Errors and uncertainties of four images, with holes in what `holes` names.
+fn with_holes(holes: &[usize]) -> (Array2<f64>, Array2<f64>) {
+    let with = |k| {
         Array2::from_shape_fn((4, 30), |(i, j)| {
-            if hole(i, j) && (every || seed == 0) { f64::NAN } else { value(i, j, seed) }
+            if is_hole(i, j) && holes.contains(&k) { f64::NAN } else { value(i, j, k) }
         })
     };
-    for preset in [Preset::Exact, Preset::MonoUncertainty, Preset::TorchUncertainty] {
-        // The holes of the error alone, and of both.
-        for every in [false, true] {
-            let (error, map) = (with(0, every), with(5, every));
-            for i in 0..4 {
-                let valid: Vec<usize> = (0..30).filter(|&j| !hole(i, j)).collect();
-                let one =
-                    |k| Array2::from_shape_fn((1, valid.len()), |(_, j)| value(i, valid[j], k));
-                let expected =
-                    sparsification(&one(0), &one(5), &options(Pool::Image, preset)).unwrap();
-                let row = |a: &Array2<f64>| a.slice(s![i..=i, ..]).to_owned();
-                let found = sparsification_ignoring_nan(
-                    &row(&error),
-                    &row(&map),
-                    &options(Pool::Image, preset),
-                )
-                .unwrap();
-                assert_eq!((found.found, found.n_ignored), (expected, 30 - valid.len()));
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "whole numbers")]
-            let single = |a: &Array2<f64>| a.mapv(|v| v as f32);
-            let pooled = options(Pool::All, preset);
-            let double = sparsification_ignoring_nan(&error, &map, &pooled).unwrap();
-            let single =
-                sparsification_ignoring_nan(&single(&error), &single(&map), &pooled).unwrap();
-            assert!((double.found.ause - single.found.ause).abs() < 1e-12);
-            let flat = |k| {
-                let valid = (0..120).filter(|p| !hole(p / 30, p % 30));
-                let values: Vec<f64> = valid.map(|p| value(p / 30, p % 30, k)).collect();
-                Array2::from_shape_vec((1, values.len()), values).unwrap()
-            };
-            let expected = sparsification(&flat(0), &flat(5), &pooled).unwrap();
-            assert!((double.found.ause - expected.ause).abs() < 1e-12);
-            assert!((double.found.aurg - expected.aurg).abs() < 1e-12);
-            assert!(double.found.ause_se.unwrap() > 0.0);
+    (with(0), with(5))
+}
+
+#[test]
+fn pixels_that_are_nan_might_as_well_not_be_there() {
+    for (preset, holes) in PRESETS.into_iter().flat_map(|preset| HOLES.map(|holes| (preset, holes)))
+    {
+        let options = SparsificationOptions { pool: Pool::Image, preset, intervals: 10 };
+        let (error, map) = with_holes(holes);
+        for i in 0..4 {
+            let valid: Vec<usize> = (0..30).filter(|&j| !is_hole(i, j)).collect();
+            let one = |k| Array2::from_shape_fn((1, valid.len()), |(_, j)| value(i, valid[j], k));
+            let expected = sparsification(&one(0), &one(5), &options).unwrap();
+            let row = |a: &Array2<f64>| a.slice(s![i..=i, ..]).to_owned();
+            let found = sparsification_ignoring_nan(&row(&error), &row(&map), &options).unwrap();
+            assert_eq!((found.found, found.n_ignored), (expected, 30 - valid.len()));
         }
+    }
+}
+
+#[test]
+fn pixels_that_are_nan_are_left_out_of_a_pool_in_either_precision() {
+    for (preset, holes) in PRESETS.into_iter().flat_map(|preset| HOLES.map(|holes| (preset, holes)))
+    {
+        let options = SparsificationOptions { pool: Pool::All, preset, intervals: 10 };
+        let (error, map) = with_holes(holes);
+        #[expect(clippy::cast_possible_truncation, reason = "whole numbers")]
+        let single = |a: &Array2<f64>| a.mapv(|v| v as f32);
+        let double = sparsification_ignoring_nan(&error, &map, &options).unwrap();
+        let single = sparsification_ignoring_nan(&single(&error), &single(&map), &options).unwrap();
+        assert!((double.found.ause - single.found.ause).abs() < 1e-12);
+        let flat = |k| {
+            let valid = (0..120).filter(|p| !is_hole(p / 30, p % 30));
+            let values: Vec<f64> = valid.map(|p| value(p / 30, p % 30, k)).collect();
+            Array2::from_shape_vec((1, values.len()), values).unwrap()
+        };
+        let expected = sparsification(&flat(0), &flat(5), &options).unwrap();
+        assert!((double.found.ause - expected.ause).abs() < 1e-12);
+        assert!((double.found.aurg - expected.aurg).abs() < 1e-12);
+        assert!(double.found.ause_se.unwrap() > 0.0);
     }
 }
 

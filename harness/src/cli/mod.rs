@@ -24,6 +24,7 @@ mod output;
 mod panic;
 mod progress;
 mod publish;
+mod run_record;
 mod sample;
 mod sample_source;
 mod session;

@@ -21,6 +21,7 @@ use crate::stage::Stop;
 use crate::stage::open::OpenModel;
 use crate::stage::sample::{SampleRequest, Samples, sample};
 use crate::store::elements::Numbers;
+use crate::store::records::MethodScores;
 use crate::store::samples::{SampleFiles, put};
 use crate::store::{StoreError, arrays};
 use crate::uncertainty::EstimatorPlan;
@@ -54,21 +55,24 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     let mut names = write(options, (&request, &samples))?;
     put(&options.output, "sample.json", about.to_string().as_bytes())?;
     names.push("sample.json".to_owned());
-    let evaluations: Vec<String> = samples
-        .methods
-        .iter()
-        .map(|method| format!(", {} for {}", method.nfe.estimator, method.method))
-        .collect();
-    let text = format!(
-        "{}: {n} images by {}, {} evaluations an image{}\n{}",
-        options.output.display(),
-        request.sampler.label(),
-        samples.nfe_trajectory,
-        evaluations.concat(),
-        names.join(", ")
-    );
+    let text = text(&options.output, (&request, &samples), &names);
     context.answer(&about, &text)?;
     Ok(Exit::Complete)
+}
+
+/// What was made, at what cost, and in which files.
+fn text(folder: &Path, (request, made): (&SampleRequest, &Samples), names: &[String]) -> String {
+    let of_method =
+        |method: &MethodScores| format!(", {} for {}", method.nfe.estimator, method.method);
+    format!(
+        "{}: {} images by {}, {} evaluations an image{}\n{}",
+        folder.display(),
+        request.samples.len(),
+        request.sampler.label(),
+        made.nfe_trajectory,
+        made.methods.iter().map(of_method).collect::<String>(),
+        names.join(", ")
+    )
 }
 
 /// What was made stays: a folder with something in it is never written to.

@@ -13,6 +13,7 @@ pub mod features;
 mod graphs_yaml;
 mod locate;
 pub mod model;
+mod model_faults;
 mod model_label;
 pub mod model_yaml;
 pub mod pipeline;

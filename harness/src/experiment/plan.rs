@@ -97,12 +97,7 @@ impl Plan {
             scale: scale.to_owned(),
             known: experiment.scales.keys().cloned().collect(),
         })?;
-        if let (Some(extractor), Some(reference)) = (&inputs.extractor, &inputs.reference) {
-            reference.check(extractor)?;
-        }
-        if let Some(reference) = &inputs.reference {
-            check_size(reference, &inputs.model.name, inputs.facts)?;
-        }
+        check_reference(&inputs)?;
         let mut protocol = experiment.protocol.clone();
         protocol.fill(sizes);
         let arms = protocol.arms(Scope { common: experiment, scale: sizes });
@@ -146,6 +141,15 @@ impl Plan {
             _ => fingerprint(&(versions.0, versions.1, generate, self)),
         }
     }
+}
+
+/// Refuses statistics of other features than those that are taken, and of images that the model does not make.
+fn check_reference(inputs: &PlanInputs) -> Result<(), PlanError> {
+    let Some(reference) = &inputs.reference else { return Ok(()) };
+    if let Some(extractor) = &inputs.extractor {
+        reference.check(extractor)?;
+    }
+    check_size(reference, &inputs.model.name, inputs.facts)
 }
 
 /// Refuses statistics of images of a size that the model does not make. The images of a latent model are a whole number of times

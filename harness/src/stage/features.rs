@@ -34,25 +34,10 @@ pub fn features(
         return Ok(StageSummary::default());
     }
     let _lock = run.lock(STAGE)?;
-    let mut missing = Vec::new();
-    let mut summary = StageSummary::default();
-    let mut found_images = 0;
-    let blocks = outstanding(run.plan, run.shard, |block| {
-        summary.n_blocks += 1;
-        if !generate::is_done(run, block)? {
-            missing.push(block.id.0);
-            return Ok(true);
-        }
-        let done = is_done(run, block)?;
-        summary.n_found += usize::from(done);
-        found_images += if done { block.len() } else { 0 };
-        Ok::<_, StageError>(done)
-    })?;
-    if !missing.is_empty() {
-        let (n_blocks, n_missing) = (summary.n_blocks as u64, missing.len() as u64);
-        return Err(StageError::Missing { stage: "generate", n_blocks, n_missing, missing });
-    }
-    summary.n_images = blocks.iter().map(Block::len).sum();
+    let Standing { n_blocks, n_found, n_images: found_images, outstanding: blocks } =
+        Standing::of(run)?;
+    let n_images = blocks.iter().map(Block::len).sum();
+    let mut summary = StageSummary { n_blocks, n_found, n_images, ..Default::default() };
     if !blocks.is_empty() {
         let networks = options.open(blocks.len(), open)?;
         summary.n_networks = networks.len();
@@ -69,6 +54,41 @@ pub fn features(
     real::real(run, options, open)?;
     summary.wall = start.elapsed();
     Ok(summary)
+}
+
+/// Which blocks of the shard have their features, and which do not.
+#[derive(Default)]
+struct Standing {
+    n_blocks: usize,
+    n_found: usize,
+    /// Images of the blocks that have them.
+    n_images: u64,
+    outstanding: Vec<Block>,
+}
+
+impl Standing {
+    /// # Errors
+    /// [`StageError::Missing`] where images are missing.
+    fn of(run: &Run<'_>) -> Result<Self, StageError> {
+        let mut missing = Vec::new();
+        let mut found = Self::default();
+        found.outstanding = outstanding(run.plan, run.shard, |block| {
+            found.n_blocks += 1;
+            if !generate::is_done(run, block)? {
+                missing.push(block.id.0);
+                return Ok(true);
+            }
+            let done = is_done(run, block)?;
+            found.n_found += usize::from(done);
+            found.n_images += if done { block.len() } else { 0 };
+            Ok::<_, StageError>(done)
+        })?;
+        if !missing.is_empty() {
+            let (n_blocks, n_missing) = (found.n_blocks as u64, missing.len() as u64);
+            return Err(StageError::Missing { stage: "generate", n_blocks, n_missing, missing });
+        }
+        Ok(found)
+    }
 }
 
 /// Whether the features of a block stand whole, and are those of its images.

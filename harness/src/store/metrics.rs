@@ -5,6 +5,7 @@
 //! the shards or a kill in between. [`digest`] hashes the rows without them.
 
 use std::path::Path;
+use std::vec::IntoIter;
 
 use super::columns::{Columns, Rows};
 use super::digest::ContentHasher;
@@ -84,57 +85,109 @@ fn numbers(columns: &mut Columns, rows: &[MetricRow]) {
 pub fn read(path: &Path) -> Result<Vec<MetricRow>, StoreError> {
     sidecar::require(path)?;
     let (_, batch) = table::read(path, Kind::Metrics, |_| true)?;
-    let rows = Rows { path, batch: &batch };
-    let text = |name| rows.text(name).map(Vec::into_iter);
-    let optional = |name| rows.optional_text(name).map(Vec::into_iter);
-    let float = |name| rows.optional_f64(name).map(Vec::into_iter);
-    let count = |name| rows.optional_u64(name).map(Vec::into_iter);
-    let (mut experiment, mut artefact, mut scale) =
-        (text("experiment")?, text("artefact")?, text("scale")?);
-    let (mut model, mut dataset) = (text("model")?, text("dataset")?);
-    let (mut arm, mut sampler) = (text("arm")?, text("sampler")?);
-    let (mut method, mut kind, mut metric) = (text("method")?, text("kind")?, text("metric")?);
-    let (mut argument, mut side) = (optional("argument")?, optional("side")?);
-    let (mut value, mut se) = (float("value")?, float("se")?);
-    let (mut ci_low, mut ci_high) = (float("ci_low")?, float("ci_high")?);
-    let (mut n, mut n_reference) = (count("n")?, count("n_reference")?);
-    let (mut paper_value, mut seconds) = (float("paper_value")?, float("seconds")?);
-    let (mut nfe_trajectory, mut nfe_estimator, mut nfe_gradient) =
-        (count("nfe_trajectory")?, count("nfe_estimator")?, count("nfe_gradient")?);
-    let (mut verdict, mut reason) = (optional("verdict")?, optional("reason")?);
-    let (mut plan_id, mut version) =
-        (text("plan_id")?, rows.u32("metric_version").map(Vec::into_iter)?);
-    let row = |_| {
-        Some(MetricRow {
-            experiment: experiment.next()?,
-            artefact: artefact.next()?,
-            scale: scale.next()?,
-            model: model.next()?,
-            dataset: dataset.next()?,
-            arm: arm.next()?,
-            sampler: sampler.next()?,
-            method: method.next()?,
-            kind: kind.next()?,
-            metric: metric.next()?,
-            argument: argument.next()?,
-            side: side.next()?,
-            value: value.next()?,
-            se: se.next()?,
-            ci_low: ci_low.next()?,
-            ci_high: ci_high.next()?,
-            n: n.next()?,
-            n_reference: n_reference.next()?,
-            paper_value: paper_value.next()?,
-            nfe_trajectory: nfe_trajectory.next()?,
-            nfe_estimator: nfe_estimator.next()?,
-            nfe_gradient: nfe_gradient.next()?,
-            seconds: seconds.next()?,
-            verdict: verdict.next()?,
-            reason: reason.next()?,
-            plan_id: plan_id.next()?,
-            metric_version: version.next()?,
-        })
-    };
-    let read: Option<Vec<MetricRow>> = (0..batch.num_rows()).map(row).collect();
+    let mut cells = Cells::of(Rows { path, batch: &batch })?;
+    let read: Option<Vec<MetricRow>> = (0..batch.num_rows()).map(|_| cells.next_row()).collect();
     read.ok_or_else(|| StoreError::malformed(path, "its columns differ in length"))
+}
+
+/// The cells that no row was made of yet, column by column.
+struct Cells {
+    experiment: IntoIter<String>,
+    artefact: IntoIter<String>,
+    scale: IntoIter<String>,
+    model: IntoIter<String>,
+    dataset: IntoIter<String>,
+    arm: IntoIter<String>,
+    sampler: IntoIter<String>,
+    method: IntoIter<String>,
+    kind: IntoIter<String>,
+    metric: IntoIter<String>,
+    argument: IntoIter<Option<String>>,
+    side: IntoIter<Option<String>>,
+    value: IntoIter<Option<f64>>,
+    se: IntoIter<Option<f64>>,
+    ci_low: IntoIter<Option<f64>>,
+    ci_high: IntoIter<Option<f64>>,
+    n: IntoIter<Option<u64>>,
+    n_reference: IntoIter<Option<u64>>,
+    paper_value: IntoIter<Option<f64>>,
+    seconds: IntoIter<Option<f64>>,
+    nfe_trajectory: IntoIter<Option<u64>>,
+    nfe_estimator: IntoIter<Option<u64>>,
+    nfe_gradient: IntoIter<Option<u64>>,
+    verdict: IntoIter<Option<String>>,
+    reason: IntoIter<Option<String>>,
+    plan_id: IntoIter<String>,
+    metric_version: IntoIter<u32>,
+}
+
+impl Cells {
+    fn of(rows: Rows<'_>) -> Result<Self, StoreError> {
+        let text = |name| rows.text(name).map(Vec::into_iter);
+        let optional = |name| rows.optional_text(name).map(Vec::into_iter);
+        let float = |name| rows.optional_f64(name).map(Vec::into_iter);
+        let count = |name| rows.optional_u64(name).map(Vec::into_iter);
+        Ok(Self {
+            experiment: text("experiment")?,
+            artefact: text("artefact")?,
+            scale: text("scale")?,
+            model: text("model")?,
+            dataset: text("dataset")?,
+            arm: text("arm")?,
+            sampler: text("sampler")?,
+            method: text("method")?,
+            kind: text("kind")?,
+            metric: text("metric")?,
+            argument: optional("argument")?,
+            side: optional("side")?,
+            value: float("value")?,
+            se: float("se")?,
+            ci_low: float("ci_low")?,
+            ci_high: float("ci_high")?,
+            n: count("n")?,
+            n_reference: count("n_reference")?,
+            paper_value: float("paper_value")?,
+            seconds: float("seconds")?,
+            nfe_trajectory: count("nfe_trajectory")?,
+            nfe_estimator: count("nfe_estimator")?,
+            nfe_gradient: count("nfe_gradient")?,
+            verdict: optional("verdict")?,
+            reason: optional("reason")?,
+            plan_id: text("plan_id")?,
+            metric_version: rows.u32("metric_version")?.into_iter(),
+        })
+    }
+
+    /// `None` where a column has ended.
+    fn next_row(&mut self) -> Option<MetricRow> {
+        Some(MetricRow {
+            experiment: self.experiment.next()?,
+            artefact: self.artefact.next()?,
+            scale: self.scale.next()?,
+            model: self.model.next()?,
+            dataset: self.dataset.next()?,
+            arm: self.arm.next()?,
+            sampler: self.sampler.next()?,
+            method: self.method.next()?,
+            kind: self.kind.next()?,
+            metric: self.metric.next()?,
+            argument: self.argument.next()?,
+            side: self.side.next()?,
+            value: self.value.next()?,
+            se: self.se.next()?,
+            ci_low: self.ci_low.next()?,
+            ci_high: self.ci_high.next()?,
+            n: self.n.next()?,
+            n_reference: self.n_reference.next()?,
+            paper_value: self.paper_value.next()?,
+            nfe_trajectory: self.nfe_trajectory.next()?,
+            nfe_estimator: self.nfe_estimator.next()?,
+            nfe_gradient: self.nfe_gradient.next()?,
+            seconds: self.seconds.next()?,
+            verdict: self.verdict.next()?,
+            reason: self.reason.next()?,
+            plan_id: self.plan_id.next()?,
+            metric_version: self.metric_version.next()?,
+        })
+    }
 }

@@ -84,30 +84,18 @@ impl Form {
 
     /// Features of a table that is not ours.
     fn of_table(path: &Path, schema: &Schema) -> Result<Self, StoreError> {
-        let float = |kind: &DataType| {
-            matches!(kind, DataType::Float16 | DataType::Float32 | DataType::Float64)
-        };
-        let item = |kind: &DataType| match kind {
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                Some(item.data_type().clone())
-            }
-            _ => None,
-        };
         let fields = schema.fields().iter();
         let (lists, others): (Vec<_>, Vec<_>) =
-            fields.partition(|field| item(field.data_type()).is_some_and(|inner| float(&inner)));
+            fields.partition(|field| item_of(field.data_type()).is_some_and(is_float));
         let (floats, left_out): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|field| float(field.data_type()));
-        let names = |fields: &[&FieldRef]| -> Vec<String> {
-            fields.iter().map(|field| field.name().clone()).collect()
-        };
+            others.into_iter().partition(|field| is_float(field.data_type()));
         let left_out = names(&left_out);
         let (place, kinds) = match (lists.as_slice(), floats.as_slice()) {
             ([list], []) => {
-                (Place::Lists(list.name().clone()), item(list.data_type()).into_iter().collect())
+                (Place::Lists(list.name().clone()), item_of(list.data_type()).into_iter().collect())
             }
             ([], [_, ..]) => {
-                let kinds: Vec<_> = floats.iter().map(|field| field.data_type().clone()).collect();
+                let kinds: Vec<_> = floats.iter().map(|field| field.data_type()).collect();
                 (Place::Columns(names(&floats)), kinds)
             }
             ([], []) => {
@@ -127,7 +115,7 @@ impl Form {
                 return Err(StoreError::input(path, message));
             }
         };
-        let wide = kinds.contains(&DataType::Float64);
+        let wide = kinds.contains(&&DataType::Float64);
         Ok(Self { place, wide, left_out, block: None })
     }
 
@@ -149,6 +137,24 @@ impl Form {
             }
         }
     }
+}
+
+fn is_float(kind: &DataType) -> bool {
+    matches!(kind, DataType::Float16 | DataType::Float32 | DataType::Float64)
+}
+
+/// Type of the items of a list.
+fn item_of(kind: &DataType) -> Option<&DataType> {
+    match kind {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            Some(item.data_type())
+        }
+        _ => None,
+    }
+}
+
+fn names(fields: &[&FieldRef]) -> Vec<String> {
+    fields.iter().map(|field| field.name().clone()).collect()
 }
 
 /// Names and types of the first columns.

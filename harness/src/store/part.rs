@@ -50,6 +50,42 @@ struct MethodDetail {
     network_seconds: f64,
 }
 
+impl Detail {
+    fn of(part: &ImagePart) -> Self {
+        let (_, c, h, w) = part.images.dim();
+        Self {
+            block: part.block.0,
+            arm: part.arm.clone(),
+            n: part.samples.len(),
+            image: [c, h, w],
+            images_sha256: images_digest(&part.images),
+            labelled: part.labels.is_some(),
+            methods: part.scores.iter().map(MethodDetail::of).collect(),
+            nfe_trajectory: part.nfe_trajectory,
+            seconds: part.seconds,
+            network_seconds: part.network_seconds,
+            timed: part.timed,
+        }
+    }
+}
+
+impl MethodDetail {
+    fn of(method: &MethodScores) -> Self {
+        Self {
+            method: method.method.clone(),
+            span: method.span,
+            map: map_shape(method),
+            nfe: method.nfe,
+            network_seconds: method.network_seconds,
+        }
+    }
+}
+
+/// Shape of the maps of a method that has some.
+fn map_shape(method: &MethodScores) -> Option<[usize; 3]> {
+    method.map.as_ref()?.first().map(|map| <[usize; 3]>::from(map.dim()))
+}
+
 /// Which columns a reader needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parts {
@@ -110,6 +146,20 @@ pub fn to_bytes(
     stage_id: &str,
     provenance: &Provenance,
 ) -> Result<Vec<u8>, StoreError> {
+    let mut columns = columns(path, part)?;
+    let envelope = Envelope {
+        format: FORMAT,
+        kind: Kind::Images,
+        stage_id: stage_id.to_owned(),
+        content_sha256: content_digest(part),
+        provenance: provenance.clone(),
+        detail: serde_json::to_value(Detail::of(part)).map_err(StoreError::decode(path))?,
+    };
+    table::to_bytes(path, &columns.finish(path)?, &envelope)
+}
+
+/// The columns of a part, those of its methods behind its own.
+fn columns(path: &Path, part: &ImagePart) -> Result<Columns, StoreError> {
     let (_, c, h, w) = part.images.dim();
     let mut columns = Columns::default();
     columns.u64("sample_id", part.samples.iter().map(|id| id.0));
@@ -117,49 +167,15 @@ pub fn to_bytes(
         columns.u32("label", labels.iter().map(|label| label.0));
     }
     columns.bytes(path, "image", c * h * w, part.images.iter().copied().collect())?;
-    let mut methods = Vec::new();
     for method in &part.scores {
         let name = name_of(&method.method, method.span);
         columns.f64(&format!("score:{name}"), method.score.iter().copied());
-        let map = method.map.as_ref().and_then(|maps| maps.first()).map(ndarray::Array3::dim);
-        if let (Some((c, h, w)), Some(maps)) = (map, &method.map) {
-            columns.bytes(
-                path,
-                &format!("map:{name}"),
-                4 * c * h * w,
-                f32_bytes(maps.iter().flatten()),
-            )?;
+        if let (Some([c, h, w]), Some(maps)) = (map_shape(method), &method.map) {
+            let bytes = f32_bytes(maps.iter().flatten());
+            columns.bytes(path, &format!("map:{name}"), 4 * c * h * w, bytes)?;
         }
-        methods.push(MethodDetail {
-            method: method.method.clone(),
-            span: method.span,
-            map: map.map(|(c, h, w)| [c, h, w]),
-            nfe: method.nfe,
-            network_seconds: method.network_seconds,
-        });
     }
-    let detail = Detail {
-        block: part.block.0,
-        arm: part.arm.clone(),
-        n: part.samples.len(),
-        image: [c, h, w],
-        images_sha256: images_digest(&part.images),
-        labelled: part.labels.is_some(),
-        methods,
-        nfe_trajectory: part.nfe_trajectory,
-        seconds: part.seconds,
-        network_seconds: part.network_seconds,
-        timed: part.timed,
-    };
-    let envelope = Envelope {
-        format: FORMAT,
-        kind: Kind::Images,
-        stage_id: stage_id.to_owned(),
-        content_sha256: content_digest(part),
-        provenance: provenance.clone(),
-        detail: serde_json::to_value(detail).map_err(StoreError::decode(path))?,
-    };
-    table::to_bytes(path, &columns.finish(path)?, &envelope)
+    Ok(columns)
 }
 
 /// Reads a part of the stage `stage_id`. Its hash is the caller's business: see [`super::sidecar`].
@@ -175,18 +191,12 @@ pub fn read(path: &Path, stage_id: &str, parts: Parts) -> Result<ImagePart, Stor
     envelope.belongs_to(path, stage_id)?;
     let detail: Detail =
         serde_json::from_value(envelope.detail).map_err(StoreError::decode(path))?;
-    let rows = Rows { path, batch: &batch };
     if batch.num_rows() != detail.n {
         let message = format!("{} rows, its metadata say {}", batch.num_rows(), detail.n);
         return Err(StoreError::malformed(path, message));
     }
-    let [c, h, w] = detail.image;
-    let images = match parts {
-        Parts::All => (detail.n, rows.bytes("image", c * h * w)?),
-        Parts::Scores => (0, Vec::new()),
-    };
-    let images =
-        Array4::from_shape_vec((images.0, c, h, w), images.1).map_err(StoreError::decode(path))?;
+    let rows = Rows { path, batch: &batch };
+    let images = images(rows, &detail, parts)?;
     let labels = if detail.labelled {
         Some(rows.u32("label")?.into_iter().map(ClassLabel).collect())
     } else {
@@ -208,6 +218,16 @@ pub fn read(path: &Path, stage_id: &str, parts: Parts) -> Result<ImagePart, Stor
         network_seconds: detail.network_seconds,
         timed: detail.timed,
     })
+}
+
+/// The images of a part; zero rows of them where only scores are asked for.
+fn images(rows: Rows<'_>, detail: &Detail, parts: Parts) -> Result<Array4<u8>, StoreError> {
+    let [c, h, w] = detail.image;
+    let (n, bytes) = match parts {
+        Parts::All => (detail.n, rows.bytes("image", c * h * w)?),
+        Parts::Scores => (0, Vec::new()),
+    };
+    Array4::from_shape_vec((n, c, h, w), bytes).map_err(StoreError::decode(rows.path))
 }
 
 fn method_scores(

@@ -25,15 +25,7 @@ fn attention(r: &mut Reverse, call: &Call<'_>) -> Result<Gradients, GraphError> 
     refuse_short_mask(r, call)?;
     let [q, k, v] = [0, 1, 2].map(|index| Heads::of(r, call, index));
     let (q, k, v) = (q?, k?, v?);
-    if q.count != k.count || k.count != v.count {
-        return Err(r.error(
-            call,
-            format!(
-                "{} heads of queries share {} of keys, which has no rule: export one each",
-                q.count, k.count
-            ),
-        ));
-    }
+    refuse_shared_heads(r, call, [&q, &k, &v])?;
     let width = (q.width as f32).sqrt();
     let scale = call.node.float_or("scale", 1.0 / width);
     let [queries, keys, values] =
@@ -86,6 +78,23 @@ fn refuse_variants(r: &Reverse, call: &Call<'_>) -> Result<(), GraphError> {
         return Ok(());
     };
     Err(r.error(call, format!("it has {what}, which has no rule: export plain attention")))
+}
+
+fn refuse_shared_heads(
+    r: &Reverse,
+    call: &Call<'_>,
+    [q, k, v]: [&Heads; 3],
+) -> Result<(), GraphError> {
+    if q.count == k.count && k.count == v.count {
+        return Ok(());
+    }
+    Err(r.error(
+        call,
+        format!(
+            "{} heads of queries share {} of keys, which has no rule: export one each",
+            q.count, k.count
+        ),
+    ))
 }
 
 /// From operator set 24 on, a mask may end before the keys do.

@@ -1,6 +1,6 @@
 //! `dubench metric filter`.
 
-use dubench_metrics::FilterStudy;
+use dubench_metrics::{FilterOutcome, FilterStudy};
 use serde::Serialize;
 
 use super::copies::Copies;
@@ -42,38 +42,43 @@ pub(super) fn run(options: &FilterOptions, context: Context) -> Result<(), CliEr
         ("FID of the highest", found.fid_keep_highest),
         ("FID of random subsets", found.fid_random_mean),
     ])?;
-    let answer = Answer {
-        fid_keep_lowest: found.fid_keep_lowest,
-        fid_keep_highest: found.fid_keep_highest,
-        fid_random_mean: found.fid_random_mean,
-        fid_random_sd: found.fid_random_sd,
-        p_lowest: found.p_lowest,
-        p_highest: found.p_highest,
-        p_floor: null.floor(),
-        n: found.n,
-        keep: found.keep,
-        notes: Copies::of(&real, &pool)
-            .notes(&real, &pool)
-            .into_iter()
-            .chain(ties(&scores, options.keep))
-            .collect(),
-    };
-    let p = |p: f64| p_text(p, null.floor());
-    let text = format!(
-        "keep lowest   {:.4}   p {}\nkeep highest  {:.4}   p {}\nrandom        {:.4} ± {:.4} (sd of {} subsets)\n{} of {} images kept; p: chance that a random subset does as well, {} at least with {} of them",
-        found.fid_keep_lowest,
-        p(found.p_lowest),
-        found.fid_keep_highest,
-        p(found.p_highest),
-        found.fid_random_mean,
-        found.fid_random_sd,
-        options.permutations,
-        found.keep,
-        found.n,
-        number::significant(null.floor(), 2).unwrap_or_default(),
-        options.permutations
-    );
-    context.answer(&answer, &with_notes(text, &answer.notes))
+    let mut notes = Copies::of(&real, &pool).notes(&real, &pool);
+    notes.extend(ties(&scores, options.keep));
+    let answer = Answer::of(&found, null.floor(), notes);
+    context.answer(&answer, &with_notes(answer.text(options.permutations), &answer.notes))
+}
+
+impl Answer {
+    fn of(found: &FilterOutcome, p_floor: f64, notes: Vec<String>) -> Self {
+        Self {
+            fid_keep_lowest: found.fid_keep_lowest,
+            fid_keep_highest: found.fid_keep_highest,
+            fid_random_mean: found.fid_random_mean,
+            fid_random_sd: found.fid_random_sd,
+            p_lowest: found.p_lowest,
+            p_highest: found.p_highest,
+            p_floor,
+            n: found.n,
+            keep: found.keep,
+            notes,
+        }
+    }
+
+    /// The answer in words, from so many random subsets.
+    fn text(&self, n_subsets: usize) -> String {
+        format!(
+            "keep lowest   {:.4}   p {}\nkeep highest  {:.4}   p {}\nrandom        {:.4} ± {:.4} (sd of {n_subsets} subsets)\n{} of {} images kept; p: chance that a random subset does as well, {} at least with {n_subsets} of them",
+            self.fid_keep_lowest,
+            p_text(self.p_lowest, self.p_floor),
+            self.fid_keep_highest,
+            p_text(self.p_highest, self.p_floor),
+            self.fid_random_mean,
+            self.fid_random_sd,
+            self.keep,
+            self.n,
+            number::significant(self.p_floor, 2).unwrap_or_default(),
+        )
+    }
 }
 
 /// What a reader must know where equal scores stand on both sides of a cut.

@@ -27,14 +27,7 @@ struct Answer {
 }
 
 pub(super) fn run(options: &PrOptions, context: Context) -> Result<(), CliError> {
-    let convention = match options.convention.as_str() {
-        "adm" => Convention::Adm,
-        "torch-fidelity" => Convention::TorchFidelity,
-        "prdc" => Convention::Prdc,
-        other => {
-            return Err(CliError::option("--convention", other, "adm, torch-fidelity or prdc"));
-        }
-    };
+    let convention = convention(&options.convention)?;
     let mut input = Input::new(&options.pair.features, context)?;
     let real = input.open(&options.pair.real, Need::Rows)?;
     let fake = input.open(&options.pair.fake, Need::Rows)?;
@@ -55,18 +48,32 @@ pub(super) fn run(options: &PrOptions, context: Context) -> Result<(), CliError>
         n_fake: fake.features()?.n(),
         notes: Copies::of(&real, &fake).notes(&real, &fake),
     };
-    let text = format!(
-        "precision  {:.4} ± {:.4}\nrecall     {:.4} ± {:.4}\ndensity    {:.4} ± {:.4}\ncoverage   {:.4} ± {:.4}\nk = {}, rules of {}",
-        found.precision,
-        found.precision_se,
-        found.recall,
-        found.recall_se,
-        found.density,
-        found.density_se,
-        found.coverage,
-        found.coverage_se,
-        found.k,
-        options.convention
-    );
-    context.answer(&answer, &with_notes(text, &answer.notes))
+    context.answer(&answer, &with_notes(answer.text(&options.convention), &answer.notes))
+}
+
+fn convention(name: &str) -> Result<Convention, CliError> {
+    match name {
+        "adm" => Ok(Convention::Adm),
+        "torch-fidelity" => Ok(Convention::TorchFidelity),
+        "prdc" => Ok(Convention::Prdc),
+        other => Err(CliError::option("--convention", other, "adm, torch-fidelity or prdc")),
+    }
+}
+
+impl Answer {
+    /// The answer in words, by the rules of `convention`.
+    fn text(&self, convention: &str) -> String {
+        format!(
+            "precision  {:.4} ± {:.4}\nrecall     {:.4} ± {:.4}\ndensity    {:.4} ± {:.4}\ncoverage   {:.4} ± {:.4}\nk = {}, rules of {convention}",
+            self.precision,
+            self.precision_se,
+            self.recall,
+            self.recall_se,
+            self.density,
+            self.density_se,
+            self.coverage,
+            self.coverage_se,
+            self.k
+        )
+    }
 }

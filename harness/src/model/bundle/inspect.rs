@@ -7,11 +7,11 @@ use super::conditions::Conditioned;
 use super::network_summary::{Measured, NetworkSummary, Said};
 use super::noise_check::{self, Walk};
 use super::{Gradients, files, open, precision};
-use crate::config::model_yaml::{MODEL_FILE, TimeYaml};
+use crate::config::model_yaml::{MODEL_FILE, ModelYaml, TimeYaml};
 use crate::graph::{Model, dropout};
-use crate::model::onnx::RuntimeOptions;
+use crate::model::onnx::{OnnxDenoiser, RuntimeOptions};
 use crate::model::{Denoiser, ModelError};
-use crate::schedule::ScheduleError;
+use crate::schedule::{NoiseSchedule, ScheduleError};
 
 /// A `Dropout` node of the train-mode graph.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -62,16 +62,7 @@ pub fn inspect(
     let model = open::describe(folder)?;
     let files = files::check(folder, &model)?;
     let precision = precision::check(folder, &model)?;
-    let schedule = model
-        .schedule
-        .build()
-        .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
-    let conditioned = Conditioned::read(folder, &model)?;
-    conditioned.scale(folder, &model.cfg.clone().unwrap_or_default())?;
-    let mut denoiser = open::denoiser((folder, &model), conditioned, &schedule, options)?;
-    if let Gradients::Derive { n_draws } = gradients {
-        denoiser = open::with_gradients(denoiser, (folder, &model), n_draws, options)?;
-    }
+    let (mut denoiser, schedule) = network((folder, &model), options, gradients)?;
     // Nothing of it is told: that it is an encoder is what opening checks.
     open::encoder(folder, &model, options)?;
     let fault = |error: ScheduleError| files::fault(&folder.join(MODEL_FILE), error.to_string());
@@ -107,6 +98,22 @@ pub fn inspect(
         dropout_reason,
         provenance,
     })
+}
+
+/// The network and its schedule, with gradients where they are asked for.
+fn network(
+    (folder, model): (&Path, &ModelYaml),
+    options: &RuntimeOptions,
+    gradients: &Gradients,
+) -> Result<(OnnxDenoiser, NoiseSchedule), ModelError> {
+    let schedule = open::schedule(folder, model)?;
+    let conditioned = Conditioned::read(folder, model)?;
+    conditioned.scale(folder, &model.cfg.clone().unwrap_or_default())?;
+    let mut denoiser = open::denoiser((folder, model), conditioned, &schedule, options)?;
+    if let Gradients::Derive { n_draws } = gradients {
+        denoiser = open::with_gradients(denoiser, (folder, model), n_draws, options)?;
+    }
+    Ok((denoiser, schedule))
 }
 
 fn sites(train: &Path) -> Result<Vec<SiteSummary>, ModelError> {

@@ -145,10 +145,7 @@ pub fn open_bundle_as(
     model.cfg = Some(cfg.clone());
     let hashes = files::check(folder, &model)?;
     precision::check(folder, &model)?;
-    let schedule = model
-        .schedule
-        .build()
-        .map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))?;
+    let schedule = schedule(folder, &model)?;
     let conditioned = Conditioned::read(folder, &model)?;
     let guidance = conditioned.scale(folder, &cfg)?;
     let mut denoiser = denoiser((folder, &model), conditioned, &schedule, options)?;
@@ -213,6 +210,12 @@ pub(super) fn describe(folder: &Path) -> Result<ModelYaml, ModelError> {
         let prefix = format!("{}: ", path.display());
         files::fault(&path, text.strip_prefix(&prefix).unwrap_or(&text).to_owned())
     })
+}
+
+/// The noise schedule of training.
+pub(super) fn schedule(folder: &Path, model: &ModelYaml) -> Result<NoiseSchedule, ModelError> {
+    let schedule = model.schedule.build();
+    schedule.map_err(|error| files::fault(&folder.join(MODEL_FILE), error.to_string()))
 }
 
 pub(super) fn denoiser(

@@ -4,7 +4,7 @@ use ort::value::TensorElementType;
 
 use super::conditions::{ClassInput, ConditionTensor, NullClass};
 use super::ports::{self, Axis};
-use super::session::OnnxSession;
+use super::session::{OnnxSession, Port};
 use crate::config::Prediction;
 use crate::config::model_yaml::{Layout, TimeYaml};
 use crate::model::{DenoiserSpec, ModelError};
@@ -157,6 +157,14 @@ fn class_input(
     Ok(ClassInput { dtype: port.dtype, one_hot: Some(width) })
 }
 
+/// Whether values of this shape feed the input, `own` being the shape of its file; the first axis is that of rows.
+fn fits(shape: &[usize], own: &[usize], port: &Port) -> bool {
+    let declared = || port.dims[1..].iter().zip(&shape[1..]);
+    shape.len() == port.dims.len()
+        && shape[1..] == own[1..]
+        && declared().all(|(dim, n)| dim.is_none_or(|dim| dim == *n))
+}
+
 /// Element type of a condition whose values fit the graph.
 fn condition_input(
     session: &OnnxSession,
@@ -180,13 +188,7 @@ fn condition_input(
         if shape.is_empty() || shape[0] == 0 || (what == "null" && shape[0] != 1) {
             return Err(wrong(format!("{what} has shape {shape:?}, expected [1, ..]")));
         }
-        let fits = shape.len() == port.dims.len()
-            && shape[1..] == own[1..]
-            && port.dims[1..]
-                .iter()
-                .zip(&shape[1..])
-                .all(|(dim, n)| dim.is_none_or(|dim| dim == *n));
-        if !fits {
+        if !fits(&shape, &own, port) {
             let (expected, n) = (ports::show(&port.dims), if what == "null" { "1" } else { "n" });
             return Err(wrong(format!(
                 "{what} has shape {shape:?}, the input takes {expected}: save it as [{n}, ..] of that"

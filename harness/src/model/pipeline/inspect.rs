@@ -84,12 +84,7 @@ pub fn inspect(
     let graph = pipeline.folder.graph(network);
     let memory = denoiser.memory_per_image((&graph, digest), options)?;
     let (folder, [_, h, w]) = (&pipeline.folder, denoiser.spec().shape);
-    let said = Said {
-        name: label(&pipeline)?,
-        prediction: prediction_word(folder.scheduler.prediction),
-        schedule: folder.scheduler.schedule.clone(),
-        files,
-    };
+    let said = said(&pipeline, files)?;
     let measured = Measured { self_test, noise, memory };
     let mut network = NetworkSummary::of(&denoiser, said, measured, gradients);
     for warning in &mut network.warnings {
@@ -108,6 +103,13 @@ pub fn inspect(
         texts: texts(&pipeline),
         conditions: fed,
     })
+}
+
+/// What the folder says of its network.
+fn said(pipeline: &Pipeline, files: BTreeMap<String, String>) -> Result<Said, ModelError> {
+    let scheduler = &pipeline.folder.scheduler;
+    let (name, prediction) = (label(pipeline)?, prediction_word(scheduler.prediction));
+    Ok(Said { name, prediction, schedule: scheduler.schedule.clone(), files })
 }
 
 fn texts(pipeline: &Pipeline) -> Vec<TextSummary> {

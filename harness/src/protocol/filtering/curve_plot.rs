@@ -25,6 +25,31 @@ struct Point {
     sd: f64,
 }
 
+impl Point {
+    /// # Errors
+    /// [`ReportError::Value`] for a fraction outside [0, 1) and an FID that is not finite.
+    fn of(row: &CurveRow) -> Result<Self, ReportError> {
+        if !(0.0..1.0).contains(&row.x) {
+            let got = format!("fraction discarded {}", row.x);
+            return Err(refusal(row, got, "a fraction in [0, 1)"));
+        }
+        if !row.value.is_finite() {
+            return Err(refusal(row, format!("FID {}", row.value), "a finite FID"));
+        }
+        let sd = row.se.filter(|se| se.is_finite()).unwrap_or(0.0);
+        Ok(Self { fraction: row.x, fid: row.value, sd })
+    }
+}
+
+fn refusal(row: &CurveRow, got: String, expected: &str) -> ReportError {
+    ReportError::Value {
+        place: format!("filter curve of {} ({})", row.method, row.side),
+        got,
+        expected: expected.to_owned(),
+        remedy: "run `dubench evaluate` again".to_owned(),
+    }
+}
+
 /// One method in one direction.
 #[derive(Clone, Debug, PartialEq)]
 struct Curve {
@@ -74,52 +99,36 @@ impl FilterCurve {
     }
 
     fn add(&mut self, row: &CurveRow) -> Result<(), ReportError> {
-        let refuse = |got: String, expected: &str| ReportError::Value {
-            place: format!("filter curve of {} ({})", row.method, row.side),
-            got,
-            expected: expected.to_owned(),
-            remedy: "run `dubench evaluate` again".to_owned(),
-        };
-        if !(0.0..1.0).contains(&row.x) {
-            let got = format!("fraction discarded {}", row.x);
-            return Err(refuse(got, "a fraction in [0, 1)"));
-        }
-        if !row.value.is_finite() {
-            return Err(refuse(format!("FID {}", row.value), "a finite FID"));
-        }
-        let sd = row.se.filter(|se| se.is_finite()).unwrap_or(0.0);
-        let point = Point { fraction: row.x, fid: row.value, sd };
+        let point = Point::of(row)?;
         if row.x == 0.0 {
             self.n_pool = Some(row.n);
         }
-        let keeps_lowest = match row.side.as_str() {
-            "random" => {
-                self.random.push(point);
-                return Ok(());
-            }
-            "lowest" => true,
-            "highest" => false,
+        let curve =
+            |keeps_lowest| Curve { method: row.method.clone(), keeps_lowest, points: vec![point] };
+        match row.side.as_str() {
+            "random" => self.random.push(point),
+            "lowest" => self.join(curve(true)),
+            "highest" => self.join(curve(false)),
             other => {
                 let got = format!("side {other}");
-                return Err(refuse(got, "lowest, highest or random"));
+                return Err(refusal(row, got, "lowest, highest or random"));
             }
-        };
-        if !self.methods.contains(&row.method) {
-            self.methods.push(row.method.clone());
-        }
-        let known = self
-            .curves
-            .iter_mut()
-            .find(|curve| curve.method == row.method && curve.keeps_lowest == keeps_lowest);
-        match known {
-            Some(curve) => curve.points.push(point),
-            None => self.curves.push(Curve {
-                method: row.method.clone(),
-                keeps_lowest,
-                points: vec![point],
-            }),
         }
         Ok(())
+    }
+
+    /// Adds the points to those of the same method in the same direction.
+    fn join(&mut self, curve: Curve) {
+        if !self.methods.contains(&curve.method) {
+            self.methods.push(curve.method.clone());
+        }
+        let same = |known: &&mut Curve| {
+            known.method == curve.method && known.keeps_lowest == curve.keeps_lowest
+        };
+        match self.curves.iter_mut().find(same) {
+            Some(known) => known.points.extend(curve.points),
+            None => self.curves.push(curve),
+        }
     }
 
     /// Random mean at a fraction, where the random band has that point.

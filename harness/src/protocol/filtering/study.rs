@@ -146,6 +146,7 @@ impl FilterStudyInput<'_> {
         Ok(pairs)
     }
 
+    /// The curves of random subsets, then those of each score, all from the whole pool on.
     fn curves(
         &self,
         study: &FilterStudy<'_>,
@@ -154,9 +155,57 @@ impl FilterStudyInput<'_> {
         let n = self.features.nrows();
         let whole = study.whole()?;
         let points: Vec<(f64, usize)> = self.points(n);
+        let mut rows = vec![self.point(["random", "random"], (0.0, n), whole)];
+        rows.extend(self.random_points(study, null, &points)?);
         let keeps: Vec<usize> = points.iter().map(|(_, keep)| *keep).collect();
+        for (method, scores) in self.scores {
+            let curve = study.curve(scores, &keeps)?;
+            for side in ["lowest", "highest"] {
+                rows.push(self.point([method, side], (0.0, n), whole));
+                for (at, point) in points.iter().zip(&curve) {
+                    let fid = match side {
+                        "lowest" => point.fid_keep_lowest,
+                        _ => point.fid_keep_highest,
+                    };
+                    rows.push(self.point([method, side], *at, fid));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Mean and spread over random subsets at each point, by subsets of its own but where `null` has them.
+    fn random_points(
+        &self,
+        study: &FilterStudy<'_>,
+        null: &RandomNull,
+        points: &[(f64, usize)],
+    ) -> Result<Vec<CurveRow>, MetricError> {
         let mut rows = Vec::new();
-        let row = |method: &str, side: &str, fraction: f64, keep: usize, fid: f64| CurveRow {
+        for (index, at) in points.iter().enumerate() {
+            let drawn;
+            let here = if at.1 == null.keep {
+                null
+            } else {
+                let seed = self.seed.wrapping_add(1 + index as u64);
+                drawn = study.random_null(at.1, self.n_curve_random, seed)?;
+                &drawn
+            };
+            let mut point = self.point(["random", "random"], *at, here.mean);
+            point.se = Some(here.sd);
+            rows.push(point);
+        }
+        Ok(rows)
+    }
+
+    /// A point of a curve, without an error.
+    fn point(
+        &self,
+        [method, side]: [&str; 2],
+        (fraction, keep): (f64, usize),
+        fid: f64,
+    ) -> CurveRow {
+        CurveRow {
             arm: self.arm.to_owned(),
             method: method.to_owned(),
             side: side.to_owned(),
@@ -165,35 +214,7 @@ impl FilterStudyInput<'_> {
             value: fid,
             se: None,
             n: keep as u64,
-        };
-        rows.push(row("random", "random", 0.0, n, whole));
-        for (index, (fraction, keep)) in points.iter().enumerate() {
-            let drawn;
-            let here = if *keep == null.keep {
-                null
-            } else {
-                let seed = self.seed.wrapping_add(1 + index as u64);
-                drawn = study.random_null(*keep, self.n_curve_random, seed)?;
-                &drawn
-            };
-            let mut point = row("random", "random", *fraction, *keep, here.mean);
-            point.se = Some(here.sd);
-            rows.push(point);
         }
-        for (method, scores) in self.scores {
-            let curve = study.curve(scores, &keeps)?;
-            for side in ["lowest", "highest"] {
-                rows.push(row(method, side, 0.0, n, whole));
-                for ((fraction, keep), point) in points.iter().zip(&curve) {
-                    let fid = match side {
-                        "lowest" => point.fid_keep_lowest,
-                        _ => point.fid_keep_highest,
-                    };
-                    rows.push(row(method, side, *fraction, *keep, fid));
-                }
-            }
-        }
-        Ok(rows)
     }
 
     /// `(fraction discarded, images kept)` of every point but the first, as far as enough images for a distance with an error bar are left.

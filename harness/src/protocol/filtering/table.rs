@@ -137,27 +137,34 @@ fn rest(rows: &[MetricRow], labels: &Labels) -> Option<Section> {
     ]);
     let several = left.iter().map(|row| Setting::of(row)).collect::<BTreeSet<_>>().len() > 1;
     for row in left {
-        let setting = |text: &String| if several { Cell::new(text) } else { Cell::default() };
-        let cells = vec![
-            setting(&row.model),
-            setting(&row.sampler),
-            Cell::new(labels.method(&row.method)),
-            Cell::new(label::kept(row.side.as_deref())),
-            Cell::new(format!("`{}`", row.metric)),
-            Cell::new(row.argument.as_deref().unwrap_or("")),
-            cells::estimate(Some(row), &mut grid),
-            Cell::new(interval(row).unwrap_or_default()),
-            cells::count(Some(row)),
-            Cell::new(row.verdict.as_deref().unwrap_or("")),
-            cells::paper(Some(row)),
-        ];
-        grid.push(cells, false);
+        let setting = if several {
+            [&row.model, &row.sampler].map(Cell::new)
+        } else {
+            [Cell::default(), Cell::default()]
+        };
+        let measured = measurement(row, labels, &mut grid);
+        grid.push(setting.into_iter().chain(measured).collect(), false);
     }
     Some(Section {
         heading: "Other measurements".to_owned(),
         grid: grid.without_empty_columns(),
         remarks: Vec::new(),
     })
+}
+
+/// Everything that a row says, but for its model and sampler.
+fn measurement(row: &MetricRow, labels: &Labels, grid: &mut Grid) -> [Cell; 9] {
+    [
+        Cell::new(labels.method(&row.method)),
+        Cell::new(label::kept(row.side.as_deref())),
+        Cell::new(format!("`{}`", row.metric)),
+        Cell::new(row.argument.as_deref().unwrap_or("")),
+        cells::estimate(Some(row), grid),
+        Cell::new(interval(row).unwrap_or_default()),
+        cells::count(Some(row)),
+        Cell::new(row.verdict.as_deref().unwrap_or("")),
+        cells::paper(Some(row)),
+    ]
 }
 
 fn interval(row: &MetricRow) -> Option<String> {

@@ -4,6 +4,7 @@ use super::rows::rows;
 use super::samples::ArmSamples;
 use super::{Guidance, UNGUIDED, kid};
 use crate::guidance::DISPLACEMENT;
+use crate::plan::ArmPlan;
 use crate::protocol::{ArmScores, Evidence, Numbers, ProtocolError, RunFacts};
 use crate::store::records::ScoreTable;
 use crate::units::Nfe;
@@ -48,15 +49,21 @@ pub(super) fn evaluate(
         let seed = work.seed;
         rows.extend(kid::rows(&samples, (real, seed)).map_err(ProtocolError::metric(what))?);
     }
+    let table = displacements(&work.arms, &scores, moved);
+    Ok(Numbers { rows, curves: Vec::new(), scores: table })
+}
+
+/// How far each arm moved the predictions, a column an arm, for the arms that have all the starts.
+fn displacements(arms: &[ArmPlan], scores: &[ArmScores], moved: Vec<Vec<f64>>) -> ScoreTable {
     let longest = moved.iter().map(Vec::len).max().unwrap_or(0);
-    let whole = work.arms.iter().zip(&scores).zip(moved).filter(|(_, m)| m.len() == longest);
+    let whole = arms.iter().zip(scores).zip(moved).filter(|(_, m)| m.len() == longest);
     let mut table = ScoreTable::default();
     for ((arm, scores), moved) in whole {
         table.samples.clone_from(&scores.samples);
         let name = format!("{DISPLACEMENT}:{}:{}", arm.name, arm.sampler.label());
         table.columns.push((name, moved));
     }
-    Ok(Numbers { rows, curves: Vec::new(), scores: table })
+    table
 }
 
 /// How far the rule moved the predictions of each image: not at all in an arm without one.

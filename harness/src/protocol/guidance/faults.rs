@@ -33,6 +33,22 @@ pub(super) fn faults(protocol: &Guidance, common: &Common) -> Vec<Fault> {
         let message = "no arm is given: add {name: unguided}";
         faults.push(Fault::new("protocol.arms", message));
     }
+    arm_faults(protocol, common, faults);
+    if let Some(sweep) = &protocol.sweep {
+        sweep_faults((common, protocol), sweep, faults);
+    }
+    let arms = protocol.arms.iter().map(|arm| arm.images);
+    let subset = arms.chain(protocol.sweep.as_ref().map(|sweep| sweep.images));
+    let subset = subset.into_iter().any(|images| images == ArmImages::Subset);
+    for (key, scale) in &common.scales {
+        let key = format!("scales.{key}");
+        arm_sizes(&key, scale, subset, faults);
+        threshold_images(&key, scale, protocol, faults);
+    }
+    all
+}
+
+fn arm_faults(protocol: &Guidance, common: &Common, faults: &mut Vec<Fault>) {
     let mut seen = BTreeSet::new();
     for (index, arm) in protocol.arms.iter().enumerate() {
         let key = format!("protocol.arms[{index}]");
@@ -51,18 +67,6 @@ pub(super) fn faults(protocol: &Guidance, common: &Common) -> Vec<Fault> {
             baseline(&format!("{key}.rule"), (common, protocol), (sampler, arm.images), faults);
         }
     }
-    if let Some(sweep) = &protocol.sweep {
-        sweep_faults((common, protocol), sweep, faults);
-    }
-    let arms = protocol.arms.iter().map(|arm| arm.images);
-    let subset = arms.chain(protocol.sweep.as_ref().map(|sweep| sweep.images));
-    let subset = subset.into_iter().any(|images| images == ArmImages::Subset);
-    for (key, scale) in &common.scales {
-        let key = format!("scales.{key}");
-        arm_sizes(&key, scale, subset, faults);
-        threshold_images(&key, scale, protocol, faults);
-    }
-    all
 }
 
 /// A scale says how many images its thresholds have, where some mask needs that and has no number of its own.

@@ -130,24 +130,7 @@ fn between(setting: &Setting, pairs: &[MetricRow]) -> Option<Section> {
         ("n", Align::Right),
     ]);
     for delta in here.iter().copied().filter(|row| row.metric == metric::DELTA) {
-        let at = |name: &str| {
-            let same = |row: &&MetricRow| row.arm == delta.arm && row.argument == delta.argument;
-            here.iter().copied().filter(same).find(|row| row.metric == name)
-        };
-        let p = |name: &str| at(name).and_then(|row| row.value);
-        let cells = vec![
-            Cell::new(format!("`{}`", delta.arm)),
-            Cell::new(format!("`{}`", delta.argument.as_deref().unwrap_or(""))),
-            cells::difference(Some(delta), &mut grid),
-            cells::difference(at(metric::DELTA_INF), &mut grid),
-            Cell::new(p(metric::P_VALUE).and_then(number::p_value).unwrap_or_default()),
-            Cell::new(p(metric::P_HOLM).and_then(number::p_value).unwrap_or_default()),
-            cells::verdict(delta.verdict.as_deref(), p(metric::P_HOLM)),
-            cells::difference(cells::in_thousandths(at(metric::DELTA_KID)).as_ref(), &mut grid),
-            cells::p_value(at(metric::P_KID), &mut grid),
-            cells::p_value(at(metric::P_KID_HOLM), &mut grid),
-            cells::count(Some(delta)),
-        ];
+        let cells = difference_line(delta, &here, &mut grid);
         grid.push(cells, false);
     }
     (!grid.rows.is_empty()).then(|| Section {
@@ -158,6 +141,28 @@ fn between(setting: &Setting, pairs: &[MetricRow]) -> Option<Section> {
         grid: grid.without_empty_columns(),
         remarks: vec![NOTE_RULES.to_owned()],
     })
+}
+
+/// A difference between two rules, with its tests from the rows of the same sampler.
+fn difference_line(delta: &MetricRow, here: &[&MetricRow], grid: &mut Grid) -> Vec<Cell> {
+    let at = |name: &str| {
+        let same = |row: &&MetricRow| row.arm == delta.arm && row.argument == delta.argument;
+        here.iter().copied().filter(same).find(|row| row.metric == name)
+    };
+    let p = |name: &str| at(name).and_then(|row| row.value);
+    vec![
+        Cell::new(format!("`{}`", delta.arm)),
+        Cell::new(format!("`{}`", delta.argument.as_deref().unwrap_or(""))),
+        cells::difference(Some(delta), grid),
+        cells::difference(at(metric::DELTA_INF), grid),
+        Cell::new(p(metric::P_VALUE).and_then(number::p_value).unwrap_or_default()),
+        Cell::new(p(metric::P_HOLM).and_then(number::p_value).unwrap_or_default()),
+        cells::verdict(delta.verdict.as_deref(), p(metric::P_HOLM)),
+        cells::difference(cells::in_thousandths(at(metric::DELTA_KID)).as_ref(), grid),
+        cells::p_value(at(metric::P_KID), grid),
+        cells::p_value(at(metric::P_KID_HOLM), grid),
+        cells::count(Some(delta)),
+    ]
 }
 
 /// What a table of the sweep shows.
@@ -194,12 +199,41 @@ impl Quantity {
             }
         }
     }
+
+    /// What stands under the table whose cells are of the size of `first`.
+    fn remarks(self, first: &SweepCell) -> Vec<String> {
+        match self {
+            Self::Delta => vec![format!(
+                "Stars go by p adjusted by Holm's method over the cells. A cell has {}n = {}: hold it against an arm of \
+                 another table only where M and n are the same.",
+                draws(first),
+                number::count(first.n)
+            )],
+            Self::DeltaInf => Vec::new(),
+            Self::DeltaKid => vec!["Stars as above, by p of exchanges of pairs.".to_owned()],
+        }
+    }
 }
 
-/// The sweep as a table: a row a strength, a column a percentile.
+/// A quantity of the sweep; `None` without cells, and where the cells do not have it.
 fn sweep(sweep: &[SweepCell], quantity: Quantity) -> Option<Section> {
     let first = sweep.first()?;
     quantity.text(first)?;
+    Some(Section {
+        heading: format!(
+            "Sweep of the gradient rule: {} over {} pairs, {}sampler `{}`",
+            quantity.heading(),
+            number::count(first.n),
+            draws(first),
+            first.sampler
+        ),
+        grid: sweep_grid(sweep, quantity),
+        remarks: quantity.remarks(first),
+    })
+}
+
+/// A row a strength, a column a percentile, both in the order of the cells.
+fn sweep_grid(sweep: &[SweepCell], quantity: Quantity) -> Grid {
     let mut percentiles: Vec<f64> = Vec::new();
     let mut lambdas: Vec<f64> = Vec::new();
     for cell in sweep {
@@ -223,26 +257,10 @@ fn sweep(sweep: &[SweepCell], quantity: Quantity) -> Option<Section> {
         }
         grid.push(cells, false);
     }
-    let n_draws = first.n_draws.map_or(String::new(), |n_draws| format!("M = {n_draws}, "));
-    let remarks = match quantity {
-        Quantity::Delta => vec![format!(
-            "Stars go by p adjusted by Holm's method over the cells. A cell has {n_draws}n = {}: hold it against an arm of \
-             another table only where M and n are the same.",
-            number::count(first.n)
-        )],
-        Quantity::DeltaInf => Vec::new(),
-        Quantity::DeltaKid => {
-            vec!["Stars as above, by p of exchanges of pairs.".to_owned()]
-        }
-    };
-    Some(Section {
-        heading: format!(
-            "Sweep of the gradient rule: {} over {} pairs, {n_draws}sampler `{}`",
-            quantity.heading(),
-            number::count(first.n),
-            first.sampler
-        ),
-        grid,
-        remarks,
-    })
+    grid
+}
+
+/// `M = 5, ` where the rule draws.
+fn draws(cell: &SweepCell) -> String {
+    cell.n_draws.map_or(String::new(), |n_draws| format!("M = {n_draws}, "))
 }

@@ -90,27 +90,9 @@ fn table(rows: &[MetricRow], model: &str) -> Section {
     ]);
     let mut last = "";
     for row in rows.iter().filter(|row| [SCORE, DISPLACEMENT].contains(&row.metric.as_str())) {
-        let same = |other: &&MetricRow| other.arm == row.arm && other.method == row.method;
-        let beside = |name: &str| rows.iter().filter(same).find(|other| other.metric == name);
-        let delta = beside(metric::DELTA);
         let starts_group = row.arm != last;
         last = &row.arm;
-        let name = if row.metric == DISPLACEMENT {
-            "Moved".to_owned()
-        } else {
-            labels.method(&row.method)
-        };
-        let line = vec![
-            Cell::new(format!("`{}`", row.arm)),
-            Cell::new(name),
-            cells::estimate(Some(row), &mut grid),
-            cells::difference(delta, &mut grid),
-            cells::p_value(beside(metric::P_VALUE), &mut grid),
-            cells::p_value(beside(metric::P_HOLM), &mut grid),
-            cells::count(Some(row)),
-            cells::nfe(Some(row)),
-            cells::seconds(Some(row)),
-        ];
+        let line = line(row, (rows, &labels), &mut grid);
         grid.push(line, starts_group);
     }
     Section {
@@ -118,6 +100,25 @@ fn table(rows: &[MetricRow], model: &str) -> Section {
         grid: grid.without_empty_columns(),
         remarks: vec![NOTE_DELTA.to_owned()],
     }
+}
+
+/// A score of an arm, with its difference and tests from `rows`.
+fn line(row: &MetricRow, (rows, labels): (&[MetricRow], &Labels), grid: &mut Grid) -> Vec<Cell> {
+    let same = |other: &&MetricRow| other.arm == row.arm && other.method == row.method;
+    let beside = |name: &str| rows.iter().filter(same).find(|other| other.metric == name);
+    let name =
+        if row.metric == DISPLACEMENT { "Moved".to_owned() } else { labels.method(&row.method) };
+    vec![
+        Cell::new(format!("`{}`", row.arm)),
+        Cell::new(name),
+        cells::estimate(Some(row), grid),
+        cells::difference(beside(metric::DELTA), grid),
+        cells::p_value(beside(metric::P_VALUE), grid),
+        cells::p_value(beside(metric::P_HOLM), grid),
+        cells::count(Some(row)),
+        cells::nfe(Some(row)),
+        cells::seconds(Some(row)),
+    ]
 }
 
 /// Sentences that must stand under the table.

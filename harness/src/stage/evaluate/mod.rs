@@ -98,6 +98,19 @@ pub(super) fn complete(run: &Run<'_>) -> Result<Whole, StageError> {
         claimed.push(claims);
     }
     let real = real::claims(run, &mut missing)?;
+    refuse_missing(run, missing)?;
+    timings.features_seconds += real.iter().map(|claims| claims.seconds).sum::<f64>();
+    let real: Vec<String> = real.into_iter().map(|claims| claims.content_sha256).collect();
+    let parts =
+        if real.is_empty() { fingerprint(&claimed) } else { fingerprint(&(&claimed, &real)) };
+    Ok(Whole { parts, timings })
+}
+
+/// Names the missing blocks of the first stage that has some, in the order in which stages run.
+fn refuse_missing(
+    run: &Run<'_>,
+    mut missing: BTreeMap<&'static str, Vec<u64>>,
+) -> Result<(), StageError> {
     for stage in [StageName::Generate, StageName::Features, StageName::Real] {
         if let Some(blocks) = missing.remove(stage.as_str()) {
             return Err(StageError::Missing {
@@ -111,11 +124,7 @@ pub(super) fn complete(run: &Run<'_>) -> Result<Whole, StageError> {
             });
         }
     }
-    timings.features_seconds += real.iter().map(|claims| claims.seconds).sum::<f64>();
-    let real: Vec<String> = real.into_iter().map(|claims| claims.content_sha256).collect();
-    let parts =
-        if real.is_empty() { fingerprint(&claimed) } else { fingerprint(&(&claimed, &real)) };
-    Ok(Whole { parts, timings })
+    Ok(())
 }
 
 /// The numbers of the protocol.

@@ -2,25 +2,22 @@
 
 use std::time::Instant;
 
-use crate::control::{Control, ImageScore};
 use crate::guidance::{Guidance, Path, StepThresholds};
 use crate::model::{HeldWeights, Network};
-use crate::plan::{ArmPlan, Block, MapsPlan, PlacedArm};
+use crate::plan::{ArmPlan, Block, PlacedArm};
 use crate::sampler::{ClipX0, Walk};
-use crate::store::records::{ImagePart, MethodScores, Timed};
-use crate::uncertainty::{Estimator, EstimatorPlan, GroupEstimate, StepContext};
+use crate::store::records::{ImagePart, Timed};
+use crate::uncertainty::{GroupEstimate, StepContext};
 use crate::units::SampleId;
 
 use super::displacement::Measured;
 use super::gathered::{ArmBatch, Gathered};
-use super::keep::{ChannelMaps, Ends, Keep, SummedMaps};
-use super::keep_steps::{Maps, StepMaps};
-use super::negatives::Negatives;
 use super::propagated::run_propagated;
 use super::starts::Starts;
 use super::trajectory::run_batch;
+use super::watchers::Watchers;
 use crate::stage::open::OpenModel;
-use crate::stage::settings::{GenerateOptions, not_applicable};
+use crate::stage::settings::GenerateOptions;
 use crate::stage::{Run, StageError, thresholds};
 
 /// Generates one block. Nothing is published.
@@ -51,30 +48,6 @@ pub(in crate::stage) fn generate_block(
     Ok(part)
 }
 
-/// Estimators and controls of an arm that the model can serve, by what they look at.
-struct Watchers {
-    estimators: Vec<Box<dyn Estimator>>,
-    ends: Ends,
-    images: Vec<(String, ImageScore)>,
-}
-
-impl Watchers {
-    fn of(arm: &ArmPlan, model: &OpenModel) -> Result<Self, StageError> {
-        let absent = not_applicable(std::slice::from_ref(arm), model.denoiser.spec());
-        let served = arm.watch.iter().filter(|plan| !absent.contains_key(&plan.name));
-        let mut estimators = served.map(EstimatorPlan::build).collect::<Result<Vec<_>, _>>()?;
-        let (mut ends, mut images) = (Ends::default(), Vec::new());
-        for control in &arm.controls {
-            match control.rule.build() {
-                Control::Trajectory(watcher) => estimators.push(watcher),
-                Control::Ends(map) => ends.watch(&control.name, map),
-                Control::Image(score) => images.push((control.name.clone(), score)),
-            }
-        }
-        Ok(Self { estimators, ends, images })
-    }
-}
-
 /// Walks one batch of an arm: from its start, by its sampler, watched by its estimators, guided by its rule.
 pub(in crate::stage) fn run_arm(
     run: &Run<'_>,
@@ -90,15 +63,7 @@ pub(in crate::stage) fn run_arm(
     let path = Path { schedule: &schedule, clip: arm.sampler.clip(clips) };
     let rule = arm.guide.as_ref().map(|rule| rule.guidance(limits, &path)).transpose()?;
     let mut measured = rule.map(|rule| Measured::new(rule, samples.len()));
-    let Watchers { mut estimators, mut ends, images: scores } = Watchers::of(arm, model)?;
-    let mut negatives = Negatives::new(arm, &estimators, samples.len());
-    let names: Vec<String> = estimators.iter().map(|e| e.name().to_owned()).collect();
-    let mut keep: Box<dyn Keep> = match arm.maps {
-        MapsPlan::Summed {} => Box::new(SummedMaps::new(&estimators, starts.states())),
-        MapsPlan::Channels { late } => Box::new(ChannelMaps::new(names, late)),
-        MapsPlan::Steps {} => Box::new(StepMaps::new(&estimators, starts.states(), Maps::Dropped)),
-        MapsPlan::StepMaps {} => Box::new(StepMaps::new(&estimators, starts.states(), Maps::Kept)),
-    };
+    let Watchers { mut estimators, mut record } = Watchers::of(arm, model, starts.states())?;
     let stop = run.before_step();
     let request = starts.request(options.batch_size, &stop);
     let mut held = arm.weights.map(|draw| HeldWeights::new(model.denoiser.as_mut(), seed, draw));
@@ -108,9 +73,7 @@ pub(in crate::stage) fn run_arm(
     };
     let guidance = measured.as_mut().map(|rule| rule as &mut dyn Guidance);
     let mut watch = |context: &StepContext<'_>, estimates: &[Option<GroupEstimate>]| {
-        ends.see(context);
-        keep.see(context, estimates);
-        negatives.see(estimates);
+        record.see(context, estimates);
     };
     let watching = (estimators.as_mut_slice(), &mut watch as super::trajectory::Watch<'_>);
     let outcome = run_batch(&request, sampler.as_mut(), watching, guidance, &mut network)?;
@@ -118,12 +81,7 @@ pub(in crate::stage) fn run_arm(
     let images = model.decoder.decode(outcome.x0.view())?;
     let decode = decoding.elapsed();
     starts.fit(&images, &spec)?;
-    let mut methods = keep.close();
-    methods.extend(negatives.close());
-    methods.extend(ends.close(outcome.x0.view()));
-    methods.extend(
-        scores.into_iter().map(|(name, score)| MethodScores::of_images(name, score, &images)),
-    );
+    let mut methods = record.close(outcome.x0.view(), &images);
     methods.extend(measured.map(|rule| rule.close(&outcome)));
     Ok(ArmBatch {
         images,

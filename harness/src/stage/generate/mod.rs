@@ -12,6 +12,7 @@ pub mod starts;
 mod tests;
 mod timed;
 pub mod trajectory;
+mod watchers;
 
 pub(super) use block::{generate_block, run_arm};
 pub(super) use gathered::ArmBatch;
@@ -54,37 +55,17 @@ pub fn generate(
 ) -> Result<StageSummary, StageError> {
     let start = Instant::now();
     let _lock = run.lock(STAGE)?;
-    let mut n_found = 0;
-    let mut found_images = 0;
-    let mut blocks = outstanding(run.plan, run.shard, |block| {
-        let done = is_done(run, block)?;
-        n_found += usize::from(done);
-        found_images += if done { block.len() } else { 0 };
-        Ok::<_, StageError>(done)
-    })?;
+    let standing = Standing::of(run)?;
     let clock = Clock::of(run, options)?;
-    blocks = clock.ordered(blocks);
-    let n_left = blocks.len().saturating_sub(run.limit.unwrap_or(usize::MAX));
-    blocks.truncate(blocks.len() - n_left);
-    let n_images: u64 = blocks.iter().map(Block::len).sum();
-    let mut summary = StageSummary {
-        n_blocks: n_found + blocks.len() + n_left,
-        n_found,
-        n_left,
-        ..Default::default()
-    };
+    let found_images = standing.n_images;
+    let (blocks, mut summary) = standing.share(&clock, run.limit);
     if blocks.is_empty() {
         summary.wall = start.elapsed();
         return Ok(summary);
     }
     thresholds::require(run, &blocks)?;
-    let mut models = vec![open()?];
-    let mut made_with = manifest(run, STAGE, &models[0], options);
-    made_with.noted.extend(clock.processor());
-    made_with.establish(&run.layout.manifest(STAGE))?;
-    for _ in 1..options.networks.get().min(blocks.len()) {
-        models.push(open()?);
-    }
+    let mut models = networks((run, &clock), options, blocks.len(), open)?;
+    let n_images: u64 = blocks.iter().map(Block::len).sum();
     let warm_up = clock.warm_up(&blocks, options);
     let n_warm: u64 = warm_up.iter().map(Block::len).sum();
     run.progress.begin(STAGE.as_str(), found_images + n_images + n_warm, found_images);
@@ -105,6 +86,54 @@ pub fn generate(
         batch_size: back_off.batch_size().get(),
         ..summary
     })
+}
+
+/// Which blocks of the shard stand, and which do not.
+struct Standing {
+    n_found: usize,
+    /// Images of the blocks that stand.
+    n_images: u64,
+    outstanding: Vec<Block>,
+}
+
+impl Standing {
+    fn of(run: &Run<'_>) -> Result<Self, StageError> {
+        let (mut n_found, mut n_images) = (0, 0);
+        let outstanding = outstanding(run.plan, run.shard, |block| {
+            let done = is_done(run, block)?;
+            n_found += usize::from(done);
+            n_images += if done { block.len() } else { 0 };
+            Ok::<_, StageError>(done)
+        })?;
+        Ok(Self { n_found, n_images, outstanding })
+    }
+
+    /// The blocks that are made now, in their order: `limit` of the outstanding ones.
+    fn share(self, clock: &Clock<'_>, limit: Option<usize>) -> (Vec<Block>, StageSummary) {
+        let n_found = self.n_found;
+        let mut blocks = clock.ordered(self.outstanding);
+        let n_left = blocks.len().saturating_sub(limit.unwrap_or(usize::MAX));
+        let n_blocks = n_found + blocks.len();
+        blocks.truncate(blocks.len() - n_left);
+        (blocks, StageSummary { n_blocks, n_found, n_left, ..Default::default() })
+    }
+}
+
+/// Opens as many networks as are asked for and have a block to do. The manifest says what they make images with.
+fn networks(
+    (run, clock): (&Run<'_>, &Clock<'_>),
+    options: GenerateOptions,
+    n_blocks: usize,
+    open: &mut dyn FnMut() -> Result<OpenModel, StageError>,
+) -> Result<Vec<OpenModel>, StageError> {
+    let mut models = vec![open()?];
+    let mut made_with = manifest(run, STAGE, &models[0], options);
+    made_with.noted.extend(clock.processor());
+    made_with.establish(&run.layout.manifest(STAGE))?;
+    for _ in 1..options.networks.get().min(n_blocks) {
+        models.push(open()?);
+    }
+    Ok(models)
 }
 
 /// Whether the part of a block stands whole.

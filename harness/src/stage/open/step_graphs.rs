@@ -59,20 +59,7 @@ pub(super) fn stepped<'a>(
         for index in (0..sampler.n_steps()).map(StepIndex) {
             let found = draws_in_one_call(&estimators, index).map_err(|reason| in_arm(&reason))?;
             let Some(n_draws) = found else { continue };
-            if n_draws < 2 {
-                return Err(in_arm("a variance needs two draws or more"));
-            }
-            if arm.guide.is_some() {
-                return Err(in_arm(
-                    "its rule rewrites the prediction before the sampler steps by it",
-                ));
-            }
-            let Some(kind) = sampler.step_kind(n_draws) else {
-                let sampler = arm.sampler.kind();
-                return Err(in_arm(&format!(
-                    "{sampler} is neither DDIM without noise nor DPM-Solver++(2M)"
-                )));
-            };
+            let kind = kind_of(arm, sampler.as_ref(), n_draws).map_err(|reason| in_arm(&reason))?;
             if all
                 .iter()
                 .all(|known: &Stepped<'_>| known.arm.name != arm.name || known.kind != kind)
@@ -87,6 +74,23 @@ pub(super) fn stepped<'a>(
         ));
     }
     Ok(all)
+}
+
+/// The kind of a step of `arm` with so many draws.
+///
+/// # Errors
+/// What keeps it from being made in one call.
+fn kind_of(arm: &ArmPlan, sampler: &dyn Sampler, n_draws: u32) -> Result<StepKind, String> {
+    if n_draws < 2 {
+        return Err("a variance needs two draws or more".to_owned());
+    }
+    if arm.guide.is_some() {
+        return Err("its rule rewrites the prediction before the sampler steps by it".to_owned());
+    }
+    sampler.step_kind(n_draws).ok_or_else(|| {
+        let sampler = arm.sampler.kind();
+        format!("{sampler} is neither DDIM without noise nor DPM-Solver++(2M)")
+    })
 }
 
 /// Kinds of the steps, each once.

@@ -71,51 +71,72 @@ fn choose(ports: &[Port], names: &[&str]) -> Option<Port> {
     }
 }
 
+/// `[b, c, h, w]` of floats.
+fn is_images(port: &Port) -> bool {
+    port.element.is_float() && rank(port) == Some(4)
+}
+
+fn state(inputs: &[Port]) -> Result<Port, String> {
+    let states: Vec<Port> = inputs.iter().filter(|port| is_images(port)).cloned().collect();
+    let x = choose(&states, &["sample", "x", "x_t", "noisy", "input", "latent"]);
+    x.ok_or_else(|| {
+        format!(
+            "of the inputs {}, none or several are a float state [b, c, h, w] (found: {}): describe it by hand",
+            list(inputs),
+            list(&states)
+        )
+    })
+}
+
+/// The time beside the state `x`: by its name, else the one input that could be it and is no class.
+fn time(inputs: &[Port], x: &Port) -> Result<Port, String> {
+    let flat = |port: &&Port| port.name != x.name && rank(port).is_some_and(|rank| rank <= 1);
+    let flats: Vec<Port> = inputs.iter().filter(flat).cloned().collect();
+    let t = flats.iter().find(|port| named(port, &TIMES)).cloned().or_else(|| {
+        let rest: Vec<Port> = flats.iter().filter(|p| !named(p, &CLASSES)).cloned().collect();
+        choose(&rest, &[])
+    });
+    t.ok_or_else(|| {
+        format!(
+            "no input of {} is a time of rank 0 or 1 by its name: describe it by hand",
+            list(inputs)
+        )
+    })
+}
+
+/// The class, of the inputs that are neither state nor time.
+fn class(rest: &[Port]) -> Option<Port> {
+    let class = |port: &&Port| port.element.is_integer() && rank(port) == Some(1);
+    match rest {
+        [only] => Some(only).filter(class).cloned(),
+        several => several.iter().filter(class).find(|port| named(port, &CLASSES)).cloned(),
+    }
+}
+
+fn output(outputs: &[Port]) -> Result<Port, String> {
+    let images: Vec<Port> = outputs.iter().filter(|port| is_images(port)).cloned().collect();
+    let output =
+        choose(&images, &["eps", "epsilon", "out_sample", "noise_pred", "output", "denoised"]);
+    output.ok_or_else(|| {
+        format!(
+            "of the outputs {}, none or several are [b, c, h, w]: describe it by hand",
+            list(outputs)
+        )
+    })
+}
+
 impl Ports {
     /// Reads the roles.
     pub(super) fn of(model: &Model) -> Result<Self, String> {
         let inputs = model.inputs();
-        let image = |port: &&Port| port.element.is_float() && rank(port) == Some(4);
-        let states: Vec<Port> = inputs.iter().filter(image).cloned().collect();
-        let x = choose(&states, &["sample", "x", "x_t", "noisy", "input", "latent"]);
-        let x = x.ok_or_else(|| {
-            format!(
-                "of the inputs {}, none or several are a float state [b, c, h, w] (found: {}): describe it by hand",
-                list(&inputs),
-                list(&states)
-            )
-        })?;
-        let flat = |port: &&Port| port.name != x.name && rank(port).is_some_and(|rank| rank <= 1);
-        let flats: Vec<Port> = inputs.iter().filter(flat).cloned().collect();
-        let t = flats.iter().find(|port| named(port, &TIMES)).cloned().or_else(|| {
-            let rest: Vec<Port> = flats.iter().filter(|p| !named(p, &CLASSES)).cloned().collect();
-            choose(&rest, &[])
-        });
-        let t = t.ok_or_else(|| {
-            format!(
-                "no input of {} is a time of rank 0 or 1 by its name: describe it by hand",
-                list(&inputs)
-            )
-        })?;
+        let x = state(&inputs)?;
+        let t = time(&inputs, &x)?;
         let rest: Vec<Port> =
             inputs.into_iter().filter(|p| p.name != x.name && p.name != t.name).collect();
-        let class = |port: &&Port| port.element.is_integer() && rank(port) == Some(1);
-        let y = match &rest[..] {
-            [only] => Some(only).filter(class).cloned(),
-            several => several.iter().filter(class).find(|port| named(port, &CLASSES)).cloned(),
-        };
+        let y = class(&rest);
         let told = |port: &&Port| Some(*port) != y.as_ref();
         let conditions = rest.iter().filter(told).map(|port| port.name.clone()).collect();
-        let outputs = model.outputs();
-        let images: Vec<Port> = outputs.iter().filter(image).cloned().collect();
-        let output =
-            choose(&images, &["eps", "epsilon", "out_sample", "noise_pred", "output", "denoised"]);
-        let output = output.ok_or_else(|| {
-            format!(
-                "of the outputs {}, none or several are [b, c, h, w]: describe it by hand",
-                list(&outputs)
-            )
-        })?;
+        let output = output(&model.outputs())?;
         Ok(Self { x, t, y, conditions, output })
     }
 
