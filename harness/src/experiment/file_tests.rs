@@ -16,9 +16,12 @@ fn edit_of(good: &str, from: &str, to: &str) -> Result<Experiment, ConfigError> 
     Experiment::parse(Path::new("q.yaml"), &good.replacen(from, to, 1))
 }
 
-/// Edits a good file by `(from, to)`, one at a time: each is refused at a key, in words that hold a part.
-fn each_is_refused(good: &str, cases: &[(&str, &str, &str, &str)]) {
-    for (from, to, key, part) in cases {
+/// From, to, the key at which the edit is refused, and a part of the words.
+type Edit = (&'static str, &'static str, &'static str, &'static str);
+
+/// Edits a good file, one edit at a time.
+fn each_is_refused(good: &str, edits: &[Edit]) {
+    for (from, to, key, part) in edits {
         let error = edit_of(good, from, to).expect_err(to);
         let ConfigError::Invalid { faults, .. } = &error else { panic!("{to}: {error}") };
         assert!(
@@ -35,55 +38,56 @@ fn the_good_file_is_good() {
     assert_eq!(experiment.sampler.label(), "ddim-50");
 }
 
+const EDITS: &[Edit] = &[
+    ("name: tiny", "name: Tiny Name", "name", "a-z"),
+    ("artefact: none", "artefact: ''", "artefact", "a-z"),
+    ("shape: [3, 8, 8]", "shape: [1, 8, 8]", "model.shape", "[3, height, width]"),
+    ("mean: 0.1", "mean: 3", "model.mean", "[-1, 1]"),
+    ("std: 0.5", "std: 0", "model.std", "above 0"),
+    ("beta_start: 1.0e-4", "beta_start: 0.5", "model.schedule", "beta_start <= beta_end"),
+    ("n_train_steps: 1000", "n_train_steps: 1", "model.schedule.n_train_steps", "2..=1000000"),
+    ("n_steps: 50", "n_steps: 0", "sampler.n_steps", "1..=1000"),
+    ("n_steps: 50", "n_steps: 1001", "sampler.n_steps", "1..=1000"),
+    (
+        "n_steps: 50",
+        "n_steps: 50, grid: {kind: leading, offset: 20}",
+        "sampler.grid.offset",
+        "19 or less",
+    ),
+    ("kind: sample_var", "kind: sample_var, n_draws: 1", "estimators[0].n_draws", "2 draws"),
+    (
+        "kind: sample_var",
+        "kind: sample_var, window: {start: 48, len: 3}",
+        "estimators[0].window",
+        "set window.len to 2 or less",
+    ),
+    (
+        "kind: sample_var",
+        "kind: sample_var, window: {start: 50, len: 1}",
+        "estimators[0].window",
+        "set window.start to 49 or less",
+    ),
+    ("len: 2}", "len: 0}", "estimators[1].window", "1 or more"),
+    ("kind: centered, ", "kind: sample_var, ", "estimators[1].name", "taken"),
+    ("kind: sample_var", "kind: sample_var, name: random", "estimators[0].name", "taken"),
+    ("kind: sample_var", "kind: mc_dropout, p: 1.0", "estimators[0].p", "(0, 1)"),
+    ("grid: 2", "grid: 0", "features.grid", "1..=64"),
+    ("n_random: 50", "n_random: 1", "protocol.n_random", "2 subsets"),
+    ("n_points: 2", "n_points: 4", "protocol.curve.n_points", "3 or less"),
+    ("n_keep: 40", "n_keep: 48", "scales.smoke.n_keep", "got 48 of 48"),
+    ("n_keep: 40", "n_keep: 3", "scales.smoke.n_keep", "4 images or more"),
+    ("block_size: 16", "block_size: 0", "scales.smoke.block_size", "1..=65536"),
+    (
+        "scales:",
+        "gates: [{scale: paper, method: full, metric: fid, min: 0, max: 9}]\nscales:",
+        "gates[0].scale",
+        "mini, smoke",
+    ),
+];
+
 #[test]
 fn every_edit_is_refused_at_its_key_path() {
-    let cases = [
-        ("name: tiny", "name: Tiny Name", "name", "a-z"),
-        ("artefact: none", "artefact: ''", "artefact", "a-z"),
-        ("shape: [3, 8, 8]", "shape: [1, 8, 8]", "model.shape", "[3, height, width]"),
-        ("mean: 0.1", "mean: 3", "model.mean", "[-1, 1]"),
-        ("std: 0.5", "std: 0", "model.std", "above 0"),
-        ("beta_start: 1.0e-4", "beta_start: 0.5", "model.schedule", "beta_start <= beta_end"),
-        ("n_train_steps: 1000", "n_train_steps: 1", "model.schedule.n_train_steps", "2..=1000000"),
-        ("n_steps: 50", "n_steps: 0", "sampler.n_steps", "1..=1000"),
-        ("n_steps: 50", "n_steps: 1001", "sampler.n_steps", "1..=1000"),
-        (
-            "n_steps: 50",
-            "n_steps: 50, grid: {kind: leading, offset: 20}",
-            "sampler.grid.offset",
-            "19 or less",
-        ),
-        ("kind: sample_var", "kind: sample_var, n_draws: 1", "estimators[0].n_draws", "2 draws"),
-        (
-            "kind: sample_var",
-            "kind: sample_var, window: {start: 48, len: 3}",
-            "estimators[0].window",
-            "set window.len to 2 or less",
-        ),
-        (
-            "kind: sample_var",
-            "kind: sample_var, window: {start: 50, len: 1}",
-            "estimators[0].window",
-            "set window.start to 49 or less",
-        ),
-        ("len: 2}", "len: 0}", "estimators[1].window", "1 or more"),
-        ("kind: centered, ", "kind: sample_var, ", "estimators[1].name", "taken"),
-        ("kind: sample_var", "kind: sample_var, name: random", "estimators[0].name", "taken"),
-        ("kind: sample_var", "kind: mc_dropout, p: 1.0", "estimators[0].p", "(0, 1)"),
-        ("grid: 2", "grid: 0", "features.grid", "1..=64"),
-        ("n_random: 50", "n_random: 1", "protocol.n_random", "2 subsets"),
-        ("n_points: 2", "n_points: 4", "protocol.curve.n_points", "3 or less"),
-        ("n_keep: 40", "n_keep: 48", "scales.smoke.n_keep", "got 48 of 48"),
-        ("n_keep: 40", "n_keep: 3", "scales.smoke.n_keep", "4 images or more"),
-        ("block_size: 16", "block_size: 0", "scales.smoke.block_size", "1..=65536"),
-        (
-            "scales:",
-            "gates: [{scale: paper, method: full, metric: fid, min: 0, max: 9}]\nscales:",
-            "gates[0].scale",
-            "mini, smoke",
-        ),
-    ];
-    each_is_refused(GOOD, &cases);
+    each_is_refused(GOOD, EDITS);
 }
 
 #[test]
@@ -116,52 +120,42 @@ fn all_faults_are_told_at_once() {
     assert!(error.starts_with("q.yaml: 2 faults\n  model.std: "), "{error}");
 }
 
+const RECONSTRUCTION_EDITS: &[Edit] = &[
+    ("n_pool: 8", "n_pool: 1", "scales.smoke.n_pool", "2 or more"),
+    ("n_subset: 4", "n_subset: 12", "scales.smoke.n_subset", "at most"),
+    ("n_subset: 4, ", "", "scales.smoke.n_subset", "say how many"),
+    ("n_pool: 8", "n_pool: 8, n_keep: 4", "scales.smoke.n_keep", "leave n_keep out"),
+    ("n_draws: 3", "n_draws: 1", "scales.smoke.n_draws", "2 draws"),
+    ("n_steps: 20, n_draws", "n_steps: 1, n_draws", "scales.smoke.n_steps", "2..=1000"),
+    ("{name: corrected}", "{name: half_t}", "protocol.arms[1].name", "taken"),
+    ("n_steps: 20}", "n_steps: 1}", "protocol.arms[2].sampler.n_steps", "2 or more"),
+    ("images: images.npz", "images: images.npz\n  intervals: 1", "protocol.intervals", "2..=1000"),
+    (
+        "images: images.npz",
+        "images: images.npz\n  late: {first: 20, last: 80}",
+        "protocol.late",
+        "exchange",
+    ),
+    (
+        "- {kind: sample_var}",
+        "- {kind: sample_var, window: {start: 45, len: 4}}",
+        "estimators[0].window",
+        "leave window out",
+    ),
+    ("- {kind: sample_var}", "- {kind: sample_var, name: oracle}", "estimators[0].name", "taken"),
+    (
+        "[{kind: centered}, ",
+        "[{kind: mc_dropout}, ",
+        "protocol.arms[2].estimators[1].name",
+        "taken",
+    ),
+    ("seed: 7", "seed: 7\ncontrols: [{kind: total_variation}]", "controls", "leave them out"),
+    ("seed: 7", "seed: 7\nfeatures: {kind: pixels, grid: 2}", "features", "own images"),
+];
+
 #[test]
 fn every_edit_of_a_reconstruction_is_refused_at_its_key_path() {
-    const RECONSTRUCTION: &str = include_str!("tiny_reconstruction.yaml");
-    let cases = [
-        ("n_pool: 8", "n_pool: 1", "scales.smoke.n_pool", "2 or more"),
-        ("n_subset: 4", "n_subset: 12", "scales.smoke.n_subset", "at most"),
-        ("n_subset: 4, ", "", "scales.smoke.n_subset", "say how many"),
-        ("n_pool: 8", "n_pool: 8, n_keep: 4", "scales.smoke.n_keep", "leave n_keep out"),
-        ("n_draws: 3", "n_draws: 1", "scales.smoke.n_draws", "2 draws"),
-        ("n_steps: 20, n_draws", "n_steps: 1, n_draws", "scales.smoke.n_steps", "2..=1000"),
-        ("{name: corrected}", "{name: half_t}", "protocol.arms[1].name", "taken"),
-        ("n_steps: 20}", "n_steps: 1}", "protocol.arms[2].sampler.n_steps", "2 or more"),
-        (
-            "images: images.npz",
-            "images: images.npz\n  intervals: 1",
-            "protocol.intervals",
-            "2..=1000",
-        ),
-        (
-            "images: images.npz",
-            "images: images.npz\n  late: {first: 20, last: 80}",
-            "protocol.late",
-            "exchange",
-        ),
-        (
-            "- {kind: sample_var}",
-            "- {kind: sample_var, window: {start: 45, len: 4}}",
-            "estimators[0].window",
-            "leave window out",
-        ),
-        (
-            "- {kind: sample_var}",
-            "- {kind: sample_var, name: oracle}",
-            "estimators[0].name",
-            "taken",
-        ),
-        (
-            "[{kind: centered}, ",
-            "[{kind: mc_dropout}, ",
-            "protocol.arms[2].estimators[1].name",
-            "taken",
-        ),
-        ("seed: 7", "seed: 7\ncontrols: [{kind: total_variation}]", "controls", "leave them out"),
-        ("seed: 7", "seed: 7\nfeatures: {kind: pixels, grid: 2}", "features", "own images"),
-    ];
-    each_is_refused(RECONSTRUCTION, &cases);
+    each_is_refused(include_str!("tiny_reconstruction.yaml"), RECONSTRUCTION_EDITS);
 }
 
 #[test]

@@ -283,6 +283,12 @@ fn copies_are_counted_within_and_across_sets() {
     // As if there were 240 images, ± would be two thirds of this.
     let ratio = twice["se"].as_f64().unwrap() / single["se"].as_f64().unwrap();
     assert!((0.85..1.2).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn a_set_held_against_itself_is_told() {
+    let folder = Folder::new();
+    folder.npy("real.npy", &features(300, 4, 0.0));
     let kid = [
         "metric",
         "kid",

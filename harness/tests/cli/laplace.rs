@@ -61,6 +61,26 @@ fn experiment(folder: &Folder, name: &str) -> String {
     file
 }
 
+/// Another model, by the name in its description, with the file that was fitted on `mine`.
+fn another_with_the_posterior_of_mine(folder: &Folder, name: &str) {
+    copy(folder, name);
+    let text = std::fs::read_to_string(folder.path(&format!("{name}/model.yaml"))).unwrap();
+    let text = text.replace("name: ddpm-cifar10-small", "name: another");
+    folder.text(&format!("{name}/model.yaml"), &text);
+    for end in ["", ".sha256"] {
+        let file = format!("laplace.parquet{end}");
+        let to = folder.path(&format!("{name}/{file}"));
+        std::fs::copy(folder.path(&format!("mine/{file}")), to).unwrap();
+    }
+}
+
+fn flip_a_bit(folder: &Folder, name: &str) {
+    let mut bytes = std::fs::read(folder.path(name)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    folder.bytes(name, &bytes);
+}
+
 #[test]
 fn a_posterior_is_fitted_once_and_belongs_to_its_model() {
     let folder = Folder::new();
@@ -86,15 +106,7 @@ fn a_posterior_is_fitted_once_and_belongs_to_its_model() {
     assert_ne!(fit(&["-n", "3", "--seed", "1"]).json()["content_sha256"], first["content_sha256"]);
     let planned = folder.dubench(&["plan", &file, "--scale", "smoke", "--format", "json"]);
     assert_eq!(planned.code, 0, "{}", planned.stderr);
-    // Another model: one byte of its description.
-    copy(&folder, "other");
-    let text = std::fs::read_to_string(folder.path("other/model.yaml")).unwrap();
-    folder.text("other/model.yaml", &text.replace("name: ddpm-cifar10-small", "name: another"));
-    for end in ["", ".sha256"] {
-        let name = format!("laplace.parquet{end}");
-        std::fs::copy(folder.path(&format!("mine/{name}")), folder.path(&format!("other/{name}")))
-            .unwrap();
-    }
+    another_with_the_posterior_of_mine(&folder, "other");
     folder.dubench(&["plan", &experiment(&folder, "other"), "--scale", "smoke"]).fails(
         3,
         &[
@@ -103,11 +115,7 @@ fn a_posterior_is_fitted_once_and_belongs_to_its_model() {
             "that of another",
         ],
     );
-    // A byte of it changes.
-    let mut bytes = std::fs::read(folder.path("mine/laplace.parquet")).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    folder.bytes("mine/laplace.parquet", &bytes);
+    flip_a_bit(&folder, "mine/laplace.parquet");
     folder.dubench(&["plan", &file, "--scale", "smoke"]).fails(5, &["the file is damaged"]);
 }
 

@@ -51,7 +51,7 @@ fn what_a_text_loses_is_counted() {
 }
 
 #[test]
-fn pipelines_and_prompts_that_cannot_be_are_refused_by_name() {
+fn prompts_that_cannot_be_are_refused_by_name() {
     let folder = Folder::new();
     sample(&folder, "out", &[]).fails(2, &["--prompt", "a text for the pipeline"]);
     sample(&folder, "out", &["--prompt", "a", "--labels", "1"])
@@ -67,20 +67,35 @@ fn pipelines_and_prompts_that_cannot_be_are_refused_by_name() {
     folder
         .dubench(&["sample", bundle, "-o", "out", "--prompt", "a"])
         .fails(2, &["--prompt", "takes no text"]);
-    let refused = |name: &str, change: &dyn Fn(PathBuf), code: i32, words: &[&str]| {
-        copy_folder(Path::new(TINY), &folder.path(name));
-        change(folder.path(name));
-        folder.dubench(&["sample", name, "-o", "out", "--prompt", "a"]).fails(code, words);
+    assert!(!folder.path("out").exists());
+}
+
+/// Samples by a copy of a pipeline that `change` has been at.
+fn is_refused(
+    (folder, model): (&Folder, &str),
+    name: &str,
+    change: &dyn Fn(PathBuf),
+    words: &[&str],
+) {
+    copy_folder(&Path::new(MODELS).join(model), &folder.path(name));
+    change(folder.path(name));
+    folder.dubench(&["sample", name, "-o", "out", "--prompt", "a"]).fails(3, words);
+}
+
+#[test]
+fn pipelines_that_cannot_be_are_refused_by_name() {
+    let folder = Folder::new();
+    let refused = |name: &str, change: &dyn Fn(PathBuf), words: &[&str]| {
+        is_refused((&folder, "tiny-sd15-random"), name, change, words);
     };
     let remove =
         |what: &'static str| move |root: PathBuf| std::fs::remove_file(root.join(what)).unwrap();
     let no_folder = |root: PathBuf| std::fs::remove_dir_all(root.join("vae_decoder")).unwrap();
-    refused("a", &no_folder, 3, &["a: vae_decoder: is no folder of the pipeline"]);
-    refused("b", &remove("tokenizer/merges.txt"), 3, &["merges.txt: is not there"]);
+    refused("a", &no_folder, &["a: vae_decoder: is no folder of the pipeline"]);
+    refused("b", &remove("tokenizer/merges.txt"), &["merges.txt: is not there"]);
     refused(
         "c",
         &remove("unet/model.onnx"),
-        3,
         &["unet: has no model.onnx", "optimum-cli export onnx"],
     );
     let scheduler = |root: PathBuf| {
@@ -91,7 +106,6 @@ fn pipelines_and_prompts_that_cannot_be_are_refused_by_name() {
     refused(
         "d",
         &scheduler,
-        3,
         &["scheduler_config.json: _class_name: is \"HeunDiscreteScheduler\"", "DDIMScheduler"],
     );
     let damaged = |root: PathBuf| {
@@ -100,7 +114,7 @@ fn pipelines_and_prompts_that_cannot_be_are_refused_by_name() {
             &std::fs::read(root.join("unet/model.onnx")).unwrap()[..1000],
         );
     };
-    refused("e", &damaged, 3, &["unet/model.onnx: "]);
+    refused("e", &damaged, &["unet/model.onnx: "]);
     assert!(!folder.path("out").exists());
 }
 
@@ -186,12 +200,10 @@ fn pipelines_are_inspected_with_their_text_encoders_and_latents() {
 }
 
 #[test]
-fn stable_diffusion_3_without_t5_or_of_a_wrong_kind_says_what_to_do() {
+fn stable_diffusion_3_without_t5_or_another_part_says_what_to_do() {
     let folder = Folder::new();
     let refused = |name: &str, change: &dyn Fn(PathBuf), words: &[&str]| {
-        copy_folder(&Path::new(MODELS).join("tiny-sd3-random"), &folder.path(name));
-        change(folder.path(name));
-        folder.dubench(&["sample", name, "-o", "out", "--prompt", "a"]).fails(3, words);
+        is_refused((&folder, "tiny-sd3-random"), name, change, words);
     };
     let without =
         |part: &'static str| move |root: PathBuf| std::fs::remove_dir_all(root.join(part)).unwrap();
@@ -202,6 +214,21 @@ fn stable_diffusion_3_without_t5_or_of_a_wrong_kind_says_what_to_do() {
     );
     refused("b", &without("transformer"), &["transformer: is no folder of the pipeline"]);
     refused("c", &without("tokenizer_2"), &["tokenizer_2: is no folder of the pipeline"]);
+    let slow = |root: PathBuf| {
+        std::fs::remove_file(root.join("tokenizer_3/tokenizer.json")).unwrap();
+        let path = root.join("tokenizer_3/spiece.model");
+        folder.bytes(path.to_str().unwrap(), b"\n\x0e");
+    };
+    refused("g", &slow, &["tokenizer_3: holds spiece.model alone", "save_pretrained"]);
+    assert!(!folder.path("out").exists());
+}
+
+#[test]
+fn stable_diffusion_3_of_a_wrong_kind_or_size_says_what_to_do() {
+    let folder = Folder::new();
+    let refused = |name: &str, change: &dyn Fn(PathBuf), words: &[&str]| {
+        is_refused((&folder, "tiny-sd3-random"), name, change, words);
+    };
     let replace = |name: &'static str, from: &'static str, to: &'static str| {
         let folder = &folder;
         move |root: PathBuf| {
@@ -227,14 +254,7 @@ fn stable_diffusion_3_without_t5_or_of_a_wrong_kind_says_what_to_do() {
         &replace("model_index.json", "StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
         &["is StableDiffusion3Img2ImgPipeline: StableDiffusionPipeline (1 and 2)"],
     );
-    let slow = |root: PathBuf| {
-        std::fs::remove_file(root.join("tokenizer_3/tokenizer.json")).unwrap();
-        let path = root.join("tokenizer_3/spiece.model");
-        folder.bytes(path.to_str().unwrap(), b"\n\x0e");
-    };
-    refused("g", &slow, &["tokenizer_3: holds spiece.model alone", "save_pretrained"]);
-    let size = folder.path("h");
-    copy_folder(&Path::new(MODELS).join("tiny-sd3-random"), &size);
+    copy_folder(&Path::new(MODELS).join("tiny-sd3-random"), &folder.path("h"));
     folder
         .dubench(&["sample", "h", "-o", "out", "--prompt", "a", "--size", "30,32"])
         .fails(3, &["size: is [30, 32], expected multiples of 4"]);
@@ -275,22 +295,27 @@ fn every_figure_of_text_to_image_has_a_plan_at_smoke() {
     }
 }
 
-/// Six starts of two prompts: what the table says of them, with a CLIP export and without, and where one does not belong.
+/// An experiment of one's own pipeline: six starts of two prompts.
+fn three_lines(name: &str, more: &str) -> String {
+    format!(
+        "extends: {}\nname: {name}\nsampler: {{kind: ddim, n_steps: 2}}\nestimators: []\n\
+         model: {{path: {MODELS}/tiny-sd15-random, prompts: [a red cat, a blue dog], prompt_file: null}}\n\
+         protocol: {{kind: pairs, arms: [{{name: two, rule: {{kind: gradient}}}}]}}\n\
+         scales: {{mini: {{n_pool: 6}}}}\n{more}",
+        experiment("fig1-sd15")
+    )
+}
+
+fn clip(name: &str) -> String {
+    format!("features: {{kind: clip, path: {MODELS}/{name}}}\n")
+}
+
+/// What the table says of them, with a CLIP export and without.
 #[test]
 fn an_experiment_of_three_lines_makes_pairs_of_ones_own_pipeline() {
     let folder = Folder::new();
-    let text = |name: &str, more: &str| {
-        format!(
-            "extends: {}\nname: {name}\nsampler: {{kind: ddim, n_steps: 2}}\nestimators: []\n\
-             model: {{path: {MODELS}/tiny-sd15-random, prompts: [a red cat, a blue dog], prompt_file: null}}\n\
-             protocol: {{kind: pairs, arms: [{{name: two, rule: {{kind: gradient}}}}]}}\n\
-             scales: {{mini: {{n_pool: 6}}}}\n{more}",
-            experiment("fig1-sd15")
-        )
-    };
-    let clip = |name: &str| format!("features: {{kind: clip, path: {MODELS}/{name}}}\n");
     let run = |name: &str, more: &str| {
-        folder.bytes(&format!("{name}.yaml"), text(name, more).as_bytes());
+        folder.bytes(&format!("{name}.yaml"), three_lines(name, more).as_bytes());
         let file = format!("{name}.yaml");
         let arguments =
             ["run", &file, "--scale", "mini", "--work-dir", "work", "--results-dir", "out"];
@@ -309,6 +334,11 @@ fn an_experiment_of_three_lines_makes_pairs_of_ones_own_pipeline() {
     assert!(table.contains("| CLIP score |") && table.contains("by `tiny-clip-random`"), "{table}");
     let sheet = std::fs::read_to_string(folder.path("out/with/mini/plots/pairs.svg")).unwrap();
     assert!(sheet.contains("a blue dog") && sheet.contains("CLIP "), "no prompt on the sheet");
+}
+
+#[test]
+fn features_that_do_not_belong_to_pairs_are_refused() {
+    let folder = Folder::new();
     let refused = |name: &str, text: String, expected: &str| {
         folder.bytes(name, text.as_bytes());
         let ended = folder.dubench(&["plan", name, "--scale", "mini"]);
@@ -316,7 +346,7 @@ fn an_experiment_of_three_lines_makes_pairs_of_ones_own_pipeline() {
     };
     refused(
         "gone.yaml",
-        text("gone", &clip("nowhere")),
+        three_lines("gone", &clip("nowhere")),
         "optimum-cli export onnx --model openai/clip",
     );
     let other = format!(
@@ -326,5 +356,5 @@ fn an_experiment_of_three_lines_makes_pairs_of_ones_own_pipeline() {
     );
     refused("other.yaml", other, "which protocol pairs alone reports");
     let sets = "features: {kind: pixels, grid: 2}\n";
-    refused("sets.yaml", text("sets", sets), "pairs are not judged by FID");
+    refused("sets.yaml", three_lines("sets", sets), "pairs are not judged by FID");
 }

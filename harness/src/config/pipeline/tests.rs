@@ -133,13 +133,15 @@ fn a_folder_says_size_scale_and_length_of_texts() {
     assert!(open.contains("write size: [height, width]"), "{open}");
 }
 
+/// What is said of a copy that `change` has been at.
+fn refusal(change: &dyn Fn(&Path)) -> String {
+    let (_guard, root) = copy();
+    change(&root);
+    PipelineFolder::read(&root).unwrap_err().to_string()
+}
+
 #[test]
 fn folders_that_are_not_whole_or_of_another_kind_are_refused_by_name() {
-    let refusal = |change: &dyn Fn(&Path)| {
-        let (_guard, root) = copy();
-        change(&root);
-        PipelineFolder::read(&root).unwrap_err().to_string()
-    };
     let words = refusal(&|root| std::fs::remove_dir_all(root.join("text_encoder")).unwrap());
     assert!(words.contains("text_encoder: is no folder of the pipeline"), "{words}");
     let words = refusal(&|root| std::fs::remove_file(root.join("unet/model.onnx")).unwrap());
@@ -164,6 +166,10 @@ fn folders_that_are_not_whole_or_of_another_kind_are_refused_by_name() {
     );
     let words = index(&|object| drop(object.remove("tokenizer")));
     assert!(words.contains("tokenizer: is not named by model_index.json"), "{words}");
+}
+
+#[test]
+fn networks_without_a_description_or_of_other_latents_are_refused_by_name() {
     let words =
         refusal(&|root| crate::store::publish(&root.join("unet/config.json"), b"{").unwrap());
     assert!(
@@ -179,7 +185,11 @@ fn folders_that_are_not_whole_or_of_another_kind_are_refused_by_name() {
         words.contains("in_channels: is 9, and the decoder takes latents of 4 channels"),
         "{words}"
     );
-    // A safety checker is never run: whether it is there does not matter.
+}
+
+/// It is never run.
+#[test]
+fn whether_there_is_a_safety_checker_does_not_matter() {
     let (_guard, root) = copy();
     let checker = json!(["stable_diffusion", "StableDiffusionSafetyChecker"]);
     edit(&root.join("model_index.json"), |o| {
@@ -190,11 +200,6 @@ fn folders_that_are_not_whole_or_of_another_kind_are_refused_by_name() {
 
 #[test]
 fn latents_with_means_of_their_own_and_schedulers_of_other_networks_are_refused_by_name() {
-    let refusal = |change: &dyn Fn(&Path)| {
-        let (_guard, root) = copy();
-        change(&root);
-        PipelineFolder::read(&root).unwrap_err().to_string()
-    };
     let words = refusal(&|root| {
         edit(&root.join("vae_decoder/config.json"), |o| {
             drop(o.insert("latents_mean".into(), json!([0.1, 0.0, 0.0, 0.0])));

@@ -145,21 +145,24 @@ fn numbers_are_named_by_every_file_and_by_the_prompts() {
     }
 }
 
+/// Opens an export and scores one image by it.
+fn score_one(folder: &Path) -> Result<(), String> {
+    let folder = ClipFolder::read(folder).map_err(|error| error.to_string())?;
+    let options = RuntimeOptions::default();
+    let mut clip =
+        ClipScore::open(&folder, &["a cat".into()], &options).map_err(|error| error.to_string())?;
+    let images = image(0, [32, 32], 1);
+    let scores = clip.extract_samples(images.view(), &[SampleId(0)]);
+    scores.map(drop).map_err(|error| error.to_string())
+}
+
+fn refused(folder: &Path, expected: &str) {
+    let error = score_one(folder).unwrap_err();
+    assert!(error.contains(expected), "{error}");
+}
+
 #[test]
 fn exports_that_are_not_whole_are_refused_with_what_is_missing() {
-    let open = |folder: &Path| -> Result<(), String> {
-        let folder = ClipFolder::read(folder).map_err(|error| error.to_string())?;
-        let options = RuntimeOptions::default();
-        let mut clip = ClipScore::open(&folder, &["a cat".into()], &options)
-            .map_err(|error| error.to_string())?;
-        let images = image(0, [32, 32], 1);
-        let scores = clip.extract_samples(images.view(), &[SampleId(0)]);
-        scores.map(drop).map_err(|error| error.to_string())
-    };
-    let refused = |folder: &Path, expected: &str| {
-        let error = open(folder).unwrap_err();
-        assert!(error.contains(expected), "{error}");
-    };
     refused(Path::new("nowhere"), "model.onnx: is not there, nor are text_model.onnx");
     let whole = [&WORDS[..], &["model.onnx"]].concat();
     for (missing, expected) in [
@@ -172,13 +175,17 @@ fn exports_that_are_not_whole_are_refused_with_what_is_missing() {
         let names: Vec<&str> = whole.iter().copied().filter(|name| *name != missing).collect();
         refused(copy(&names).path(), expected);
     }
-    let sized = copy(&whole);
+}
+
+#[test]
+fn graphs_of_another_size_or_of_two_models_are_refused() {
+    let sized = copy(&[&WORDS[..], &["model.onnx"]].concat());
     let text = std::fs::read_to_string(sized.path().join("preprocessor_config.json")).unwrap();
     let larger = text.replace("32", "64");
     crate::store::publish(&sized.path().join("preprocessor_config.json"), larger.as_bytes())
         .unwrap();
     // The graph of Optimum leaves height and width open: the runtime itself refuses.
-    assert!(open(sized.path()).is_err());
+    assert!(score_one(sized.path()).is_err());
     let two = halves();
     let names = (two.path().join("preprocessor_config.json"), two.path().join("onnx"));
     crate::store::publish(&names.0, larger.as_bytes()).unwrap();

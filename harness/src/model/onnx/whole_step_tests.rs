@@ -64,6 +64,13 @@ fn separate(denoiser: &mut OnnxDenoiser, input: &StepInput<'_>) -> StepAnswer {
             denoiser.epsilon(NetworkInput { x: x.view(), ..input.at }).unwrap()
         })
         .collect();
+    let (variance, mean_square) = around(&epsilon, &draws);
+    let next = after(&input.update, (&x, &x0_hat, &epsilon));
+    StepAnswer { epsilon, x0_hat, variance, mean_square, next }
+}
+
+/// The variance of the draws, and their mean square around `epsilon`.
+fn around(epsilon: &Array4<f32>, draws: &[Array4<f32>]) -> (Array4<f32>, Array4<f32>) {
     let m = draws.len() as f64;
     let over = |f: &dyn Fn(usize, &[f64]) -> f64| {
         let mut at = 0;
@@ -78,21 +85,27 @@ fn separate(denoiser: &mut OnnxDenoiser, input: &StepInput<'_>) -> StepAnswer {
         values.iter().fold(0.0, |sum, v| sum + (v - center) * (v - center))
     };
     let mean = |values: &[f64]| values.iter().fold(0.0, |sum, v| sum + v) / m;
-    let variance = over(&|_, values| square(values, mean(values)) / (m - 1.0));
     let centers = epsilon.as_slice().unwrap();
-    let mean_square = over(&|at, values| square(values, f64::from(centers[at])) / m);
-    let next = match input.update {
-        StepUpdate::Ddim { a, s, .. } => Zip::from(&x0_hat)
-            .and(&epsilon)
+    let variance = over(&|_, values| square(values, mean(values)) / (m - 1.0));
+    (variance, over(&|at, values| square(values, f64::from(centers[at])) / m))
+}
+
+/// The state that follows `x`.
+fn after(
+    update: &StepUpdate<'_>,
+    (x, x0_hat, epsilon): (&Array4<f32>, &Array4<f32>, &Array4<f32>),
+) -> Array4<f32> {
+    match *update {
+        StepUpdate::Ddim { a, s, .. } => Zip::from(x0_hat)
+            .and(epsilon)
             .map_collect(|x0, e| nearest_f32(a * f64::from(*x0) + s * f64::from(*e))),
         StepUpdate::DpmSolverPp2m { keep, gain, weight, earlier } => {
-            Zip::from(&x).and(&x0_hat).and(earlier).map_collect(|x, m, earlier| {
+            Zip::from(x).and(x0_hat).and(earlier).map_collect(|x, m, earlier| {
                 let (m, earlier) = (f64::from(*m), f64::from(*earlier));
                 nearest_f32(keep * f64::from(*x) + gain * (m + weight * (m - earlier)))
             })
         }
-    };
-    StepAnswer { epsilon, x0_hat, variance, mean_square, next }
+    }
 }
 
 /// One call against separate ones, five rows at the time `t`.

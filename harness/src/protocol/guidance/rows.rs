@@ -77,15 +77,19 @@ mod tests {
         })
     }
 
+    fn reference() -> Reference {
+        let gaussian =
+            Gaussian::new(Array1::from_elem(3, 0.5), Array2::eye(3) / 12.0, None).unwrap();
+        Reference::new(gaussian).unwrap()
+    }
+
     fn facts(arm: &str, sampler: &str) -> RunFacts {
         RunFacts { arm: [arm, sampler].map(str::to_owned), ..RunFacts::default() }
     }
 
     #[test]
     fn a_guided_arm_is_held_against_the_same_starts_under_the_same_sampler() {
-        let gaussian =
-            Gaussian::new(Array1::from_elem(3, 0.5), Array2::eye(3) / 12.0, None).unwrap();
-        let reference = Reference::new(gaussian).unwrap();
+        let reference = reference();
         let sets = [features(60, 0.3), features(40, 0.1), features(60, 0.0), features(60, 0.0)];
         let moved = vec![2.0; 60];
         let arm = |at: usize, name, sampler: &str, is_unguided| ArmSamples {
@@ -126,13 +130,9 @@ mod tests {
         assert!(find("ddim-5", "unguided", "delta").is_none());
         assert_eq!(find("ddim-5", "gradient", DISPLACEMENT).unwrap().value, Some(2.0));
     }
-    #[test]
-    fn two_rules_are_tested_against_each_other_over_their_common_starts() {
-        let gaussian =
-            Gaussian::new(Array1::from_elem(3, 0.5), Array2::eye(3) / 12.0, None).unwrap();
-        let reference = Reference::new(gaussian).unwrap();
-        let sets = [features(60, 0.0), features(60, 0.1), features(40, 0.3)];
-        let moved = vec![2.0; 60];
+
+    /// Two listed rules beside the unguided arm, then three cells of a sweep.
+    fn rules_and_cells<'a>(sets: &'a [Array2<f32>; 3], moved: &'a [f64]) -> [ArmSamples<'a>; 6] {
         let arm = |at: usize, name: &'static str, n_draws, cell| ArmSamples {
             kind: "gradient",
             facts: facts(name, "ddim-5"),
@@ -147,14 +147,22 @@ mod tests {
             paper: None,
         };
         let cell = |lambda| Some(SweepCell { lambda, percentile: 0.95 });
-        let arms = [
+        [
             arm(0, "unguided", None, None),
             arm(1, "up", Some(5), None),
             arm(2, "down", Some(3), None),
             arm(1, "sweep up", Some(3), cell(0.1)),
             arm(2, "sweep down", Some(3), cell(-0.1)),
             arm(2, "sweep far", Some(3), cell(0.3)),
-        ];
+        ]
+    }
+
+    #[test]
+    fn two_rules_are_tested_against_each_other_over_their_common_starts() {
+        let reference = reference();
+        let sets = [features(60, 0.0), features(60, 0.1), features(40, 0.3)];
+        let moved = vec![2.0; 60];
+        let arms = rules_and_cells(&sets, &moved);
         let rows = rows(&reference, &arms).unwrap();
         let against: Vec<_> = rows
             .iter()

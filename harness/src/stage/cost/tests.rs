@@ -106,10 +106,9 @@ fn samplers_that_ask_inside_a_step_are_counted() {
     }
 }
 
-/// The shipped network: dropout masks, and the graph that holds the variance of all draws.
-#[test]
-fn planned_evaluations_of_a_bundle_are_those_of_its_run() {
-    let head = format!(
+/// An experiment with the shipped network, whose estimators, protocol and scales are `rest`.
+fn of_bundle(rest: &str) -> String {
+    format!(
         "name: counted
 question: Is it counted as it runs?
 artefact: none
@@ -118,30 +117,35 @@ sampler: {{kind: ddim, n_steps: 3}}
 seed: 7
 features: {{kind: pixels, grid: 2}}
 reference: {{dataset: toy, path: reference.npz}}
-"
-    );
-    let filter = format!(
-        "{head}estimators:
-  - {{kind: sample_var, n_draws: 2, window: {{start: 1, len: 1}}}}
-  - {{kind: mc_dropout, p: 0.5, n_draws: 2, window: {{start: 2, len: 1}}}}
-controls: [{{kind: total_variation}}]
-protocol: {{kind: filtering, n_random: 50}}
+{rest}"
+    )
+}
+
+/// The shipped network: dropout masks, and the graph that holds the variance of all draws.
+#[test]
+fn planned_evaluations_of_a_bundle_are_those_of_its_run() {
+    let filter = of_bundle(
+        "estimators:
+  - {kind: sample_var, n_draws: 2, window: {start: 1, len: 1}}
+  - {kind: mc_dropout, p: 0.5, n_draws: 2, window: {start: 2, len: 1}}
+controls: [{kind: total_variation}]
+protocol: {kind: filtering, n_random: 50}
 scales:
-  smoke: {{n_pool: 5, n_keep: 4, block_size: 5, batch_size: 5}}
-"
+  smoke: {n_pool: 5, n_keep: 4, block_size: 5, batch_size: 5}
+",
     );
     let (planned, asked) = both(&bench(&filter, 32));
     assert_eq!(all(&planned), asked);
     assert_eq!((asked.forward, asked.dropout), (5 * (3 + 2), 5 * 2));
-    let guided = format!(
-        "{head}protocol:
+    let guided = of_bundle(
+        "protocol:
   kind: guidance
   arms:
-    - {{name: unguided}}
-    - {{name: gradient, rule: {{kind: gradient}}}}
+    - {name: unguided}
+    - {name: gradient, rule: {kind: gradient}}
 scales:
-  smoke: {{n_pool: 2, block_size: 2, batch_size: 2, n_draws: 2}}
-"
+  smoke: {n_pool: 2, block_size: 2, batch_size: 2, n_draws: 2}
+",
     );
     let (planned, asked) = both(&bench(&guided, 32));
     assert_eq!(all(&planned), asked);

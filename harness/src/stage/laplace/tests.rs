@@ -116,11 +116,7 @@ fn the_predictive_variance_of_draws_is_that_of_the_closed_form() {
         let sigma = f64::from(*variance).sqrt();
         assert!(sigma > 0.0);
         assert!((mean - map).abs() < 1e-5, "{mean} and {map}");
-        // A mean of 200 normals within six of its standard errors, a variance within six of its own.
-        let se = sigma / f64::from(n).sqrt();
-        assert!(f64::from((drawn - map).abs()) < 6.0 * se, "{drawn} of {map} ± {se}");
-        let ratio = f64::from(*spread) / (sigma * sigma);
-        assert!((ratio - 1.0).abs() < 6.0 * (2.0 / f64::from(n - 1)).sqrt(), "{ratio}");
+        assert_drawn((*drawn, *spread), n, (*map, sigma));
     }
     // A prediction under one draw is one of those that the mean is of.
     let two = WeightDraws { n: 2, ..draws };
@@ -136,6 +132,14 @@ fn the_predictive_variance_of_draws_is_that_of_the_closed_form() {
     let again = network_of(&mut denoiser, input, other);
     assert_ne!(again, drawn.mean);
     assert_eq!(again, network_of(&mut denoiser, input, other));
+}
+
+/// The mean of `n` normals within six of its standard errors, their variance within six of its own.
+fn assert_drawn((drawn, spread): (f32, f32), n: u32, (mean, sigma): (f32, f64)) {
+    let se = sigma / f64::from(n).sqrt();
+    assert!(f64::from((drawn - mean).abs()) < 6.0 * se, "{drawn} of {mean} ± {se}");
+    let ratio = f64::from(spread) / (sigma * sigma);
+    assert!((ratio - 1.0).abs() < 6.0 * (2.0 / f64::from(n - 1)).sqrt(), "{ratio}");
 }
 
 fn network_of(

@@ -252,21 +252,25 @@ fn generative_uncertainty_is_a_row_of_both_protocols_over_the_same_walks() {
     assert_eq!(own("spearman").len(), 1);
 }
 
-/// A network whose features are the means of its input: of a padded image, 64 pixels over 299 x 299.
-#[test]
-fn the_released_preprocessing_pads_generated_images_and_leaves_real_ones_as_they_are() {
+/// A network whose features are the means of its input, under the released preprocessing.
+fn means_as_pytorch_fid() -> String {
     let network = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/extractor.onnx");
     let (bytes, sha256) =
         (std::fs::metadata(network).unwrap().len(), sha256_of_file(network.as_ref()).unwrap());
-    let description = format!(
+    format!(
         "format: 1\nkind: extractor\nname: means\nfile: {{path: {network}, sha256: {sha256}, bytes: {bytes}}}\n\
          input: {{name: images, size: 299, channels: 3, layout: NCHW}}\n\
          output: {{name: features, dim: 4}}\npreprocess: pytorch-fid\n\
          weights: {{sha256: {sha256}, origin: none, licence: none}}\n"
-    );
+    )
+}
+
+/// Of a padded image, the mean is that of 64 pixels over 299 x 299.
+#[test]
+fn the_released_preprocessing_pads_generated_images_and_leaves_real_ones_as_they_are() {
     let made = |generated: &str| {
         let folder = tempfile::tempdir().unwrap();
-        publish(&folder.path().join("means.yaml"), description.as_bytes()).unwrap();
+        publish(&folder.path().join("means.yaml"), means_as_pytorch_fid().as_bytes()).unwrap();
         let path = folder.path().join("means.yaml").display().to_string();
         let bench = bench_of(&real_images(), |text| {
             let features = format!("{{kind: extractor, path: {path}{generated}}}");

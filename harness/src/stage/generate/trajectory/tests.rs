@@ -146,6 +146,13 @@ fn estimators_do_not_move_the_trajectory() {
     assert_eq!(run(&[3], 1, &mut ddim(ClipX0::Unit)).outcome.x0, state);
 }
 
+fn mean_and_std(x0: &Array4<f32>) -> (f64, f64) {
+    let n = x0.len() as f64;
+    let mean = x0.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let variance = x0.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+    (mean, variance.sqrt())
+}
+
 #[test]
 fn samples_of_the_gaussian_model_have_its_mean_and_spread() {
     let mut model = GaussianDenoiser::new(Array3::from_elem((1, 16, 16), 0.3), 0.4).unwrap();
@@ -165,11 +172,9 @@ fn samples_of_the_gaussian_model_have_its_mean_and_spread() {
     let mut network = Network::new(&mut model);
     let outcome =
         run_batch(&request, &mut sampler, (&mut [], &mut |_, _| ()), None, &mut network).unwrap();
-    let n = outcome.x0.len() as f64;
-    let mean = outcome.x0.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    let variance = outcome.x0.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+    let (mean, std) = mean_and_std(&outcome.x0);
     assert!((mean - 0.3).abs() < 0.02, "{mean}");
-    assert!((variance.sqrt() - 0.4).abs() < 0.02, "{}", variance.sqrt());
+    assert!((std - 0.4).abs() < 0.02, "{std}");
 }
 
 /// Every sampler that a file can name, on a model of its kind of time, draws the data: `x_0 ~ N(0.3, 0.4^2)`. Evaluations are
@@ -202,8 +207,8 @@ fn every_sampler_draws_the_data_of_its_kind_of_model() {
             Walk { schedule: &schedule, clips: ClipX0::Never, seed: SEED, samples: &samples };
         let mut sampler_value = settings.build(&walk).unwrap();
         let mut model = GaussianDenoiser::new(Array3::from_elem((1, 16, 16), 0.3), 0.4).unwrap();
-        let std = schedule.start_std(&sampler_value.point(StepIndex(0)).level);
-        let starts = Starts::from_noise((SEED, &samples), model.spec(), std);
+        let level = &sampler_value.point(StepIndex(0)).level;
+        let starts = Starts::from_noise((SEED, &samples), model.spec(), schedule.start_std(level));
         let request = starts.request(NonZeroUsize::MAX, &|_| Ok(()));
         let mut network = Network::new(&mut model);
         let watching: (&mut [Box<dyn Estimator>], Watch<'_>) = (&mut [], &mut |_, _| ());
@@ -211,11 +216,9 @@ fn every_sampler_draws_the_data_of_its_kind_of_model() {
             run_batch(&request, &mut *sampler_value, watching, None, &mut network).unwrap();
         assert_eq!(outcome.nfe.trajectory, n_evaluations, "{sampler}");
         assert_eq!(network.nfe().trajectory, 32 * n_evaluations, "{sampler}");
-        let n = outcome.x0.len() as f64;
-        let mean = outcome.x0.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-        let variance = outcome.x0.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+        let (mean, std) = mean_and_std(&outcome.x0);
         assert!((mean - 0.3).abs() < 0.03, "{sampler}: {mean}");
-        assert!((variance.sqrt() - 0.4).abs() < 0.03, "{sampler}: {}", variance.sqrt());
+        assert!((std - 0.4).abs() < 0.03, "{sampler}: {std}");
     }
 }
 
