@@ -10,7 +10,10 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreSequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::roberta::RobertaProcessing;
-use tokenizers::tokenizer::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::tokenizer::{
+    AddedToken, Decoder, NormalizedString, Normalizer, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer, SplitDelimiterBehavior, Tokenizer,
+};
 
 use super::files::{Token, TokenizerFile, fault, json, text};
 use crate::model::ModelError;
@@ -53,9 +56,7 @@ pub(super) fn tokenizer(folder: &Path, file: &TokenizerFile) -> Result<Tokenizer
     let merges = merges(&merges_path, &lines)?;
     let words = [bos.as_str(), eos.as_str(), unk.as_str(), START, END];
     let apart = |token: &str| words.contains(&token) || file.knows(token);
-    if let Some(message) = unmade(vocab.keys().filter(|token| !apart(token)), &merges) {
-        return Err(fault(&merges_path, message));
-    }
+    let lost = unmade(vocab.keys().filter(|token| !apart(token)), &merges);
     let model = BPE::builder()
         .vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
         .unk_token(unk)
@@ -65,7 +66,12 @@ pub(super) fn tokenizer(folder: &Path, file: &TokenizerFile) -> Result<Tokenizer
         .map_err(|error| {
             fault(&merges_path, format!("{error}: it belongs to another vocab.json"))
         })?;
-    assembled(model, ends, file).map_err(|error| fault(folder, error.to_string()))
+    let tokenizer =
+        assembled(model, ends, file).map_err(|error| fault(folder, error.to_string()))?;
+    match cut_short(&lost, &tokenizer) {
+        Some(message) => Err(fault(&merges_path, message)),
+        None => Ok(tokenizer),
+    }
 }
 
 fn assembled(
@@ -106,19 +112,44 @@ fn added(token: &Token) -> Option<AddedToken> {
     })
 }
 
-/// What is wrong where tokens of more than one character come of no merge: text would be cut into other tokens, and give
-/// another picture without a word.
-fn unmade<'a>(tokens: impl Iterator<Item = &'a String>, merges: &Merges) -> Option<String> {
+/// Tokens of more than one character that come of no merge.
+fn unmade<'a>(tokens: impl Iterator<Item = &'a String>, merges: &Merges) -> Vec<String> {
     let made: HashSet<String> =
         merges.iter().map(|(left, right)| format!("{left}{right}")).collect();
     let long = |token: &&String| token.trim_end_matches(WORD_END).chars().nth(1).is_some();
-    let lost: Vec<&String> = tokens.filter(long).filter(|token| !made.contains(*token)).collect();
+    tokens.filter(long).filter(|token| !made.contains(*token)).cloned().collect()
+}
+
+/// What is wrong where a text could ask for one of the tokens that no merge makes: it would be cut into other tokens, and
+/// give another picture without a word.
+fn cut_short(lost: &[String], tokenizer: &Tokenizer) -> Option<String> {
+    let lost: Vec<&String> = lost.iter().filter(|token| of_a_word(token, tokenizer)).collect();
     let least = lost.iter().min()?;
     Some(format!(
         "makes {} tokens of vocab.json not, {least:?} among them: it is cut short, or belongs to another vocab.json; export the \
          tokenizer again",
         lost.len()
     ))
+}
+
+/// Whether a token is a word of a text or a part of one. "<pad>" is not: every text is cut into words first, "<", "pad" and
+/// ">", so no merge could ever make it, and no text needs it.
+fn of_a_word(token: &str, tokenizer: &Tokenizer) -> bool {
+    let word = token.trim_end_matches(WORD_END);
+    let Ok(text) = ByteLevel::default().decode_chain(vec![word.to_owned()]) else { return true };
+    let text = text.concat();
+    // A part of a character is a part of a word.
+    text.contains('\u{fffd}') || pieces(&text, tokenizer).is_none_or(|pieces| pieces == [word])
+}
+
+/// A text as the tokenizer cuts it before any merge.
+fn pieces(text: &str, tokenizer: &Tokenizer) -> Option<Vec<String>> {
+    let mut text = NormalizedString::from(text);
+    tokenizer.get_normalizer()?.normalize(&mut text).ok()?;
+    let mut text = PreTokenizedString::from(text);
+    tokenizer.get_pre_tokenizer()?.pre_tokenize(&mut text).ok()?;
+    let splits = text.get_splits(OffsetReferential::Normalized, OffsetType::None);
+    Some(splits.into_iter().map(|(piece, ..)| piece.to_owned()).collect())
 }
 
 /// Pairs of `merges.txt`: one a line behind a line of its version.

@@ -83,6 +83,33 @@ fn folder(names: &[&str]) -> tempfile::TempDir {
     folder
 }
 
+/// transformers reads such folders, and no text of it has the id of one of these.
+#[test]
+fn tokens_that_no_text_can_have_need_no_merge() {
+    let folder = folder(&["vocab.json", "merges.txt", "tokenizer_config.json"]);
+    let whole = TextTokenizer::open(folder.path(), None).unwrap();
+    let text = std::fs::read(folder.path().join("vocab.json")).unwrap();
+    let vocab: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text).unwrap();
+    let with = |words: &[&str]| {
+        let mut more = vocab.clone();
+        for (id, word) in (vocab.len()..).zip(words) {
+            more.insert((*word).to_owned(), id.into());
+        }
+        let bytes = serde_json::to_vec(&more).unwrap();
+        crate::store::publish(&folder.path().join("vocab.json"), &bytes).unwrap();
+        TextTokenizer::open(folder.path(), None)
+    };
+    let odd = with(&["<pad>", "[MASK]", "<unk></w>", "<|image|>", "PAD", "a1"]).unwrap();
+    for text in ["a <pad> b", "[MASK]", "PAD a1 <unk>", "<|image|> 1"] {
+        assert_eq!(odd.encode(text).unwrap().ids, whole.encode(text).unwrap().ids, "{text}");
+    }
+    // A text can have these.
+    for word in ["zqxzqx", "zqxzqx</w>", "</", "\u{e7}\u{12e}\u{ab}\u{e7}\u{12e}\u{ab}"] {
+        let words = with(&["<pad>", word]).unwrap_err().to_string();
+        assert!(words.contains("merges.txt: makes 1 tokens") && words.contains(word), "{words}");
+    }
+}
+
 #[test]
 fn tokenizers_that_are_not_whole_are_refused_with_what_is_missing() {
     let refusal = |folder: &Path| TextTokenizer::open(folder, None).unwrap_err().to_string();
