@@ -40,7 +40,7 @@ impl Exits for crate::graph::GraphError {
     fn exit(&self) -> Exit {
         match self {
             Self::Decode { .. } => Exit::Integrity,
-            Self::Runtime { .. } => Exit::Resources,
+            Self::Runtime { .. } | Self::Write { .. } => Exit::Resources,
             Self::File { .. }
             | Self::ExternalData { .. }
             | Self::Unsupported { .. }

@@ -56,7 +56,7 @@ impl Model {
             Err(Failure::Read(error)) => Err(error),
             // A vector takes what it is given.
             Err(Failure::Write(error)) => {
-                Err(GraphError::File { path: self.label().to_owned(), message: error.to_string() })
+                Err(GraphError::Write { path: self.label().to_owned(), message: error.to_string() })
             }
         }
     }

@@ -3,12 +3,22 @@
 /// Errors of the graph passes. Each text says what, where, what was found and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
-    /// A file could not be read or written.
+    /// A file could not be read.
     #[error("{path}: {message}")]
     File {
         /// The file or folder.
         path: String,
         /// The operating system's words, and the remedy.
+        message: String,
+    },
+    /// A file could not be written. Nothing of it is there.
+    #[error(
+        "{path}: cannot be written: {message}; nothing was written: free space or fix the permissions, then run the same command again"
+    )]
+    Write {
+        /// The file.
+        path: String,
+        /// The operating system's words.
         message: String,
     },
     /// Bytes that are no ONNX model.

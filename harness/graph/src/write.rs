@@ -32,7 +32,7 @@ impl Model {
     /// written under temporary names, synced and renamed; the model last.
     ///
     /// # Errors
-    /// [`GraphError::File`] (disk full, folder missing or read-only), [`GraphError::ExternalData`].
+    /// [`GraphError::Write`] (disk full, folder missing or read-only), [`GraphError::ExternalData`].
     pub fn write(&self, path: &Path, weights: Weights) -> Result<(), GraphError> {
         if weights == Weights::Auto && self.encoded_bytes() <= MAX_MESSAGE_BYTES {
             return publish(path, |out| self.encode(out));
@@ -123,7 +123,10 @@ fn publish(
         }
     });
     published.map_err(|error| {
-        unread.unwrap_or_else(|| file_error(path, format!("cannot be written: {error}")))
+        unread.unwrap_or_else(|| {
+            let (path, message) = (path.display().to_string(), error.to_string());
+            GraphError::Write { path, message }
+        })
     })
 }
 

@@ -84,6 +84,11 @@ pub enum ModelError {
         /// The runtime's own words.
         message: String,
     },
+    /// A stop was asked for, between two steps.
+    #[error(
+        "stopped by a signal between two steps; nothing finished is lost: run the same command again"
+    )]
+    Stopped,
     /// The runtime library, a device or a session failed.
     #[error("{context}: {message}")]
     Runtime {
@@ -101,6 +106,7 @@ impl ModelError {
         let message = text.strip_prefix(&format!("{path}: ")).unwrap_or(&text).to_owned();
         match error {
             GraphError::Decode { .. } => Self::Damaged { path, message },
+            GraphError::Write { .. } => Self::Runtime { context: path, message },
             _ => Self::Bundle { path, message },
         }
     }
@@ -113,6 +119,7 @@ impl Exits for ModelError {
             Self::NotFinite { .. } => Exit::Gate,
             Self::Damaged { .. } | Self::Integrity { .. } => Exit::Integrity,
             Self::OutOfMemory { .. } | Self::Runtime { .. } => Exit::Resources,
+            Self::Stopped => Exit::Interrupted,
         }
     }
 }
