@@ -335,10 +335,19 @@ pub(crate) fn images(text: &str) -> Result<u64, String> {
     at_most(text, 100_000_000).map(|n| n as u64)
 }
 
+/// The same where one alone has no spread.
+pub(crate) fn two_or_more(text: &str) -> Result<usize, String> {
+    between(text, 2, 10_000_000)
+}
+
 fn at_most(text: &str, most: usize) -> Result<usize, String> {
+    between(text, 1, most)
+}
+
+fn between(text: &str, least: usize, most: usize) -> Result<usize, String> {
     match text.parse::<usize>() {
-        Ok(n) if (1..=most).contains(&n) => Ok(n),
-        _ => Err(format!("expected a whole number, at least 1 and at most {most}")),
+        Ok(n) if (least..=most).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number, at least {least} and at most {most}")),
     }
 }
 
@@ -361,7 +370,8 @@ pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
 fn band(text: &str) -> Result<(String, f64), String> {
     let expected = "expected METRIC=WIDTH, as p_value=0.05";
     let (metric, width) = text.split_once('=').ok_or(expected)?;
-    Ok((metric.to_owned(), width.parse().map_err(|_| expected)?))
+    let width = not_negative(width).map_err(|_| format!("{expected}, and a width of 0 or more"))?;
+    Ok((metric.to_owned(), width))
 }
 
 fn condition(text: &str) -> Result<(String, String), String> {

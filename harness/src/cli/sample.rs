@@ -38,7 +38,7 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
     let starts = options.starts.as_deref().map(states).transpose()?;
     let n = count(options, starts.as_ref(), source.n_images())?;
     let runtime = session::runtime(&options.device, options.device.batch.unwrap_or(16))?;
-    let mut model = source.open(options, &runtime)?;
+    let mut model = source.open(options, &runtime, &estimators)?;
     let request = SampleRequest {
         seed: options.seed,
         samples: (options.first..options.first + n).map(SampleId).collect(),
@@ -80,6 +80,11 @@ fn require_empty(folder: &Path) -> Result<(), CliError> {
     let n_entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries.count(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            let expected =
+                "a folder that is new or empty, and a file is in its place: name another";
+            return Err(CliError::option("--output", &folder.display().to_string(), expected));
+        }
         Err(error) => return Err(StoreError::read(folder)(error).into()),
     };
     if n_entries == 0 {

@@ -13,6 +13,7 @@ use crate::model::pipeline::{Pipeline, open_pipeline};
 use crate::sampler::SamplerConfig;
 use crate::schedule::TimeAxis;
 use crate::stage::open::OpenModel;
+use crate::uncertainty::EstimatorPlan;
 
 /// Images of a bundle where neither `-n` nor `--starts` says.
 const DEFAULT_IMAGES: u64 = 16;
@@ -74,20 +75,22 @@ impl Source {
         }
     }
 
-    /// The model, ready to run.
+    /// The model, ready to run, with the gradient graph where one of `estimators` asks for it.
     pub(super) fn open(
         &self,
         options: &SampleOptions,
         runtime: &RuntimeOptions,
+        estimators: &[EstimatorPlan],
     ) -> Result<OpenModel, CliError> {
+        let gradients = gradients(estimators);
         let opened = match self {
             Self::Bundle(_) => {
                 let cfg = options.cfg.map(|scale| CfgYaml { scale: Some(scale), null: None });
-                let asked = (&Gradients::None, cfg.as_ref());
+                let asked = (&gradients, cfg.as_ref());
                 open_bundle_as(&options.bundle, runtime, SelfTest::Run, asked)?
             }
             Self::Pipeline(pipeline) => {
-                open_pipeline(pipeline, runtime, SelfTest::Run, &Gradients::None)?
+                open_pipeline(pipeline, runtime, SelfTest::Run, &gradients)?
             }
         };
         Ok(opened.into())
@@ -109,6 +112,14 @@ impl Source {
 /// Whether a folder is a pipeline and no bundle.
 pub(super) fn is_pipeline(folder: &Path) -> bool {
     folder.join(INDEX_FILE).is_file() && !folder.join(MODEL_FILE).is_file()
+}
+
+/// The gradient graphs that estimators need: one of them takes seconds to minutes to make.
+fn gradients(estimators: &[EstimatorPlan]) -> Gradients {
+    if estimators.iter().any(|plan| plan.rule.facts().needs_gradient) {
+        return Gradients::Derive { n_draws: Vec::new() };
+    }
+    Gradients::None
 }
 
 /// The sampler of a network whose schedule has these times.

@@ -1,6 +1,6 @@
 //! What can be wrong with an experiment file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::role::Role;
 use crate::exit::{Exit, Exits};
@@ -45,11 +45,41 @@ pub enum ConfigError {
         /// All faults, in the order of the file's keys.
         faults: Vec<Fault>,
     },
+    /// A description that came with an input, as the model.yaml of a bundle, is at fault.
+    #[error(transparent)]
+    OfInput(Box<Self>),
+}
+
+impl ConfigError {
+    /// An error of a description that came with an input. That there is none is an error of whoever named it.
+    pub(super) fn of_input(self) -> Self {
+        match self {
+            absent @ Self::Read { .. } => absent,
+            fault => Self::OfInput(Box::new(fault)),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Syntax { path, .. }
+            | Self::Invalid { path, .. } => path,
+            Self::OfInput(fault) => fault.path(),
+        }
+    }
 }
 
 impl Exits for ConfigError {
     fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            Self::OfInput(_) => Exit::Input,
+            Self::Read { .. }
+            | Self::TooLarge { .. }
+            | Self::Syntax { .. }
+            | Self::Invalid { .. } => Exit::Usage,
+        }
     }
 }
 

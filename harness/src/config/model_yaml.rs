@@ -162,9 +162,9 @@ impl ModelYaml {
     /// # Errors
     /// [`ConfigError`] for an unreadable file, unknown keys, or values that cannot be.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let model: Self = read_yaml(path, Role::Bundle)?;
-        refuse(path, model.faults())?;
-        Ok(model)
+        let read = read_yaml(path, Role::Bundle)
+            .and_then(|model: Self| refuse(path, model.faults()).map(|()| model));
+        read.map_err(ConfigError::of_input)
     }
 
     /// Reads and checks a description that is not in a file yet.

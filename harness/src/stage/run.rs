@@ -140,10 +140,7 @@ impl<'a> Run<'a> {
             if !self.stop.requested() {
                 return Ok(());
             }
-            Err(ModelError::Runtime {
-                context: "sampling".to_owned(),
-                message: "a stop was asked for".to_owned(),
-            })
+            Err(ModelError::Stopped)
         }
     }
 }

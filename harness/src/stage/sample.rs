@@ -74,6 +74,7 @@ pub fn sample(
     let rows = 0..request.samples.len();
     for first in rows.clone().step_by(size) {
         let batch = one_batch(request, model, first..(first + size).min(rows.end), stop);
+        let batch = batch.map_err(|error| abandoned(error, (first, rows.end)));
         batches.push(batch.inspect_err(|_| progress.end())?);
         progress.advance(batches.last().map_or(0, |batch| batch.x0.shape()[0] as u64));
     }
@@ -104,7 +105,7 @@ fn one_batch(
     let mut estimators: Vec<Box<dyn Estimator>> =
         request.estimators.iter().map(EstimatorPlan::build).collect::<Result<_, _>>()?;
     let mut keep = SummedMaps::new(&estimators, starts.states());
-    let stop = |_: StepIndex| if stop.requested() { Err(stopped()) } else { Ok(()) };
+    let stop = |_: StepIndex| if stop.requested() { Err(ModelError::Stopped) } else { Ok(()) };
     let batch = starts.request(request.batch_size, &stop);
     let mut network = Network::new(model.denoiser.as_mut());
     let mut watch = |context: &StepContext<'_>, estimates: &[Option<GroupEstimate>]| {
@@ -123,11 +124,10 @@ fn one_batch(
     })
 }
 
-fn stopped() -> ModelError {
-    ModelError::Runtime {
-        context: "sampling".to_owned(),
-        message: "a stop was asked for".to_owned(),
-    }
+/// A stop loses the whole set: its files are written at the end.
+fn abandoned(error: StageError, (done, total): (usize, usize)) -> StageError {
+    let StageError::Model(ModelError::Stopped) = error else { return error };
+    StageError::Abandoned { stage: "sample", done: done as u64, total: total as u64 }
 }
 
 /// Refuses starts and classes that are not one a sample, and estimators that the model cannot serve.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::experiment::Experiment;
+use crate::model::ModelError;
 use crate::noise::{NoiseKey, Purpose, uniform_below};
 use crate::plan::Block;
 use crate::store::layout::StageName;
@@ -61,11 +62,13 @@ pub fn verify(
 ) -> Result<Verification, StageError> {
     evaluate::complete(run)?;
     for block in run.plan.blocks() {
+        go_on(run)?;
         contents(run, &block)?;
     }
     let n_thresholds = thresholds::verify_contents(run)?;
     let n_real = real::verify_contents(run)?;
     let [recomputed, recomputed_sets] = recompute(run, (n_blocks, options), networks)?;
+    go_on(run)?;
     let stored = evaluation::read(run)?;
     evaluation::read_timings(run)?;
     let again = evaluate::compute(run, experiment)?;
@@ -74,6 +77,11 @@ pub fn verify(
     let n_parts = n_stages * run.plan.n_blocks() + n_thresholds + n_real;
     let metrics_sha256 = stored.digest;
     Ok(Verification { n_parts, recomputed, recomputed_sets, metrics_sha256 })
+}
+
+/// Ends the verification where a stop was asked for.
+fn go_on(run: &Run<'_>) -> Result<(), ModelError> {
+    if run.stop.requested() { Err(ModelError::Stopped) } else { Ok(()) }
 }
 
 /// Holds the tables of an evaluation against those of a second one.

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failed test")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -84,6 +85,18 @@ fn a_full_disk_ends_with_its_own_code_and_space_brings_the_same_digits() {
     let verified =
         folder.dubench(&["verify", "tiny.yaml", "--scale", "smoke", "--work-dir", "small"]);
     assert_eq!(verified.code, 0, "{}", verified.stderr);
+}
+
+#[test]
+fn a_graph_that_finds_no_space_ends_as_a_full_disk_does() {
+    let folder = Folder::new();
+    let Some(_mount) = Mount::new(&folder.path("small"), "size=16k") else {
+        return skip("a_graph_that_finds_no_space", "no file system can be mounted here");
+    };
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/graph/tests/data/ddpm_traced_17.onnx");
+    let ended = folder.dubench(&["graph", "tap", graph, "-o", "small/o.onnx"]);
+    ended.fails(7, &["small/o.onnx", "No space left on device", "free space"]);
+    assert!(!folder.path("small/o.onnx").exists());
 }
 
 #[test]
@@ -228,6 +241,25 @@ fn every_file_is_on_the_disk_before_its_name_and_its_name_before_the_next() {
             assert!(after.0 == "sync" && !after.1.contains(".tmp>"), "{line} before {}", after.1);
         }
     }
+}
+
+#[test]
+fn a_signal_stops_samples_as_it_stops_a_run() {
+    let folder = Folder::new();
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/ddpm-cifar10-small");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dubench"));
+    command.args(["sample", bundle, "-o", "out", "-n", "64", "--steps", "1000"]);
+    command.current_dir(folder.path(".")).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The first line tells that the work has begun.
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = lines.next().unwrap().unwrap();
+    let kill = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    lines.for_each(|line| said.push_str(&line.unwrap()));
+    assert_eq!(child.wait().unwrap().code(), Some(75), "{said}");
+    assert!(said.contains("run the same command again"), "{said}");
+    assert!(!folder.path("out/final.npy").exists());
 }
 
 #[test]

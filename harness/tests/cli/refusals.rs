@@ -142,6 +142,7 @@ fn options_out_of_their_range_end_as_wrong_options() {
     };
     for (metric, option) in [
         ("kid", ["--subset-size", "0"]),
+        ("kid", ["--subset-size", "1"]),
         ("pr", ["--k", "0"]),
         ("mmd", ["--sigma", "0"]),
         ("mmd", ["--sigma", "nan"]),
@@ -156,6 +157,12 @@ fn options_out_of_their_range_end_as_wrong_options() {
     let maps = ["metric", "sparsification", "--error", "a.npy", "--uncertainty", "a.npy"];
     refused(&maps, &["--intervals", "0"]);
     folder.dubench(&["check", ".", ".", "--sigmas=-1"]).fails(2, &["--sigmas", "0 or more"]);
+    for band in ["fid=nan", "fid=-1", "fid=inf"] {
+        folder.dubench(&["check", ".", ".", "--band", band]).fails(2, &["--band", "0 or more"]);
+    }
+    let filter =
+        ["metric", "filter", "--real", "a.npy", "--features", "a.npy", "--scores", "a.npy"];
+    refused(&[&filter[..], &["--keep", "4"]].concat(), &["--permutations", "1"]);
     refused(&["setup", "cpu", "tiny.yaml"], &["--list"]);
     folder.dubench(&["model", "inspect", "nope"]).fails(2, &["nope/model.yaml"]);
 }

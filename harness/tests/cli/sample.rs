@@ -133,3 +133,40 @@ fn a_network_stored_in_half_says_so_and_computes_in_float32() {
     let largest = apart.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     assert!(largest > 0.0 && largest < 0.01, "{largest}");
 }
+
+#[test]
+fn estimators_that_need_the_gradient_graph_get_it() {
+    let folder = Folder::new();
+    let answer = json(&folder, "out", &["-n", "1", "--estimator", "divergence"]);
+    assert_eq!(answer["methods"][0]["name"], "divergence", "{answer}");
+    assert!(answer["methods"][0]["scores"][0].as_f64().is_some_and(f64::is_finite), "{answer}");
+}
+
+#[test]
+fn a_fault_of_a_description_is_one_of_the_input_and_an_absent_one_of_the_call() {
+    let folder = Folder::new();
+    crate::support::copy_folder(std::path::Path::new(BUNDLE), &folder.path("mine"));
+    let whole = std::fs::read_to_string(folder.path("mine/model.yaml")).unwrap();
+    for (from, to, word) in [
+        ("prediction: epsilon", "prediction: noise", "prediction"),
+        ("format: 1", "format: 9", "format"),
+        ("range: [-1, 1]", "range: [-1, 2]", "task.range"),
+        ("n_train_steps: 1000", "n_train_steps: 0", "n_train_steps"),
+        ("beta_end: 0.02", "beta_end: 2", "beta_end"),
+    ] {
+        assert!(whole.contains(from), "{whole}");
+        folder.text("mine/model.yaml", &whole.replace(from, to));
+        for call in [&["model", "inspect", "mine"][..], &["sample", "mine", "-o", "out"]] {
+            folder.dubench(call).fails(3, &["mine/model.yaml", word]);
+        }
+    }
+}
+
+#[test]
+fn a_file_in_the_place_of_the_output_folder_is_a_wrong_option() {
+    let folder = Folder::new();
+    folder.text("afile", "mine");
+    for output in ["afile", "afile/x", "/dev/null"] {
+        sample(&folder, output, &[]).fails(2, &["--output", output, "name another"]);
+    }
+}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{FeatureOptions, above_zero, many};
+use super::{FeatureOptions, above_zero, many, two_or_more};
 
 /// Two sets of images: features, statistics, arrays or folders.
 #[derive(Args, Clone, Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct KidOptions {
     #[arg(long, default_value_t = 100, value_parser = many)]
     pub(crate) subsets: usize,
     /// Images in a subset
-    #[arg(long, default_value_t = 1000, value_parser = many)]
+    #[arg(long, default_value_t = 1000, value_parser = two_or_more)]
     pub(crate) subset_size: usize,
     /// Seed of the subset draw
     #[arg(long, default_value_t = 2020)]
@@ -152,7 +152,7 @@ pub(crate) struct FilterOptions {
     #[arg(long, value_parser = many)]
     pub(crate) keep: usize,
     /// Random subsets
-    #[arg(long, default_value_t = 200, value_parser = many)]
+    #[arg(long, default_value_t = 200, value_parser = two_or_more)]
     pub(crate) permutations: usize,
     /// Seed of the subset draw
     #[arg(long, default_value_t = 0)]

@@ -44,8 +44,9 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
 /// Returns file name to SHA-256, `model.yaml` included.
 ///
 /// # Errors
-/// [`ModelError::Bundle`] for a path that leaves the folder, a link, a missing file, a wrong size,
-/// external weights that `files` does not name; [`ModelError::Integrity`] for a wrong hash.
+/// [`ModelError::Bundle`] for a path that leaves the folder, a link, a missing file,
+/// external weights that `files` does not name; [`ModelError::Damaged`] for a wrong size, [`ModelError::Integrity`] for a
+/// wrong hash.
 pub(super) fn check(
     folder: &Path,
     model: &ModelYaml,
@@ -123,7 +124,7 @@ fn check_bytes(path: &Path, promised: &FileYaml) -> Result<(), ModelError> {
             "has {bytes} bytes, model.yaml promises {}: it is cut off or was replaced, export it again",
             promised.bytes
         );
-        return Err(fault(path, message));
+        return Err(ModelError::Damaged { path: path.display().to_string(), message });
     }
     let got = sha256_file(path).map_err(|error| missing(path, &error))?;
     if got == promised.sha256 {

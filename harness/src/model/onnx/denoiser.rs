@@ -203,6 +203,8 @@ impl Denoiser for OnnxDenoiser {
         p: f32,
     ) -> Result<Array4<f32>, ModelError> {
         let (session, graph) = self.dropout.get()?;
+        // An export of its own: it need not take the time, nor a batch, as the forward graph does.
+        let types = check(session, &self.parts)?;
         check_call(&self.parts, &input)?;
         let n = input.t.len();
         check_masks(&self.parts, masks, (n, graph.mask_len), p)?;
@@ -210,8 +212,8 @@ impl Denoiser for OnnxDenoiser {
         let [c, h, w] = self.parts.spec.shape;
         let mut epsilon = Array4::zeros((n, c, h, w));
         let size = at_most(self.micro_batch, self.fits.dropout);
-        for range in calls((n, self.types.size(size)), self.types.t, |row| input.t[row]) {
-            let rows = rows(&self.parts, &self.types, &input, range.clone())?;
+        for range in calls((n, types.size(size)), types.t, |row| input.t[row]) {
+            let rows = rows(&self.parts, &types, &input, range.clone())?;
             let mut feeds = rows.feeds(&self.parts);
             let masks = rows.padded(&masks.slice(s![range.clone(), ..]));
             feeds.push((MASKS, Feed::U8(masks.view().into_dyn())));

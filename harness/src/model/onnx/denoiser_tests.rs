@@ -274,6 +274,22 @@ fn dropout_of_a_train_graph_drops_what_its_masks_say() {
     assert!(largest_difference(&got, &(&x * &kept * 0.5)) < 1e-6);
 }
 
+/// Two exports of one network may take the time each in its own way.
+#[test]
+fn a_train_graph_is_fed_the_time_as_it_takes_it_itself() {
+    let options = RuntimeOptions::default();
+    let graph = dropout_graph(forward(&tiny("train_dropout")), &options).unwrap();
+    let x = states(3);
+    let t = times(&[5, 5, 700]);
+    let masks = Array2::from_shape_fn((3, 48), |(row, at)| u8::from((row + at) % 3 > 0));
+    let dropped = ["quarter", "time_scalar"].map(|name| {
+        let mut denoiser = open(name, parts()).with_dropout(Ok(graph.clone()));
+        let input = NetworkInput { x: x.view(), t: &t, y: None };
+        denoiser.epsilon_dropout(input, &masks, 0.5).unwrap()
+    });
+    assert_eq!(dropped[0], dropped[1]);
+}
+
 #[test]
 fn dropout_without_a_train_graph_is_not_applicable_and_says_why() {
     let mut denoiser = open("quarter", parts());

@@ -63,12 +63,7 @@ impl Pipeline {
 
 /// An error of a description, with its path told apart.
 pub(super) fn described(error: ConfigError) -> ModelError {
-    let path = match &error {
-        ConfigError::Read { path, .. }
-        | ConfigError::TooLarge { path, .. }
-        | ConfigError::Syntax { path, .. }
-        | ConfigError::Invalid { path, .. } => path.display().to_string(),
-    };
+    let path = error.path().display().to_string();
     let text = error.to_string();
     let message = text.strip_prefix(&format!("{path}: ")).unwrap_or(&text).to_owned();
     ModelError::Bundle { path, message }

@@ -180,4 +180,6 @@ fn verification_recomputes_blocks_and_numbers_and_finds_what_was_exchanged() {
     assert_eq!(error.exit(), Exit::Integrity, "{error}");
     assert!(error.to_string().contains("block-000002"), "{error}");
     assert!(verify(0).unwrap_err().to_string().contains("metrics.parquet"));
+    stop.request();
+    assert_eq!(verify(2).unwrap_err().exit(), Exit::Interrupted);
 }

@@ -58,7 +58,7 @@ fn times_that_do_not_fit_the_schedule_are_refused() {
 }
 
 #[test]
-fn a_flipped_bit_is_an_integrity_error_and_a_cut_a_size_error() {
+fn a_flipped_bit_a_cut_and_an_added_byte_are_damage() {
     let folder = bundle(PLAIN, &["quarter.onnx"]);
     let path = folder.path().join("quarter.onnx");
     let good = fs::read(&path).unwrap();
@@ -66,8 +66,13 @@ fn a_flipped_bit_is_an_integrity_error_and_a_cut_a_size_error() {
     bad[good.len() / 2] ^= 1;
     crate::store::publish(&path, &bad).unwrap();
     assert!(matches!(open(&folder), Err(ModelError::Integrity { .. })));
-    crate::store::publish(&path, &good[..good.len() - 1]).unwrap();
-    assert!(refusal(&folder).contains("model.yaml promises 398"), "{}", refusal(&folder));
+    let longer = [good.as_slice(), b"x"].concat();
+    for other in [&good[..good.len() - 1], longer.as_slice()] {
+        crate::store::publish(&path, other).unwrap();
+        let error = open(&folder).unwrap_err();
+        assert_eq!(error.exit(), Exit::Integrity);
+        assert!(error.to_string().contains("model.yaml promises 398"), "{error}");
+    }
     fs::remove_file(&path).unwrap();
     assert!(refusal(&folder).contains("cannot be read"), "{}", refusal(&folder));
 }
