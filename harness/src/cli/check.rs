@@ -14,6 +14,12 @@ use crate::store::records::MetricRow;
 
 pub(super) fn check(options: &CheckOptions, context: Context) -> Result<Exit, CliError> {
     let mut baseline = rows("BASELINE", &options.baseline)?;
+    if baseline.is_empty() {
+        let shown = options.baseline.display().to_string();
+        let expected =
+            "a result that holds numbers, and there are none in this one: run its experiment again";
+        return Err(CliError::option("BASELINE", &shown, expected));
+    }
     let result = rows("RESULT", &options.result)?;
     known(&baseline, &options.bands)?;
     chosen(&mut baseline, &options.metrics)?;

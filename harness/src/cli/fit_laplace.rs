@@ -7,6 +7,7 @@ use super::answer::Context;
 use super::arguments::FitLaplaceOptions;
 use super::error::CliError;
 use super::progress::TerminalProgress;
+use super::sample_source::is_pipeline;
 use super::{output, session, signal};
 use crate::exit::Exit;
 use crate::stage::Stop;
@@ -22,6 +23,11 @@ pub(super) fn run(options: &FitLaplaceOptions, context: Context) -> Result<Exit,
     signal::listen(&stop).map_err(CliError::Signals)?;
     if options.n == 0 {
         return Err(CliError::option("-n", "0", "at least 1"));
+    }
+    if is_pipeline(&options.bundle) {
+        let shown = options.bundle.display().to_string();
+        let expected = "the folder of a bundle, with a model.yaml: the posterior of a pipeline cannot be fitted";
+        return Err(CliError::option("BUNDLE", &shown, expected));
     }
     let bundle = files_of(&options.bundle);
     let inputs = bundle.iter().map(PathBuf::as_path).chain([Path::new(&options.images)]);

@@ -133,6 +133,9 @@ fn variances(path: &Path) -> Result<(Vec<f32>, Option<Vec<f32>>), CliError> {
     let mut npz = NpzReader::new(file).map_err(|error| refuse(error.to_string()))?;
     let names = npz.names().map_err(|error| refuse(error.to_string()))?;
     let mut read = |key: &str| -> Result<Vec<f32>, StoreError> {
+        if !names.iter().any(|name| name.trim_end_matches(".npy") == key) {
+            return Err(refuse(format!("it has no {key}")));
+        }
         let values: Array1<f32> =
             npz.by_name(key).map_err(|error| refuse(format!("{key}: {error}")))?;
         match values.iter().find(|value| !(value.is_finite() && **value >= 0.0)) {

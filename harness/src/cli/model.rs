@@ -29,6 +29,12 @@ pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliE
 }
 
 fn init(options: &InitOptions, context: Context) -> Result<Exit, CliError> {
+    if !options.folder.is_dir() {
+        let shown = options.folder.display().to_string();
+        let expected =
+            "a folder that holds exported graphs, as denoiser.onnx: make it and put them there";
+        return Err(CliError::option("FOLDER", &shown, expected));
+    }
     let path = options.folder.join(MODEL_FILE);
     if path.exists() {
         let shown = path.display().to_string();

@@ -29,6 +29,15 @@ pub(super) fn check<'a>(
     }
 }
 
+/// Refuses a file in the place of a folder, or of one above it.
+pub(super) fn folder(option: &'static str, path: &Path) -> Result<(), CliError> {
+    if path.ancestors().find(|above| above.exists()).is_none_or(Path::is_dir) {
+        return Ok(());
+    }
+    let expected = "a folder, and a file is in its place: name another";
+    Err(CliError::option(option, &path.display().to_string(), expected))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,6 +109,9 @@ fn estimators(
             CliError::option("--estimator", text, &format!("another window: {error}"))
         })?;
         let plan = EstimatorPlan::resolve(&config, window, &defaults);
+        if let Err(error) = plan.build() {
+            return Err(CliError::option("--estimator", text, &format!("other values: {error}")));
+        }
         if plans.iter().any(|known| known.name == plan.name) {
             let expected = "a name of its own: {kind: .., name: ..}";
             return Err(CliError::option("--estimator", text, expected));

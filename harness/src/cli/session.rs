@@ -8,6 +8,7 @@ use super::arguments::{DeviceOptions, RunOptions, StepGraph};
 use super::error::CliError;
 use super::load::Neighbours;
 use super::memory;
+use super::output;
 use super::progress::TerminalProgress;
 use super::signal;
 use crate::config::precision_yaml::PrecisionYaml;
@@ -41,6 +42,8 @@ impl Session {
     pub(super) fn open(options: &RunOptions, context: Context) -> Result<Self, CliError> {
         let stop = Stop::default();
         signal::listen(&stop).map_err(CliError::Signals)?;
+        output::folder("--work-dir", &options.folders.work_dir)?;
+        output::folder("--results-dir", &options.folders.results_dir)?;
         let (experiment, plan) = options.target.resolve()?;
         let sizes = inputs::scale_of(&experiment, &options.target.scale)?;
         let batch = options.device.batch.unwrap_or(sizes.batch_size as usize);

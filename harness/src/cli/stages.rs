@@ -57,6 +57,7 @@ pub(super) fn run(options: &RunOptions, context: Context) -> Result<Exit, CliErr
 
 pub(super) fn plan(options: &PlanOptions, context: Context) -> Result<Exit, CliError> {
     let (experiment, plan) = options.target.resolve()?;
+    evaluate::check_published(&experiment)?;
     if options.cost {
         let (value, text) = cost::answer(options, (&experiment, &plan))?;
         context.answer(&value, &text)?;

@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::experiment::Plan;
 use crate::plan::SlurmJobs;
 use crate::plan::slurm::{WARNING_SECONDS, time_limit_seconds};
+use crate::stage::evaluate;
 use crate::store::{StoreError, publish};
 
 /// Tasks of an array for which no number was given. Sites cap arrays; a shard of many blocks costs nothing.
@@ -37,7 +38,8 @@ struct Submitted {
 /// Writes the scripts of an experiment below the work folder, and queues them.
 pub(super) fn submit(options: &SubmitOptions, context: Context) -> Result<Exit, CliError> {
     let Engine::Slurm = options.engine;
-    let (_, plan) = options.target.resolve()?;
+    let (experiment, plan) = options.target.resolve()?;
+    evaluate::check_published(&experiment)?;
     let jobs = jobs(options, &plan)?;
     let mut submitted = write(&jobs, &plan)?;
     if !options.dry_run {

@@ -51,8 +51,15 @@ pub fn window(key: &str, window: Window, n_steps: u32, faults: &mut Vec<Fault>) 
     if end <= u64::from(n_steps) {
         return;
     }
+    if n_steps == 0 {
+        // No window lies in no steps: their number is what is wrong, and its own fault says so.
+        return;
+    }
     let remedy = match n_steps.saturating_sub(window.start) {
-        0 => format!("set window.start to {} or less", n_steps.saturating_sub(1)),
+        0 if window.len > n_steps => {
+            format!("set window.start to 0 and window.len to {n_steps} or less")
+        }
+        0 => format!("set window.start to {} or less", n_steps - window.len),
         room => format!("set window.len to {room} or less"),
     };
     let (start, last) = (window.start, n_steps.saturating_sub(1));

@@ -276,7 +276,7 @@ fn batch_and_micro_batch_change_no_bit() {
 #[test]
 fn impossible_estimators_are_refused_with_the_remedy() {
     let message = SampleVariance::new(WINDOW, 1).unwrap_err().to_string();
-    assert!(message.contains("set uncertainty.n_draws to 2 or more"), "{message}");
+    assert!(message.contains("set n_draws of the estimator to 2 or more"), "{message}");
     assert!(CenteredVariance::new(WINDOW, 0).is_err());
     assert!(McDropout::new(WINDOW, 5, 1.0).is_err());
     assert!(McDropout::new(WINDOW, 5, f32::NAN).is_err());

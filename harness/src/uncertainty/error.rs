@@ -8,7 +8,7 @@ use crate::fault::Fault;
 pub enum EstimatorError {
     /// A variance wants two draws.
     #[error(
-        "{estimator}: n_draws is {got}, expected at least {least}: set uncertainty.n_draws to {least} or more (the paper uses 5)"
+        "{estimator}: n_draws is {got}, expected at least {least}: set n_draws of the estimator to {least} or more (the paper uses 5)"
     )]
     TooFewDraws {
         /// Estimator name.

@@ -255,3 +255,22 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
+
+#[test]
+fn a_file_in_the_place_of_a_folder_is_a_wrong_option() {
+    let folder = Folder::new();
+    folder.text("afile", "mine");
+    for command in ["run", "verify", "status"] {
+        for (option, path) in
+            [("--work-dir", "afile"), ("--work-dir", "afile/x"), ("--results-dir", "afile")]
+        {
+            let call = [command, "tiny.yaml", "--scale", "smoke", option, path];
+            folder.dubench(&call).fails(2, &[option, path, "a file is in its place"]);
+        }
+    }
+    folder.dubench(&["model", "init", "nodir"]).fails(2, &["nodir", "denoiser.onnx", "make it"]);
+    let pipeline = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/models/tiny-sd15-random");
+    folder
+        .dubench(&["fit-laplace", pipeline, "--images", "a.npy", "-n", "1", "-o", "o.parquet"])
+        .fails(2, &["the posterior of a pipeline cannot be fitted"]);
+}

@@ -62,6 +62,8 @@ fn what_cannot_be_sampled_is_refused_and_nothing_is_written_over() {
     sample(&folder, "out", &["--sampler", "{kind: ddim, eta: 2}"]).fails(2, &["--sampler: eta"]);
     sample(&folder, "out", &["--estimator", "sample_vra"])
         .fails(2, &["--estimator", "`sample_var`"]);
+    sample(&folder, "out", &["--estimator", "{kind: sample_var, n_draws: 0}"])
+        .fails(2, &["--estimator", "set n_draws of the estimator to 2 or more"]);
     let late = "{kind: sample_var, window: {start: 3, len: 2}}";
     sample(&folder, "out", &["--estimator", late]).fails(2, &["past the last step 3"]);
     let twice = ["--estimator", "sample_var", "--estimator", "sample_var"];
@@ -169,4 +171,20 @@ fn a_file_in_the_place_of_the_output_folder_is_a_wrong_option() {
     for output in ["afile", "afile/x", "/dev/null"] {
         sample(&folder, output, &[]).fails(2, &["--output", output, "name another"]);
     }
+}
+
+#[test]
+fn a_plan_refuses_guidance_and_published_numbers_that_a_run_would_refuse() {
+    let folder = Folder::new();
+    let table1 = concat!(env!("CARGO_MANIFEST_DIR"), "/../experiments/table1-cifar10.yaml");
+    let plan = |more: &str| {
+        folder.text("mine.yaml", &format!("extends: {table1}\nname: mine\n{more}"));
+        folder.dubench(&["plan", "mine.yaml", "--scale", "smoke"])
+    };
+    plan("model: {cfg: {scale: 4}}\n").fails(3, &["cfg.scale: is 4", "cfg.null"]);
+    plan("published: {file: published/none.yaml}\n").fails(2, &["published/none.yaml"]);
+    let early = plan("sampler: {n_steps: 10}\n");
+    early.fails(2, &["ends past the last step 9: set window.start to 6 or less"]);
+    let none = plan("sampler: {n_steps: 0}\n");
+    assert!(none.code == 2 && !none.stderr.contains("0 or less"), "{}", none.stderr);
 }

@@ -4,6 +4,7 @@
 mod condition_tests;
 mod conditions;
 pub mod files;
+mod guidance;
 pub mod init;
 mod inspect;
 mod last_layer;
@@ -16,6 +17,7 @@ mod tests;
 mod whole_step;
 pub mod work;
 
+pub use guidance::check_guidance;
 pub use inspect::{SiteSummary, Summary, inspect};
 pub use last_layer::{with_layer_gradient, with_posterior};
 pub(in crate::model) use network_summary::{Measured, Said};

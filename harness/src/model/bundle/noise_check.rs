@@ -34,6 +34,11 @@ impl NoiseCheck {
     /// What is wrong, and what may be; `None` where nothing is.
     pub fn warning(&self) -> Option<String> {
         let Self { t, a, s, variance } = self;
+        if !variance.is_finite() {
+            return Some(format!(
+                "outputs of the network are not finite at t={t} (a = {a:.4}, s = {s:.4}): its weights are damaged, or its numbers overflow; export it again, in float32 where it is float16"
+            ));
+        }
         (!NEAR_ONE.contains(variance)).then(|| {
             format!(
                 "epsilon_hat has variance {variance:.2e} at t={t} (a = {a:.4}, s = {s:.4}), that of noise is 1: what model.yaml says of prediction, time or schedule may not be this network's"

@@ -10,6 +10,7 @@ use std::time::Instant;
 pub use evidence::RunEvidence;
 
 use crate::canonical::fingerprint;
+use crate::config::Common;
 use crate::experiment::{Experiment, Plan};
 use crate::protocol::Numbers;
 use crate::store::layout::StageName;
@@ -125,6 +126,14 @@ fn refuse_missing(
         }
     }
     Ok(())
+}
+
+/// Refuses an experiment whose published numbers are not there: its table could not be made.
+///
+/// # Errors
+/// [`StageError::Config`] for the file, [`StageError::Published`] when it has no such row.
+pub fn check_published(common: &Common) -> Result<(), StageError> {
+    reference::published(common).map(|_| ())
 }
 
 /// The numbers of the protocol.

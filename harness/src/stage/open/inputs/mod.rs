@@ -13,9 +13,10 @@ pub use reference::{reference_config, statistics_path};
 pub use starts::starts;
 pub use texts::{clip, prompts, texts};
 
-use crate::config::{Common, FeaturesConfig, ScaleConfig};
+use crate::config::{Common, FeaturesConfig, ModelConfig, ScaleConfig};
 use crate::experiment::plan::ModelFacts;
 use crate::experiment::{Experiment, Plan, PlanInputs};
+use crate::model::bundle::check_guidance;
 use crate::model::clip::ClipScore;
 use crate::model::{ExtractorId, FeatureExtractor};
 use crate::plan::{PlanError, PosteriorIdentity};
@@ -42,6 +43,9 @@ pub fn plan(experiment: &Experiment, scale: &str) -> Result<Plan, StageError> {
     let reference = reference_of(experiment, sizes)?;
     let config = experiment.model_of(sizes);
     let (model, facts) = model_identity(experiment, config)?;
+    if let ModelConfig::Bundle { path, cfg: Some(cfg), .. } = config {
+        check_guidance(&experiment.resolve(path), cfg)?;
+    }
     let takes = (sizes, model.name.as_str(), facts);
     let images =
         needs.images.map(|images| images_identity(experiment, images, takes)).transpose()?;
