@@ -157,7 +157,7 @@ fn wait(mut child: Child, caller: Caller<'_>) -> std::io::Result<Option<ExitStat
 /// The last line that says what is wrong, and what helps where that is known.
 fn reason(said: &str, status: ExitStatus) -> String {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let complaint = lines().rfind(|line| line.to_lowercase().contains("error"));
+    let complaint = npm(said).or(lines().rfind(|line| line.to_lowercase().contains("error")));
     let words = complaint.or(lines().next_back()).map(|line| line.chars().take(WORDS).collect());
     let words: String = words.unwrap_or_else(|| format!("ended with {status}"));
     if said.contains("No module named pip") {
@@ -167,6 +167,20 @@ fn reason(said: &str, status: ExitStatus) -> String {
         return format!("{words}: free some space, or point DUBENCH_CACHE at a larger disk");
     }
     words
+}
+
+/// The first line of npm's that is a sentence: codes stand before it, advice and the place of a log behind.
+fn npm(said: &str) -> Option<&str> {
+    let own = |line: &&str| line.starts_with("npm error ") || line.starts_with("npm ERR! ");
+    let lines = said.lines().map(str::trim).filter(own);
+    let is_code = |line: &&str| ["code", "errno", "syscall", "path"].contains(&first(line));
+    lines
+        .map(|line| line.trim_start_matches("npm error ").trim_start_matches("npm ERR! "))
+        .find(|line| !line.is_empty() && !is_code(line))
+}
+
+fn first(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -183,6 +197,19 @@ mod tests {
             "ERROR: no such package"
         );
         assert_eq!(reason("odd\n", failed), "odd");
+        for begins in ["npm error", "npm ERR!"] {
+            let said = [
+                "code ENOTFOUND",
+                "syscall getaddrinfo",
+                "errno ENOTFOUND",
+                "network request to https://registry.example/x failed, reason: getaddrinfo ENOTFOUND",
+                "network This is a problem related to network connectivity.",
+                "A complete log of this run can be found in: /root/.npm/_logs/x.log",
+            ];
+            let said = said.map(|line| format!("{begins} {line}")).join("\n");
+            let expected = "network request to https://registry.example/x failed, reason: getaddrinfo ENOTFOUND";
+            assert_eq!(reason(&said, failed), expected);
+        }
         assert_eq!(reason("", failed), "ended with exit status: 1");
         assert!(reason("python: No module named pip", failed).ends_with("ensurepip`)"));
         assert!(

@@ -140,7 +140,7 @@ pub(crate) struct DeviceOptions {
     pub(crate) batch: Option<usize>,
     /// Memory for the working values of all networks together (`4GiB`): larger batches are cut, and no number changes.
     /// Default: three quarters of what is free on the CPU, no limit on a GPU
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) memory: Option<ByteSize>,
 }
 
@@ -320,6 +320,11 @@ pub(crate) struct SummaryOptions {
     pub(crate) check: bool,
 }
 
+/// A number of bytes.
+fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse().map_err(|_| "expected a size, such as 512MiB or 4GiB".to_owned())
+}
+
 /// A number of workers. More of them would take all processes of a machine.
 fn workers(text: &str) -> Result<usize, String> {
     at_most(text, 4096)
@@ -383,6 +388,8 @@ fn condition(text: &str) -> Result<(String, String), String> {
 pub(crate) enum ModelCommand {
     /// Write a first model.yaml of the graphs in a folder: what can be found out, and marks where only you know
     Init(InitOptions),
+    /// After graphs were exported again: write their sha256 and bytes into model.yaml, and keep everything else of it
+    Renew(RenewOptions),
     /// What a bundle holds, what it can serve, and whether its answers depend on the batch
     Inspect(InspectOptions),
 }
@@ -400,6 +407,12 @@ pub(crate) struct InitOptions {
     /// Number of classes, where the network takes one
     #[arg(long)]
     pub(crate) classes: Option<u32>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RenewOptions {
+    /// Bundle folder
+    pub(crate) bundle: PathBuf,
 }
 
 #[derive(Args, Clone, Debug)]

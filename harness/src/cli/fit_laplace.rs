@@ -21,14 +21,7 @@ const BATCH: usize = 16;
 pub(super) fn run(options: &FitLaplaceOptions, context: Context) -> Result<Exit, CliError> {
     let stop = Stop::default();
     signal::listen(&stop).map_err(CliError::Signals)?;
-    if options.n == 0 {
-        return Err(CliError::option("-n", "0", "at least 1"));
-    }
-    if is_pipeline(&options.bundle) {
-        let shown = options.bundle.display().to_string();
-        let expected = "the folder of a bundle, with a model.yaml: the posterior of a pipeline cannot be fitted";
-        return Err(CliError::option("BUNDLE", &shown, expected));
-    }
+    refuse(options)?;
     let bundle = files_of(&options.bundle);
     let inputs = bundle.iter().map(PathBuf::as_path).chain([Path::new(&options.images)]);
     output::check(&options.output, inputs)?;
@@ -61,6 +54,18 @@ pub(super) fn run(options: &FitLaplaceOptions, context: Context) -> Result<Exit,
     );
     context.answer(&answer, &text)?;
     Ok(Exit::Complete)
+}
+
+fn refuse(options: &FitLaplaceOptions) -> Result<(), CliError> {
+    if options.n == 0 {
+        return Err(CliError::option("-n", "0", "at least 1"));
+    }
+    if is_pipeline(&options.bundle) {
+        let shown = options.bundle.display().to_string();
+        let expected = "the folder of a bundle, with a model.yaml: the posterior of a pipeline cannot be fitted";
+        return Err(CliError::option("BUNDLE", &shown, expected));
+    }
+    Ok(())
 }
 
 /// Files of a bundle, earlier posteriors aside. A folder that cannot be listed is the business of who reads the bundle.

@@ -1,23 +1,24 @@
 //! `dubench model init` and `dubench model inspect`.
 
 use super::answer::Context;
-use super::arguments::{InitOptions, InspectOptions, ModelCommand};
+use super::arguments::{InitOptions, InspectOptions, ModelCommand, RenewOptions};
 use super::error::CliError;
 use super::model_pipeline;
 use super::model_words::NetworkWords;
 use super::sample_source::is_pipeline;
 use super::session::runtime;
 use crate::config::ModelYaml;
-use crate::config::model_yaml::MODEL_FILE;
+use crate::config::model_yaml::{FileYaml, MODEL_FILE};
 use crate::exit::Exit;
 use crate::model::bundle::init::{Hints, propose};
-use crate::model::bundle::{Gradients, SiteSummary, Summary, inspect};
+use crate::model::bundle::{Gradients, SiteSummary, Summary, inspect, renewed};
 use crate::model::pipeline;
 use crate::store::{StoreError, publish};
 
 pub(super) fn run(command: &ModelCommand, context: Context) -> Result<Exit, CliError> {
     let options = match command {
         ModelCommand::Init(options) => return init(options, context),
+        ModelCommand::Renew(options) => return renew(options, context),
         ModelCommand::Inspect(options) => options,
     };
     if is_pipeline(&options.bundle) {
@@ -41,7 +42,7 @@ fn init(options: &InitOptions, context: Context) -> Result<Exit, CliError> {
         return Err(CliError::option(
             "FOLDER",
             &shown,
-            "a folder without a description: move it aside",
+            "a folder without a description: move it aside, or run `dubench model renew` where its graphs were exported again",
         ));
     }
     let image = match options.image.as_deref() {
@@ -49,7 +50,8 @@ fn init(options: &InitOptions, context: Context) -> Result<Exit, CliError> {
         Some(&[c, h, w]) => Some([c, h, w]),
         Some(other) => {
             let expected = "channels, height, width: 3,32,32";
-            return Err(CliError::option("--image", &format!("{other:?}"), expected));
+            let got: Vec<String> = other.iter().map(usize::to_string).collect();
+            return Err(CliError::option("--image", &got.join(","), expected));
         }
     };
     let hints = Hints { graph: options.graph.clone(), image, classes: options.classes };
@@ -65,6 +67,24 @@ fn init(options: &InitOptions, context: Context) -> Result<Exit, CliError> {
         lines("check", &proposal.check)
     );
     context.answer(&proposal, &text)?;
+    Ok(Exit::Complete)
+}
+
+fn renew(options: &RenewOptions, context: Context) -> Result<Exit, CliError> {
+    // A folder of no bundle is a wrong option here as in every other command.
+    ModelYaml::read(&options.bundle.join(MODEL_FILE))?;
+    let renewal = renewed(&options.bundle)?;
+    let path = &renewal.path;
+    if !renewal.renewed.is_empty() {
+        publish(path, renewal.yaml.as_bytes()).map_err(StoreError::write(path))?;
+    }
+    let line = |(name, now): (&String, &FileYaml)| {
+        format!("\n  renewed  {name}: sha256 {}, {} bytes", now.sha256, now.bytes)
+    };
+    let lines: String = renewal.renewed.iter().map(line).collect();
+    let nothing =
+        if lines.is_empty() { ": its files are as it says, nothing is renewed" } else { "" };
+    context.answer(&renewal, &format!("{}{nothing}{lines}", path.display()))?;
     Ok(Exit::Complete)
 }
 

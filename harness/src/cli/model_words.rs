@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use crate::model::bundle::{MemoryPerImage, NetworkSummary, NoiseCheck, PortSummary};
+use crate::model::bundle::{NetworkSummary, NoiseCheck, PortSummary};
 use crate::model::onnx::SelfTestReport;
 
 /// A network in words: what bundles and pipelines have in common.
@@ -19,7 +19,7 @@ pub(super) struct NetworkWords {
 
 impl NetworkWords {
     pub(super) fn of(network: &NetworkSummary) -> Self {
-        let (memory, gradients) = memory(&network.memory, network.gradient_reason.as_deref());
+        let (memory, gradients) = (memory(network), gradients(network));
         let (noise, warnings) = noise(&network.noise, &network.warnings);
         Self {
             inputs: ports(&network.inputs),
@@ -33,15 +33,31 @@ impl NetworkWords {
     }
 }
 
-/// What an image of a call takes, and what a gradient does.
-fn memory(memory: &MemoryPerImage, reason: Option<&str>) -> (String, String) {
-    let kilobytes = |bytes: NonZeroUsize| format!("{} KB an image of a call", bytes.get() / 1000);
-    let gradients = match (memory.vjp, reason) {
+/// What an image of a call takes.
+fn memory(network: &NetworkSummary) -> String {
+    taken(network.memory.forward, network.fixed_batch)
+}
+
+/// What an image of a gradient takes, or why there is none.
+fn gradients(network: &NetworkSummary) -> String {
+    match (network.gradients, &network.gradient_reason) {
         (_, Some(reason)) => format!("not applicable: {reason}"),
-        (Some(bytes), None) => format!("applicable, {}", kilobytes(bytes)),
+        (Some(_), None) => {
+            format!("applicable, memory {}", taken(network.memory.vjp, network.fixed_batch))
+        }
         (None, None) => "not looked for (--gradients)".to_owned(),
-    };
-    (memory.forward.map_or("not known".to_owned(), kilobytes), gradients)
+    }
+}
+
+/// Bytes of an image, where they can be told: of a fixed batch they cannot.
+fn taken(bytes: Option<NonZeroUsize>, fixed_batch: Option<usize>) -> String {
+    match (bytes, fixed_batch) {
+        (Some(bytes), _) => format!("{} KB an image of a call", bytes.get() / 1000),
+        (None, Some(n)) => {
+            format!("not known, in pieces of the batch of {n} that the graph declares")
+        }
+        (None, None) => "not known".to_owned(),
+    }
 }
 
 /// Whether answers depend on the batch.

@@ -49,10 +49,7 @@ impl Session {
         let batch = options.device.batch.unwrap_or(sizes.batch_size as usize);
         let devices = devices(&options.device)?;
         let mut runtime = runtime_on(devices[0], &options.device, batch)?;
-        runtime.step_graphs = match options.step_graph {
-            StepGraph::Off => StepGraphs::Off,
-            StepGraph::On => StepGraphs::On,
-        };
+        runtime.step_graphs = step_graphs(options.step_graph);
         let weights = models::weight_bytes(&experiment, &options.target.scale)?;
         let wall_times = plan.protocol.needs().times_are_evidence();
         let networks = match options.device.networks {
@@ -102,6 +99,13 @@ impl Session {
     /// Whether this process does a share of the blocks only.
     pub(super) fn is_shard(&self) -> bool {
         !self.shard.is_whole()
+    }
+}
+
+fn step_graphs(asked: StepGraph) -> StepGraphs {
+    match asked {
+        StepGraph::Off => StepGraphs::Off,
+        StepGraph::On => StepGraphs::On,
     }
 }
 

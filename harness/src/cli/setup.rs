@@ -299,7 +299,7 @@ mod tests {
     fn every_data_set_that_has_a_name_is_in_the_list() {
         let list = AssetList::read(&experiments().join("assets.yaml")).unwrap();
         let listed: Vec<&String> = list.assets.iter().flat_map(|asset| &asset.datasets).collect();
-        for name in crate::stage::statistics::open::NAMED {
+        for name in crate::config::NAMED_IMAGES {
             assert_eq!(listed.iter().filter(|listed| **listed == name).count(), 1, "{name}");
         }
     }

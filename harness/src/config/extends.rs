@@ -6,8 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_yaml::{Mapping, Value};
 
 use super::ConfigError;
+use super::base_paths::rebase;
 use super::reader;
 use super::role::Role;
+use crate::installed;
 
 /// The key.
 const EXTENDS: &str = "extends";
@@ -16,24 +18,43 @@ const MAX_FILES: usize = 8;
 
 /// Reads the text of a YAML file, which may say `extends: FILE`.
 ///
-/// `FILE` lies relative to the file that names it. Its values stand where the extending file has none of its own:
-/// mappings are put together key by key, anything else is replaced as a whole, and so is a mapping of another `kind`;
-/// `KEY: null` takes a key away. All other relative paths start at the folder of the file that was read first.
+/// `FILE` lies relative to the file that names it; what does not is looked for among the installed experiments, by file
+/// or by name. Its values stand where the extending file has none of its own: mappings are put together key by key,
+/// anything else is replaced as a whole, and so is a mapping of another `kind`; `KEY: null` takes a key away.
+///
+/// Relative paths start at the folder of the experiment that says them. A file without a `name` is no experiment: it is
+/// a part of the one that names it, and its paths start there.
 ///
 /// # Errors
 /// [`ConfigError::Read`], [`ConfigError::TooLarge`], [`ConfigError::Syntax`], each with the file that is wrong.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    let data = installed::data().map(|data| data.join("experiments"));
+    parse_beside(path, text, data.as_deref())
+}
+
+/// As [`parse`], with the folder of the installed experiments.
+fn parse_beside<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    installed: Option<&Path>,
+) -> Result<T, ConfigError> {
     let Some(own) = mapping_that_extends(path, text)? else { return reader::parse(path, text) };
+    let folder = path.parent().unwrap_or(Path::new(""));
     let mut files = vec![path.to_owned()];
+    // Relative to the folder of the first file.
+    let mut place = Place { file: file_name(path), start: PathBuf::new() };
     let mut values = own;
     while let Some(base) = values.remove(EXTENDS) {
-        let last = files.last().map_or(path, PathBuf::as_path);
-        let next = next_file(last, &base)?;
+        let name = named(&folder.join(&place.file), &base)?;
         if files.len() == MAX_FILES {
             let message = format!("more than {MAX_FILES} files extend each other: is it a circle?");
             return Err(ConfigError::Syntax { path: path.to_owned(), message });
         }
+        let found = place.find(folder, name, installed);
+        let next = folder.join(&found.file);
         let mut below: Mapping = reader::parse(&next, &reader::read_text(&next, Role::Base)?)?;
+        place = if below.contains_key("name") { found.own() } else { found };
+        rebase(&mut below, &place.start);
         let nulls = if below.contains_key(EXTENDS) { Nulls::Stay } else { Nulls::TakeAway };
         merge(&mut below, values, nulls);
         values = below;
@@ -46,6 +67,44 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
     })
 }
 
+/// A file of a chain, and where its paths start.
+struct Place {
+    file: PathBuf,
+    start: PathBuf,
+}
+
+impl Place {
+    /// What this file calls `name`: beside it, else installed; where it is neither, beside it, which its reader refuses.
+    fn find(&self, folder: &Path, name: &str, installed: Option<&Path>) -> Self {
+        let beside = self.file.with_file_name("").join(name);
+        let with_end = |path: &Path| path.with_extension("yaml");
+        let is_name = Path::new(name).extension().is_none();
+        let start = self.start.clone();
+        if folder.join(&beside).is_file() {
+            return Self { file: beside, start };
+        }
+        if is_name && folder.join(with_end(&beside)).is_file() {
+            return Self { file: with_end(&beside), start };
+        }
+        let found = installed.map(|data| (data, data.join(name)));
+        let found = found.map(|(data, file)| (data, if is_name { with_end(&file) } else { file }));
+        match found.filter(|(_, file)| file.is_file()) {
+            Some((data, file)) => Self { file, start: data.to_owned() },
+            None => Self { file: beside, start },
+        }
+    }
+
+    /// The same file, its paths starting at its own folder.
+    fn own(self) -> Self {
+        let start = self.file.parent().unwrap_or(Path::new("")).to_owned();
+        Self { start, ..self }
+    }
+}
+
+fn file_name(path: &Path) -> PathBuf {
+    path.file_name().map(PathBuf::from).unwrap_or_default()
+}
+
 /// The keys of a document that has the key; `None` for every other one, whose errors keep their lines.
 fn mapping_that_extends(path: &Path, text: &str) -> Result<Option<Mapping>, ConfigError> {
     match reader::parse::<Mapping>(path, text) {
@@ -56,11 +115,10 @@ fn mapping_that_extends(path: &Path, text: &str) -> Result<Option<Mapping>, Conf
     }
 }
 
-fn next_file(from: &Path, named: &Value) -> Result<PathBuf, ConfigError> {
-    let folder = from.parent().unwrap_or(Path::new(""));
-    named.as_str().map(|name| folder.join(name)).ok_or_else(|| ConfigError::Syntax {
+fn named<'a>(from: &Path, value: &'a Value) -> Result<&'a str, ConfigError> {
+    value.as_str().ok_or_else(|| ConfigError::Syntax {
         path: from.to_owned(),
-        message: "extends: expected the path of one file, relative to this one".to_owned(),
+        message: "extends: expected the path of one file, relative to this one, or the name of an installed experiment".to_owned(),
     })
 }
 
@@ -100,6 +158,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::config::NAMED_IMAGES;
 
     type Any = BTreeMap<String, serde_json::Value>;
 
@@ -160,6 +219,69 @@ mod tests {
         let circle = folder(&[("a.yaml", "extends: a.yaml\n")]);
         let error = read(&circle, "extends: a.yaml\n").unwrap_err().to_string();
         assert!(error.contains("top.yaml: more than 8 files extend each other"), "{error}");
+    }
+
+    /// Three files of an own folder, one of another, and what is installed: each path is found from its own file.
+    #[test]
+    fn paths_start_at_the_experiment_that_says_them() {
+        let data = folder(&[
+            ("shipped.yaml", "extends: part.yaml\nname: shipped\npublished: {file: p}\n"),
+            ("part.yaml", "model: {path: m}\nreference: {path: r, images: cifar10-train}\n"),
+        ]);
+        let own = folder(&[("part.yaml", "features: {path: f}\n")]);
+        let read = |text: &str| {
+            parse_beside::<Any>(&own.path().join("top.yaml"), text, Some(data.path())).unwrap()
+        };
+        let at = |name: &str| data.path().join(name).display().to_string();
+        for name in ["shipped.yaml", "shipped", &at("shipped.yaml")] {
+            let got = read(&format!(
+                "extends: {name}\nname: mine\nmodel: {{kind: bundle, path: here}}\n"
+            ));
+            assert_eq!(got["model"], serde_json::json!({"kind": "bundle", "path": "here"}));
+            let expected = serde_json::json!({"path": at("r"), "images": "cifar10-train"});
+            assert_eq!(got["reference"], expected);
+            assert_eq!(got["published"]["file"], at("p").as_str());
+        }
+        assert_eq!(read("extends: part.yaml\n")["features"]["path"], "f", "beside it goes first");
+        assert_eq!(read("extends: part\n")["features"]["path"], "f");
+        std::fs::create_dir(own.path().join("below")).unwrap();
+        let experiment = "extends: ../part.yaml\nname: x\nmodel: {path: m}\n";
+        crate::store::publish(&own.path().join("below/x.yaml"), experiment.as_bytes()).unwrap();
+        let got = read("extends: below/x.yaml\n");
+        assert_eq!(got["model"]["path"], "below/m");
+        assert_eq!(got["features"]["path"], "below/f", "a part belongs to the experiment");
+    }
+
+    /// Every path of every shipped experiment, so that a new key cannot be forgotten.
+    #[test]
+    fn no_path_of_a_shipped_experiment_stays_relative() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+        let shipped = shipped.canonicalize().unwrap();
+        let own = folder(&[]);
+        let mut n = 0;
+        for entry in std::fs::read_dir(&shipped).unwrap() {
+            let file = entry.unwrap().path();
+            let is_yaml = file.extension().is_some_and(|end| end == "yaml");
+            if !is_yaml || file.ends_with("assets.yaml") {
+                continue;
+            }
+            let text = format!("extends: {}\n", file.file_name().unwrap().to_str().unwrap());
+            let top = own.path().join("top.yaml");
+            let got: Any = parse_beside(&top, &text, Some(&shipped)).unwrap();
+            n += 1;
+            absolute(&serde_json::to_value(got).unwrap(), &file);
+        }
+        assert!(n > 30, "{n}");
+    }
+
+    fn absolute(value: &serde_json::Value, file: &Path) {
+        for (key, value) in value.as_object().into_iter().flatten() {
+            let is_path = ["path", "file", "prompt_file", "images"].contains(&key.as_str());
+            let text = value.as_str().filter(|text| is_path && !NAMED_IMAGES.contains(text));
+            let relative = text.filter(|text| !Path::new(text).is_absolute());
+            assert_eq!(relative, None, "{key} of {}", file.display());
+            absolute(value, file);
+        }
     }
 
     #[test]

@@ -75,6 +75,10 @@ impl Preprocess {
     }
 }
 
+/// Data sets that go by a name wherever images are asked for; anything else is a path.
+pub const NAMED_IMAGES: [&str; 4] =
+    ["cifar10-train", "cifar10-test", "fashion-mnist-train", "fashion-mnist-test"];
+
 /// What generated images are held against: statistics, images, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

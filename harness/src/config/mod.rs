@@ -4,6 +4,7 @@
 //! [`validate`] and the protocols then refuse values that cannot work together, all of them at once, again with key
 //! paths. Samplers, estimators, controls, rules and protocols have their settings in their own files.
 
+mod base_paths;
 pub mod common;
 mod condition_yaml;
 pub mod error;
@@ -34,7 +35,7 @@ pub use common::Common;
 pub use condition_yaml::{CfgYaml, ConditionYaml, NullYaml};
 pub use error::ConfigError;
 pub use extractor_yaml::ExtractorYaml;
-pub use features::{FeaturesConfig, GeneratedImages, Preprocess, ReferenceConfig};
+pub use features::{FeaturesConfig, GeneratedImages, NAMED_IMAGES, Preprocess, ReferenceConfig};
 pub use model::{AnalyticConfig, ModelConfig};
 pub use model_yaml::{ModelYaml, Prediction, TaskYaml};
 pub use pipeline::{PipelineCfg, PipelineConfig, PipelineFolder, Scheduler};

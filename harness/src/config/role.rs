@@ -29,10 +29,10 @@ impl Role {
         match self {
             Self::Experiment => "expected an experiment file: check its path",
             Self::Base => {
-                "expected the file that `extends` names, relative to the one that names it"
+                "expected what `extends` names: a file, relative to the one that names it, or an installed experiment (`dubench doctor` says where those are)"
             }
             Self::Bundle => {
-                "expected the model.yaml of a bundle, or the model_index.json of a pipeline: name the folder that holds it (`model.path` in an experiment)"
+                "expected the model.yaml of a bundle, or the model_index.json of a pipeline: name the folder that holds it (`model.path` in an experiment); one of a published checkpoint is imported first (docs/importing.md)"
             }
             Self::Extractor => {
                 "expected the description of a feature network: check `features.path` of the experiment, or --extractor"

@@ -64,7 +64,7 @@ pub enum ModelError {
     },
     /// An artefact does not have the bytes that its manifest promises.
     #[error(
-        "{path}: sha256 is {got}, {expected} was promised: the file is damaged or was replaced; fetch or export it again"
+        "{path}: sha256 is {got}, {expected} was promised: the file is damaged or was replaced; {remedy}"
     )]
     Integrity {
         /// The file.
@@ -73,6 +73,8 @@ pub enum ModelError {
         got: String,
         /// Hash promised.
         expected: String,
+        /// What to do.
+        remedy: String,
     },
     /// The machine or the device has too little memory for this many rows at once.
     #[error(

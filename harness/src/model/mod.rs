@@ -58,6 +58,8 @@ pub struct DenoiserSpec {
     pub dropout_mask_len: Option<usize>,
     /// Dropout probability of training, where known.
     pub dropout_p: Option<f32>,
+    /// Why a train-mode graph that is there cannot drop out; `None` where it can, and where there is none.
+    pub dropout_reason: Option<String>,
 }
 
 impl DenoiserSpec {

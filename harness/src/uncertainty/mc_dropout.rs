@@ -61,10 +61,13 @@ impl EstimatorSettings for McDropoutSettings {
 
     fn not_applicable(&self, model: &DenoiserSpec) -> Option<String> {
         model.dropout_mask_len.is_none().then(|| {
-            format!(
-                "{} has no Dropout: export its train-mode graph, and name it in model.yaml as graphs.train",
-                model.name
-            )
+            let absent = || {
+                format!(
+                    "{} has no Dropout: export its train-mode graph, and name it in model.yaml as graphs.train",
+                    model.name
+                )
+            };
+            model.dropout_reason.clone().unwrap_or_else(absent)
         })
     }
 

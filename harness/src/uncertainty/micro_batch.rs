@@ -175,6 +175,7 @@ mod tests {
             range: [-1.0, 1.0],
             dropout_mask_len: None,
             dropout_p: None,
+            dropout_reason: None,
         };
         let (mut echo, n_made) = (Echo(spec), AtomicUsize::new(0));
         let make = |rows: Range<usize>| {

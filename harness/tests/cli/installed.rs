@@ -48,6 +48,22 @@ fn an_installed_experiment_runs_by_name_from_an_empty_folder_with_the_same_digit
     assert_eq!(data.len(), 2, "nothing is written where the program is installed");
 }
 
+/// Its paths start where it is installed, those of the own file beside that one.
+#[test]
+fn an_installed_experiment_is_extended_from_an_own_folder() {
+    let folder = environment();
+    std::fs::create_dir_all(folder.path("empty/mine")).unwrap();
+    for base in ["tiny.yaml", "tiny"] {
+        folder.text("empty/mine/other.yaml", &format!("extends: {base}\nname: other\n"));
+        let arguments = ["run", "mine/other.yaml", "--scale", "smoke", "--format", "json"];
+        let answer = installed(&folder, &arguments).json();
+        assert_eq!(answer["results"], "results/other/smoke");
+    }
+    folder.text("empty/mine/other.yaml", "extends: tinny.yaml\nname: other\n");
+    let ended = installed(&folder, &["plan", "mine/other.yaml", "--scale", "smoke"]);
+    ended.fails(2, &["mine/tinny.yaml: cannot be read", "an installed experiment"]);
+}
+
 #[test]
 fn a_name_that_is_nowhere_says_where_it_was_looked_for() {
     let folder = environment();

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod assets;
+mod bundles;
 mod cases;
 mod collect;
 mod data_sets;

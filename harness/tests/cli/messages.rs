@@ -58,6 +58,20 @@ fn a_wrong_type_or_a_missing_key_has_its_key_path() {
 }
 
 #[test]
+fn a_size_that_is_none_and_what_must_be_made_first_are_told() {
+    let folder = Folder::new();
+    let lots = ["run", "tiny.yaml", "--scale", "smoke", "--memory", "lots"];
+    let ended = folder.dubench(&lots);
+    assert!(ended.stderr.contains("expected a size, such as 512MiB or 4GiB"), "{}", ended.stderr);
+    assert_eq!(ended.code, 2);
+    let made = ["none.npz: there is no such file", "`dubench stats", "`dubench import-stats`"];
+    edited(&folder, "path: reference.npz", "path: none.npz").fails(3, &made);
+    let model = "model:\n  kind: analytic\n  shape: [3, 8, 8]\n  mean: 0.1\n  std: 0.5\n  schedule: {kind: linear, beta_start: 1.0e-4, beta_end: 0.02, n_train_steps: 1000}\n";
+    edited(&folder, model, "model: {kind: bundle, path: none}\n")
+        .fails(2, &["none/model.yaml: cannot be read", "imported first (docs/importing.md)"]);
+}
+
+#[test]
 fn a_file_that_is_not_there_is_called_what_it_is() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("empty")).unwrap();

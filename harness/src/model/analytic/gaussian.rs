@@ -64,6 +64,7 @@ impl GaussianDenoiser {
             range: [-1.0, 1.0],
             dropout_mask_len: None,
             dropout_p: None,
+            dropout_reason: None,
         };
         if !(tau > 0.0 && tau.is_finite()) {
             return Err(refused(&spec, format!("tau is {tau}, expected a positive number")));

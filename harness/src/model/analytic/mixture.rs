@@ -48,6 +48,7 @@ impl MixtureDenoiser {
             range: [-1.0, 1.0],
             dropout_mask_len: None,
             dropout_p: None,
+            dropout_reason: None,
         };
         if means.is_empty() || means.iter().any(|mean| mean.dim() != (c, h, w)) {
             return Err(refused(&spec, "expected one or more means of one shape".to_owned()));

@@ -13,6 +13,9 @@ use crate::config::model_yaml::{FileYaml, MODEL_FILE};
 use crate::graph::Model;
 use crate::model::ModelError;
 
+/// What to do where a file was replaced on purpose.
+const RENEW: &str = "write its sha256 and bytes into model.yaml by `dubench model renew FOLDER`";
+
 /// Bytes of a digest as lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
@@ -88,7 +91,7 @@ pub(crate) fn check_present(folder: &Path, model: &ModelYaml) -> Result<(), Mode
 ///
 /// Why are hard links refused too? A file with a second name can be changed from outside the
 /// folder, and a link to any readable file passes ONNX Runtime's own checks.
-fn plain_file(folder: &Path, name: &str) -> Result<PathBuf, ModelError> {
+pub(super) fn plain_file(folder: &Path, name: &str) -> Result<PathBuf, ModelError> {
     let relative = Path::new(name);
     let plain = relative.components().all(|c| matches!(c, Component::Normal(_)));
     if name.is_empty() || !plain || name.contains('\\') {
@@ -121,7 +124,7 @@ fn check_bytes(path: &Path, promised: &FileYaml) -> Result<(), ModelError> {
     let bytes = fs::metadata(path).map_err(|error| missing(path, &error))?.len();
     if bytes != promised.bytes {
         let message = format!(
-            "has {bytes} bytes, model.yaml promises {}: it is cut off or was replaced, export it again",
+            "has {bytes} bytes, model.yaml promises {}: it is cut off or was replaced; export it again, or where it is meant, {RENEW}",
             promised.bytes
         );
         return Err(ModelError::Damaged { path: path.display().to_string(), message });
@@ -130,8 +133,9 @@ fn check_bytes(path: &Path, promised: &FileYaml) -> Result<(), ModelError> {
     if got == promised.sha256 {
         return Ok(());
     }
-    let path = path.display().to_string();
-    Err(ModelError::Integrity { path, got, expected: promised.sha256.clone() })
+    let (path, expected) = (path.display().to_string(), promised.sha256.clone());
+    let remedy = format!("fetch or export it again, or where it is meant, {RENEW}");
+    Err(ModelError::Integrity { path, got, expected, remedy })
 }
 
 /// Files that hold weights of a graph, by the locations that the graph names.

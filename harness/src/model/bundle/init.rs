@@ -1,6 +1,8 @@
 //! A first `model.yaml` of the graphs in a folder: what can be found out is written, what only people know is marked.
 
 mod ports;
+mod roles;
+mod sizes;
 #[cfg(test)]
 mod tests;
 
@@ -11,14 +13,12 @@ use std::path::Path;
 use super::files::{external_files, fault, sha256_file};
 use super::precision::Precision;
 use crate::config::ModelYaml;
-use crate::config::model_yaml::MODEL_FILE;
+use crate::config::model_yaml::{Layout, MODEL_FILE};
 use crate::config::precision_yaml::PrecisionYaml;
-use crate::graph::{Model, dropout};
+use crate::graph::Model;
 use crate::model::ModelError;
 use ports::{Found, Ports};
-
-/// Graphs that are parts of other models, never the network itself.
-const OTHER_PARTS: [&str; 4] = ["decoder", "encoder", "vjp", "masked"];
+use roles::roles;
 
 /// Factor of the latents of Stable Diffusion 1, whose autoencoder the published U-ViT takes too.
 const SCALE: &str = "0.18215";
@@ -68,7 +68,8 @@ pub fn propose(folder: &Path, hints: &Hints) -> Result<Proposal, ModelError> {
     }
     let _ = writeln!(
         text,
-        "graphs:\n  denoiser: {{file: {forward}, inputs: {{x: {}, t: {}, y: {}}}, outputs: {{prediction: {}}}}}",
+        "graphs:\n  denoiser: {{file: {forward}, {}inputs: {{x: {}, t: {}, y: {}}}, outputs: {{prediction: {}}}}}",
+        layout(found.layout),
         quoted(&found.x),
         quoted(&found.t),
         found.y.as_deref().map_or("null".to_owned(), quoted),
@@ -116,34 +117,6 @@ fn position(graphs: &Graphs, name: &str) -> usize {
     graphs.iter().position(|(known, _)| known == name).unwrap_or(0)
 }
 
-/// Files of the forward and of the train-mode graph. A graph with live `Dropout` nodes is one of training.
-fn roles<'a>(
-    folder: &Path,
-    graphs: &'a Graphs,
-    hints: &Hints,
-) -> Result<(&'a str, Option<&'a str>), ModelError> {
-    let live = |model: &Model| dropout::sites(model).is_ok_and(|s| s.iter().any(|s| s.p > 0.0));
-    let parts = |name: &str| OTHER_PARTS.iter().any(|part| name.contains(part));
-    let (mut forward, mut train): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-    for (name, model) in graphs.iter().filter(|(name, _)| !parts(name)) {
-        if live(model) { train.push(name) } else { forward.push(name) }
-    }
-    if let Some(given) = &hints.graph {
-        forward = graphs.iter().map(|(name, _)| name.as_str()).filter(|n| n == given).collect();
-        train.retain(|name| name != given);
-    }
-    let names: Vec<&str> = graphs.iter().map(|(name, _)| name.as_str()).collect();
-    let [forward] = forward[..] else {
-        let what = if forward.is_empty() { "none" } else { "more than one" };
-        let message = format!(
-            "of the graphs {}, {what} can be the forward graph: name it by --graph",
-            names.join(", ")
-        );
-        return Err(fault(folder, message));
-    };
-    Ok((forward, train.first().copied().filter(|_| train.len() == 1)))
-}
-
 /// What the network makes, as `task:` says it, and what to look at there.
 struct Task {
     yaml: String,
@@ -165,7 +138,8 @@ impl Task {
         let [decoder] = decoders.collect::<Vec<_>>()[..] else {
             let message = format!(
                 "the state has {c} channels, which is a latent, and there is no single graph with `decoder` in its name beside it: \
-                 export the one that makes images [b, 3, H, W] of latents as decoder.onnx"
+                 export the one that makes images [b, 3, H, W] of latents as decoder.onnx; where the last axis is that of the \
+                 channels (`layout: nhwc`), say so by --image C,H,W"
             );
             return Err(fault(folder, message));
         };
@@ -177,6 +151,14 @@ impl Task {
             "task.scale: {SCALE} is a guess, that of Stable Diffusion: what latents are multiplied by in training"
         );
         Ok(Self { yaml, check })
+    }
+}
+
+/// The key `layout`, where it is not the one that is meant without it.
+fn layout(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Nchw => "",
+        Layout::Nhwc => "layout: nhwc, ",
     }
 }
 
@@ -246,7 +228,12 @@ fn files(folder: &Path, graphs: &Graphs, found: &Found) -> Result<String, ModelE
 fn report(forward: &str, train: Option<&str>, found: &Found) -> Vec<String> {
     let [c, h, w] = found.image;
     let mut lines = vec![
-        format!("forward graph {forward}: state {} [{c}, {h}, {w}], time {}", found.x, found.t),
+        format!(
+            "forward graph {forward}: state {} [{c}, {h}, {w}]{}, time {}",
+            found.x,
+            if found.layout == Layout::Nhwc { ", channels last" } else { "" },
+            found.t
+        ),
         format!("prediction: output {}", found.output),
     ];
     lines.extend(found.y.as_ref().map(|y| format!("class: input {y}")));

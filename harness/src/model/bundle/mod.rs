@@ -12,6 +12,7 @@ mod network_summary;
 mod noise_check;
 mod open;
 mod precision;
+mod renew;
 #[cfg(test)]
 mod tests;
 mod whole_step;
@@ -31,4 +32,5 @@ pub use open::{
     open_encoder,
 };
 pub(in crate::model) use precision::of_graph as precision_of;
+pub use renew::{Renewal, renewed};
 pub use whole_step::with_steps;

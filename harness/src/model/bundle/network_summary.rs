@@ -26,6 +26,10 @@ pub struct NetworkSummary {
     pub outputs: Vec<PortSummary>,
     /// Bytes that one more image adds to a call, as far as they can be told.
     pub memory: MemoryPerImage,
+    /// Rows of every call, where the graph declares them: more images are served in pieces of it.
+    pub fixed_batch: Option<usize>,
+    /// Whether gradients are applicable; null where nobody asked.
+    pub gradients: Option<bool>,
     /// Why gradients are not applicable; null where they are, and where nobody asked.
     pub gradient_reason: Option<String>,
     /// What the self-test measured.
@@ -92,6 +96,8 @@ impl NetworkSummary {
             inputs: denoiser.session().inputs().iter().map(PortSummary::of).collect(),
             outputs: denoiser.session().outputs().iter().map(PortSummary::of).collect(),
             memory: MemoryPerImage { forward: memory.forward, vjp: memory.vjp },
+            fixed_batch: denoiser.fixed_batch(),
+            gradients: asked.then(|| denoiser.gradient_unavailable().is_none()),
             gradient_reason: denoiser.gradient_unavailable().filter(|_| asked),
             self_test,
             warnings: noise.iter().filter_map(NoiseCheck::warning).collect(),

@@ -41,7 +41,7 @@ impl NoiseCheck {
         }
         (!NEAR_ONE.contains(variance)).then(|| {
             format!(
-                "epsilon_hat has variance {variance:.2e} at t={t} (a = {a:.4}, s = {s:.4}), that of noise is 1: what model.yaml says of prediction, time or schedule may not be this network's"
+                "epsilon_hat has variance {variance:.2e} at t={t} (a = {a:.4}, s = {s:.4}), that of noise is 1, 0.25 to 4 pass: what model.yaml says of prediction, time or schedule may not be this network's"
             )
         })
     }

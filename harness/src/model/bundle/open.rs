@@ -322,6 +322,7 @@ fn spec(model: &ModelYaml) -> DenoiserSpec {
         range: range(&model.task),
         dropout_mask_len: None,
         dropout_p: None,
+        dropout_reason: None,
     }
 }
 

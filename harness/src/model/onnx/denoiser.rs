@@ -95,6 +95,7 @@ impl OnnxDenoiser {
                 self.dropout.set(graph.path.clone(), graph);
             }
             Err(reason) => {
+                self.parts.spec.dropout_reason = Some(reason.clone());
                 self.dropout.refuse(Method::Dropout.unavailable(&self.parts.spec.name, &reason));
             }
         }

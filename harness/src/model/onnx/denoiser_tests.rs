@@ -30,6 +30,7 @@ pub(super) fn parts() -> DenoiserParts {
             range: [-1.0, 1.0],
             dropout_mask_len: None,
             dropout_p: None,
+            dropout_reason: None,
         },
         x: "sample".to_owned(),
         t: "timestep".to_owned(),

@@ -101,7 +101,7 @@ pub fn dropout_graph(
     let runner = runner::of(options)?;
     let (masked, layout) = dropout::to_mask_input(&model, KeepScale::Input, &runner)?;
     std::fs::create_dir_all(&folder).map_err(|error| DeriveError::cache(&folder, &error))?;
-    masked.write(&path, Weights::Auto)?;
+    masked.write(&path, Weights::Auto).map_err(|error| DeriveError::written(&path, error))?;
     seal(&path).map_err(|error| DeriveError::cache(&path, &error))?;
     Ok(describe(path, &layout))
 }
@@ -244,7 +244,7 @@ fn derived(
         let runner = runner::of(options)?;
         let made = make(&model, &runner)?;
         std::fs::create_dir_all(&folder).map_err(|error| DeriveError::cache(&folder, &error))?;
-        made.write(&path, Weights::Auto)?;
+        made.write(&path, Weights::Auto).map_err(|error| DeriveError::written(&path, error))?;
         seal(&path).map_err(|error| DeriveError::cache(&path, &error))?;
     }
     Ok(path)
@@ -320,13 +320,25 @@ impl DeriveError {
     fn cache(path: &Path, error: &std::io::Error) -> Self {
         Self::Model(cache_failure(path, error))
     }
+
+    /// A graph that could not be put into the cache: a disk that refuses it says nothing of the network.
+    fn written(path: &Path, error: GraphError) -> Self {
+        match error {
+            GraphError::File { message, .. } => Self::Model(cache_refused(path, &message)),
+            error => Self::Graph(error),
+        }
+    }
 }
 
 /// The error of a cache of derived graphs that cannot be read or written.
 pub(super) fn cache_failure(path: &Path, error: &std::io::Error) -> ModelError {
+    cache_refused(path, &error.to_string())
+}
+
+fn cache_refused(path: &Path, said: &str) -> ModelError {
     ModelError::Runtime {
         context: format!("cache of derived graphs, {}", path.display()),
-        message: error.to_string(),
+        message: format!("{said}: point DUBENCH_CACHE at a folder that can be written, with room"),
     }
 }
 

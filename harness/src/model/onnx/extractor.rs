@@ -202,7 +202,8 @@ fn check_network(network: &Path, yaml: &ExtractorYaml) -> Result<(), ModelError>
         return Ok(());
     }
     let path = network.display().to_string();
-    Err(ModelError::Integrity { path, got, expected: yaml.file.sha256.clone() })
+    let (expected, remedy) = (yaml.file.sha256.clone(), format!("move it aside, {}", remedy(yaml)));
+    Err(ModelError::Integrity { path, got, expected, remedy })
 }
 
 /// Who builds a network that is not there.

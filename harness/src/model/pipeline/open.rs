@@ -153,6 +153,7 @@ fn spec(pipeline: &Pipeline) -> DenoiserSpec {
         range: [-1.0, 1.0],
         dropout_mask_len: None,
         dropout_p: None,
+        dropout_reason: None,
     }
 }
 

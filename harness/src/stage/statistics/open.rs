@@ -17,14 +17,11 @@ use super::pictures::Pictures;
 use super::source::{Cifar10, Cifar10Split};
 use super::transform::Transform;
 use super::{ImageSource, StatisticsError};
+use crate::config::NAMED_IMAGES;
 use crate::model::onnx::environment;
 use crate::store::arrays::{Content, content};
 use crate::store::parquet_files::ParquetFiles;
 use crate::store::picture_zip::PictureZip;
-
-/// Data sets that are known by name, from the files that set-up puts into the cache.
-pub const NAMED: [&str; 4] =
-    ["cifar10-train", "cifar10-test", "fashion-mnist-train", "fashion-mnist-test"];
 
 /// What is read, for messages.
 const EXPECTED: &str = "a folder of images, a zip of images, a Parquet table with a column of images, an array of images (.npy, or .npz with arr_0, images or data), or a folder of such tables or arrays; @RECIPE:SIZE behind a path resizes its images";
@@ -52,7 +49,7 @@ enum Kind {
     Batches(Vec<PathBuf>),
 }
 
-/// Opens a data set by name ([`NAMED`]), or by the path of a folder of images, a zip of them, a Parquet table with a column of
+/// Opens a data set by name ([`NAMED_IMAGES`]), or by the path of a folder of images, a zip of them, a Parquet table with a column of
 /// them, an array of images (u8 `[n, h, w, 3]` or `[n, 3, h, w]`, or rows of planes), or a folder of such tables or arrays.
 /// `@RECIPE:SIZE` behind the path brings every image to a size ([`Transform`]). What a file is, its content says.
 ///
@@ -127,7 +124,7 @@ fn means_nothing(path: &Path, what: &str) -> StatisticsError {
 
 /// Whether a data set is known by this name, and is no path.
 pub fn is_named(dataset: &str) -> bool {
-    NAMED.contains(&dataset)
+    NAMED_IMAGES.contains(&dataset)
 }
 
 fn kind(path: &Path) -> Result<Kind, StatisticsError> {
@@ -140,7 +137,7 @@ fn kind(path: &Path) -> Result<Kind, StatisticsError> {
         } else {
             "no data set"
         };
-        let message = format!("{what}: expected {}, {EXPECTED}", NAMED.join(", "));
+        let message = format!("{what}: expected {}, {EXPECTED}", NAMED_IMAGES.join(", "));
         return Err(StatisticsError::input(path, message));
     }
     if is_pickle(&start(path)?) {

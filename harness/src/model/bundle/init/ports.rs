@@ -1,7 +1,8 @@
 //! Which input is what, by element type, rank and name.
 
-use super::Hints;
-use crate::graph::{DeclaredDim, ElementType, Model, Port};
+use super::{Hints, sizes};
+use crate::config::model_yaml::Layout;
+use crate::graph::{ElementType, Model, Port};
 
 const TIMES: [&str; 10] = [
     "t",
@@ -36,6 +37,7 @@ pub(super) struct Found {
     /// Inputs that are neither state, time nor class.
     pub(super) conditions: Vec<String>,
     pub(super) output: String,
+    pub(super) layout: Layout,
     pub(super) image: [usize; 3],
     pub(super) classes: Option<u32>,
     pub(super) guess: Guess,
@@ -96,21 +98,7 @@ fn time(inputs: &[Port], x: &Port) -> Result<Port, String> {
         let rest: Vec<Port> = flats.iter().filter(|p| !named(p, &CLASSES)).cloned().collect();
         choose(&rest, &[])
     });
-    t.ok_or_else(|| {
-        format!(
-            "no input of {} is a time of rank 0 or 1 by its name: describe it by hand",
-            list(inputs)
-        )
-    })
-}
-
-/// The class, of the inputs that are neither state nor time.
-fn class(rest: &[Port]) -> Option<Port> {
-    let class = |port: &&Port| port.element.is_integer() && rank(port) == Some(1);
-    match rest {
-        [only] => Some(only).filter(class).cloned(),
-        several => several.iter().filter(class).find(|port| named(port, &CLASSES)).cloned(),
-    }
+    t.ok_or_else(|| no_time(inputs))
 }
 
 fn output(outputs: &[Port]) -> Result<Port, String> {
@@ -123,6 +111,38 @@ fn output(outputs: &[Port]) -> Result<Port, String> {
             list(outputs)
         )
     })
+}
+
+/// The input that takes a class: whole numbers `[b]`, or one-hot numbers `[b, k]`, which its name must say.
+fn class(ports: &[Port]) -> Option<Port> {
+    let whole = |port: &&Port| port.element.is_integer() && rank(port) == Some(1);
+    match ports {
+        [only] if whole(&only) => Some(only.clone()),
+        several => {
+            let class = |port: &&Port| whole(port) || one_hot(port);
+            several.iter().filter(class).find(|port| named(port, &CLASSES)).cloned()
+        }
+    }
+}
+
+fn one_hot(port: &Port) -> bool {
+    port.element.is_float() && rank(port) == Some(2)
+}
+
+/// Why none of the inputs is the time.
+fn no_time(inputs: &[Port]) -> String {
+    let by_name = inputs.iter().find(|port| named(port, &TIMES));
+    match by_name.filter(|port| rank(port).is_some_and(|rank| rank > 1)) {
+        Some(t) => format!(
+            "`{}` has shape {}, expected a time [batch], [1] or []: export it as [batch]",
+            t.name,
+            sizes::shown(&sizes::axes(t))
+        ),
+        None => format!(
+            "no input of {} is a time of rank 0 or 1 by its name: describe it by hand",
+            list(inputs)
+        ),
+    }
 }
 
 impl Ports {
@@ -142,16 +162,10 @@ impl Ports {
 
     /// Sizes and guesses.
     pub(super) fn read(&self, hints: &Hints) -> Result<Found, String> {
-        let image = self.image(hints)?;
-        let classes = match (&self.y, hints.classes) {
-            (Some(y), None) => {
-                return Err(format!("`{}` takes classes: say how many by --classes", y.name));
-            }
-            (None, Some(_)) => return Err("--classes: no input takes a class".to_owned()),
-            (_, classes) => classes,
-        };
+        let (layout, image) = sizes::state((&self.x, &self.output), hints.image)?;
+        let classes = self.classes(hints)?;
         let guess = self.guess();
-        let check = vec![
+        let mut check = vec![
             format!(
                 "prediction: {} is a guess; docs/your-model.md lists what there is",
                 guess.prediction
@@ -160,29 +174,37 @@ impl Ports {
             format!("time: {} is a guess from the name `{}`", guess.time, self.t.name),
             "provenance: training data and licence".to_owned(),
         ];
+        if let (Some(y), Some(n), None) = (&self.y, classes, hints.classes) {
+            check.push(format!(
+                "task.classes: {n} is the width of `{}`, one-hot; one that stands for no class is none of them",
+                y.name
+            ));
+        }
         let name = |port: &Port| port.name.clone();
         let (x, t, y) = (name(&self.x), name(&self.t), self.y.as_ref().map(name));
         let (conditions, output) = (self.conditions.clone(), name(&self.output));
-        Ok(Found { x, t, y, conditions, output, image, classes, guess, check })
+        Ok(Found { x, t, y, conditions, output, layout, image, classes, guess, check })
     }
 
-    fn image(&self, hints: &Hints) -> Result<[usize; 3], String> {
-        let dims = self.x.dims.as_deref().unwrap_or_default();
-        let declared = [1, 2, 3].map(|axis| match dims.get(axis) {
-            Some(DeclaredDim::Fixed(n)) => Some(*n),
-            _ => None,
-        });
-        let clash = |(given, known): (&usize, &Option<usize>)| known.is_some_and(|n| n != *given);
-        match (hints.image, declared) {
-            (Some(given), known) if given.iter().zip(&known).any(clash) => {
-                Err(format!("--image {given:?}: `{}` is declared {known:?}", self.x.name))
+    /// Number of classes: as the caller says, else the width of one-hot numbers.
+    fn classes(&self, hints: &Hints) -> Result<Option<u32>, String> {
+        let Some(y) = &self.y else {
+            return match hints.classes {
+                Some(_) => Err(format!(
+                    "--classes: no input takes a class: it would be whole numbers [batch], or one-hot numbers [batch, k] called {}",
+                    CLASSES.join(", ")
+                )),
+                None => Ok(None),
+            };
+        };
+        let width = one_hot(y).then(|| sizes::axes(y)[1]).flatten();
+        let width = width.and_then(|k| u32::try_from(k).ok());
+        match (hints.classes, width) {
+            (Some(n), Some(k)) if n > k => {
+                Err(format!("--classes {n}: `{}` has room for {k}", y.name))
             }
-            (Some(given), _) => Ok(given),
-            (None, [Some(c), Some(h), Some(w)]) => Ok([c, h, w]),
-            (None, known) => Err(format!(
-                "`{}` leaves sizes open ({known:?} of channels, height, width): say them by --image C,H,W",
-                self.x.name
-            )),
+            (None, None) => Err(format!("`{}` takes classes: say how many by --classes", y.name)),
+            (given, width) => Ok(given.or(width)),
         }
     }
 

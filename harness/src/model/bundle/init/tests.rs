@@ -47,7 +47,46 @@ fn what_cannot_be_told_is_asked_for() {
     assert!(message.contains("no input takes a class"), "{message}");
     let image = Hints { image: Some([3, 64, 64]), ..named };
     let message = propose(folder.path(), &image).unwrap_err().to_string();
-    assert!(message.contains("[3, 64, 64]") && message.contains("Some(32)"), "{message}");
+    assert!(message.contains("--image 3,64,64: `sample` is declared [?, 3, 32, 32]"), "{message}");
+    let absent = Hints { graph: Some("none.onnx".to_owned()), ..Hints::default() };
+    let message = propose(folder.path(), &absent).unwrap_err().to_string();
+    assert!(message.contains("--graph none.onnx: there is no such graph"), "{message}");
+}
+
+/// A folder with one of the small graphs.
+fn tiny(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny").join(name);
+    std::fs::copy(graph, folder.path().join("denoiser.onnx")).unwrap();
+    folder
+}
+
+#[test]
+fn a_graph_whose_channels_come_last_is_described_as_one() {
+    let folder = tiny("channels_last.onnx");
+    let yaml = propose(folder.path(), &Hints::default()).unwrap().yaml;
+    assert!(yaml.contains("{file: denoiser.onnx, layout: nhwc, inputs: {"), "{yaml}");
+    assert!(yaml.contains("image: [3, "), "{yaml}");
+}
+
+#[test]
+fn a_one_hot_class_is_one_and_its_width_the_number_of_classes() {
+    let folder = tiny("one_hot_class.onnx");
+    let proposal = propose(folder.path(), &Hints::default()).unwrap();
+    assert!(proposal.yaml.contains("classes: "), "{}", proposal.yaml);
+    assert!(!proposal.yaml.contains("classes: null") && !proposal.yaml.contains("y: null"));
+    assert!(proposal.check.iter().any(|line| line.starts_with("task.classes: ")));
+    let many = Hints { classes: Some(1_000), ..Hints::default() };
+    let message = propose(folder.path(), &many).unwrap_err().to_string();
+    assert!(message.contains("--classes 1000: `") && message.contains("has room for"), "{message}");
+}
+
+#[test]
+fn a_graph_of_training_alone_is_no_network() {
+    let folder = tiny("train_dropout.onnx");
+    let message = propose(folder.path(), &Hints::default()).unwrap_err().to_string();
+    let expected = "denoiser.onnx can only be a graph of training, since its Dropout nodes are live: export the network in evaluation mode too";
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]

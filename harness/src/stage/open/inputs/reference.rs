@@ -6,6 +6,7 @@ use crate::config::{Common, ReferenceConfig, ScaleConfig};
 use crate::experiment::Experiment;
 use crate::plan::ReferenceIdentity;
 use crate::stage::StageError;
+use crate::store::StoreError;
 use crate::store::digest::sha256_of_file;
 use crate::store::statistics::Statistics;
 
@@ -51,6 +52,13 @@ fn reference_identity(
     config: &ReferenceConfig,
 ) -> Result<ReferenceIdentity, StageError> {
     let path = statistics_path(common, config)?;
+    if !path.exists() {
+        let message = format!(
+            "there is no such file: make the statistics of {} by `dubench stats IMAGES -o FILE`, or take published ones by `dubench import-stats` (docs/imagenet.md)",
+            config.dataset
+        );
+        return Err(StoreError::input(&path, message).into());
+    }
     let sha256 = sha256_of_file(&path)?;
     let statistics = Statistics::read(&path)?;
     Ok(ReferenceIdentity {
