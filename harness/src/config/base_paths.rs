@@ -1,4 +1,4 @@
-//! Where the relative paths of a file that is extended start.
+//! Where a file that is extended lies, and where its relative paths start.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -15,6 +15,40 @@ const PATHS: [(&str, &[&str]); 6] = [
     ("starts", &["path"]),
     ("protocol", &["images"]),
 ];
+
+/// A file of a chain, and where its paths start.
+pub(super) struct Place {
+    pub(super) file: PathBuf,
+    pub(super) start: PathBuf,
+}
+
+impl Place {
+    /// What this file calls `name`: beside it, else installed; where it is neither, beside it, which its reader refuses.
+    pub(super) fn find(&self, folder: &Path, name: &str, installed: Option<&Path>) -> Self {
+        let beside = self.file.with_file_name("").join(name);
+        let with_end = |path: &Path| path.with_extension("yaml");
+        let is_name = Path::new(name).extension().is_none();
+        let start = self.start.clone();
+        if folder.join(&beside).is_file() {
+            return Self { file: beside, start };
+        }
+        if is_name && folder.join(with_end(&beside)).is_file() {
+            return Self { file: with_end(&beside), start };
+        }
+        let found = installed.map(|data| (data, data.join(name)));
+        let found = found.map(|(data, file)| (data, if is_name { with_end(&file) } else { file }));
+        match found.filter(|(_, file)| file.is_file()) {
+            Some((data, file)) => Self { file, start: data.to_owned() },
+            None => Self { file: beside, start },
+        }
+    }
+
+    /// The same file, its paths starting at its own folder.
+    pub(super) fn own(self) -> Self {
+        let start = self.file.parent().unwrap_or(Path::new("")).to_owned();
+        Self { start, ..self }
+    }
+}
 
 /// Makes the paths of `values`, which start at `start`, ones that start where those of the extending file do: `start` is
 /// relative to there, or absolute.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_yaml::{Mapping, Value};
 
 use super::ConfigError;
-use super::base_paths::rebase;
+use super::base_paths::{Place, rebase};
 use super::reader;
 use super::role::Role;
 use crate::installed;
@@ -65,40 +65,6 @@ fn parse_beside<T: DeserializeOwned>(
         let message = format!("{error} (with what it takes from {})", names.join(" and "));
         ConfigError::Syntax { path: path.to_owned(), message }
     })
-}
-
-/// A file of a chain, and where its paths start.
-struct Place {
-    file: PathBuf,
-    start: PathBuf,
-}
-
-impl Place {
-    /// What this file calls `name`: beside it, else installed; where it is neither, beside it, which its reader refuses.
-    fn find(&self, folder: &Path, name: &str, installed: Option<&Path>) -> Self {
-        let beside = self.file.with_file_name("").join(name);
-        let with_end = |path: &Path| path.with_extension("yaml");
-        let is_name = Path::new(name).extension().is_none();
-        let start = self.start.clone();
-        if folder.join(&beside).is_file() {
-            return Self { file: beside, start };
-        }
-        if is_name && folder.join(with_end(&beside)).is_file() {
-            return Self { file: with_end(&beside), start };
-        }
-        let found = installed.map(|data| (data, data.join(name)));
-        let found = found.map(|(data, file)| (data, if is_name { with_end(&file) } else { file }));
-        match found.filter(|(_, file)| file.is_file()) {
-            Some((data, file)) => Self { file, start: data.to_owned() },
-            None => Self { file: beside, start },
-        }
-    }
-
-    /// The same file, its paths starting at its own folder.
-    fn own(self) -> Self {
-        let start = self.file.parent().unwrap_or(Path::new("")).to_owned();
-        Self { start, ..self }
-    }
 }
 
 fn file_name(path: &Path) -> PathBuf {
@@ -277,7 +243,10 @@ mod tests {
     fn absolute(value: &serde_json::Value, file: &Path) {
         for (key, value) in value.as_object().into_iter().flatten() {
             let is_path = ["path", "file", "prompt_file", "images"].contains(&key.as_str());
-            let text = value.as_str().filter(|text| is_path && !NAMED_IMAGES.contains(text));
+            // `images` of an arm is no path, but how many it takes.
+            let is_word =
+                |text: &&str| NAMED_IMAGES.contains(text) || ["all", "subset"].contains(text);
+            let text = value.as_str().filter(|text| is_path && !is_word(text));
             let relative = text.filter(|text| !Path::new(text).is_absolute());
             assert_eq!(relative, None, "{key} of {}", file.display());
             absolute(value, file);
