@@ -48,7 +48,7 @@ pub(super) fn run(options: &SampleOptions, context: Context) -> Result<Exit, Cli
         estimators,
         batch_size: session::positive(runtime.micro_batch)?,
     };
-    SampleFiles::make(&options.output)?;
+    let _made = SampleFiles::make(&options.output)?;
     let progress = TerminalProgress::new(context.quiet);
     let samples = sample(&request, &mut model, (&stop, &progress))?;
     let about = about(&request, &samples, &model, source.about());

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage};
 use ndarray::{Array4, ArrayView3, Axis, stack};
@@ -30,14 +30,30 @@ pub struct SampleFiles<'a> {
     pub methods: &'a [MethodScores],
 }
 
+/// Folders that were made for samples, the deepest first. Those that nothing was put into are taken away again.
+#[derive(Debug)]
+pub struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // One with something in it stays: the system refuses to remove it.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
 impl SampleFiles<'_> {
     /// Makes the folders that [`SampleFiles::write`] writes to: before the work, which would be lost where they cannot be made.
     ///
     /// # Errors
     /// [`StoreError::Write`].
-    pub fn make(folder: &Path) -> Result<(), StoreError> {
+    pub fn make(folder: &Path) -> Result<Made, StoreError> {
         let pictures = folder.join(PICTURES);
-        std::fs::create_dir_all(&pictures).map_err(StoreError::write(&pictures))
+        let new = pictures.ancestors().take_while(|above| !above.as_os_str().is_empty());
+        let made = Made(new.take_while(|above| !above.exists()).map(Path::to_owned).collect());
+        std::fs::create_dir_all(&pictures).map_err(StoreError::write(&pictures))?;
+        Ok(made)
     }
 
     /// Writes `final.npy` (f32 `[n, c, h, w]`), `images/ID.png`, `scores.csv` (one row an image, one column an estimator) and
@@ -47,7 +63,7 @@ impl SampleFiles<'_> {
     /// # Errors
     /// [`StoreError::Write`] where the folder or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<Vec<String>, StoreError> {
-        Self::make(folder)?;
+        let _made = Self::make(folder)?;
         let pictures = folder.join(PICTURES);
         let mut names = vec!["final.npy".to_owned(), "scores.csv".to_owned()];
         put(folder, "final.npy", &self.states(folder)?)?;

@@ -101,7 +101,7 @@ fn default_windows_fit_any_walk_and_a_written_one_past_the_end_is_refused() {
     let short = edited(&folder, "n_steps: 50", "n_steps: 20");
     short.fails(
         2,
-        &["estimators[1].window: window 40..=41 ends past the last step 19: set window.start to 19 or less"],
+        &["estimators[1].window: window 40..=41 ends past the last step 19: set window.start to 18 or less"],
     );
     assert!(!short.stderr.contains("estimators[0]"), "{}", short.stderr);
     let text = TINY.replace("n_steps: 50", "n_steps: 20").replace("start: 40", "start: 10");

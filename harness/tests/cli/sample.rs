@@ -84,7 +84,7 @@ fn what_cannot_be_sampled_is_refused_and_nothing_is_written_over() {
 fn a_place_that_cannot_be_written_is_told_before_the_work() {
     let folder = Folder::new();
     // Days of work, which nobody waits for.
-    let ended = sample(&folder, "/proc/no-place", &["-n", "1000000", "--steps", "1000"]);
+    let ended = sample(&folder, "/proc/no-place", &["-n", "1000000"]);
     ended.fails(7, &["/proc/no-place", "cannot be written"]);
 }
 

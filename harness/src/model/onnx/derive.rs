@@ -324,7 +324,9 @@ impl DeriveError {
     /// A graph that could not be put into the cache: a disk that refuses it says nothing of the network.
     fn written(path: &Path, error: GraphError) -> Self {
         match error {
-            GraphError::File { message, .. } => Self::Model(cache_refused(path, &message)),
+            GraphError::File { message, .. } | GraphError::Write { message, .. } => {
+                Self::Model(cache_refused(path, &message))
+            }
             error => Self::Graph(error),
         }
     }

@@ -255,7 +255,9 @@ mod tests {
         let facts = crate::protocol::RunFacts::default();
         let row = |plan: &EstimatorPlan| {
             ["lowest", "highest"].map(|side| {
-                let row = |name: &str, value| facts.row(&plan.name, name, Some(value)).on(side);
+                let row = |name: &str, value| {
+                    facts.row(&plan.name, name, Some(value)).of("random").on(side)
+                };
                 [row(metric::DELTA, 0.5), row(metric::DELTA_SE_POOLS, 0.1)]
             })
         };

@@ -2,6 +2,7 @@ use ndarray::Array4;
 
 use super::*;
 use crate::config::AnalyticConfig;
+use crate::exit::{Exit, Exits};
 use crate::stage::generate::starts::initial_states;
 use crate::stage::open::analytic;
 use crate::stage::progress::Silent;
@@ -93,5 +94,5 @@ fn a_window_past_the_walk_and_a_stop_end_it() {
     let stop = Stop::default();
     stop.request();
     let ended = sample(&request(2, 2), &mut model(None), (&stop, &Silent));
-    assert!(ended.unwrap_err().to_string().contains("a stop was asked for"));
+    assert_eq!(ended.unwrap_err().exit(), Exit::Interrupted);
 }

@@ -86,7 +86,7 @@ fn without_a_network_every_source_is_named_with_its_reason_and_what_to_bring_by_
     place.setup(&[]).fails(
         7,
         &[
-            "thing could not be fetched: npm package thing@1 (npm error ENOTFOUND)",
+            "thing could not be fetched: npm package thing@1 (ENOTFOUND)",
             "PyPI package thing==1 (ERROR: No matching distribution found)",
             "Debian package thing=1",
             "connect to the network",
