@@ -9,7 +9,7 @@ use super::arguments::SampleOptions;
 use super::error::CliError;
 use super::progress::TerminalProgress;
 use super::sample_source::Source;
-use super::{session, signal};
+use super::{output, session, signal};
 use crate::config::{ConfigError, Preset, snippet};
 use crate::exit::Exit;
 use crate::fault::Fault;
@@ -77,14 +77,10 @@ fn text(folder: &Path, (request, made): (&SampleRequest, &Samples), names: &[Str
 
 /// What was made stays: a folder with something in it is never written to.
 fn require_empty(folder: &Path) -> Result<(), CliError> {
+    output::folder("--output", folder)?;
     let n_entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries.count(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            let expected =
-                "a folder that is new or empty, and a file is in its place: name another";
-            return Err(CliError::option("--output", &folder.display().to_string(), expected));
-        }
         Err(error) => return Err(StoreError::read(folder)(error).into()),
     };
     if n_entries == 0 {
